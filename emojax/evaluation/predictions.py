@@ -1,0 +1,133 @@
+"""What the engine hands to the evaluation: the logits of one generation."""
+
+import dataclasses
+import json
+import os
+import pathlib
+
+import numpy as np
+
+from emojax import tasks
+
+FORMAT = 'emojax-predictions-1'
+
+
+@dataclasses.dataclass(eq=False)
+class Predictions:
+  """Logits of all members of one generation on several sets of clips.
+
+  Attributes:
+    name: Generation, 'Tea', 'Stu1', ...
+    schema: Tasks that the logits belong to, in order.
+    logits: `logits[set][task]` is float32 [M, N, L, task.num_outputs]. Sets are
+      'val', 'test' and 'ood/<name>'.
+    epochs: Selected epoch of every member, length M.
+    mc: `mc[set][task]` is float32 [M, S, N, L, task.num_outputs], the logits of
+      S stochastic passes (MC dropout) of every member; empty if not drawn.
+  """
+
+  name: str
+  schema: tasks.Schema
+  logits: dict[str, dict[str, np.ndarray]]
+  epochs: list[int]
+  mc: dict[str, dict[str, np.ndarray]] = dataclasses.field(default_factory=dict)
+
+  def __post_init__(self):
+    for kind, ndim in (('logits', 4), ('mc', 5)):
+      for name, heads in getattr(self, kind).items():
+        self._check_set(f'{self.name}: {kind}[{name!r}]', heads, ndim)
+
+  def _check_set(self, where: str, heads: dict[str, np.ndarray], ndim: int):
+    want = [task.name for task in self.schema]
+    if sorted(heads) != sorted(want):
+      raise ValueError(
+        f'{where} has tasks {sorted(heads)}, its schema has {sorted(want)}; '
+        'hand over one array per task'
+      )
+    for task in self.schema:
+      shape = np.shape(heads[task.name])
+      axes = 'M, N, L' if ndim == 4 else 'M, S, N, L'
+      if (
+        len(shape) != ndim
+        or shape[-1] != task.num_outputs
+        or shape[0] != self.num_members
+      ):
+        raise ValueError(
+          f'{where}[{task.name!r}] has shape {shape}, expected '
+          f'[{axes}, {task.num_outputs}] with M = {self.num_members}'
+        )
+
+  @property
+  def num_members(self) -> int:
+    """M, the number of members."""
+    return len(self.epochs)
+
+  def save(self, path: str | os.PathLike):
+    """Writes one .npz, atomically (a killed run leaves the old file or none)."""
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = {
+      'format': FORMAT,
+      'name': self.name,
+      'schema': [task.to_json() for task in self.schema],
+      'epochs': [int(epoch) for epoch in self.epochs],
+    }
+    arrays = {
+      f'{kind}/{name}/{task}': np.asarray(value, np.float32)
+      for kind in ('logits', 'mc')
+      for name, heads in getattr(self, kind).items()
+      for task, value in heads.items()
+    }
+    partial = path.with_name(path.name + '.partial')
+    with open(partial, 'wb') as file:
+      np.savez(file, header=np.array(json.dumps(header)), **arrays)
+      file.flush()
+      os.fsync(file.fileno())
+    os.replace(partial, path)
+
+  @classmethod
+  def load(
+    cls, path: str | os.PathLike, schema: tasks.Schema | None = None
+  ) -> 'Predictions':
+    """Reads a file of `save`.
+
+    Args:
+      path: The .npz file.
+      schema: If given, the label names that the file must have.
+
+    Raises:
+      ValueError: if it is another kind of file or its labels differ.
+    """
+    with np.load(path, allow_pickle=False) as file:
+      if 'header' not in file:
+        raise ValueError(f'{path}: no header; not written by Predictions.save')
+      header = json.loads(str(file['header']))
+      if header.get('format') != FORMAT:
+        raise ValueError(
+          f'{path}: format {header.get("format")!r}, expected {FORMAT!r}; '
+          'write the predictions again with this version'
+        )
+      if schema is not None:
+        tasks.check_schema(header['schema'], schema, str(path))
+      found = {'logits': {}, 'mc': {}}
+      for key in file.files:
+        if key != 'header':
+          # Set names may contain '/', kinds and tasks do not.
+          kind, rest = key.split('/', 1)
+          name, task = rest.rsplit('/', 1)
+          found[kind].setdefault(name, {})[task] = file[key]
+    return cls(
+      name=header['name'],
+      schema=schema_from_json(header['schema']),
+      logits=found['logits'],
+      epochs=header['epochs'],
+      mc=found['mc'],
+    )
+
+
+def schema_from_json(items: list[dict]) -> tasks.Schema:
+  """Inverse of `Task.to_json` over a schema."""
+  return tuple(
+    tasks.Task(item['name'], item['kind'], tuple(item['labels']), item['bins'])
+    for item in items
+  )
