@@ -1,0 +1,1 @@
+"""Readers of data sets from their official on-disk layouts."""

@@ -1,0 +1,122 @@
+"""What is wrong in a data set's files: one error type and one collector.
+
+A reader never guesses. A row that it cannot understand is left out and
+recorded with file, line, what was found and what was expected; in strict mode
+the first such row raises `DataError` instead.
+"""
+
+import collections
+import dataclasses
+import os
+
+PathLike = str | os.PathLike
+
+
+class DataError(ValueError):
+  """A data set's file does not hold what its format promises.
+
+  Attributes:
+    found: What the file holds.
+    expected: What it should hold, and what to do about it.
+    file: The file (or folder), or None while that is not known yet.
+    line: 1-based line of a text file, None where lines mean nothing.
+  """
+
+  def __init__(
+    self,
+    found: str,
+    expected: str,
+    file: PathLike | None = None,
+    line: int | None = None,
+  ):
+    self.found, self.expected, self.line = found, expected, line
+    self.file = None if file is None else os.fspath(file)
+    super().__init__(found, expected, self.file, line)
+
+  def __str__(self) -> str:
+    where = '' if self.file is None else f'{self.file}: '
+    if self.line is not None:
+      where = f'{self.file}, line {self.line}: '
+    return f'{where}found {self.found}; expected {self.expected}'
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+  """One thing that was left out, as `DataError` describes it."""
+
+  file: str | None
+  line: int | None
+  found: str
+  expected: str
+
+  def error(self) -> DataError:
+    return DataError(self.found, self.expected, self.file, self.line)
+
+  def __str__(self) -> str:
+    return str(self.error())
+
+
+class Problems:
+  """Collects problems and notes during a scan.
+
+  Attributes:
+    strict: Raise `DataError` at the first problem instead of going on.
+    items: The first `keep` problems; `count` counts all of them.
+    notes: Remarks that cost no data (counts unlike the official ones, ...).
+  """
+
+  def __init__(self, strict: bool = False, keep: int = 1000):
+    self.strict, self.keep = strict, keep
+    self.items: list[Problem] = []
+    self.notes: list[str] = []
+    self.reasons: collections.Counter[str] = collections.Counter()
+
+  @property
+  def count(self) -> int:
+    return self.reasons.total()
+
+  def add(self, file, line: int | None, found: str, expected: str):
+    """Records one problem; raises DataError when strict."""
+    file = None if file is None else os.fspath(file)
+    problem = Problem(file, line, found, expected)
+    if self.strict:
+      raise problem.error()
+    self.reasons[expected] += 1
+    if len(self.items) < self.keep:
+      self.items.append(problem)
+
+  def note(self, text: str):
+    self.notes.append(text)
+
+  def at(self, file, line: int | None = None) -> '_At':
+    """Context in which a DataError becomes a problem of that file and line."""
+    return _At(self, file, line)
+
+  def summary(self, examples: int = 3) -> str:
+    """Text: how much was left out, why, and the first examples of it."""
+    lines = list(self.notes)
+    if self.count:
+      lines.append(f'{self.count} problems; what they touch was left out:')
+      for reason, count in self.reasons.most_common():
+        lines.append(f'  {count} x expected {reason}')
+        same = (item for item in self.items if item.expected == reason)
+        lines += [f'    {item}' for item, _ in zip(same, range(examples))]
+    return '\n'.join(lines)
+
+
+class _At:
+  """See `Problems.at`; a class, since a generator costs more per row."""
+
+  def __init__(self, problems: Problems, file, line: int | None):
+    self.problems, self.file, self.line = problems, file, line
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, kind, error, trace) -> bool:
+    if not isinstance(error, DataError):
+      return False
+    file = self.file if error.file is None else error.file
+    line = self.line if error.line is None else error.line
+    self.problems.add(file, line, error.found, error.expected)
+    return True
