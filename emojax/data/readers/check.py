@@ -3,7 +3,7 @@
 import numpy as np
 
 from emojax import tasks
-from emojax.data.readers.base import SPLITS, Listing, Record
+from emojax.data.readers.records import SPLITS, Listing, Record
 
 
 def check_listing(listing: Listing):

@@ -1,0 +1,67 @@
+"""Label names in files, target arrays, and maps between label orders by name."""
+
+import numpy as np
+
+from emojax import tasks
+from emojax.data.readers.problems import DataError
+
+# Spellings met in file headers and folder names -> names of tasks.py.
+_ALIASES = {
+  'angry': 'anger',
+  'contemptuous': 'contempt',
+  'disgusted': 'disgust',
+  'fearful': 'fear',
+  'happy': 'happiness',
+  'sad': 'sadness',
+  'suprise': 'surprise',
+  'surprised': 'surprise',
+}
+
+
+def canonical(name: str) -> str:
+  """Returns the name that tasks.py uses for an expression, case ignored."""
+  name = name.strip().lower()
+  return _ALIASES.get(name, name)
+
+
+def expression_order(
+  cells: list[str], allowed: tuple[str, ...]
+) -> tuple[str, ...]:
+  """Reads expression names from a header, in any order.
+
+  Raises:
+    DataError: A name is none of `allowed`, or occurs twice.
+  """
+  names = tuple(canonical(cell) for cell in cells)
+  check_columns(names, allowed)
+  return names
+
+
+def check_columns(names: tuple[str, ...], allowed: tuple[str, ...]):
+  """Raises DataError unless every name is allowed and occurs once."""
+  unknown = [name for name in names if name not in allowed]
+  if unknown:
+    raise DataError(f'column {unknown[0]!r}', f'names among {allowed}')
+  if len(set(names)) != len(names):
+    raise DataError(f'columns {names}', 'every name only once')
+
+
+def one_hot(number: int, count: int) -> tasks.Target:
+  """Returns the hard categorical target of one still, [1, count] and [1]."""
+  value = np.zeros((1, count), np.float32)
+  value[0, number] = 1
+  return tasks.Target(value, np.ones(1, np.float32))
+
+
+def hard_targets(numbers: np.ndarray, count: int) -> tasks.Target:
+  """Returns categorical targets [L, count] of class numbers [L]; -1: missing."""
+  value = np.zeros((len(numbers), count), np.float32)
+  rows = np.flatnonzero(numbers >= 0)
+  value[rows, numbers[rows]] = 1
+  return tasks.Target(value, (numbers >= 0).astype(np.float32))
+
+
+def masked(value: np.ndarray, valid: np.ndarray) -> tasks.Target:
+  """Returns a target with `value` zeroed where it is not valid."""
+  value = np.where(valid, value, 0).astype(np.float32)
+  return tasks.Target(value, valid.astype(np.float32))

@@ -1,0 +1,141 @@
+"""Text files row by row: every row is decoded and checked on its own."""
+
+import csv
+import os
+import pathlib
+import re
+from collections.abc import Iterable, Iterator
+
+from emojax.data.readers.problems import DataError, Problems
+
+IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
+
+_INT = re.compile(r'[+-]?[0-9]+')
+_REAL = re.compile(r'[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?')
+
+
+def integer(text: str, low: int, high: int, what: str = 'an integer') -> int:
+  """Parses an integer in [low, high]; raises DataError otherwise.
+
+  Stricter than int(), which takes '1_0' and digits of other scripts.
+  """
+  text = text.strip()
+  if _INT.fullmatch(text) and len(text) < 20 and low <= int(text) <= high:
+    return int(text)
+  raise DataError(shorten(text), f'{what} in {low}..{high}')
+
+
+def real(text: str, low: float, high: float, what: str = 'a number') -> float:
+  """Parses a finite number in [low, high]; raises DataError otherwise."""
+  text = text.strip()
+  if _REAL.fullmatch(text) and low <= float(text) <= high:
+    return float(text)
+  raise DataError(shorten(text), f'{what} in [{low}, {high}]')
+
+
+def shorten(text: str, size: int = 40) -> str:
+  """Returns a quoted text that fits a message."""
+  return repr(text if len(text) <= size else text[:size] + '...')
+
+
+def lines(
+  path: pathlib.Path, problems: Problems, after: int = 0
+) -> Iterator[tuple[int, str]]:
+  """Yields (line number, text) of the lines that are not blank.
+
+  A line that is not UTF-8 becomes a problem; the others are still read.
+
+  Args:
+    path: The file.
+    problems: Where undecodable lines go.
+    after: Number of lines to leave out at the beginning.
+  """
+  for number, raw in enumerate(path.read_bytes().split(b'\n'), 1):
+    if number > after and raw.strip():
+      text = None
+      with problems.at(path, number):
+        text = decode(raw, number == 1)
+      if text is not None:
+        yield number, text
+
+
+def decode(raw: bytes, first: bool = False) -> str:
+  """Returns one line as text without its end; raises DataError if not UTF-8."""
+  try:
+    raw = raw.removeprefix(b'\xef\xbb\xbf') if first else raw
+    return raw.decode().rstrip('\r\n')
+  except UnicodeDecodeError as error:
+    found = f'byte 0x{raw[error.start]:02x} in column {error.start + 1}'
+    raise DataError(found, 'UTF-8 text') from None
+
+
+def cells(text: str, delimiter: str = ',') -> list[str]:
+  """Splits one CSV line, quotes included; raises DataError if they are off."""
+  try:
+    (row,) = csv.reader([text], delimiter=delimiter, strict=True)
+  except (csv.Error, ValueError) as error:
+    raise DataError(f'{shorten(text)} ({error})', 'one CSV row') from None
+  return [cell.strip() for cell in row]
+
+
+def rows(
+  path: pathlib.Path,
+  problems: Problems,
+  columns: int,
+  delimiter: str = ',',
+  after: int = 0,
+) -> Iterator[tuple[int, list[str]]]:
+  """Yields (line number, cells) of the rows that have `columns` cells.
+
+  Args:
+    path: The file.
+    problems: Where the other rows go.
+    columns: How many cells a row has.
+    delimiter: ',' or a tab (CSV quoting), or ' ' (any white space).
+    after: Number of lines to leave out at the beginning (the header).
+  """
+  for number, text in lines(path, problems, after):
+    row = None
+    with problems.at(path, number):
+      row = text.split() if delimiter == ' ' else cells(text, delimiter)
+      expect_columns(row, columns)
+    if row is not None and len(row) == columns:
+      yield number, row
+
+
+def expect_columns(row: list[str], columns: int):
+  """Raises DataError unless the row has as many cells as it should."""
+  if len(row) != columns:
+    raise DataError(f'{len(row)} columns', f'{columns} columns')
+
+
+def header(path: pathlib.Path, delimiter: str = ',') -> tuple[int, list[str]]:
+  """Returns line number and cells of the first line that is not blank.
+
+  Raises:
+    DataError: The file is empty, or that line is no text.
+  """
+  with open(path, 'rb') as file:
+    for number, raw in enumerate(file, 1):
+      if raw.strip():
+        return number, cells(decode(raw, number == 1), delimiter)
+  raise DataError('an empty file', 'a header line', path)
+
+
+def names_in(
+  folder: pathlib.Path, suffixes: Iterable[str] = IMAGES
+) -> set[str]:
+  """Names of the files of a folder with these suffixes; empty if absent."""
+  if not folder.is_dir():
+    return set()
+  ends = tuple(suffixes)
+  names = (entry.name for entry in os.scandir(folder) if entry.is_file())
+  return {name for name in names if name.lower().endswith(ends)}
+
+
+def subfolders(folder: pathlib.Path) -> list[pathlib.Path]:
+  """Sorted sub-folders of a folder, hidden ones left out."""
+  if not folder.is_dir():
+    return []
+  paths = (pathlib.Path(entry.path) for entry in os.scandir(folder))
+  return sorted(p for p in paths if p.is_dir() and p.name[0] != '.')
