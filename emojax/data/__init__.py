@@ -1,0 +1,1 @@
+"""Data sets: containers, readers, generators and input pipelines."""

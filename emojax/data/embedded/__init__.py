@@ -1,0 +1,25 @@
+"""Procedural face clips whose label posteriors are known.
+
+`make` builds a whole data set. Its parts: `sample_clip_parameters` (faces,
+actions and nuisances), `render` (their images), `Parameters.posteriors` (the
+distributions that `draw_labels` draws from).
+"""
+
+from emojax.data.embedded.dataset import make, make_clips
+from emojax.data.embedded.ood import ood_clips
+from emojax.data.embedded.parameters import (
+  Parameters,
+  draw_labels,
+  sample_clip_parameters,
+)
+from emojax.data.embedded.render import render
+
+__all__ = [
+  'Parameters',
+  'draw_labels',
+  'make',
+  'make_clips',
+  'ood_clips',
+  'render',
+  'sample_clip_parameters',
+]

@@ -1,0 +1,192 @@
+"""The embedded data set: assembly of splits and label subsets."""
+
+import dataclasses
+
+import numpy as np
+
+from emojax import tasks
+from emojax.data.clips import Clips, Dataset, concatenate
+from emojax.data.embedded import ood, parameters
+from emojax.data.embedded.render import render
+
+NUM_TRAIN = {'au': 96, 'expr': 96, 'va': 96, 'shared': 16}
+# Which tasks are labelled, by group of training clips.
+LABELLED = {
+  'au': ('au',),
+  'expr': ('expr',),
+  'va': ('va',),
+  'shared': ('expr', 'va'),
+  'full': ('au', 'expr', 'va'),
+  'balanced_au': ('au',),
+  'balanced_expr': ('expr',),
+  'balanced_va': ('va',),
+}
+
+
+def make(
+  seed: int = 0,
+  size: int = 48,
+  clip_length: int = 8,
+  num_train: dict[str, int] | None = None,
+  num_val: int = 64,
+  num_test: int = 64,
+  num_ood: int = 32,
+  audio: bool = False,
+  *,
+  frame_rate: float = 7.5,
+  imbalance: bool = True,
+  label_noise: float = 0.0,
+  invalid_rate: float = 0.0,
+  threads: int | None = None,
+) -> Dataset:
+  """Makes a data set of procedural face clips with known posteriors.
+
+  All counts are clips. Clip i of a group does not change when more clips are
+  made. Subjects are disjoint between the splits.
+
+  Args:
+    seed: Non-negative integer; everything follows from it.
+    size: Side of the images in pixels, >= 32.
+    clip_length: Frames per clip, L.
+    num_train: Clips of each training group: 'au', 'expr', 'va' (labels of the
+      other tasks masked, as in Aff-Wild2), 'shared' (expressions, valence and
+      arousal), 'full' (all tasks), 'balanced_au', 'balanced_expr' and
+      'balanced_va' (one task; expressions and actions about equally often, in
+      the role of external data). Missing keys are groups without clips.
+    num_val, num_test: Fully labelled clips.
+    num_ood: Clips of each out-of-distribution set, 'digits' and 'textures'.
+    audio: Also synthesise a voice and compute its log-mel features (needs
+      librosa).
+    frame_rate: Frames per second; 7.5 is 30 fps video with a stride of 4.
+    imbalance: Class frequencies like those of Aff-Wild2 (paper 000, appendix
+      A); False makes all groups and splits balanced.
+    label_noise: Share of training labels replaced by uniformly drawn ones.
+      `truth` stays the posterior without this noise.
+    invalid_rate: Share of frames without a face: black, all masks 0.
+    threads: Threads that render; the result does not depend on it.
+  """
+  num_train = dict(NUM_TRAIN if num_train is None else num_train)
+  _check_arguments(num_train, label_noise, invalid_rate)
+
+  def split(name, group, count, balanced=False):
+    params = parameters.sample_clip_parameters(
+      seed,
+      count,
+      clip_length,
+      split=name,
+      group=group,
+      frame_rate=frame_rate,
+      imbalance=imbalance and not balanced,
+    )
+    return make_clips(
+      params, size, audio=audio, invalid_rate=invalid_rate, threads=threads
+    )
+
+  parts, groups, start = [], {}, 0
+  for group, count in num_train.items():
+    clips = split('train', group, count, group.startswith('balanced'))
+    clips = _add_label_noise(clips, label_noise, seed, group)
+    parts.append(_keep_labels(clips, LABELLED[group]))
+    groups[group] = np.arange(start, start + count, dtype=np.int32)
+    start += count
+  return Dataset(
+    train=concatenate(parts),
+    groups=groups,
+    val=split('val', '', num_val),
+    test=split('test', '', num_test),
+    ood={
+      kind: ood.ood_clips(kind, seed, num_ood, clip_length, size)
+      for kind in ('digits', 'textures')
+    },
+    schema=tasks.ABAW2021,
+    name='embedded',
+  )
+
+
+def _check_arguments(num_train, label_noise, invalid_rate) -> None:
+  unknown = sorted(set(num_train) - set(LABELLED))
+  if unknown or not num_train:
+    raise ValueError(
+      f'num_train: expected some of {sorted(LABELLED)}, got {unknown or "none"}'
+    )
+  for name, rate in (
+    ('label_noise', label_noise),
+    ('invalid_rate', invalid_rate),
+  ):
+    if not 0 <= rate <= 1:
+      raise ValueError(f'{name}: expected a share in [0, 1], got {rate}')
+
+
+def make_clips(
+  params: parameters.Parameters,
+  size: int,
+  *,
+  audio: bool = False,
+  invalid_rate: float = 0.0,
+  threads: int | None = None,
+) -> Clips:
+  """Renders and labels clips; all tasks are labelled in valid frames."""
+  if audio:
+    raise NotImplementedError
+  truth = params.posteriors()
+  image = render(params, size, threads)
+  valid = _valid_frames(params, invalid_rate)
+  image *= valid[..., None, None, None].astype(np.uint8)
+  targets = parameters.draw_labels(params, truth)
+  return Clips(
+    image=image,
+    audio=None,
+    targets={
+      name: tasks.Target(*(array * _like(valid, array) for array in target))
+      for name, target in targets.items()
+    },
+    frame_mask=valid,
+    clip_id=params.clip_id,
+    subject_id=params.subject_id,
+    truth=truth,
+  )
+
+
+def _like(mask, array):
+  """Adds trailing axes of size 1 to `mask` until it broadcasts."""
+  return mask.reshape(mask.shape + (1,) * (array.ndim - mask.ndim))
+
+
+def _valid_frames(params, rate: float) -> np.ndarray:
+  shape = params.channels.shape[:2]
+  valid = np.ones(shape, np.float32)
+  for i in range(shape[0]):
+    rng = parameters.clip_rng(params, i, 'invalid')
+    valid[i] = rng.random(shape[1]) >= rate
+  return valid
+
+
+def _keep_labels(clips: Clips, names: tuple[str, ...]) -> Clips:
+  kept = tasks.empty_targets(tasks.ABAW2021, clips.image.shape[:2])
+  kept |= {name: clips.targets[name] for name in names}
+  return dataclasses.replace(clips, targets=kept)
+
+
+def _add_label_noise(clips: Clips, rate: float, seed: int, group: str) -> Clips:
+  """Replaces a share of the labels by uniformly drawn ones."""
+  noisy = {}
+  for task in tasks.ABAW2021:
+    value, mask = clips.targets[task.name]
+    wrong = np.empty(mask.shape, bool)
+    drawn = np.empty_like(value)
+    for i in range(len(clips)):
+      rng = parameters.generator(seed, f'label noise/{group}/{task.name}', i)
+      wrong[i] = rng.random(mask.shape[1:]) < rate
+      drawn[i] = _uniform_labels(rng, task, value.shape[1:])
+    value = np.where(_like(wrong, value), drawn, value) * _like(mask, value)
+    noisy[task.name] = tasks.Target(value, mask)
+  return dataclasses.replace(clips, targets=noisy)
+
+
+def _uniform_labels(rng, task: tasks.Task, shape) -> np.ndarray:
+  if task.kind == 'binary':
+    return rng.integers(2, size=shape).astype(np.float32)
+  if task.kind == 'binned':
+    return rng.choice(tasks.bin_values(task.bins), shape)
+  classes = rng.integers(shape[-1], size=shape[:-1])
+  return np.eye(shape[-1], dtype=np.float32)[classes]
