@@ -1,0 +1,1 @@
+"""Metrics: `emotion` runs inside jitted programs, the others on the host."""

@@ -1,0 +1,171 @@
+"""Tests of emojax/losses/pointwise.py against PyTorch, SciPy and calculus."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.optimize
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emojax import losses, reference, tasks
+
+P_C = np.array(list(reference.AU_POSITIVE_WEIGHTS.values()), np.float32)
+W_C = np.array(list(reference.EXPR_CLASS_WEIGHTS.values()), np.float32)
+
+
+def _logits(shape, seed=0):
+  return np.random.default_rng(seed).normal(0, 3, shape).astype(np.float32)
+
+
+def _distributions(shape, seed=1):
+  rng = np.random.default_rng(seed)
+  return rng.dirichlet(np.ones(shape[-1]), shape[:-1]).astype(np.float32)
+
+
+def test_bce_matches_torch():
+  torch = pytest.importorskip(
+    'torch', reason='PyTorch parity: pip install emojax[parity]'
+  )
+  logits, targets = _logits((9, 12)), _distributions((9, 12))
+  expected = torch.nn.functional.binary_cross_entropy_with_logits(
+    torch.tensor(logits),
+    torch.tensor(targets),
+    pos_weight=torch.tensor(P_C),
+    reduction='none',
+  )
+  actual = jax.jit(losses.bce_with_logits)(logits, targets, P_C)
+  np.testing.assert_allclose(actual, expected.numpy(), rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('soft', [False, True])
+def test_cross_entropy_matches_torch(soft):
+  torch = pytest.importorskip(
+    'torch', reason='PyTorch parity: pip install emojax[parity]'
+  )
+  logits, targets = _logits((9, 7)), _distributions((9, 7))
+  if not soft:
+    targets = np.eye(7, dtype=np.float32)[targets.argmax(-1)]
+  expected = torch.nn.functional.cross_entropy(
+    torch.tensor(logits),
+    torch.tensor(targets),
+    weight=torch.tensor(W_C),
+    reduction='none',
+  )
+  actual = jax.jit(losses.cross_entropy)(logits, targets, W_C)
+  np.testing.assert_allclose(actual, expected.numpy(), rtol=2e-5, atol=1e-6)
+
+
+def test_kl_matches_torch_batchmean():
+  torch = pytest.importorskip(
+    'torch', reason='PyTorch parity: pip install emojax[parity]'
+  )
+  logits, targets = _logits((9, 7)), _distributions((9, 7))
+  targets[0] = np.eye(7)[3]  # zeros in the teacher's distribution
+  expected = torch.nn.KLDivLoss(reduction='batchmean')(
+    torch.log_softmax(torch.tensor(logits), -1), torch.tensor(targets)
+  )
+  actual = jnp.mean(losses.kl_divergence(logits, targets))
+  np.testing.assert_allclose(actual, expected.item(), rtol=1e-5)
+
+
+def test_kl_of_one_hot_targets_is_cross_entropy():
+  logits, targets = _logits((5, 7)), np.eye(7, dtype=np.float32)[:5]
+  np.testing.assert_array_equal(
+    losses.kl_divergence(logits, targets, W_C),
+    losses.cross_entropy(logits, targets, W_C),
+  )
+
+
+def test_kl_and_cross_entropy_have_the_same_gradient():
+  logits, targets = _logits((5, 7)), _distributions((5, 7))
+  kl = jax.grad(lambda x: losses.kl_divergence(x, targets, W_C).sum())(logits)
+  ce = jax.grad(lambda x: losses.cross_entropy(x, targets, W_C).sum())(logits)
+  np.testing.assert_allclose(kl, ce, rtol=1e-6)
+
+
+def test_kl_is_zero_at_the_target_and_positive_elsewhere():
+  targets = _distributions((50, 7))
+  at_target = losses.kl_divergence(jnp.log(targets), targets)
+  np.testing.assert_allclose(at_target, 0, atol=1e-5)
+  assert (losses.kl_divergence(_logits((50, 7)), targets) > 0).all()
+
+
+@given(
+  q=st.floats(0.02, 0.98), p_c=st.floats(0.5, 40), generations=st.integers(1, 3)
+)
+@settings(deadline=None, max_examples=20)
+def test_pos_weight_multiplies_the_odds_in_every_generation(
+  q, p_c, generations
+):
+  # Eq. 9 with perfect students: each one fits the previous one's soft label.
+  taught, loss = q, jax.jit(losses.bce_with_logits)
+  for _ in range(generations):
+    soft = np.float32(taught)
+    best = scipy.optimize.minimize_scalar(
+      lambda x, soft=soft: float(loss(np.float32(x), soft, np.float32(p_c))),
+      bounds=(-30, 30),
+      method='bounded',
+    ).x
+    taught = 1 / (1 + np.exp(-best))
+  expected = np.log(q / (1 - q)) + generations * np.log(p_c)
+  if abs(expected) < 8:  # beyond, float32 cannot tell the minimum
+    np.testing.assert_allclose(best, expected, atol=0.05)
+
+
+def test_without_pos_weight_the_teacher_is_the_fixed_point():
+  q = np.linspace(0.01, 0.99, 25, dtype=np.float32)
+  gradient = jax.grad(lambda x: losses.bce_with_logits(x, q).sum())
+  np.testing.assert_allclose(gradient(jnp.log(q / (1 - q))), 0, atol=1e-6)
+
+
+@pytest.mark.parametrize('logit', [-1e4, -50.0, 0.0, 50.0, 1e4])
+@pytest.mark.parametrize('target', [0.0, 0.5, 1.0])
+def test_extreme_logits_are_finite(logit, target):
+  value, gradient = jax.value_and_grad(losses.bce_with_logits)(
+    jnp.float32(logit), target, 30.0
+  )
+  assert np.isfinite(value)
+  assert np.isfinite(gradient)
+  row = jnp.array([logit, 0.0, -logit])
+  targets = jnp.array([target, 1 - target, 0.0])
+  value, gradient = jax.value_and_grad(losses.kl_divergence)(row, targets)
+  assert np.isfinite(value)
+  assert np.isfinite(gradient).all()
+
+
+def test_kl_gradient_in_the_targets_is_finite_at_zero():
+  gradient = jax.grad(losses.kl_divergence, argnums=1)(
+    jnp.zeros(3), jnp.array([1.0, 0.0, 0.0])
+  )
+  assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize('kind', ['ends', 'centres'])
+def test_expected_value(kind):
+  bins = tasks.bin_values(20, kind)
+  one_bin = jnp.log(jnp.eye(20) + 1e-30)
+  np.testing.assert_allclose(
+    losses.expected_value(one_bin, bins), bins, atol=1e-6
+  )
+  uniform = losses.expected_value(jnp.zeros((3, 2, 20)), bins)
+  np.testing.assert_allclose(uniform, np.zeros((3, 2)), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+  'loss', [losses.bce_with_logits, losses.cross_entropy, losses.kl_divergence]
+)
+def test_shape_mismatch_is_an_error(loss):
+  with pytest.raises(ValueError, match=r'shapes \(4, 7\) and \(7,\)'):
+    loss(np.zeros((4, 7)), np.zeros(7))
+
+
+@pytest.mark.parametrize(
+  ('loss', 'weight'),
+  [(losses.bce_with_logits, P_C[:7]), (losses.kl_divergence, W_C)],
+)
+def test_vmap_equals_loop(loss, weight):
+  logits, targets = _logits((4, 5, 7)), _distributions((4, 5, 7))
+  stacked = jax.vmap(loss, (0, 0, None))(logits, targets, weight)
+  single = [loss(x, y, weight) for x, y in zip(logits, targets, strict=True)]
+  np.testing.assert_allclose(stacked, single, rtol=1e-6)

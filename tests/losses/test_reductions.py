@@ -1,0 +1,173 @@
+"""Tests of emojax/losses/reductions.py: masks, means, CCC, sharding."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from emojax import losses
+
+JUNK = [np.nan, np.inf, -np.inf, 1e30]
+vectors = st.integers(2, 30).flatmap(
+  lambda n: st.lists(
+    st.tuples(*[st.floats(-1, 1, width=32)] * 2), min_size=n, max_size=n
+  )
+)
+
+
+def _pairs(n=40, seed=0):
+  rng = np.random.default_rng(seed)
+  x = rng.uniform(-1, 1, n).astype(np.float32)
+  y = (0.5 * x + 0.1 + rng.normal(0, 0.3, n)).astype(np.float32)
+  return x, y
+
+
+def _ccc(x, y, ddof=0):
+  x, y = np.float64(x), np.float64(y)
+  rho = np.corrcoef(x, y)[0, 1]
+  sx, sy = x.std(ddof=ddof), y.std(ddof=ddof)
+  gap = (x.mean() - y.mean()) ** 2
+  return 2 * rho * sx * sy / (sx**2 + sy**2 + gap)
+
+
+@pytest.mark.parametrize('ddof', [0, 1])
+def test_ccc_matches_its_definition(ddof):
+  x, y = _pairs()
+  np.testing.assert_allclose(
+    jax.jit(losses.ccc, static_argnames='ddof')(x, y, ddof=ddof),
+    _ccc(x, y, ddof),
+    rtol=1e-5,
+  )
+
+
+def test_ccc_matches_the_published_torch_formula():
+  torch = pytest.importorskip(
+    'torch', reason='PyTorch parity: pip install emojax[parity]'
+  )
+  x, y = map(torch.tensor, _pairs())
+  x.requires_grad_()
+  vx, vy = x - x.mean(), y - y.mean()
+  norms = (vx**2).sum().sqrt() * (vy**2).sum().sqrt()
+  rho = (vx * vy).sum() / (norms + 1e-8)
+  gap = (x.mean() - y.mean()) ** 2
+  expected = 2 * rho * x.std() * y.std() / (x.var() + y.var() + gap + 1e-8)
+  expected.backward()
+  value, gradient = jax.value_and_grad(losses.ccc)(*map(jnp.asarray, _pairs()))
+  np.testing.assert_allclose(value, expected.item(), rtol=1e-5)
+  np.testing.assert_allclose(gradient, x.grad.numpy(), rtol=1e-4, atol=1e-6)
+
+
+@given(vectors, st.sampled_from([0, 1]))
+@settings(deadline=None, max_examples=60)
+def test_ccc_is_symmetric_and_bounded(pairs, ddof):
+  x, y = np.float32(pairs).T
+  value = losses.ccc(x, y, ddof=ddof)
+  np.testing.assert_allclose(value, losses.ccc(y, x, ddof=ddof), atol=1e-6)
+  assert -1 - 1e-5 <= value <= 1 + 1e-5
+
+
+def test_ccc_of_identical_and_opposite_vectors():
+  x, _ = _pairs()
+  x = x - x.mean()
+  np.testing.assert_allclose(losses.ccc(x, x), 1, rtol=1e-6)
+  np.testing.assert_allclose(losses.ccc(x, -x), -1, rtol=1e-6)
+
+
+@pytest.mark.parametrize('eps', [0.0, 1e-8])
+@pytest.mark.parametrize('ddof', [0, 1])
+@pytest.mark.parametrize(
+  ('x', 'y'),
+  [
+    ([0.5] * 4, [0.5] * 4),
+    ([0.5] * 4, [-0.5] * 4),
+    ([0.3] * 4, [0.1, 0.2, 0.3, 0.4]),
+    ([0.3], [0.4]),
+    ([0.3], [0.3]),
+    ([], []),
+  ],
+)
+def test_ccc_without_variance_is_zero_with_finite_gradient(x, y, ddof, eps):
+  x, y = jnp.array(x, jnp.float32), jnp.array(y, jnp.float32)
+  value, gradients = jax.value_and_grad(losses.ccc, argnums=(0, 1))(
+    x, y, ddof=ddof, eps=eps
+  )
+  np.testing.assert_allclose(value, 0, atol=1e-6)
+  for gradient in gradients:
+    assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize('junk', JUNK)
+def test_masked_junk_changes_neither_ccc_nor_its_gradient(junk):
+  x, y = _pairs(20)
+  mask = np.r_[np.ones(20), np.zeros(5)].astype(np.float32)
+  padded = [np.r_[v, np.full(5, junk)].astype(np.float32) for v in (x, y)]
+  run = jax.value_and_grad(losses.ccc)
+  value, gradient = run(x, y)
+  padded_value, padded_gradient = run(*padded, mask)
+  np.testing.assert_allclose(padded_value, value, rtol=1e-6)
+  np.testing.assert_allclose(padded_gradient[:20], gradient, atol=1e-7)
+  np.testing.assert_array_equal(padded_gradient[20:], 0)
+
+
+def test_nan_predictions_are_not_hidden():
+  x, y = _pairs()
+  assert np.isnan(losses.ccc(np.full_like(x, np.nan), y))
+
+
+def test_masked_mean_matches_torch_weighted_mean():
+  torch = pytest.importorskip(
+    'torch', reason='PyTorch parity: pip install emojax[parity]'
+  )
+  rng = np.random.default_rng(0)
+  logits = rng.normal(size=(30, 7)).astype(np.float32)
+  labels, weight = rng.integers(0, 7, 30), np.arange(1, 8, dtype=np.float32)
+  expected = torch.nn.functional.cross_entropy(
+    torch.tensor(logits), torch.tensor(labels), weight=torch.tensor(weight)
+  )
+  one_hot = np.eye(7, dtype=np.float32)[labels]
+  for scale in (1, 0.01):  # the weighted mean does not depend on the scale
+    values = losses.cross_entropy(logits, one_hot, scale * weight)
+    weights = losses.example_weight(one_hot, scale * weight)
+    actual = losses.masked_mean(values, np.ones(30), weights)
+    np.testing.assert_allclose(actual, expected.item(), rtol=1e-5)
+
+
+def test_sums_of_batches_add_up():
+  values = np.arange(12.0, dtype=np.float32)
+  mask = np.float32(values % 3 > 0)
+  parts = [losses.masked_sum(values[i::2], mask[i::2]) for i in range(2)]
+  total, count = (sum(part) for part in zip(*parts, strict=True))
+  np.testing.assert_allclose(total / count, losses.masked_mean(values, mask))
+  np.testing.assert_allclose(total / count, values[mask > 0].mean())
+
+
+@pytest.mark.parametrize('junk', JUNK)
+def test_masked_mean_of_nothing_is_zero(junk):
+  assert losses.masked_mean(np.full(4, junk), np.zeros(4)) == 0
+  gradient = jax.grad(losses.masked_mean)(jnp.full(4, junk), jnp.zeros(4))
+  np.testing.assert_array_equal(gradient, 0)
+
+
+def test_ccc_loss_is_zero_for_an_unlabelled_dimension():
+  x, y = (np.stack([v, v], -1) for v in _pairs())
+  both = losses.ccc_loss(x, y, np.ones_like(x))
+  one = losses.ccc_loss(x, y, np.ones_like(x) * [1, 0])
+  np.testing.assert_allclose(both, 2 * one, rtol=1e-6)
+
+
+def test_mapped_axis_equals_the_whole_batch():
+  x, y = _pairs(24)
+  mask = np.float32(np.arange(24) % 5 > 0)
+  shards = [v.reshape(4, 6) for v in (x, y, mask)]
+
+  def loss(x, y, mask, axis_name=None):
+    square = losses.masked_mean((x - y) ** 2, mask, axis_name=axis_name)
+    return square + losses.ccc(x, y, mask, axis_name=axis_name)
+
+  sharded = jax.vmap(lambda *v: loss(*v, axis_name='batch'), axis_name='batch')
+  np.testing.assert_allclose(sharded(*shards), loss(x, y, mask), rtol=1e-5)
+  gradient = jax.grad(lambda x: jnp.mean(sharded(x, *shards[1:])))(shards[0])
+  expected = jax.grad(loss)(x, y, mask)
+  np.testing.assert_allclose(gradient.ravel(), expected, rtol=1e-4, atol=1e-6)
