@@ -1,0 +1,49 @@
+"""Temporal head of one task: features of a clip to logits of every frame."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from emojax.models.gru import GRU
+from emojax.models.layers import Dropout, Linear
+
+HEADS = ('paper', 'published')
+
+
+class TemporalHead(nn.Module):
+  """GRU over time and a linear layer.
+
+  'paper' (paper 000, section 3): dropout on the features, GRU, ReLU, linear.
+  'published' (its code): GRU, dropout, linear, without ReLU. The parameters
+  are the same.
+
+  Attributes:
+    outputs: Number of logits.
+    hidden: Size of the GRU's state.
+    dropout: Dropout rate.
+    kind: 'paper' or 'published'.
+    dtype: Compute dtype.
+    axis_name: Mapped batch axis that dropout masks are drawn across.
+  """
+
+  outputs: int
+  hidden: int = 128
+  dropout: float = 0.5
+  kind: str = 'paper'
+  dtype: Any = jnp.float32
+  axis_name: str | None = None
+
+  @nn.compact
+  def __call__(self, x, dropout: bool):
+    """Maps [B, L, F] to float32 logits [B, L, outputs]."""
+    if self.kind not in HEADS:
+      raise ValueError(f'head {self.kind!r}: expected one of {HEADS}')
+    drop = Dropout(self.dropout, self.axis_name)
+    gru = GRU(self.hidden, self.dtype, name='gru')
+    if self.kind == 'paper':
+      x = nn.relu(gru(drop(x, dropout)))
+    else:
+      x = drop(gru(x), dropout)
+    x = Linear(self.outputs, self.dtype, name='linear')(x)
+    return x.astype(jnp.float32)

@@ -1,0 +1,155 @@
+"""Layers shared by the models: convolution + BatchNorm, linear, dropout."""
+
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from emojax import ops
+
+# PyTorch's `kaiming_normal_(mode='fan_out', nonlinearity='relu')`.
+KAIMING_FAN_OUT = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
+MOMENTUM = 0.1
+
+
+def uniform(bound: float):
+  """Initialiser that draws from [-bound, bound)."""
+
+  def init(key, shape, dtype=jnp.float32):
+    return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+  return init
+
+
+def scaled(channels: int, width: float) -> int:
+  """Channels at a width multiplier: the nearest multiple of 8, at least 8."""
+  if width <= 0:
+    raise ValueError(f'width {width}: expected a positive multiplier')
+  return max(8, int(channels * width / 8 + 0.5) * 8)
+
+
+class ConvNorm(nn.Module):
+  """Convolution without bias, BatchNorm and optionally PReLU.
+
+  BatchNorm is PyTorch's: running statistics move by 0.1 and hold the unbiased
+  variance. The parameters are `kernel`, `scale`, `bias` and `slope`.
+
+  Attributes:
+    features: Output channels.
+    kernel: Kernel size of each spatial dimension.
+    strides: Stride of every spatial dimension.
+    padding: Zeros on both sides of every spatial dimension.
+    depthwise: One filter for each channel (features = input channels).
+    prelu: Whether PReLU (one slope per channel, initially 0.25) follows.
+    eps: BatchNorm's epsilon.
+    kernel_init: Initialiser of the kernel.
+    lowering: See `ops.conv`.
+    dtype: Compute dtype; parameters and statistics are float32.
+    axis_name: Mapped batch axis that statistics are synchronised over.
+  """
+
+  features: int
+  kernel: tuple[int, ...]
+  strides: int = 1
+  padding: int = 0
+  depthwise: bool = False
+  prelu: bool = False
+  eps: float = 1e-5
+  kernel_init: Any = KAIMING_FAN_OUT
+  lowering: str = 'auto'
+  dtype: Any = jnp.float32
+  axis_name: str | None = None
+
+  @nn.compact
+  def __call__(self, x, train: bool):
+    groups = self.features if self.depthwise else 1
+    shape = (*self.kernel, x.shape[-1] // groups, self.features)
+    kernel = self.param('kernel', self.kernel_init, shape)
+    x = ops.conv(
+      x.astype(self.dtype),
+      kernel.astype(self.dtype),
+      strides=self.strides,
+      padding=self.padding,
+      groups=groups,
+      lowering=self.lowering,
+    )
+    return self._norm(x, train)
+
+  def _norm(self, x, train):
+    shape = (self.features,)
+    scale = self.param('scale', nn.initializers.ones, shape)
+    bias = self.param('bias', nn.initializers.zeros, shape)
+    slope = None
+    if self.prelu:
+      slope = self.param('slope', nn.initializers.constant(0.25), shape)
+    mean = self.variable('batch_stats', 'mean', jnp.zeros, shape)
+    var = self.variable('batch_stats', 'var', jnp.ones, shape)
+    if not train:
+      return ops.normalise(
+        x, mean.value, var.value, scale, bias, slope, self.eps
+      )
+    count = batch_count(x, self.axis_name, self.name)
+    y, batch_mean, batch_var = ops.batch_norm(
+      x, scale, bias, slope, self.eps, self.axis_name
+    )
+    if not self.is_initializing():
+      unbiased = batch_var * (count / (count - 1))
+      mean.value += MOMENTUM * (batch_mean - mean.value)
+      var.value += MOMENTUM * (unbiased - var.value)
+    return y
+
+
+def batch_count(x, axis_name, name) -> int:
+  """Values per channel in the whole batch; ValueError if there is only one."""
+  shards = 1 if axis_name is None else lax.axis_size(axis_name)
+  count = math.prod(x.shape[:-1]) * shards
+  if count == 1:
+    raise ValueError(
+      f'BatchNorm of {name!r} got one value per channel, which has no '
+      'variance: train with at least two frames in a batch'
+    )
+  return count
+
+
+class Linear(nn.Module):
+  """Affine map with PyTorch's default initialisation."""
+
+  features: int
+  dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, x):
+    init = uniform(1 / math.sqrt(x.shape[-1]))
+    kernel = self.param('kernel', init, (x.shape[-1], self.features))
+    bias = self.param('bias', init, (self.features,))
+    return x.astype(self.dtype) @ kernel.astype(self.dtype) + bias.astype(
+      self.dtype
+    )
+
+
+class Dropout(nn.Module):
+  """Dropout whose mask does not depend on how the batch is sharded.
+
+  With `axis_name` the mask of the whole batch is drawn on every device (from
+  a key that must be the same there) and each takes its own rows.
+  """
+
+  rate: float
+  axis_name: str | None = None
+
+  @nn.compact
+  def __call__(self, x, active: bool):
+    if not active or self.rate == 0:
+      return x
+    key, rows = self.make_rng('dropout'), x.shape[0]
+    if self.axis_name is None:
+      keep = jax.random.bernoulli(key, 1 - self.rate, x.shape)
+    else:
+      shape = (rows * lax.axis_size(self.axis_name), *x.shape[1:])
+      keep = jax.random.bernoulli(key, 1 - self.rate, shape)
+      start = lax.axis_index(self.axis_name) * rows
+      keep = lax.dynamic_slice_in_dim(keep, start, rows)
+    return jnp.where(keep, x / (1 - self.rate), 0).astype(x.dtype)
