@@ -7,8 +7,8 @@ _SKIN = np.array(
   + [[105, 66, 44]]
 )
 _HAIR = np.array(
-  [[28, 22, 20], [66, 42, 28], [110, 74, 44], [190, 150, 90], [140, 62, 36]]
-  + [[150, 148, 146]]
+  [[28, 22, 20], [38, 28, 24], [66, 42, 28], [110, 74, 44], [140, 62, 36]]
+  + [[110, 74, 44], [190, 150, 90], [150, 148, 146], [60, 58, 58]]
 )
 _EYES = np.array([[80, 50, 28], [60, 92, 120], [70, 100, 66], [38, 26, 18]])
 
@@ -21,13 +21,18 @@ def _tone(rng, palette) -> np.ndarray:
   return np.clip(color / 255 + rng.normal(0, 0.015, 3), 0, 1)
 
 
+def _dull(rng) -> np.ndarray:
+  """A colour halfway to grey, as most surroundings have, [3] in [0, 1]."""
+  return 0.55 * rng.random() + 0.45 * rng.random(3)
+
+
 def person(rng) -> dict[str, np.ndarray]:
   """Traits of one subject.
 
   Lengths are in units of half the image's side; colours are [3] in [0, 1].
   """
   skin = _tone(rng, _SKIN)
-  hair = _HAIR[rng.integers(len(_HAIR))] / 255 * rng.uniform(0.8, 1.2)
+  hair = _tone(rng, _HAIR) * rng.uniform(0.7, 1.2)
   lips = skin * [0.86, 0.6, 0.6] + [0.06, 0, 0.02] * rng.random(3)
   uniform = rng.uniform
   return {
@@ -48,7 +53,7 @@ def person(rng) -> dict[str, np.ndarray]:
     'nose_length': uniform(-0.03, 0.04),
     'mouth_width': uniform(0.25, 0.31),
     'lip_full': uniform(0.75, 1.35),
-    'hairline': uniform(-0.98, -0.72),
+    'hairline': uniform(-0.95, -0.76),
     'hair_side': uniform(0.0, 0.3),
     'beard': uniform(0.15, 0.5) * (rng.random() < 0.22),
     'resting_smile': rng.normal(0, 0.018),
@@ -68,13 +73,13 @@ def scene(rng) -> dict[str, np.ndarray]:
   return {
     'light_x': np.cos(angle) * strength,
     'light_y': np.sin(angle) * strength * 0.5,
-    'exposure': rng.uniform(0.72, 1.12),
+    'exposure': rng.uniform(0.75, 1.04),
     'cast': 1 + rng.normal(0, 0.03, 3),
-    'back_a': rng.random(3),
-    'back_b': rng.random(3),
-    'shirt': rng.random(3),
+    'back_a': _dull(rng),
+    'back_b': _dull(rng),
+    'shirt': _dull(rng),
     'soft': rng.choice([0.0, rng.uniform(0, 1), rng.uniform(1, 3)]),
-    'noise': rng.uniform(0.005, 0.035),
+    'noise': rng.uniform(0.005, 0.03),
     **_occlusion(rng),
   }
 
@@ -88,7 +93,7 @@ def _occlusion(rng) -> dict[str, np.ndarray]:
     'block': float(kind == 4),
     'block_side': rng.choice([-1.0, 1.0]),
     'block_at': rng.uniform(0.35, 0.6),
-    'block_color': rng.random(3),
+    'block_color': _dull(rng),
     'hand_x': rng.uniform(-0.2, 0.2),
   }
 

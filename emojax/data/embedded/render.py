@@ -5,13 +5,17 @@ import os
 
 import numpy as np
 
-from emojax.data.embedded import affect, face
+from emojax.data.embedded import affect, face, skin
+from emojax.data.embedded.occlusion import paint_occlusion
 from emojax.data.embedded.parameters import Parameters
+from emojax.data.embedded.shapes import Part
 
-BLOCK_PIXELS = 1 << 16  # of frames painted together: fits a core's cache
+BLOCK_PIXELS = 65536  # painted together: the planes should stay in the cache
 
 
-def render(params: Parameters, size: int, threads: int | None = None):
+def render(
+  params: Parameters, size: int, threads: int | None = None
+) -> np.ndarray:
   """Renders all frames, uint8 [N, L, size, size, 3].
 
   Args:
@@ -24,12 +28,13 @@ def render(params: Parameters, size: int, threads: int | None = None):
     raise ValueError(f'size {size}: expected at least 32 pixels')
   shape = params.channels.shape[:2]
   frames = np.zeros((shape[0] * shape[1], size, size, 3), np.uint8)
-  fields = _fields(params, size)
+  fields, noise = _fields(params, size), _noise_keys(params)
   block = max(1, BLOCK_PIXELS // size**2)
 
   def work(start):
-    part = slice(start, min(start + block, len(frames)))
-    frames[part] = _paint({k: v[part] for k, v in fields.items()}, size)
+    part = slice(start, start + block)
+    some = {name: value[..., part, :, :] for name, value in fields.items()}
+    _camera(_paint(some, size), some, noise[part], frames[part])
 
   with concurrent.futures.ThreadPoolExecutor(threads or os.cpu_count()) as pool:
     list(pool.map(work, range(0, len(frames), block)))
@@ -37,8 +42,8 @@ def render(params: Parameters, size: int, threads: int | None = None):
 
 
 def _fields(params: Parameters, size: int) -> dict[str, np.ndarray]:
-  """Parameters of every frame, broadcast against images; float32."""
-  num_clips, length = params.channels.shape[:2]
+  """Parameters of all frames, float32 [F, 1, 1] or for colours [3, F, 1, 1]."""
+  length = params.channels.shape[1]
   fields = {
     name: params.channels[..., i].reshape(-1, 1, 1)
     for i, name in enumerate(affect.CHANNELS)
@@ -46,79 +51,93 @@ def _fields(params: Parameters, size: int) -> dict[str, np.ndarray]:
   for name, value in params.motion.items():
     fields[name] = value.reshape(-1, 1, 1)
   for name, value in params.traits.items():
-    value = np.repeat(value, length, 0)
-    fields[name] = value.reshape(-1, *value.shape[1:], 1, 1)
-  fields['soft'] = (1.0 + 0.5 * fields['soft']) * np.float32(2 / size)
-  fields['noise_seed'] = np.repeat(params.noise_seed, length)
-  fields['frame'] = np.tile(np.arange(length), num_clips)
-  return fields | _colors(fields)
+    frames = np.repeat(value, length, 0).T
+    fields[name] = np.ascontiguousarray(frames)[..., None, None]
+  fields['soft'] = (1 + 0.5 * fields['soft']) * np.float32(2 / size)
+  return fields | _colors(fields['skin'], fields['hair'])
 
 
-def _colors(p) -> dict[str, np.ndarray]:
+def _colors(skin_color, hair) -> dict[str, np.ndarray]:
   def fixed(*rgb):
-    return np.array(rgb, np.float32).reshape(1, 3, 1, 1) + 0 * p['skin']
+    return np.zeros_like(hair) + np.array(rgb, np.float32).reshape(3, 1, 1, 1)
 
   return {
     'white': fixed(0.93, 0.92, 0.9),
     'black': fixed(0.05, 0.05, 0.06),
     'inside': fixed(0.28, 0.07, 0.08),
-    'teeth': fixed(0.95, 0.93, 0.88),
-    'lash': 0.25 * p['hair'] + 0.12 * p['skin'],
-    'brow': 0.65 * p['hair'] + 0.05 * p['skin'],
+    'teeth': fixed(0.93, 0.91, 0.86),
+    'lash': 0.25 * hair + 0.12 * skin_color,
+    'brow': np.minimum(0.65 * hair + 0.05 * skin_color, 0.5 * skin_color),
   }
 
 
 def _paint(p, size: int) -> np.ndarray:
-  """Paints one block of frames, uint8 [F, size, size, 3]."""
+  """Paints one block of frames, float32 [3, F, size, size] around [0, 1]."""
   axis = (np.arange(size, dtype=np.float32) + 0.5) * np.float32(2 / size) - 1
   x, y = axis[None, None, :], axis[None, :, None]
   u, v = _face_coordinates(x, y, p)
-  image = np.empty((len(u), 3, size, size), np.float32)
-  whole = face.Part(image, u, v)
-  face.paint_background(whole, p, x, y)
-  inner = face.Part(image, u + np.float32(0.12) * p['yaw'], v)
-  inner = face.Part(image, inner.u, v + np.float32(0.1) * p['pitch'])
-  skin = face.shading(inner, p)[:, None] * p['skin']
-  image += face.face_mask(u, v, p)[:, None] * (skin - image)
-  face.paint_eyes(_rows(inner, -0.6, 0.2, size), p)
-  face.paint_brows(_rows(inner, -0.95, 0.0, size), p)
-  face.paint_mouth(_rows(inner, 0.1, 1.0, size), p)
-  face.paint_hair(_rows(whole, -1.0, -0.2, size), p)
-  face.paint_occlusion(inner, p)
-  return _camera(image, p)
+  image = np.empty((3, *u.shape), np.float32)
+  outline = Part(image, u, v, np.abs(u))
+  # A turned head: the features move against the outline.
+  u, v = u + 0.12 * p['yaw'], v + 0.1 * p['pitch']
+  features = Part(image, u, v, np.abs(u))
+  face.paint_background(outline, p, x, y)
+  face.paint_face(outline, p, skin.shading(features, p))
+  face.paint_eyes(features, p)
+  face.paint_brows(features, p)
+  face.paint_mouth(features, p)
+  face.paint_hair(outline, p)
+  paint_occlusion(features, p)
+  return image
 
 
 def _face_coordinates(x, y, p):
-  x = (x - p['shift_x']) / p['scale']
-  y = (y - p['shift_y']) / p['scale']
-  cos, sin = np.cos(p['roll']), np.sin(p['roll'])
+  # A rational rotation: sines may round differently for other batch sizes.
+  t = np.float32(0.5) * p['roll']
+  unit = 1 / (p['scale'] * (1 + t * t))
+  cos, sin = (1 - t * t) * unit, 2 * t * unit
+  x, y = x - p['shift_x'], y - p['shift_y']
   return cos * x + sin * y, cos * y - sin * x
 
 
-def _rows(part: face.Part, low: float, high: float, size: int) -> face.Part:
-  """The image rows between two heights of an upright face, as views."""
-  rows = slice(
-    max(0, int((low + 1) * size / 2)), min(size, int((high + 1) * size / 2) + 1)
-  )
-  return face.Part(part.image[:, :, rows], part.u[:, rows], part.v[:, rows])
+def _noise_keys(params: Parameters) -> list[tuple[int, int]]:
+  """The stream and the place in it of every frame's sensor noise."""
+  length = params.channels.shape[1]
+  return [(int(s), i) for s in params.noise_seed for i in range(length)]
 
 
-def _camera(image, p) -> np.ndarray:
-  """Exposure, colour cast, sensor noise and quantisation."""
-  image *= p['exposure'][:, None] * p['cast'] * 255
-  image += (p['noise'] * 255)[:, None] * _noise(p, image.shape)
-  np.clip(image, 0, 255, out=image)
-  return np.rint(image).astype(np.uint8).transpose(0, 2, 3, 1)
+def _camera(image, p, noise, frames) -> None:
+  """Exposure, colour cast, sensor noise; writes uint8 [F, H, W, 3]."""
+  scale = np.float32(255) * p['exposure'] * p['cast']
+  grain = _noise(noise, image[:, 0].size)
+  grain = grain.reshape(len(frames), 3, *image.shape[2:])
+  level = p['noise'] * np.float32(255 / 104.5)
+  for channel, plane in enumerate(image):
+    plane *= scale[channel]
+    plane += level * grain[:, channel]
+    plane += 0.5
+    np.clip(plane, 0, 255, out=plane)
+    np.copyto(frames[..., channel], plane, casting='unsafe')
 
 
-def _noise(p, shape) -> np.ndarray:
-  """Sensor noise of unit variance: a triangular distribution from bytes."""
-  noise = np.empty(shape, np.float32)
-  count = noise[0].size
-  for i, (seed, frame) in enumerate(zip(p['noise_seed'], p['frame'])):
-    bits = np.random.Philox(key=int(seed), counter=[0, 0, int(frame), 2])
-    raw = np.random.Generator(bits).bytes(2 * count)
-    pair = np.frombuffer(raw, np.uint8).reshape(2, *shape[1:])
-    np.subtract(pair[0], pair[1], out=noise[i], dtype=np.float32)
-  noise *= np.float32(1 / 104.5)
+def _noise(keys, count: int) -> np.ndarray:
+  """Differences of two random bytes, int16 [F, count], deviation 104.5.
+
+  Frames of a clip lie one after the other in the clip's own Philox stream,
+  whose counter counts 32 bytes.
+  """
+  steps = -(-2 * count // 32)
+  noise = np.empty((len(keys), count), np.int16)
+  start = 0
+  while start < len(keys):
+    seed, frame = keys[start]
+    stop = start + 1
+    while stop < len(keys) and keys[stop][0] == seed:
+      stop += 1
+    bits = np.random.Philox(key=seed, counter=[frame * steps, 0, 0, 1])
+    raw = np.random.Generator(bits).bytes((stop - start) * steps * 32)
+    raw = np.frombuffer(raw, np.uint8).reshape(stop - start, -1)
+    one, other = raw[:, :count], raw[:, count : 2 * count]
+    np.subtract(one, other, out=noise[start:stop], dtype=np.int16)
+    start = stop
   return noise
