@@ -1,7 +1,8 @@
 """Tests of emojax/losses/multitask.py: one loss for teachers and students."""
 
+import functools
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,6 +20,19 @@ STUDENT = {**STUDENT, 'bin_values': BINS}
 THIRDS = np.full(3, 1 / 3, np.float32)
 
 
+@functools.partial(jax.jit, static_argnames=('axis_name', 'ddof'))
+def _loss(logits, targets, weights=THIRDS, **options):
+  options = TEACHER | options
+  return losses.multitask_loss(logits, targets, SCHEMA, weights, **options)
+
+
+@jax.jit
+def _loss_and_gradient(logits, targets):
+  run = jax.value_and_grad(lambda x: _loss(x, targets), has_aux=True)
+  (loss, per_task), gradient = run(logits)
+  return loss, per_task, gradient
+
+
 def _batch(shape=(3, 4), soft=False, seed=0):
   rng = np.random.default_rng(seed)
   logits = {t.name: rng.normal(size=(*shape, t.num_outputs)) for t in SCHEMA}
@@ -33,11 +47,6 @@ def _batch(shape=(3, 4), soft=False, seed=0):
     'va': tasks.Target(va, np.ones_like(va)),
   }
   return jax.tree.map(np.float32, (logits, targets))
-
-
-def _loss(logits, targets, weights=THIRDS, **options):
-  options = TEACHER | options
-  return losses.multitask_loss(logits, targets, SCHEMA, weights, **options)
 
 
 def _torch_losses(torch, logits, targets, pos_weight, class_weight, hard):
@@ -134,35 +143,32 @@ def test_masked_junk_changes_nothing(junk, soft, seed):
     value[hidden] = junk
     split = tasks.split_logits(task, dirty_logits[task.name])  # a view
     split[hidden] = junk
-  run = jax.jit(jax.value_and_grad(lambda x, t: _loss(x, t)[0]))
-  value, gradient = run(logits, masked)
-  dirty_value, dirty_gradient = run(dirty_logits, dirty)
+  value, _, gradient = _loss_and_gradient(logits, masked)
+  dirty_value, _, dirty_gradient = _loss_and_gradient(dirty_logits, dirty)
   np.testing.assert_array_equal(dirty_value, value)
   assert np.isfinite(value)
   jax.tree.map(np.testing.assert_array_equal, dirty_gradient, gradient)
 
 
 def test_frame_mask_removes_padding():
-  logits, targets = _batch((2, 4))
+  logits, targets = _batch()
   frame_mask = np.float32([[1, 1, 1, 0], [1, 1, 0, 0]])
-  keep = frame_mask > 0
-  kept_logits, kept = jax.tree.map(lambda x: x[keep], (logits, targets))
-  actual = _loss(logits, targets, frame_mask=frame_mask)
-  jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5),
-    actual,
-    _loss(kept_logits, kept),
-  )
+  frame_mask = np.vstack([frame_mask, np.zeros(4, np.float32)])
+  _, actual = _loss(logits, targets, frame_mask=frame_mask)
+  for target in targets.values():
+    target.mask[frame_mask == 0] = 0
+  _, expected, _ = _loss_and_gradient(logits, targets)
+  for name, value in expected.items():
+    np.testing.assert_allclose(actual[name], value, rtol=1e-5)
 
 
 @pytest.mark.parametrize('missing', ['au', 'expr', 'va'])
 def test_a_task_without_labels_contributes_nothing(missing):
   logits, targets = _batch()
-  full = _loss(logits, targets)[1]
+  _, full, _ = _loss_and_gradient(logits, targets)
   value = np.full_like(targets[missing].value, np.nan)
   targets[missing] = tasks.Target(value, np.zeros_like(targets[missing].mask))
-  run = jax.value_and_grad(lambda x: _loss(x, targets), has_aux=True)
-  (_, per_task), gradient = run(logits)
+  _, per_task, gradient = _loss_and_gradient(logits, targets)
   assert per_task[missing] == 0
   np.testing.assert_array_equal(gradient[missing], 0)
   for name in set(full) - {missing}:
@@ -172,19 +178,19 @@ def test_a_task_without_labels_contributes_nothing(missing):
 def test_everything_masked_is_zero_with_zero_gradient():
   logits, _ = _batch()
   targets = tasks.empty_targets(SCHEMA, (3, 4))
-  value, gradient = jax.value_and_grad(lambda x: _loss(x, targets)[0])(logits)
+  value, _, gradient = _loss_and_gradient(logits, targets)
   assert value == 0
   jax.tree.map(lambda g: np.testing.assert_array_equal(g, 0), gradient)
 
 
-@pytest.mark.parametrize('shape', [(1, 1), (2, 1)])
-def test_tiny_batches_of_constant_labels_have_finite_gradients(shape):
-  logits, targets = _batch(shape)
-  constant = np.full_like(targets['va'].value, 0.25)
-  targets['va'] = tasks.Target(constant, np.ones_like(constant))
-  run = jax.value_and_grad(lambda x: _loss(x, targets)[0])
-  value, gradient = run(jax.tree.map(jnp.zeros_like, logits))
-  for leaf in jax.tree.leaves((value, gradient)):
+@pytest.mark.parametrize('frames', [1, 2, 12])
+def test_few_frames_with_constant_labels_have_finite_gradients(frames):
+  logits, targets = _batch()
+  targets['va'].value[:] = 0.25
+  for target in targets.values():
+    target.mask.reshape(12, -1)[frames:] = 0  # a view
+  zeros = jax.tree.map(np.zeros_like, logits)
+  for leaf in jax.tree.leaves(_loss_and_gradient(zeros, targets)):
     assert np.isfinite(leaf).all()
 
 
@@ -197,14 +203,19 @@ def test_members_in_a_stack_equal_members_alone():
 
 
 def test_sharded_batch_equals_whole_batch():
-  logits, targets = _batch((4, 6))
+  logits, targets = _batch((4, 6), seed=1)
   targets['au'].mask[0] = 0  # shards differ in their counts
   targets['va'].mask[1, :4] = 0
-  loss = lambda x, t: _loss(x, t, axis_name='batch')[0]  # noqa: E731
-  sharded = jax.vmap(loss, axis_name='batch')
-  whole, expected = jax.value_and_grad(lambda x: _loss(x, targets)[0])(logits)
-  np.testing.assert_allclose(sharded(logits, targets), whole, rtol=1e-5)
-  gradient = jax.grad(lambda x: sharded(x, targets).mean())(logits)
+
+  def mean_of_shards(logits):
+    shard = functools.partial(_loss, axis_name='batch')
+    values, _ = jax.vmap(shard, axis_name='batch')(logits, targets)
+    return values.mean(), values
+
+  run = jax.jit(jax.value_and_grad(mean_of_shards, has_aux=True))
+  (_, values), gradient = run(logits)
+  whole, _, expected = _loss_and_gradient(logits, targets)
+  np.testing.assert_allclose(values, np.full(4, whole), rtol=1e-5)
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6),
     gradient,

@@ -1,0 +1,37 @@
+"""Correlation of predicted with true uncertainty."""
+
+import numpy as np
+import scipy.stats
+
+
+def _finite_pairs(x, y):
+  x, y = np.float64(x).ravel(), np.float64(y).ravel()
+  if x.shape != y.shape or len(x) < 2:
+    raise ValueError(
+      f'correlation: {len(x)} and {len(y)} samples, expected the same number '
+      'and at least two'
+    )
+  if not (np.isfinite(x).all() and np.isfinite(y).all()):
+    raise ValueError('correlation: remove samples that are not finite')
+  return x, y
+
+
+def spearman(x, y) -> float:
+  """Spearman's rank correlation of x [n] and y [n].
+
+  Returns:
+    In [-1, 1]; NaN if either is constant.
+
+  Raises:
+    ValueError: if the lengths differ, n < 2, or values are not finite.
+  """
+  x, y = _finite_pairs(x, y)
+  return pearson(scipy.stats.rankdata(x), scipy.stats.rankdata(y))
+
+
+def pearson(x, y) -> float:
+  """Pearson's linear correlation; arguments and errors as `spearman`."""
+  x, y = _finite_pairs(x, y)
+  x, y = x - x.mean(), y - y.mean()
+  norm = np.sqrt(np.sum(x**2) * np.sum(y**2))
+  return float(np.sum(x * y) / norm) if norm > 0 else float('nan')

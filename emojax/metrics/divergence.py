@@ -1,0 +1,99 @@
+"""Distance of predictions from known label posteriors.
+
+Only procedural data know the posterior p* of the labels given the frame. No
+model has a lower expected NLL than its entropy, the Bayes optimum, and the
+excess over it is the Kullback-Leibler divergence from p* to the prediction.
+"""
+
+import numpy as np
+
+from emojax import tasks
+
+
+def _xlogy(x, y):
+  return np.where(x > 0, x * np.log(np.where(x > 0, y, 1)), 0)
+
+
+def _distributions(task: tasks.Task, probs) -> np.ndarray:
+  """[..., A] probabilities as [..., A, 2]; the others are distributions."""
+  probs = np.float64(probs)
+  if task.kind == 'binary':
+    return np.stack([1 - probs, probs], axis=-1)
+  return probs
+
+
+def _both(task, posterior, probs, eps):
+  if np.shape(posterior) != np.shape(probs):
+    raise ValueError(
+      f'task {task.name!r}: posterior {np.shape(posterior)} and probabilities '
+      f'{np.shape(probs)} must have the same shape (a posterior of a binned '
+      'task is over the same bins)'
+    )
+  p, q = _distributions(task, posterior), _distributions(task, probs)
+  return p, np.maximum(q, eps)
+
+
+def posterior_entropy(task: tasks.Task, posterior) -> np.ndarray:
+  """Entropy of the posteriors in nats: the Bayes-optimal expected NLL.
+
+  Args:
+    task: The task.
+    posterior: [..., A], [..., E] or [..., D, K].
+
+  Returns:
+    float64 [..., A], [...] or [..., D].
+  """
+  p = _distributions(task, posterior)
+  return -np.sum(_xlogy(p, p), axis=-1)
+
+
+def expected_nll(task: tasks.Task, posterior, probs, eps=1e-8) -> np.ndarray:
+  """Expected negative log-likelihood if labels are drawn from the posterior.
+
+  Args:
+    task: The task.
+    posterior: p*, as in `posterior_entropy`.
+    probs: Predictions of the same shape.
+    eps: Lower bound of the predicted probabilities inside the logarithm.
+
+  Returns:
+    float64 [..., A], [...] or [..., D], in nats.
+
+  Raises:
+    ValueError: if the shapes differ.
+  """
+  p, q = _both(task, posterior, probs, eps)
+  return -np.sum(_xlogy(p, q), axis=-1)
+
+
+def kl_divergence(task: tasks.Task, posterior, probs, eps=1e-8) -> np.ndarray:
+  """KL(p* || prediction) of every frame and label, in nats.
+
+  This is the excess of the expected NLL over the Bayes optimum. Arguments and
+  shapes as `expected_nll`; >= 0 up to rounding and `eps`.
+  """
+  p, q = _both(task, posterior, probs, eps)
+  return np.sum(_xlogy(p, p) - _xlogy(p, q), axis=-1)
+
+
+def excess_nll(task: tasks.Task, posterior, probs, frame_mask=None) -> float:
+  """Mean of `kl_divergence` over frames and labels.
+
+  Args:
+    task: The task.
+    posterior: p*.
+    probs: Predictions of the same shape.
+    frame_mask: [...], 0 for padding, or None.
+
+  Returns:
+    Expected NLL minus the mean entropy of the posteriors, in nats.
+  """
+  values = kl_divergence(task, posterior, probs)
+  if task.kind != 'categorical':
+    values = values.mean(axis=-1)
+  if frame_mask is None:
+    return float(values.mean())
+  keep = np.asarray(frame_mask) > 0
+  if not keep.any():
+    raise ValueError('excess_nll: every frame is masked')
+  return float(values[keep].mean())

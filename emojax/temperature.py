@@ -1,0 +1,227 @@
+"""Temperature scaling and its test-time cross-validation (paper 000, 5.2).
+
+Logits are divided by a temperature T > 0, one per action unit, one for the
+expressions, and one each for valence and arousal, fitted to minimise the
+negative log-likelihood of labelled frames. This runs on the host, on NumPy
+arrays. For probabilities without logits (an ensemble's mean, say) pass log p,
+or log(p / (1 - p)) for binary tasks.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import scipy.optimize
+import scipy.special
+
+from emojax import tasks, uncertainty
+from emojax.metrics import calibration
+
+# Separable labels would be fitted best by T -> 0, random ones by infinity.
+BOUNDS = (1e-3, 1e3)
+
+
+def _softmax_nll(beta, logits, labels):
+  scaled = beta * logits
+  log_total = scipy.special.logsumexp(scaled, axis=-1)
+  return np.mean(log_total - np.sum(labels * scaled, axis=-1))
+
+
+def _sigmoid_nll(beta, logits, labels):
+  scaled = beta * logits
+  return np.mean(np.logaddexp(0, scaled) - labels * scaled)
+
+
+def _minimise(nll, logits, labels) -> float:
+  """The NLL is convex in 1 / T: one minimum, which a bounded search finds."""
+  result = scipy.optimize.minimize_scalar(
+    lambda log_t: nll(np.exp(-log_t), logits, labels),
+    bounds=np.log(BOUNDS),
+    method='bounded',
+    options={'xatol': 1e-5},
+  )
+  return float(np.exp(result.x))
+
+
+def _check_rows(name, logits, labels):
+  logits, labels = np.float64(logits), np.float64(labels)
+  if logits.shape != labels.shape or not len(logits):
+    raise ValueError(
+      f'{name}: shapes {logits.shape} and {labels.shape} must be equal, with '
+      'at least one labelled frame'
+    )
+  if not np.isfinite(logits).all():
+    raise ValueError(f'{name}: logits must be finite; the model has diverged')
+  return logits, labels
+
+
+def fit_binary(logits, labels) -> float:
+  """Fits the temperature of one binary label.
+
+  Args:
+    logits: [n], finite.
+    labels: Hard or soft, [n].
+
+  Returns:
+    T within `BOUNDS`.
+
+  Raises:
+    ValueError: without labelled frames or with logits that are not finite.
+  """
+  logits, labels = _check_rows('fit_binary', logits, labels)
+  return _minimise(_sigmoid_nll, logits, labels)
+
+
+def fit_categorical(logits, labels) -> float:
+  """Fits the temperature of a softmax over classes.
+
+  Args:
+    logits: [n, C], finite.
+    labels: One-hot or soft distributions [n, C].
+
+  Returns:
+    T within `BOUNDS`; errors as `fit_binary`.
+  """
+  logits, labels = _check_rows('fit_categorical', logits, labels)
+  return _minimise(_softmax_nll, logits, labels)
+
+
+def fit(
+  task: tasks.Task, logits, target: tasks.Target, bin_values=None
+) -> np.ndarray:
+  """Fits all temperatures of a task.
+
+  Args:
+    task: The task.
+    logits: [..., num_outputs]; masked frames may hold anything.
+    target: Hard or soft labels of the same leading shape.
+    bin_values: [K], needed by binned tasks: the true class is the nearest bin.
+
+  Returns:
+    float64: 'binary' [A], 'categorical' [], 'binned' [D].
+
+  Raises:
+    ValueError: if a label of the task has no labelled frame.
+  """
+  logits = np.asarray(tasks.split_logits(task, logits))
+  value, keep = np.asarray(target.value), np.asarray(target.mask) > 0
+  if task.kind == 'categorical':
+    return np.float64(fit_categorical(logits[keep], value[keep]))
+  if task.kind == 'binned':
+    value = _bin_labels(task, value, keep, bin_values)
+  one = fit_binary if task.kind == 'binary' else fit_categorical
+  temperatures = []
+  for i, name in enumerate(task.labels):
+    rows = keep[..., i]
+    if not rows.any():
+      raise ValueError(f'task {task.name!r}: {name} has no labelled frame')
+    # Labels are axis -1 of binary and axis -2 of binned tasks.
+    axis = keep.ndim - 1
+    x, y = (np.take(v, i, axis=axis)[rows] for v in (logits, value))
+    temperatures.append(one(x, y))
+  return np.array(temperatures)
+
+
+def _bin_labels(task, value, keep, bin_values):
+  if bin_values is None:
+    raise ValueError(f'task {task.name!r} is binned: pass bin_values')
+  index = calibration.bin_index(np.where(keep, value, 0), bin_values)
+  return np.eye(task.bins)[index]
+
+
+def apply(task: tasks.Task, logits, temperature):
+  """Divides logits [..., num_outputs] by the temperatures of `fit`.
+
+  Returns:
+    Logits of the same shape, a NumPy or JAX array as given.
+  """
+  split = tasks.split_logits(task, logits)
+  if task.kind == 'binned':
+    temperature = temperature[..., None]
+  return (split / temperature).reshape(logits.shape)
+
+
+def _nll(task, logits, target, bin_values) -> np.ndarray:
+  probs = uncertainty.probabilities(task, np.float64(logits))
+  if task.kind == 'binary':
+    return calibration.binary_nll(probs, *target)
+  if task.kind == 'categorical':
+    return np.float64(calibration.categorical_nll(probs, *target))
+  return calibration.binned_nll(probs, *target, bin_values)
+
+
+class CrossValidation(NamedTuple):
+  """Temperature scaling evaluated on frames that it was not fitted on.
+
+  Attributes:
+    nll: NLL after scaling; 'binary' [A], 'categorical' [], 'binned' [D].
+    uncalibrated_nll: NLL of the same frames before scaling.
+    temperatures: [directions, ...], one set per fit.
+  """
+
+  nll: np.ndarray
+  uncalibrated_nll: np.ndarray
+  temperatures: np.ndarray
+
+
+def cross_validate(
+  task: tasks.Task,
+  logits,
+  target: tasks.Target,
+  seed: int,
+  bin_values=None,
+  directions: int = 1,
+) -> CrossValidation:
+  """Test-time cross-validation: fit on one half, evaluate on the other.
+
+  The labelled frames of one model are split at random into two halves,
+  regardless of the clips they come from.
+
+  Args:
+    task: The task.
+    logits: [..., num_outputs].
+    target: Labels of the same leading shape.
+    seed: Seed of the split.
+    bin_values: [K], needed by binned tasks.
+    directions: 1 is the published protocol: one fit, one evaluation. 2 also
+      exchanges the halves and averages, which wastes no frame.
+
+  Returns:
+    Scaled and unscaled NLL and the temperatures.
+
+  Raises:
+    ValueError: if `directions` is neither 1 nor 2, or a half lacks labels.
+  """
+  if directions not in (1, 2):
+    raise ValueError(f'directions {directions}: expected 1 or 2')
+  logits, value, mask = _labelled_frames(task, logits, target)
+  order = np.random.default_rng(seed).permutation(len(logits))
+  halves = np.array_split(order, 2)
+  results = []
+  for fitted, scored in [halves, halves[::-1]][:directions]:
+    part = tasks.Target(value[fitted], mask[fitted])
+    t = fit(task, logits[fitted], part, bin_values)
+    part, x = tasks.Target(value[scored], mask[scored]), logits[scored]
+    scaled = _nll(task, apply(task, x, t), part, bin_values)
+    results.append((scaled, _nll(task, x, part, bin_values), t))
+  nll, uncalibrated, temperatures = map(np.array, zip(*results, strict=True))
+  return CrossValidation(nll.mean(0), uncalibrated.mean(0), temperatures)
+
+
+def _labelled_frames(task, logits, target):
+  """Flattens to [n, ...] and keeps the frames with any label."""
+  width = len(task.labels)
+  logits = np.asarray(logits).reshape(-1, task.num_outputs)
+  value = np.asarray(target.value).reshape(-1, width)
+  mask = np.asarray(target.mask)
+  if task.kind == 'categorical':
+    mask = mask.reshape(-1)
+    keep = mask > 0
+  else:
+    mask = mask.reshape(-1, width)
+    keep = (mask > 0).any(axis=-1)
+  if keep.sum() < 2:
+    raise ValueError(
+      f'task {task.name!r}: {keep.sum()} labelled frames cannot be split into '
+      'two halves'
+    )
+  return logits[keep], value[keep], mask[keep]
