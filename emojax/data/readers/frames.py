@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from emojax.data.readers import tables
 from emojax.data.readers.problems import DataError
-from emojax.data.readers.records import Frame
+from emojax.data.readers.records import Frame, png
 
 
 class Crop(Protocol):
@@ -75,13 +75,6 @@ def decode(data: bytes, file: str) -> Image.Image:
     raise DataError(found, 'a whole JPEG or PNG image', file) from error
 
 
-def png(image: Image.Image) -> bytes:
-  """Returns the image as PNG."""
-  buffer = io.BytesIO()
-  image.save(buffer, format='PNG')
-  return buffer.getvalue()
-
-
 class ImageFiles(Sequence[Frame]):
   """The frames of one folder; cheap for videos of many thousand frames.
 
@@ -135,15 +128,25 @@ class CsvPixels(Frame):
 
 def parse_pixels(cell: str, size: int) -> np.ndarray:
   """Returns uint8 [size, size] from white-space separated numbers 0..255."""
+  numbers = [_BYTES[number] for number in split_pixels(cell, size)]
+  return np.array(numbers, np.uint8).reshape(size, size)
+
+
+def split_pixels(cell: str, size: int) -> list[str]:
+  """Returns the size * size numbers of a cell as they are written.
+
+  Raises:
+    DataError: There are more or fewer, or some are not integers in 0..255.
+  """
   numbers = cell.split()
   if len(numbers) != size * size:
     expected = f'{size} x {size} = {size * size} pixels'
     raise DataError(f'{len(numbers)} pixels', expected)
-  try:
-    return np.array([_BYTES[n] for n in numbers], np.uint8).reshape(size, size)
-  except KeyError as error:
-    expected = 'pixels that are integers in 0..255'
-    raise DataError(f'pixel {error}', expected) from None
+  wrong = set(numbers) - _BYTES.keys()
+  if wrong:
+    found = f'pixel {tables.shorten(min(wrong))}'
+    raise DataError(found, 'pixels that are integers in 0..255')
+  return numbers
 
 
 _BYTES = {str(number): number for number in range(256)}

@@ -8,6 +8,7 @@ the first such row raises `DataError` instead.
 import collections
 import dataclasses
 import os
+from collections.abc import Mapping
 
 PathLike = str | os.PathLike
 
@@ -87,6 +88,13 @@ class Problems:
 
   def note(self, text: str):
     self.notes.append(text)
+
+  def compare(self, counts: Mapping[str, int], official: Mapping[str, int]):
+    """Notes where counts differ from those of the official release."""
+    for name, count in counts.items():
+      if count != official.get(name, count):
+        wanted = official[name]
+        self.note(f'{name}: {count:,} found, {wanted:,} in the official files')
 
   def at(self, file, line: int | None = None) -> '_At':
     """Context in which a DataError becomes a problem of that file and line."""

@@ -37,9 +37,14 @@ class Frame(abc.ABC):
 
   def encoded(self) -> bytes:
     """Returns the image as PNG or JPEG bytes (the file's own when uncropped)."""
-    buffer = io.BytesIO()
-    self.image().save(buffer, format='PNG')
-    return buffer.getvalue()
+    return png(self.image())
+
+
+def png(image: Image.Image) -> bytes:
+  """Returns the image as PNG."""
+  buffer = io.BytesIO()
+  image.save(buffer, format='PNG')
+  return buffer.getvalue()
 
 
 @dataclasses.dataclass(frozen=True)

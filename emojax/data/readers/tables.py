@@ -1,14 +1,11 @@
 """Text files row by row: every row is decoded and checked on its own."""
 
 import csv
-import os
 import pathlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from emojax.data.readers.problems import DataError, Problems
-
-IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
 
 _INT = re.compile(r'[+-]?[0-9]+')
 _REAL = re.compile(r'[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?')
@@ -120,22 +117,3 @@ def header(path: pathlib.Path, delimiter: str = ',') -> tuple[int, list[str]]:
       if raw.strip():
         return number, cells(decode(raw, number == 1), delimiter)
   raise DataError('an empty file', 'a header line', path)
-
-
-def names_in(
-  folder: pathlib.Path, suffixes: Iterable[str] = IMAGES
-) -> set[str]:
-  """Names of the files of a folder with these suffixes; empty if absent."""
-  if not folder.is_dir():
-    return set()
-  ends = tuple(suffixes)
-  names = (entry.name for entry in os.scandir(folder) if entry.is_file())
-  return {name for name in names if name.lower().endswith(ends)}
-
-
-def subfolders(folder: pathlib.Path) -> list[pathlib.Path]:
-  """Sorted sub-folders of a folder, hidden ones left out."""
-  if not folder.is_dir():
-    return []
-  paths = (pathlib.Path(entry.path) for entry in os.scandir(folder))
-  return sorted(p for p in paths if p.is_dir() and p.name[0] != '.')

@@ -1,0 +1,104 @@
+"""fer2013.csv: one row per face with the columns emotion, pixels and Usage."""
+
+import dataclasses
+import hashlib
+import pathlib
+from collections.abc import Iterator
+
+from emojax import tasks
+from emojax.data.readers import labels, tables
+from emojax.data.readers.frames import CsvPixels, split_pixels
+from emojax.data.readers.problems import DataError, Problems
+
+COLUMNS = ('emotion', 'pixels', 'usage')
+USAGES = {
+  'Training': 'train',
+  'PublicTest': 'validation',
+  'PrivateTest': 'test',
+}
+OFFICIAL = {'train': 28709, 'validation': 3589, 'test': 3589}
+SIZE = 48
+NAMES = ('fer2013.csv', 'icml_face_data.csv')
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Face:
+  """One row. Broken rows keep their place, since FER+ joins by row.
+
+  Attributes:
+    line: Line number in the file.
+    split: 'train', 'validation', 'test', or None when unreadable.
+    emotion: Class number in the order of tasks.FER2013, None when unreadable.
+    frame: The pixels, None when they are unreadable.
+    digest: Hash of the pixels.
+    constant: All pixels are equal.
+  """
+
+  line: int
+  split: str | None = None
+  emotion: int | None = None
+  frame: CsvPixels | None = None
+  digest: bytes = b''
+  constant: bool = False
+
+  @property
+  def good(self) -> bool:
+    return None not in (self.split, self.emotion, self.frame)
+
+
+def find(source: pathlib.Path) -> pathlib.Path:
+  """Returns the csv file: the source itself, or the file of that name in it."""
+  if source.is_file():
+    return source
+  for name in NAMES:
+    if (source / name).is_file():
+      return source / name
+  raise DataError('no such file', ' or '.join(NAMES), source / NAMES[0])
+
+
+def read(path: pathlib.Path, problems: Problems) -> list[Face]:
+  """Reads all rows without keeping pixels; columns may be in any order."""
+  after, names = tables.header(path)
+  columns = tuple(name.lower() for name in names)
+  with_file = (path, None)
+  try:
+    labels.check_columns(columns, COLUMNS)
+    tables.expect_columns(list(columns), len(COLUMNS))
+  except DataError as error:
+    raise DataError(error.found, f'the header {COLUMNS}', *with_file) from None
+  rows = _raw_rows(path, after)
+  return [_face(path, columns, problems, *row) for row in rows]
+
+
+def _raw_rows(
+  path: pathlib.Path, after: int
+) -> Iterator[tuple[int, int, bytes]]:
+  """Yields (line number, byte offset, bytes) of the rows that are not blank."""
+  offset = 0
+  with open(path, 'rb') as file:
+    for line, raw in enumerate(file, 1):
+      if line > after and raw.strip():
+        yield line, offset, raw
+      offset += len(raw)
+
+
+def _face(path, columns, problems: Problems, line, offset, raw) -> Face:
+  face = Face(line)
+  with problems.at(path, line):
+    row = tables.cells(tables.decode(raw))
+    tables.expect_columns(row, len(columns))
+    usage, emotion, pixels = (
+      row[columns.index(name)] for name in ('usage', 'emotion', 'pixels')
+    )
+    if usage not in USAGES:
+      found = f'Usage {tables.shorten(usage)}'
+      raise DataError(found, f'one of {", ".join(USAGES)}')
+    face = Face(line, USAGES[usage])
+    top = len(tasks.FER2013) - 1
+    number = tables.integer(emotion, 0, top, 'an emotion number')
+    constant = len(set(split_pixels(pixels, SIZE))) == 1
+    column = columns.index('pixels')
+    frame = CsvPixels(str(path), offset, len(raw), column, SIZE)
+    digest = hashlib.blake2b(pixels.encode(), digest_size=16).digest()
+    face = Face(line, USAGES[usage], number, frame, digest, constant)
+  return face

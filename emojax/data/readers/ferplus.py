@@ -1,0 +1,187 @@
+"""FER+: ten annotators' votes for every face of FER2013.
+
+fer2013.csv  fer2013new.csv              (joined by row), or
+[data/]FER2013Train|Valid|Test/label.csv with the images fer*.png beside
+it, or with fer2013.csv and fer2013new.csv to take the pixels from
+"""
+
+import collections
+import dataclasses
+import hashlib
+import pathlib
+
+import numpy as np
+
+from emojax import tasks
+from emojax.data.readers import duplicates as duplicates_lib
+from emojax.data.readers import fer_csv, ferplus_rules, folders
+from emojax.data.readers import ferplus_files as files
+from emojax.data.readers.crops import Box
+from emojax.data.readers.frames import ImageFile
+from emojax.data.readers.problems import DataError, Problems
+from emojax.data.readers.records import Frame, Listing, Record
+
+FULL = (0, 0, fer_csv.SIZE, fer_csv.SIZE)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Face:
+  """One face with its votes; `digest` identifies its pixels."""
+
+  name: str
+  split: str
+  frame: Frame
+  votes: np.ndarray
+  digest: bytes
+  constant: bool = False
+
+
+def scan(
+  source: pathlib.Path,
+  problems: Problems,
+  *,
+  rule: str = 'majority',
+  eval_rule: str = 'majority',
+  labels: str = 'fer2013new',
+  duplicates: str = 'keep',
+) -> Listing:
+  """Lists the faces to which the rule gives an emotion.
+
+  Args:
+    rule: How votes become the target of a training face: majority,
+      probability, crossentropy, multi_target, plurality (the most frequent
+      answer) or raw (all votes for emotions). Probability and crossentropy
+      have the same targets; the former draws one label per visit.
+    eval_rule: The same for validation and test faces; the published code
+      always takes majority.
+    labels: fer2013new (fer2013new.csv) or label_csv (FER2013Train/label.csv
+      and its siblings, which the published training code reads).
+    duplicates: keep (with a note of their number), or drop: every image once,
+      evaluation splits before training, without constant images and without
+      training images of conflicting labels.
+  """
+  ferplus_rules.check_rule('rule', rule)
+  ferplus_rules.check_rule('eval_rule', eval_rule)
+  if labels not in ('fer2013new', 'label_csv'):
+    raise DataError(f'option labels={labels!r}', 'fer2013new or label_csv')
+  if labels == 'fer2013new':
+    faces = _by_row(source, problems)
+  else:
+    faces = _by_name(source, duplicates == 'drop', problems)
+  records = _records(faces, rule, eval_rule, duplicates, problems)
+  listing = Listing(
+    'ferplus', (tasks.expr_task(tasks.FERPLUS),), records, problems
+  )
+  listing.vote_labels = (*tasks.FERPLUS, *ferplus_rules.VOTE_LABELS)
+  return listing
+
+
+def _by_row(source: pathlib.Path, problems: Problems) -> list[Face]:
+  """Faces of fer2013.csv with the votes in the same row of fer2013new.csv."""
+  path = folders.first_existing(source / 'fer2013new.csv')
+  rows = fer_csv.read(fer_csv.find(source), problems)
+  pairs = files.join(rows, files.read_new(path, problems), path)
+  files.check_agreement(pairs, path)
+  faces = [
+    Face(
+      f'fer{i:07d}',
+      row.split,
+      row.frame,
+      ballot.votes,
+      row.digest,
+      row.constant,
+    )
+    for i, (row, ballot) in enumerate(pairs)
+    if row.good and ballot.votes is not None and ballot.name
+  ]
+  removed = sum(b.votes is not None and not b.name for _, b in pairs)
+  counts = collections.Counter(b.name for _, b in pairs if b.name)
+  repeated = sum(count > 1 for count in counts.values())
+  problems.note(
+    f'{removed} faces without an image name (removed by FER+) are left out; '
+    f'{repeated} image names repeat (all their rows are kept)'
+  )
+  return faces
+
+
+def _by_name(source, digests: bool, problems: Problems) -> list[Face]:
+  """Faces of the label.csv files with image files, or pixels by name."""
+  root = source / 'data' if (source / 'data').is_dir() else source
+  present = {f: s for f, s in files.FOLDERS.items() if (root / f).is_dir()}
+  if not present:
+    expected = f'folders {", ".join(files.FOLDERS)} with a label.csv each'
+    raise DataError('none of them', expected, root)
+  rows = _named_rows(source, problems)
+  faces = []
+  for folder, split in present.items():
+    images = folders.names_in(root / folder, ['.png'])
+    with problems.at(root / folder / 'label.csv'):
+      labels = files.read_label_csv(root / folder, problems)
+      for name, (line, box, votes) in labels.items():
+        with problems.at(root / folder / 'label.csv', line):
+          path = str(root / folder / name) if name in images else None
+          frame, row = _frame(name, path, box, rows)
+          digest = row.digest if row else name.encode()
+          if path and digests:
+            digest = hashlib.blake2b(pathlib.Path(path).read_bytes()).digest()
+          constant = row is not None and row.constant
+          faces.append(Face(name[:-4], split, frame, votes, digest, constant))
+  return faces
+
+
+def _frame(name: str, path: str | None, box, rows):
+  """Returns the frame of one named face and its row of fer2013.csv, if any."""
+  row = rows.get(name)
+  if path is not None:
+    return ImageFile(path, None if box == FULL else Box(*box)), row
+  if row is None or box != FULL:
+    expected = 'the image beside label.csv, or fer2013.csv and fer2013new.csv'
+    raise DataError(f'no image {name!r}', f'{expected} to take it from')
+  return row.frame, row
+
+
+def _named_rows(source, problems: Problems) -> dict[str, fer_csv.Face]:
+  """{image name: row of fer2013.csv}; a name that repeats means its last row,
+
+  which is the one that the published script leaves on disk.
+  """
+  path = source / 'fer2013new.csv'
+  if not path.is_file() or not any(
+    (source / n).is_file() for n in fer_csv.NAMES
+  ):
+    return {}
+  rows = fer_csv.read(fer_csv.find(source), problems)
+  pairs = files.join(rows, files.read_new(path, problems), path)
+  files.check_agreement(pairs, path)
+  return {ballot.name: row for row, ballot in pairs if ballot.name and row.good}
+
+
+def _records(
+  faces: list[Face],
+  rule: str,
+  eval_rule: str,
+  duplicates: str,
+  problems: Problems,
+) -> list[Record]:
+  rules = {'train': rule, 'validation': eval_rule, 'test': eval_rule}
+  targets = [ferplus_rules.target(f.votes, rules[f.split]) for f in faces]
+  chosen = [(f, t) for f, t in zip(faces, targets) if t is not None]
+  problems.note(
+    f'{len(faces) - len(chosen)} of {len(faces)} faces get no emotion by '
+    f'rule={rule}, eval_rule={eval_rule} and are left out'
+  )
+  items = [
+    duplicates_lib.Item(f.digest, f.split, int(t.argmax()), f.constant)
+    for f, t in chosen
+  ]
+  kept = duplicates_lib.select(items, duplicates, problems)
+  return [_record(f, t) for (f, t), keep in zip(chosen, kept) if keep]
+
+
+def _record(face: Face, value: np.ndarray) -> Record:
+  target = tasks.Target(value[None], np.ones(1, np.float32))
+  index = np.zeros(1, np.int32)
+  record = Record(
+    face.name, face.name, face.split, (face.frame,), {'expr': target}, index
+  )
+  return dataclasses.replace(record, votes=face.votes[None])

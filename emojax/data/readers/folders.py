@@ -1,0 +1,60 @@
+"""What is in a folder."""
+
+import os
+import pathlib
+import re
+from collections.abc import Iterable
+
+from emojax.data.readers.problems import DataError, Problems
+
+IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
+
+
+def names_in(
+  folder: pathlib.Path, suffixes: Iterable[str] = IMAGES
+) -> set[str]:
+  """Names of the files of a folder with these suffixes; empty if absent."""
+  if not folder.is_dir():
+    return set()
+  ends = tuple(suffixes)
+  names = (entry.name for entry in os.scandir(folder) if entry.is_file())
+  return {name for name in names if name.lower().endswith(ends)}
+
+
+def subfolders(folder: pathlib.Path) -> list[pathlib.Path]:
+  """Sorted sub-folders of a folder, hidden ones left out."""
+  if not folder.is_dir():
+    return []
+  paths = (pathlib.Path(entry.path) for entry in os.scandir(folder))
+  return sorted(p for p in paths if p.is_dir() and p.name[0] != '.')
+
+
+def numbered(
+  folder: pathlib.Path, problems: Problems, pattern: str = '([0-9]{1,9})'
+) -> dict[int, str]:
+  """Returns {frame number: file name} of the images of a folder, sorted.
+
+  Args:
+    folder: The folder.
+    problems: Where images without a number, and second images of the same
+      number, go.
+    pattern: Regular expression of the names without suffix; its group is the
+      number.
+  """
+  found: dict[int, str] = {}
+  for name in sorted(names_in(folder)):
+    match = re.fullmatch(pattern, name.rsplit('.', 1)[0])
+    if match is None or int(match[1]) in found:
+      problems.add(folder, None, name, 'one image per frame number')
+    else:
+      found[int(match[1])] = name
+  return dict(sorted(found.items()))
+
+
+def first_existing(*paths: pathlib.Path) -> pathlib.Path:
+  """Returns the first path that exists; raises DataError when none does."""
+  for path in paths:
+    if path.exists():
+      return path
+  others = ' or '.join(str(path) for path in paths[1:])
+  raise DataError('nothing', f'this path{others and " or " + others}', paths[0])
