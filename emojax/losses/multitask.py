@@ -32,7 +32,6 @@ def task_loss(
   frame_mask=None,
   ddof=1,
   eps=1e-8,
-  axis_name: str | None = None,
 ):
   """Loss of one task; the arguments are those of `multitask_loss`.
 
@@ -47,19 +46,18 @@ def task_loss(
   logits, value, mask = _masked_inputs(task, logits, target)
   if task.kind == 'binary':
     values = pointwise.bce_with_logits(logits, value, pos_weight)
-    return reductions.masked_mean(values, mask, axis_name=axis_name)
+    return reductions.masked_mean(values, mask)
   if task.kind == 'categorical':
     values = pointwise.kl_divergence(logits, value, class_weight)
     weights = pointwise.example_weight(value, class_weight)
-    return reductions.masked_mean(values, mask, weights, axis_name)
+    return reductions.masked_mean(values, mask, weights)
   if bin_values is None:
     raise ValueError(
       f'task {task.name!r} is binned: pass bin_values=tasks.bin_values'
       f'({task.bins})'
     )
   predicted = pointwise.expected_value(logits, bin_values)
-  options = {'ddof': ddof, 'eps': eps, 'axis_name': axis_name}
-  return reductions.ccc_loss(predicted, value, mask, **options)
+  return reductions.ccc_loss(predicted, value, mask, ddof, eps)
 
 
 def multitask_loss(
@@ -82,7 +80,7 @@ def multitask_loss(
     task_weights: [number of tasks], lambda in the order of `schema`.
     **options: `pos_weight` scalar or [A]; `class_weight` scalar or [E];
       `bin_values` [K], needed by binned tasks; `frame_mask` [...], 0 for
-      padding; `ddof` and `eps` of `ccc`; `axis_name`.
+      padding; `ddof` and `eps` of `ccc`.
 
   Returns:
     (loss, losses): the weighted sum and a dictionary from task name to the

@@ -1,7 +1,5 @@
 """Tests of emojax/losses/multitask.py: one loss for teachers and students."""
 
-import functools
-
 import jax
 import numpy as np
 import pytest
@@ -20,7 +18,7 @@ STUDENT = {**STUDENT, 'bin_values': BINS}
 THIRDS = np.full(3, 1 / 3, np.float32)
 
 
-@functools.partial(jax.jit, static_argnames=('axis_name', 'ddof'))
+@jax.jit
 def _loss(logits, targets, weights=THIRDS, **options):
   options = TEACHER | options
   return losses.multitask_loss(logits, targets, SCHEMA, weights, **options)
@@ -200,27 +198,6 @@ def test_members_in_a_stack_equal_members_alone():
   together = jax.vmap(lambda x, t: _loss(x, t)[0])(*stacked)
   alone = [_loss(*batch)[0] for batch in batches]
   np.testing.assert_allclose(together, alone, rtol=1e-5)
-
-
-def test_sharded_batch_equals_whole_batch():
-  logits, targets = _batch((4, 6), seed=1)
-  targets['au'].mask[0] = 0  # shards differ in their counts
-  targets['va'].mask[1, :4] = 0
-
-  def mean_of_shards(logits):
-    shard = functools.partial(_loss, axis_name='batch')
-    values, _ = jax.vmap(shard, axis_name='batch')(logits, targets)
-    return values.mean(), values
-
-  run = jax.jit(jax.value_and_grad(mean_of_shards, has_aux=True))
-  (_, values), gradient = run(logits)
-  whole, _, expected = _loss_and_gradient(logits, targets)
-  np.testing.assert_allclose(values, np.full(4, whole), rtol=1e-5)
-  jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6),
-    gradient,
-    expected,
-  )
 
 
 def test_missing_tasks_and_bins_are_named():

@@ -161,26 +161,3 @@ def test_ccc_loss_is_zero_for_an_unlabelled_dimension():
   both = run(x, y, np.ones_like(x))
   one = run(x, y, np.ones_like(x) * np.float32([1, 0]))
   np.testing.assert_allclose(both, 2 * one, rtol=1e-6)
-
-
-def test_mapped_axis_equals_the_whole_batch():
-  x, y = _pairs(24)
-  mask = np.float32(np.arange(24) % 5 > 0)
-  shards = [v.reshape(4, 6) for v in (x, y, mask)]
-
-  def loss(x, y, mask, axis_name=None):
-    square = losses.masked_mean((x - y) ** 2, mask, axis_name=axis_name)
-    return square + losses.ccc(x, y, mask, axis_name=axis_name)
-
-  sharded = jax.vmap(lambda *v: loss(*v, axis_name='batch'), axis_name='batch')
-
-  def mean(*shards):
-    values = sharded(*shards)
-    return jnp.mean(values), values
-
-  (_, values), gradient = jax.jit(jax.value_and_grad(mean, has_aux=True))(
-    *shards
-  )
-  value, expected = jax.jit(jax.value_and_grad(loss))(x, y, mask)
-  np.testing.assert_allclose(values, np.full(4, value), rtol=1e-5)
-  np.testing.assert_allclose(gradient.ravel(), expected, rtol=1e-4, atol=1e-6)
