@@ -1,5 +1,6 @@
 """Predictions and labels in, flat dictionaries of metrics out."""
 
+from emojax.evaluation.evaluate import evaluate
 from emojax.evaluation.predictions import Predictions, schema_from_json
 
-__all__ = ['Predictions', 'schema_from_json']
+__all__ = ['Predictions', 'evaluate', 'schema_from_json']

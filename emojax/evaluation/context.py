@@ -1,0 +1,87 @@
+"""What the evaluations of all generations share."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from emojax import tasks
+from emojax.evaluation import truth
+from emojax.evaluation.frames import Frames, labelled
+
+FIT_SPLIT = 'val'
+
+
+@dataclasses.dataclass(frozen=True)
+class Context:
+  """The evaluation split and its labels.
+
+  Attributes:
+    schema: All tasks that are predicted.
+    scored: The tasks that have labels in the split.
+    split: 'test' or 'val'.
+    clips: Clips of the split.
+    frames: Labelled frames of the scored tasks.
+    fit_frames: The same in the validation set (None where unlabelled), to fit
+      temperatures on; empty if that is the evaluation split.
+    ood: Out-of-distribution clips by name.
+    optimum: `truth.optimum`, or None where p* is not known.
+    seed: Seed of random splits.
+    bin_values: [K], or None without binned tasks.
+  """
+
+  schema: tasks.Schema
+  scored: tasks.Schema
+  split: str
+  clips: Any
+  frames: dict[str, Frames]
+  fit_frames: dict[str, Frames | None]
+  ood: dict[str, Any]
+  optimum: dict[str, Any] | None
+  seed: int
+  bin_values: np.ndarray | None
+
+
+def choose_split(schema: tasks.Schema, dataset, split: str | None) -> str:
+  """Returns the split to evaluate: 'test' unless it has no labels."""
+  if split is None:
+    has_labels = any(labelled(task, dataset.test) for task in schema)
+    return 'test' if has_labels else FIT_SPLIT
+  if split not in ('test', FIT_SPLIT):
+    raise ValueError(f"split {split!r}: expected 'test' or 'val'")
+  return split
+
+
+def make(schema, dataset, seed, bin_values, split) -> Context:
+  """Returns the context; arguments and errors as `evaluate`."""
+  split = choose_split(schema, dataset, split)
+  clips = getattr(dataset, split)
+  frames = {task.name: labelled(task, clips) for task in schema}
+  scored = tuple(task for task in schema if frames[task.name] is not None)
+  if not scored:
+    raise ValueError(
+      f'{dataset.name}: no frame of {split!r} has a label; evaluate a split '
+      'that has'
+    )
+  bins = {task.bins for task in schema if task.kind == 'binned'}
+  if bin_values is None and bins:
+    bin_values = tasks.bin_values(bins.pop())
+  frames = {task.name: frames[task.name] for task in scored}
+  best = None
+  if clips.truth is not None:
+    best = truth.optimum(scored, frames, bin_values)
+  fit_frames = {}
+  if split != FIT_SPLIT:
+    fit_frames = {task.name: labelled(task, dataset.val) for task in scored}
+  return Context(
+    schema=schema,
+    scored=scored,
+    split=split,
+    clips=clips,
+    frames=frames,
+    fit_frames=fit_frames,
+    ood=dataset.ood,
+    optimum=best,
+    seed=seed,
+    bin_values=bin_values,
+  )

@@ -1,0 +1,108 @@
+"""Uncertainty of every frame, and what it says about foreign frames."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from emojax import tasks, uncertainty
+from emojax.evaluation.frames import pick
+from emojax.metrics import ood
+from emojax.uncertainty import Uncertainty
+
+CHUNK = 32768  # frames whose probabilities are in memory at a time
+KINDS = Uncertainty._fields
+MEAN = 'mean'  # the mean over tasks, beside the tasks' names
+
+
+def frame_uncertainty(
+  schema: tasks.Schema, logits: Mapping[str, np.ndarray], index: np.ndarray
+) -> dict[str, Uncertainty]:
+  """Uncertainty of frames by task, and their mean over the tasks.
+
+  Args:
+    schema: The tasks.
+    logits: Task -> [S, N, L, C].
+    index: Positions [F] of the frames in [N * L].
+
+  Returns:
+    Task name or 'mean' -> uncertainties float32 [F].
+  """
+  names = [task.name for task in schema]
+  parts = {name: [] for name in (*names, MEAN)}
+  for start in range(0, len(index), CHUNK):
+    where = index[start : start + CHUNK]
+    probs = {
+      task.name: uncertainty.probabilities(task, pick(logits[task.name], where))
+      for task in schema
+    }
+    mean, tasks_ = uncertainty.multitask_uncertainty(probs, schema)
+    for name, part in (*tasks_.items(), (MEAN, mean)):
+      parts[name].append(part)
+  return {
+    name: Uncertainty(*map(np.concatenate, zip(*part)))
+    for name, part in parts.items()
+  }
+
+
+def by_member(logits: Mapping[str, np.ndarray]) -> Iterator[dict]:
+  """Yields the logits of each member: [1, N, L, C], or [S, N, L, C] passes."""
+  for member in range(len(next(iter(logits.values())))):
+    yield {
+      name: value[member] if value.ndim == 5 else value[member][None]
+      for name, value in logits.items()
+    }
+
+
+def summary(frames: Mapping[str, Uncertainty]) -> dict[str, dict[str, float]]:
+  """Mean total, aleatoric and epistemic uncertainty of each task."""
+  return {
+    name: {kind: float(np.mean(getattr(u, kind))) for kind in KINDS}
+    for name, u in frames.items()
+  }
+
+
+def aurocs(
+  inside: Mapping[str, Uncertainty], outside: Mapping[str, Uncertainty]
+) -> tuple[dict[str, float], ood.Detection]:
+  """AUROC of an ensemble's uncertainties, and the ROC of the paper's score.
+
+  Returns:
+    ({'epistemic', 'aleatoric', 'total' of the mean over tasks, and
+    'epistemic/<task>'}, curve of the mean epistemic uncertainty).
+  """
+  found = {
+    kind: ood.detect(getattr(inside[MEAN], kind), getattr(outside[MEAN], kind))
+    for kind in KINDS
+  }
+  values = {kind: detection.auroc for kind, detection in found.items()}
+  for name in inside:
+    if name != MEAN:
+      pair = inside[name].epistemic, outside[name].epistemic
+      values[f'epistemic/{name}'] = ood.detect(*pair).auroc
+  return values, found['epistemic']
+
+
+def member_auroc(
+  schema: tasks.Schema,
+  kind: str,
+  inside: tuple[Mapping[str, np.ndarray], np.ndarray],
+  outside: tuple[Mapping[str, np.ndarray], np.ndarray],
+) -> float:
+  """Mean over members of the AUROC of each member's own uncertainty.
+
+  Args:
+    schema: The tasks.
+    kind: 'total' or 'epistemic' (which needs stochastic passes).
+    inside: Logits by task, [M, N, L, C] or [M, S, N, L, C], and frame
+      positions, of the in-domain clips.
+    outside: The same of the out-of-domain clips.
+  """
+  values = []
+  for a, b in zip(by_member(inside[0]), by_member(outside[0])):
+    pair: list[Any] = [
+      getattr(frame_uncertainty(schema, part, index)[MEAN], kind)
+      for part, index in ((a, inside[1]), (b, outside[1]))
+    ]
+    values.append(ood.detect(*pair).auroc)
+  return float(np.mean(values))

@@ -1,0 +1,83 @@
+"""Everything that is reported about the generations of a run."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from emojax import tasks
+from emojax.evaluation import context as contexts
+from emojax.evaluation.frames import valid
+from emojax.evaluation.generation import evaluate_generation
+from emojax.evaluation.predictions import Predictions
+
+FORMAT = 'emojax-results-1'
+CURVES = ('reliability', 'rejection', 'roc', 'entropy')
+
+
+def evaluate(
+  schema: tasks.Schema,
+  predictions: Iterable[Predictions],
+  dataset,
+  seed: int = 0,
+  bin_values=None,
+  split: str | None = None,
+  modality: str | None = None,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+  """Scores all generations of a run.
+
+  Scores are of single models (mean over the members, which is what the tables
+  of paper 000 have) and of the ensemble's mean probability. Same arguments,
+  same numbers.
+
+  Args:
+    schema: The tasks.
+    predictions: One `Predictions` per generation, in order; an iterator is
+      fine, only one is needed at a time.
+    dataset: `data.clips.Dataset`; `test`, `val` and `ood` are used.
+    seed: Seed of the random halves of temperature scaling.
+    bin_values: [K] values of the bins of binned tasks; by default
+      `tasks.bin_values`.
+    split: 'test' or 'val'; by default 'test', or 'val' if no test frame has a
+      label. Epochs were selected on 'val', so that its scores are optimistic.
+    modality: 'V' or 'VA', the paper's model to compare with; by default by
+      whether the clips have audio.
+
+  Returns:
+    (results, curves): JSON-able dictionaries without NaN; what is undefined is
+    None. Results hold, by generation name under 'generations':
+      `members`, `single_mean`, `single_std`, `ensemble`: metric dictionaries;
+      `ts`: temperature scaling, `test_time` and `val`; `mc`: MC dropout;
+      `uncertainty`: mean total, aleatoric and epistemic by task;
+      `ood`: AUROC by set and score; `truth`: distance from the known
+      posteriors. `optimum` scores the posteriors themselves.
+    Curves hold `reliability`, `rejection`, `roc` and `entropy`, by generation.
+
+  Raises:
+    ValueError: if no frame of the split has a label, or predictions of a set
+      are missing.
+  """
+  context = contexts.make(schema, dataset, seed, bin_values, split)
+  generations, drawn = {}, {}
+  for prediction in predictions:
+    name = prediction.name
+    generations[name], drawn[name] = evaluate_generation(context, prediction)
+  if not generations:
+    raise ValueError('evaluate: no predictions were given')
+  if modality is None:
+    modality = 'V' if context.clips.audio is None else 'VA'
+  results = {
+    'format': FORMAT,
+    'dataset': dataset.name,
+    'split': context.split,
+    'modality': modality,
+    'num_frames': len(valid(context.clips)),
+    'labelled_frames': {k: len(v.index) for k, v in context.frames.items()},
+    'schema': [task.to_json() for task in context.scored],
+    'names': list(generations),
+    'generations': generations,
+    'optimum': context.optimum,
+  }
+  curves = {
+    kind: {name: curve[kind] for name, curve in drawn.items()}
+    for kind in CURVES
+  }
+  return results, curves
