@@ -1,10 +1,9 @@
-"""Tests of emojax/losses/pointwise.py against PyTorch, SciPy and calculus."""
+"""Tests of emojax/losses/pointwise.py against PyTorch and calculus."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import scipy.optimize
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -92,31 +91,25 @@ def test_kl_is_zero_at_the_target_and_positive_elsewhere():
 
 
 EXPECTED_VALUE = jax.jit(losses.expected_value)
-BCE = jax.jit(losses.bce_with_logits)
 BCE_AND_GRADIENT = jax.jit(jax.value_and_grad(losses.bce_with_logits))
 KL_AND_GRADIENT = jax.jit(jax.value_and_grad(losses.kl_divergence))
 
 
 @given(
-  q=st.floats(0.02, 0.98), p_c=st.floats(0.5, 40), generations=st.integers(1, 3)
+  q=st.floats(0.05, 0.95), p_c=st.floats(0.5, 33), generations=st.integers(1, 3)
 )
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=30)
 def test_pos_weight_multiplies_the_odds_in_every_generation(
   q, p_c, generations
 ):
   # Eq. 9 with perfect students: each one fits the previous one's soft label.
-  taught = q
-  for _ in range(generations):
-    soft = np.float32(taught)
-    best = scipy.optimize.minimize_scalar(
-      lambda x, soft=soft: float(BCE(np.float32(x), soft, np.float32(p_c))),
-      bounds=(-30, 30),
-      method='bounded',
-    ).x
-    taught = 1 / (1 + np.exp(-best))
-  expected = np.log(q / (1 - q)) + generations * np.log(p_c)
-  if abs(expected) < 8:  # beyond, float32 cannot tell the minimum
-    np.testing.assert_allclose(best, expected, atol=0.05)
+  # The loss is convex, so that a gradient of 0 is the minimum.
+  odds = q / (1 - q)
+  for _ in range(min(generations, 1 if p_c > 10 else 3)):
+    taught, odds = np.float32(odds / (1 + odds)), p_c * odds
+    _, gradient = BCE_AND_GRADIENT(np.float32(np.log(odds)), taught, p_c)
+    pull = p_c * taught / (1 + odds)  # of the positive term alone
+    np.testing.assert_allclose(gradient, 0, atol=3e-3 * pull)
 
 
 def test_without_pos_weight_the_teacher_is_the_fixed_point():
