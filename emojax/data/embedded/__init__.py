@@ -2,7 +2,7 @@
 
 `make` builds a whole data set. Its parts: `sample_clip_parameters` (faces,
 actions and nuisances), `render` (their images), `Parameters.posteriors` (the
-distributions that `draw_labels` draws from).
+distributions that `draw_labels` draws from), `waveform` (their voices).
 """
 
 from emojax.data.embedded.dataset import make, make_clips
@@ -13,6 +13,7 @@ from emojax.data.embedded.parameters import (
   sample_clip_parameters,
 )
 from emojax.data.embedded.render import render
+from emojax.data.embedded.voice import waveform
 
 __all__ = [
   'Parameters',
@@ -22,4 +23,5 @@ __all__ = [
   'ood_clips',
   'render',
   'sample_clip_parameters',
+  'waveform',
 ]

@@ -20,8 +20,8 @@ _PROTOTYPES = {
   'anger': dict(AU4=1, AU7=0.8, AU23=0.8, AU24=0.8, AU5=0.3),
   'disgust': dict(AU4=0.5, AU6=0.2, AU7=0.6, AU10=1, AU15=0.3, AU9=1),
   'fear': dict(AU1=1, AU2=0.4, AU4=0.7, AU25=0.7, AU26=0.15, AU5=1, AU20=1),
-  'happiness': dict(AU6=0.9, AU7=0.25, AU12=1, AU25=0.7, AU26=0.1),
-  'sadness': dict(AU1=0.9, AU4=0.5, AU7=0.2, AU15=1),
+  'happiness': dict(AU6=0.9, AU7=0.4, AU10=0.3, AU12=1, AU25=0.7, AU26=0.1),
+  'sadness': dict(AU1=0.9, AU4=0.5, AU7=0.3, AU15=0.75),
   'surprise': dict(AU1=1, AU2=1, AU25=0.8, AU26=1, AU5=0.8),
 }
 # [E, channels], the AU intensities of a full-blown expression.
@@ -31,6 +31,13 @@ PROTOTYPES = np.array(
     for name in tasks.AFFWILD2
   ]
 )
+
+# Valence and arousal of each full-blown expression.
+AFFECT_SPACE = np.array(
+  [[0, 0], [-0.7, 0.7], [-0.75, 0.4], [-0.6, 1], [0.9, 0.5], [-0.8, -0.5]]
+  + [[0.15, 1]]
+)
+_AROUSAL = AFFECT_SPACE[:, 1]
 
 # Second expressions of a blend, by first expression: those people confuse.
 _PARTNERS = {
@@ -46,12 +53,13 @@ PARTNER = np.array(
   [tasks.AFFWILD2.index(_PARTNERS[name]) for name in tasks.AFFWILD2]
 )
 
-# Frequencies of the events' first expression. Onset, offset and weak events
-# look neutral, so neutral events are rarer than neutral frames.
-EXPRESSION_PRIOR = np.array([0.22, 0.06, 0.04, 0.04, 0.33, 0.22, 0.09])
+# Frequencies of the events' first expression, fitted such that the labels are
+# as frequent as the class weights of paper 000 say (1 / frequency). Weak events
+# look neutral, and blends of frequent expressions look like rare ones.
+EXPRESSION_PRIOR = np.array([0.335, 0.018, 0.006, 0.015, 0.322, 0.243, 0.061])
 # Probability that an incidental action of each labelled AU is under way.
 INCIDENTAL_RATE = np.array(
-  [0.05, 0.05, 0.06, 0.08, 0.3, 0.25, 0.06, 0.02, 0.02, 0.02, 0.3, 0.05]
+  [0.04, 0.08, 0.1, 0.12, 0.4, 0.4, 0.08, 0.01, 0.03, 0.03, 0.35, 0.05]
 )
 BALANCED_PRIOR = np.full(7, 1 / 7)
 BALANCED_RATE = np.full(12, 0.35)
@@ -100,31 +108,50 @@ def incidental_actions(rng, times, rate) -> np.ndarray:
   """Intensities of actions that express nothing, [L, 12] in [0, 1]."""
   count, event, phase = _events(rng, times, 1.0, 3.0)
   active = rng.random((count, len(rate))) < rate
-  height = rng.uniform(0.3, 1.0, (count, len(rate)))
+  height = rng.uniform(0.2, 0.9, (count, len(rate)))
   return (active * height)[event] * _envelope(phase)[:, None]
 
 
-def speech(rng, times, rate: float = 0.5) -> np.ndarray:
-  """Amount of talking over time, [L] in [0, 1]."""
+def speech(rng, times, weights, rate: float = 0.5):
+  """Talking, faster when aroused.
+
+  Args:
+    rng: np.random.Generator.
+    times: [L] seconds.
+    weights: [L, E] latent expression strengths.
+    rate: Share of the time that a person talks.
+
+  Returns:
+    Amount of talking, [L] in [0, 1], and the syllables spoken, [L]: the mouth
+    is closed at whole numbers and open in between.
+  """
   count, event, phase = _events(rng, times, 1.5, 5.0)
-  talking = rng.random(count) < rate
-  return talking[event] * _envelope(phase, 0.1, 0.1)
+  talking = (rng.random(count) < rate)[event]
+  tempo = rng.uniform(2.6, 4.0) + 2 * (weights * _AROUSAL).sum(1)
+  steps = np.diff(times, prepend=times[0]) * tempo
+  return talking * _envelope(phase, 0.1, 0.1), rng.random() + np.cumsum(steps)
 
 
-def combine(weights, incidental, talk, syllable, gain) -> np.ndarray:
+def mouth_opening(syllables):
+  """How far a talking mouth is open, in [0, 1]."""
+  return 0.5 - 0.5 * np.cos(2 * np.pi * syllables)
+
+
+def combine(weights, incidental, talk, syllables, gain) -> np.ndarray:
   """Channel intensities, [L, channels] in [0, 1].
 
   Args:
     weights: [L, E] latent expression strengths.
     incidental: [L, 12] intensities of other actions.
     talk: [L] amount of talking in [0, 1].
-    syllable: [L] mouth opening of the current syllable in [0, 1].
+    syllables: [L] number of syllables spoken.
     gain: [channels] how strongly this person uses each action.
   """
   # Not a matrix product: BLAS may round differently for other lengths.
   channels = (weights[:, :, None] * PROTOTYPES).sum(1) * gain
   other = np.zeros_like(channels)
   other[:, :12] = incidental
+  syllable = mouth_opening(syllables)
   i25, i26 = CHANNELS.index('AU25'), CHANNELS.index('AU26')
   other[:, i25] = np.maximum(other[:, i25], talk * (0.25 + 0.5 * syllable))
   other[:, i26] = np.maximum(other[:, i26], talk * 0.35 * syllable)

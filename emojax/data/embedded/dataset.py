@@ -6,7 +6,7 @@ import numpy as np
 
 from emojax import tasks
 from emojax.data.clips import Clips, Dataset, concatenate
-from emojax.data.embedded import ood, parameters
+from emojax.data.embedded import ood, parameters, voice
 from emojax.data.embedded.render import render
 
 NUM_TRAIN = {'au': 96, 'expr': 96, 'va': 96, 'shared': 16}
@@ -95,7 +95,9 @@ def make(
     val=split('val', '', num_val),
     test=split('test', '', num_test),
     ood={
-      kind: ood.ood_clips(kind, seed, num_ood, clip_length, size)
+      kind: ood.ood_clips(
+        kind, seed, num_ood, clip_length, size, audio, frame_rate
+      )
       for kind in ('digits', 'textures')
     },
     schema=tasks.ABAW2021,
@@ -126,8 +128,6 @@ def make_clips(
   threads: int | None = None,
 ) -> Clips:
   """Renders and labels clips; all tasks are labelled in valid frames."""
-  if audio:
-    raise NotImplementedError
   truth = params.posteriors()
   image = render(params, size, threads)
   valid = _valid_frames(params, invalid_rate)
@@ -135,7 +135,7 @@ def make_clips(
   targets = parameters.draw_labels(params, truth)
   return Clips(
     image=image,
-    audio=None,
+    audio=voice.frame_features(params) if audio else None,
     targets={
       name: tasks.Target(*(array * _like(valid, array) for array in target))
       for name, target in targets.items()

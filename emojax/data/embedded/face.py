@@ -12,7 +12,6 @@ import numpy as np
 from emojax.data.embedded.shapes import (
   Part,
   box,
-  bump,
   cover,
   ellipse,
   paint,
@@ -132,7 +131,7 @@ def mouth(p):
   tight = np.maximum(p['AU23'], p['AU24'])
   wide = 1 + 0.25 * p['AU12'] + 0.3 * p['AU20'] + 0.05 * p['AU15']
   width = p['mouth_width'] * (wide - 0.25 * p['AU23'] - 0.22 * p['AU26'])
-  corner = 0.13 * p['AU12'] - 0.13 * p['AU15'] - 0.03 * p['AU20']
+  corner = 0.13 * p['AU12'] - 0.16 * p['AU15'] - 0.03 * p['AU20']
   above = 0.03 * p['AU25'] + 0.055 * p['AU10'] + 0.02 * p['AU26']
   below = 0.055 * p['AU25'] + 0.21 * p['AU26'] + 0.02 * p['AU10']
   below = below + 0.06 * p['AU12'] * p['AU25']

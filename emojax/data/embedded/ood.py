@@ -4,6 +4,7 @@ import numpy as np
 
 from emojax import tasks
 from emojax.data.clips import Clips
+from emojax.data.embedded import voice
 from emojax.data.embedded.parameters import generator
 
 TEXTURES = ('noise', 'stripes', 'checker', 'blobs')
@@ -113,16 +114,32 @@ def _blobs(rng, u, v):
 _FAMILIES = (_noise, _stripes, _checker, _blobs)
 
 
-def ood_clips(kind, seed, num_clips, clip_length, size, audio=None) -> Clips:
-  """Clips without labels of kind 'digits' or 'textures'."""
-  image = {'digits': digits, 'textures': textures}[kind](
-    seed, num_clips, clip_length, size
-  )
+def ood_clips(
+  kind: str,
+  seed: int,
+  num_clips: int,
+  clip_length: int,
+  size: int,
+  audio: bool = False,
+  frame_rate: float = 7.5,
+) -> Clips:
+  """Clips of kind 'digits' or 'textures'; every label is masked.
+
+  With `audio`, they sound like coloured noise of a random level.
+  """
+  makers = {'digits': digits, 'textures': textures}
+  if kind not in makers:
+    raise ValueError(f'kind {kind!r}: expected one of {sorted(makers)}')
+  image = makers[kind](seed, num_clips, clip_length, size)
+  rng = generator(seed, f'sound of {kind}')
+  sound = None
+  if audio:
+    sound = voice.noise_features(rng, num_clips, clip_length, frame_rate)
   shape = image.shape[:2]
   names = np.array([f'{kind}/{i:06d}' for i in range(num_clips)], np.str_)
   return Clips(
     image=image,
-    audio=audio,
+    audio=sound,
     targets=tasks.empty_targets(tasks.ABAW2021, shape),
     frame_mask=np.ones(shape, np.float32),
     clip_id=names,

@@ -18,8 +18,8 @@ class Parameters:
   Attributes:
     channels: float32 [N, L, 15] intensities of `affect.CHANNELS` in [0, 1].
     motion: Per-frame nuisances by name, float32 [N, L]: blink, gaze_x, gaze_y,
-      shift_x, shift_y, roll, yaw, pitch, scale; and talk, syllable, which also
-      drive the voice.
+      shift_x, shift_y, roll, yaw, pitch, scale; talk, the amount of talking,
+      and syllables, the number of them since some start, drive the voice.
     traits: Per-clip traits of the person and the scene by name, float32 [N]
       or, for colours, [N, 3].
     visible: float32 [N, 3], how much of brows, eyes and mouth can be seen.
@@ -74,7 +74,7 @@ def sample_clip_parameters(
   """Samples clips `first_clip ... first_clip + num_clips - 1` of a stream.
 
   Clip i depends on (seed, split, group, i, clip_length, frame_rate) alone.
-  Four consecutive clips show one subject; subjects depend on (seed, split), so
+  CLIPS_PER_SUBJECT consecutive clips show one subject; subjects depend on (seed, split), so
   that the groups of a split share subjects and splits never do.
 
   Args:
@@ -108,9 +108,13 @@ def _sample_clip(seed, split, group, number, times, imbalance):
   traits, gain = people.person(rng), people.gains(rng, len(affect.CHANNELS))
   rng = generator(seed, f'clip/{split}/{group}', number)
   view = people.scene(rng)
-  talk, syllable = _speech(rng, times)
-  channels = _channels(rng, times, gain, talk, syllable, imbalance)
-  motion = _motion(rng, times) | {'talk': talk, 'syllable': syllable}
+  prior = affect.EXPRESSION_PRIOR if imbalance else affect.BALANCED_PRIOR
+  rate = affect.INCIDENTAL_RATE if imbalance else affect.BALANCED_RATE
+  weights = affect.expression_weights(rng, times, prior / prior.sum())
+  talk, syllables = affect.speech(rng, times, weights)
+  other = affect.incidental_actions(rng, times, rate)
+  channels = affect.combine(weights, other, talk, syllables, gain)
+  motion = _motion(rng, times) | {'talk': talk, 'syllables': syllables}
   prefix = f'{split}/{group}' if group else split
   return {
     'channels': channels,
@@ -122,20 +126,6 @@ def _sample_clip(seed, split, group, number, times, imbalance):
     'clip_id': f'{prefix}/{number:06d}',
     'subject_id': f'{split}/subject{subject:05d}',
   }
-
-
-def _channels(rng, times, gain, talk, syllable, imbalance):
-  prior = affect.EXPRESSION_PRIOR if imbalance else affect.BALANCED_PRIOR
-  rate = affect.INCIDENTAL_RATE if imbalance else affect.BALANCED_RATE
-  weights = affect.expression_weights(rng, times, prior)
-  other = affect.incidental_actions(rng, times, rate)
-  return affect.combine(weights, other, talk, syllable, gain)
-
-
-def _speech(rng, times):
-  talk = affect.speech(rng, times)
-  rate, phase = rng.uniform(3, 5.5), rng.random()
-  return talk, 0.5 - 0.5 * np.cos(2 * np.pi * (rate * times + phase))
 
 
 def _wander(rng, times, size: float):

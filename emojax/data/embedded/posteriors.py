@@ -15,7 +15,7 @@ from emojax.data.embedded import affect
 # coders. The thresholds were set such that the label frequencies of
 # imbalanced data are those of Aff-Wild2 (paper 000, appendix A).
 AU_THRESHOLD = np.array(
-  [0.45, 0.5, 0.4, 0.35, 0.3, 0.35, 0.4, 0.6, 0.6, 0.6, 0.2, 0.5]
+  [0.67, 0.55, 0.37, 0.355, 0.275, 0.265, 0.355, 0.655, 0.37, 0.37, 0.32, 0.5]
 )
 AU_SLOPE = 14.0
 AU_PREVALENCE = 1 / (
@@ -23,20 +23,29 @@ AU_PREVALENCE = 1 / (
 )
 ANNOTATOR_NOISE = 0.04
 
-EXPR_SLOPE = 7.0
-NEUTRAL_POINT = 0.3
-# Valence and arousal of each full-blown expression.
-AFFECT_SPACE = np.array(
-  [[0, 0], [-0.6, 0.6], [-0.65, 0.3], [-0.55, 0.8], [0.8, 0.4], [-0.7, -0.35]]
-  + [[0.15, 0.8]]
-)
-VA_WIDTH = (0.1, 0.25)
+EXPR_SLOPE = 9.0
+NEUTRAL_POINT = 0.36
+VA_WIDTH = (0.08, 0.25)
 
 # Which of (brows, eyes, mouth) shows each channel.
 REGION = np.array([0, 0, 0, 1, 1, 2, 2, 2, 2, 2, 2, 2, 1, 1, 2])
 
-# Least squares estimate of the expression strengths from the channels.
-_UNMIX = np.linalg.pinv(affect.PROTOTYPES[1:])  # [channels, E - 1]
+# Variance of each channel that has nothing to do with expressions: annotators
+# make little of an open mouth and much of a wrinkled nose.
+_NUISANCE = np.array(
+  [0.04, 0.05, 0.06, 0.06, 0.15, 0.15, 0.05, 0.03, 0.05, 0.05, 0.4, 0.15]
+  + [0.03, 0.03, 0.03]
+)
+
+
+def _unmixing_matrix() -> np.ndarray:
+  """Weighted least squares: expression strengths from channels, [15, 6]."""
+  shapes = affect.PROTOTYPES[1:]
+  weighted = shapes / _NUISANCE
+  return np.linalg.solve(weighted @ shapes.T, weighted).T
+
+
+_UNMIX = _unmixing_matrix()
 
 
 def _contract(channels, matrix):
@@ -77,12 +86,17 @@ def entropy(p, axis: int = -1):
   return bits / np.log2(p.shape[axis])
 
 
+def affect_mean(strengths):
+  """Centres of the valence and arousal posteriors, [..., 2] in (-1, 1)."""
+  return np.tanh(_contract(np.maximum(strengths, 0), affect.AFFECT_SPACE[1:]))
+
+
 def va_posterior(strengths, expr):
   """P(bin) of valence and arousal, [..., 2, 20].
 
   A discretised normal distribution, wide where the expression is ambiguous.
   """
-  mean = np.tanh(_contract(np.maximum(strengths, 0), AFFECT_SPACE[1:]))
+  mean = affect_mean(strengths)
   width = VA_WIDTH[0] + VA_WIDTH[1] * entropy(expr)[..., None, None]
   z = (tasks.bin_values().astype(float) - mean[..., None]) / width
   odds = np.exp(-0.5 * z**2)

@@ -1,0 +1,204 @@
+"""Audio features of video frames: log-mel or MFCC windows of 640 ms.
+
+The front end of EMENet-VA (paper 000, section 3.2): 16 kHz, Hann windows of
+25 ms every 10 ms, 512-point FFT, 64 mel bands, and for every video frame the
+64 audio frames around it. The paper names the mel spectrogram ('log_mel'); its
+published code feeds 64 MFCCs of a 0.63 s window ('mfcc'), which is the same 64
+audio frames. Mel scale and logarithm are those of torchaudio, which that code
+runs: HTK scale, filters of height 1, power spectrum, log(x + 1e-6).
+"""
+
+import functools
+import pathlib
+
+import numpy as np
+import scipy.fft
+import scipy.sparse
+
+SAMPLE_RATE = 16000
+HOP, WINDOW, FFT = 160, 400, 512  # samples
+NUM_MELS = NUM_FRAMES = 64
+KINDS = ('log_mel', 'mfcc')
+# What soundfile reads; everything else is opened as a video.
+_SOUND_SUFFIXES = ('.wav', '.flac', '.ogg')
+
+
+def _import_librosa():
+  # Its first import takes seconds: never at the top of a module.
+  try:
+    import librosa
+  except ImportError as error:
+    raise ImportError(
+      'audio features need librosa: pip install emojax[audio]'
+    ) from error
+  return librosa
+
+
+def features(waveform: np.ndarray, kind: str = 'log_mel') -> np.ndarray:
+  """Spectral features of whole clips, one audio frame every 10 ms.
+
+  Args:
+    waveform: [..., n] samples at 16 kHz, n >= 1, about in [-1, 1].
+    kind: 'log_mel' or 'mfcc' (orthonormal DCT-II of the log-mel features over
+      all 64 bands).
+
+  Returns:
+    float32 [..., 64, T] with T = 1 + n // 160 >= 64; audio frame t is centred
+    at t * 10 ms, with the ends reflected. Clips shorter than 64 audio frames
+    are padded with zeros at the end.
+  """
+  if kind not in KINDS:
+    raise ValueError(f'audio features {kind!r}: expected one of {KINDS}')
+  waveform = np.asarray(waveform, np.float32)
+  short = (NUM_FRAMES - 1) * HOP - waveform.shape[-1]
+  if short > 0:
+    pad = [(0, 0)] * (waveform.ndim - 1) + [(0, short)]
+    waveform = np.pad(waveform, pad)
+  mel = np.log(_mel_spectrum(waveform) + np.float32(1e-6))
+  if kind == 'mfcc':
+    mel = scipy.fft.dct(mel, type=2, axis=-2, norm='ortho')
+  return mel.astype(np.float32)
+
+
+def _mel_spectrum(waveform: np.ndarray) -> np.ndarray:
+  """`librosa.feature.melspectrogram`, [..., n] to [..., 64, T].
+
+  Its dense product wakes all BLAS threads for every clip and rounds differently
+  for other clip lengths; most of the filters' entries are 0.
+  """
+  spectrum = _import_librosa().stft(
+    waveform,
+    n_fft=FFT,
+    hop_length=HOP,
+    win_length=WINDOW,
+    window='hann',
+    pad_mode='reflect',
+  )
+  power = np.moveaxis(np.abs(spectrum) ** 2, -2, 0)
+  mel = _mel_filters() @ power.reshape(len(power), -1)
+  return np.moveaxis(mel.reshape(NUM_MELS, *power.shape[1:]), 0, -2)
+
+
+@functools.cache
+def _mel_filters() -> scipy.sparse.csr_array:
+  """Mel filters of the HTK scale with height 1, [64, 257]."""
+  return scipy.sparse.csr_array(
+    _import_librosa().filters.mel(
+      sr=SAMPLE_RATE, n_fft=FFT, n_mels=NUM_MELS, htk=True, norm=None
+    )
+  )
+
+
+def windows(spectrum: np.ndarray, times: np.ndarray) -> np.ndarray:
+  """Cuts the 64 audio frames around each video frame.
+
+  The window of time s starts at audio frame round(100 s) - 32; windows that
+  would leave the clip are shifted inside.
+
+  Args:
+    spectrum: [..., 64, T] with T >= 64, as `features` returns it.
+    times: [L] seconds from the start of the clip.
+
+  Returns:
+    [..., L, 64, 64] (bands, audio frames); a copy.
+  """
+  if spectrum.shape[-1] < NUM_FRAMES:
+    raise ValueError(
+      f'spectrum: expected at least {NUM_FRAMES} audio frames, got '
+      f'{spectrum.shape[-1]}'
+    )
+  start = np.rint(np.asarray(times) * (SAMPLE_RATE / HOP)).astype(int)
+  start = np.clip(start - NUM_FRAMES // 2, 0, spectrum.shape[-1] - NUM_FRAMES)
+  cut = spectrum[..., start[:, None] + np.arange(NUM_FRAMES)]
+  return np.moveaxis(cut, -2, -3)
+
+
+def frame_features(
+  waveform: np.ndarray, times: np.ndarray, kind: str = 'log_mel'
+) -> np.ndarray:
+  """Features around every video frame, float32 [..., L, 64, 64].
+
+  One spectrogram per clip serves all of its overlapping windows.
+
+  Args:
+    waveform: [..., n] samples at 16 kHz.
+    times: [L] times of the video frames in seconds: frame number / frame rate.
+      (The published code divides by frame rate + 1.)
+    kind: 'log_mel' or 'mfcc'.
+  """
+  return windows(features(waveform, kind), times)
+
+
+def read_audio(path, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
+  """Reads the sound of a file: all channels averaged, resampled.
+
+  Args:
+    path: A sound file (.wav, .flac, .ogg; read with soundfile) or a video
+      (everything else; read with PyAV).
+    sample_rate: Samples per second of the result.
+
+  Returns:
+    float32 [n], about in [-1, 1].
+
+  Raises:
+    FileNotFoundError: No such file.
+    ImportError: A package is missing; the message says which extra to install.
+    ValueError: The file has no sound or cannot be decoded.
+  """
+  path = pathlib.Path(path)
+  if not path.is_file():
+    raise FileNotFoundError(f'{path}: no such sound or video file')
+  sound = path.suffix.lower() in _SOUND_SUFFIXES
+  samples, rate = (_read_sound if sound else _read_video)(path)
+  if rate == sample_rate:
+    return samples
+  return _import_librosa().resample(
+    samples, orig_sr=rate, target_sr=sample_rate
+  )
+
+
+def _read_sound(path) -> tuple[np.ndarray, int]:
+  try:
+    import soundfile
+  except ImportError as error:
+    raise ImportError(
+      f'{path}: sound files need soundfile: pip install emojax[audio]'
+    ) from error
+  try:
+    samples, rate = soundfile.read(path, dtype='float32', always_2d=True)
+  except soundfile.SoundFileError as error:
+    raise ValueError(
+      f'{path}: not a sound file that can be read ({error}); convert it with '
+      'ffmpeg to 16 kHz mono .wav'
+    ) from error
+  return samples.mean(1), rate
+
+
+def _read_video(path) -> tuple[np.ndarray, int]:
+  try:
+    import av
+  except ImportError as error:
+    raise ImportError(
+      f'{path}: the sound of videos needs PyAV: pip install emojax[video], or '
+      'extract it with ffmpeg to .wav'
+    ) from error
+  try:
+    with av.open(str(path)) as container:
+      if not container.streams.audio:
+        raise ValueError(f'{path}: the file has no sound; leave audio off')
+      rate = container.streams.audio[0].rate
+      return _decode(av, container), rate
+  except av.FFmpegError as error:
+    raise ValueError(
+      f'{path}: cannot be decoded ({error}); check the file with ffprobe'
+    ) from error
+
+
+def _decode(av, container) -> np.ndarray:
+  """All samples of the first sound stream, channels averaged."""
+  convert = av.AudioResampler(format='fltp')
+  frames = [*container.decode(audio=0), None]  # None flushes
+  parts = [part.to_ndarray() for f in frames for part in convert.resample(f)]
+  if not parts:
+    return np.zeros(0, np.float32)
+  return np.concatenate(parts, axis=1).mean(0)

@@ -1,0 +1,86 @@
+"""A voice for the embedded clips, synthesised from harmonics."""
+
+import numpy as np
+
+from emojax.data import audio
+from emojax.data.embedded import affect, posteriors
+from emojax.data.embedded.parameters import Parameters, clip_rng
+
+HARMONICS = 16
+
+
+def waveform(params: Parameters) -> np.ndarray:
+  """The sound of all clips, float32 [N, n] at 16 kHz in [-1, 1].
+
+  n is the length of the clip, L / frame_rate seconds. People sound while they
+  talk, in step with their mouths. Pitch, loudness, brightness and the rate of
+  syllables rise with arousal, pitch and formants a little with valence. Pitch
+  and loudness follow the affect that can be seen: the voice tells again, with
+  noise of its own, what the face tells, and leaves the posteriors as they are.
+  """
+  count, length = params.channels.shape[:2]
+  samples = round(length / params.frame_rate * audio.SAMPLE_RATE)
+  sound = np.zeros((count, samples), np.float32)
+  strengths = posteriors.expression_strengths(params.channels.astype(float))
+  affects = posteriors.affect_mean(strengths)
+  at = np.arange(samples) * (params.frame_rate / audio.SAMPLE_RATE)
+  for i in range(count):
+    curves = [affects[i, :, 0], affects[i, :, 1]]
+    curves += [params.motion['talk'][i], params.motion['syllables'][i]]
+    curves = [np.interp(at, np.arange(length), curve) for curve in curves]
+    rng = clip_rng(params, i, 'voice')
+    sound[i] = _speak(rng, float(params.traits['voice'][i]), *curves)
+  return sound
+
+
+def _speak(rng, base, valence, arousal, talk, syllables) -> np.ndarray:
+  """One clip's sound, [n], from curves at the sample rate."""
+  octaves = 0.5 * arousal + 0.12 * valence + rng.normal(0, 0.05)
+  octaves = octaves + 0.04 * np.sin(2 * np.pi * 0.37 * syllables)
+  pitch = base * 2**octaves
+  opening = affect.mouth_opening(syllables)
+  tone = _harmonics(pitch, opening, valence, 1.5 - 0.5 * arousal)
+  loud = 0.02 + 0.1 * np.exp(0.9 * arousal + rng.normal(0, 0.2))
+  room = rng.normal(0, 0.003 * 10 ** rng.uniform(-0.5, 0.5), len(talk))
+  return np.clip(talk * opening * loud * tone + room, -1, 1)
+
+
+def _harmonics(pitch, opening, valence, tilt) -> np.ndarray:
+  """Sum of harmonics under two formants that follow mouth and smile."""
+  phase = 2 * np.pi * np.cumsum(pitch) / audio.SAMPLE_RATE
+  first = (350 + 400 * opening) * (1 + 0.06 * valence)
+  second = 1500 * (1 + 0.08 * valence)
+  # sin(h x) by its recurrence: one sine for all harmonics.
+  before, wave, twice = np.zeros_like(phase), np.sin(phase), 2 * np.cos(phase)
+  tone = np.zeros_like(phase)
+  for h in range(1, HARMONICS + 1):
+    f = h * pitch
+    gain = 0.1 + 1 / (1 + ((f - first) / 150) ** 2)
+    gain += 0.6 / (1 + ((f - second) / 250) ** 2)
+    tone += gain * h**-tilt * wave
+    before, wave = wave, twice * wave - before
+  return tone
+
+
+def frame_features(params: Parameters, kind: str = 'log_mel') -> np.ndarray:
+  """Audio features around all frames, float32 [N, L, 64, 64]."""
+  count, length = params.channels.shape[:2]
+  times = np.arange(length) / params.frame_rate
+  sound = waveform(params)
+  result = np.zeros((count, length, audio.NUM_MELS, audio.NUM_FRAMES), 'f')
+  for i in range(count):
+    result[i] = audio.frame_features(sound[i], times, kind)
+  return result
+
+
+def noise_features(rng, count: int, clip_length: int, frame_rate: float):
+  """Features of pink-like noise of random loudness, [N, L, 64, 64]."""
+  samples = round(clip_length / frame_rate * audio.SAMPLE_RATE)
+  times = np.arange(clip_length) / frame_rate
+  result = np.zeros((count, clip_length, audio.NUM_MELS, audio.NUM_FRAMES), 'f')
+  for i in range(count):
+    white = rng.normal(0, 10 ** rng.uniform(-2.5, -0.7), samples)
+    memory = rng.uniform(0, 0.95)
+    white[1:] += memory * white[:-1]
+    result[i] = audio.frame_features(white, times)
+  return result
