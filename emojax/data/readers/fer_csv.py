@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from emojax import tasks
 from emojax.data.readers import labels, tables
-from emojax.data.readers.frames import CsvPixels, split_pixels
+from emojax.data.readers.frames import CsvPixels, parse_pixels
 from emojax.data.readers.problems import DataError, Problems
 
 COLUMNS = ('emotion', 'pixels', 'usage')
@@ -60,12 +60,11 @@ def read(path: pathlib.Path, problems: Problems) -> list[Face]:
   """Reads all rows without keeping pixels; columns may be in any order."""
   after, names = tables.header(path)
   columns = tuple(name.lower() for name in names)
-  with_file = (path, None)
   try:
     labels.check_columns(columns, COLUMNS)
     tables.expect_columns(list(columns), len(COLUMNS))
   except DataError as error:
-    raise DataError(error.found, f'the header {COLUMNS}', *with_file) from None
+    raise DataError(error.found, f'the header {COLUMNS}', path) from None
   rows = _raw_rows(path, after)
   return [_face(path, columns, problems, *row) for row in rows]
 
@@ -96,9 +95,10 @@ def _face(path, columns, problems: Problems, line, offset, raw) -> Face:
     face = Face(line, USAGES[usage])
     top = len(tasks.FER2013) - 1
     number = tables.integer(emotion, 0, top, 'an emotion number')
-    constant = len(set(split_pixels(pixels, SIZE))) == 1
+    values = parse_pixels(pixels, SIZE)
     column = columns.index('pixels')
     frame = CsvPixels(str(path), offset, len(raw), column, SIZE)
-    digest = hashlib.blake2b(pixels.encode(), digest_size=16).digest()
+    digest = hashlib.blake2b(values.tobytes(), digest_size=16).digest()
+    constant = bool(values.min() == values.max())
     face = Face(line, USAGES[usage], number, frame, digest, constant)
   return face

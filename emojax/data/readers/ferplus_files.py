@@ -137,19 +137,17 @@ def read_label_csv(
   folder: pathlib.Path, problems: Problems
 ) -> dict[str, tuple[int, tuple[int, ...], np.ndarray]]:
   """Reads FER2013*/label.csv: {image name: (line, face box, votes)}."""
-  path, found = folder / 'label.csv', {}
+  path, unique = folder / 'label.csv', tables.Unique()
   for line, row in tables.rows(path, problems, 12):
     with problems.at(path, line):
       name, box = (
         row[0],
         re.fullmatch(r'\((\d+), (\d+), (\d+), (\d+)\)', row[1]),
       )
-      if not re.fullmatch(r'[\w.-]+', name) or name in found:
-        raise DataError(
-          f'name {tables.shorten(name)}', 'one row per image name'
-        )
+      if not re.fullmatch(r'\w+\.png', name):
+        raise DataError(f'name {tables.shorten(name)}', 'fer0000000.png, ...')
       if box is None:
         raise DataError(f'box {row[1]!r}', 'a box "(0, 0, 48, 48)"')
       corners = tuple(tables.integer(n, 0, 10000) for n in box.groups())
-      found[name] = line, corners, parse_votes(row[2:])
-  return found
+      unique.add(name, line, (line, corners, parse_votes(row[2:])))
+  return unique.found

@@ -92,8 +92,12 @@ class ImageFiles(Sequence[Frame]):
 
   def __getitem__(self, i):
     if isinstance(i, slice):
-      return ImageFiles(self.folder, self.names[i])
+      return self.take(i)
     return ImageFile(os.path.join(self.folder, str(self.names[i])))
+
+  def take(self, index: slice | np.ndarray) -> 'ImageFiles':
+    """Returns the frames of an index array or slice."""
+    return ImageFiles(self.folder, self.names[index])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,29 +131,20 @@ class CsvPixels(Frame):
 
 
 def parse_pixels(cell: str, size: int) -> np.ndarray:
-  """Returns uint8 [size, size] from white-space separated numbers 0..255."""
-  numbers = [_BYTES[number] for number in split_pixels(cell, size)]
-  return np.array(numbers, np.uint8).reshape(size, size)
-
-
-def split_pixels(cell: str, size: int) -> list[str]:
-  """Returns the size * size numbers of a cell as they are written.
+  """Returns uint8 [size, size] from numbers 0..255 with spaces between them.
 
   Raises:
     DataError: There are more or fewer, or some are not integers in 0..255.
   """
-  numbers = cell.split()
+  if not cell.isascii() or cell.encode().translate(None, b'0123456789 '):
+    raise DataError(tables.shorten(cell), 'digits and spaces in a pixel cell')
+  numbers = np.fromstring(cell, np.int64, sep=' ')
   if len(numbers) != size * size:
     expected = f'{size} x {size} = {size * size} pixels'
     raise DataError(f'{len(numbers)} pixels', expected)
-  wrong = set(numbers) - _BYTES.keys()
-  if wrong:
-    found = f'pixel {tables.shorten(min(wrong))}'
-    raise DataError(found, 'pixels that are integers in 0..255')
-  return numbers
-
-
-_BYTES = {str(number): number for number in range(256)}
+  if numbers.max() > 255:
+    raise DataError(f'pixel {numbers.max()}', 'pixels in 0..255')
+  return numbers.astype(np.uint8).reshape(size, size)
 
 
 @dataclasses.dataclass(frozen=True)

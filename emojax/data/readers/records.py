@@ -96,9 +96,11 @@ class Record:
     """Returns the record of some of the frames, in the order of `index`."""
     index = np.asarray(index, np.int64)
     clean = self.clean_targets
+    # Long videos have a sequence that keeps names only.
+    take = getattr(self.frames, 'take', None)
     return dataclasses.replace(
       self,
-      frames=tuple(self.frames[i] for i in index),
+      frames=take(index) if take else tuple(self.frames[i] for i in index),
       targets=_take(self.targets, index),
       frame_index=self.frame_index[index],
       votes=None if self.votes is None else self.votes[index],

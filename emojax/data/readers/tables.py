@@ -4,6 +4,7 @@ import csv
 import pathlib
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from emojax.data.readers.problems import DataError, Problems
 
@@ -117,3 +118,27 @@ def header(path: pathlib.Path, delimiter: str = ',') -> tuple[int, list[str]]:
       if raw.strip():
         return number, cells(decode(raw, number == 1), delimiter)
   raise DataError('an empty file', 'a header line', path)
+
+
+class Unique:
+  """Rows by name; a name that repeats loses all its rows.
+
+  Which of them is right cannot be known, and a damaged name may look like
+  that of another row.
+  """
+
+  def __init__(self):
+    self.found: dict[Any, Any] = {}
+    self.lines: dict[Any, int] = {}
+
+  def add(self, name: Any, line: int, value: Any):
+    """Adds a row; raises DataError if the name was there before."""
+    if name in self.lines:
+      self.found.pop(name, None)
+      before = self.lines[name]
+      raise DataError(
+        f'{name} again, as in line {before}; both are left out',
+        'every name once',
+      )
+    self.lines[name] = line
+    self.found[name] = value

@@ -1,0 +1,94 @@
+"""The npy version of AffectNet: small files of labels beside cropped faces."""
+
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from emojax.data.readers import folders, tables
+from emojax.data.readers.crops import LandmarkSquare, points_from
+from emojax.data.readers.frames import ImageFile
+from emojax.data.readers.problems import DataError, Problems
+
+FOLDERS = {'train_set': 'train', 'val_set': 'validation'}
+
+
+def read(
+  source: pathlib.Path, landmarks: bool, problems: Problems
+) -> Iterator[tuple[str, str, ImageFile, int, tuple[float, float] | None]]:
+  """Yields (name, split, frame, expression number, (valence, arousal)).
+
+  Raises:
+    DataError: There is neither train_set nor val_set.
+  """
+  present = {f: s for f, s in FOLDERS.items() if (source / f).is_dir()}
+  if not present:
+    raise DataError('neither training.csv nor train_set', 'AffectNet', source)
+  for folder, split in present.items():
+    images = folders.names_in(source / folder / 'images')
+    notes = source / folder / 'annotations'
+    for name in sorted(folders.names_in(notes, ['_exp.npy'])):
+      key, row = name.removesuffix('_exp.npy'), None
+      with problems.at(notes / name):
+        if f'{key}.jpg' not in images:
+          raise DataError(f'no image {key}.jpg', 'an image per annotation')
+        path = source / folder / 'images' / f'{key}.jpg'
+        row = key, split, *_labels(path, notes / key, landmarks)
+      if row is not None:
+        yield row
+
+
+def _labels(path: pathlib.Path, stem: pathlib.Path, landmarks: bool):
+  """Returns frame, expression and valence/arousal of one image."""
+  text = scalar(pathlib.Path(f'{stem}_exp.npy'))
+  number = tables.real(text, 0, 10, 'an expression')
+  if number != int(number):
+    raise DataError(text, 'an expression number without fraction')
+  files = [pathlib.Path(f'{stem}_{key}.npy') for key in ('val', 'aro')]
+  va = (
+    parse_va(*map(scalar, files)) if all(f.is_file() for f in files) else None
+  )
+  crop = _square(pathlib.Path(f'{stem}_lnd.npy')) if landmarks else None
+  return ImageFile(str(path), crop), int(number), va
+
+
+def parse_va(valence: str, arousal: str) -> tuple[float, float] | None:
+  """Returns both values in [-1, 1], None when either is -2 (missing)."""
+  values = [tables.real(t, -2, 1, 'a value') for t in (valence, arousal)]
+  if -2 in values:
+    return None
+  if min(values) < -1:
+    raise DataError(
+      f'{valence}, {arousal}', 'values in [-1, 1] or -2 (missing)'
+    )
+  return values[0], values[1]
+
+
+def scalar(path: pathlib.Path) -> str:
+  """Returns the one number or text in a npy file, as text."""
+  array = load(path)
+  if array.size != 1 or array.dtype.kind not in 'biufSU':
+    found = f'{array.dtype} of shape {array.shape}'
+    raise DataError(found, 'one number or text', path)
+  item = array.reshape(-1)[0]
+  return (
+    item.decode('ascii', 'replace') if isinstance(item, bytes) else str(item)
+  )
+
+
+def load(path: pathlib.Path) -> np.ndarray[Any, Any]:
+  """Reads a npy file without pickles; raises DataError if it cannot be read."""
+  try:
+    return np.load(path, allow_pickle=False)
+  except Exception as error:  # damaged headers raise errors of many types
+    found = f'no array ({type(error).__name__}: {error})'
+    raise DataError(found, 'a npy file of numbers or text', path) from error
+
+
+def _square(path: pathlib.Path) -> LandmarkSquare:
+  points = load(path)
+  if points.size != 136 or points.dtype.kind not in 'iuf':
+    found = f'{points.dtype} of shape {points.shape}'
+    raise DataError(found, '68 landmarks (x, y)', path)
+  return LandmarkSquare(points_from(points))
