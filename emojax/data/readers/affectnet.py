@@ -109,7 +109,8 @@ def _csv_files(source: pathlib.Path) -> dict[str, pathlib.Path]:
   found = {}
   for name, split in FILES.items():
     paths = [place / name for place in places if (place / name).is_file()]
-    found |= {split: path for path in paths[:1]}
+    if paths:
+      found[split] = paths[0]
   return found
 
 

@@ -2,11 +2,8 @@
 
 import pathlib
 from collections.abc import Iterator
-from typing import Any
 
-import numpy as np
-
-from emojax.data.readers import folders, tables
+from emojax.data.readers import arrays, folders, tables
 from emojax.data.readers.crops import LandmarkSquare, points_from
 from emojax.data.readers.frames import ImageFile
 from emojax.data.readers.problems import DataError, Problems
@@ -67,7 +64,7 @@ def parse_va(valence: str, arousal: str) -> tuple[float, float] | None:
 
 def scalar(path: pathlib.Path) -> str:
   """Returns the one number or text in a npy file, as text."""
-  array = load(path)
+  array = arrays.load_npy(path)
   if array.size != 1 or array.dtype.kind not in 'biufSU':
     found = f'{array.dtype} of shape {array.shape}'
     raise DataError(found, 'one number or text', path)
@@ -77,17 +74,8 @@ def scalar(path: pathlib.Path) -> str:
   )
 
 
-def load(path: pathlib.Path) -> np.ndarray[Any, Any]:
-  """Reads a npy file without pickles; raises DataError if it cannot be read."""
-  try:
-    return np.load(path, allow_pickle=False)
-  except Exception as error:  # damaged headers raise errors of many types
-    found = f'no array ({type(error).__name__}: {error})'
-    raise DataError(found, 'a npy file of numbers or text', path) from error
-
-
 def _square(path: pathlib.Path) -> LandmarkSquare:
-  points = load(path)
+  points = arrays.load_npy(path)
   if points.size != 136 or points.dtype.kind not in 'iuf':
     found = f'{points.dtype} of shape {points.shape}'
     raise DataError(found, '68 landmarks (x, y)', path)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from emojax import tasks
-from emojax.data.readers import affectnet_npy, folders, labels, pickles
+from emojax.data.readers import arrays, folders, labels, pickles
 from emojax.data.readers.frames import ArrayItem
 from emojax.data.readers.problems import DataError, Problems
 from emojax.data.readers.records import Listing, Record
@@ -65,13 +65,13 @@ def scan(
   folder = source / 'cifar-10-batches-py'
   folder = folder if folder.is_dir() else source
   order = _class_order(folder / 'batches.meta')
-  records = []
-  for batch in _batches(folder, problems):
+  records, batches = [], _batches(folder, problems)
+  for batch in batches:
     for i, label in enumerate(batch.labels):
       with problems.at(batch.path):
         records.append(_record(batch, i, label, order))
   if noise != 'clean':
-    records = _noisy(records, source, noise, problems)
+    records = _noisy(records, batches, source, noise, problems)
   listing = Listing(
     'cifar10', (tasks.expr_task(tasks.CIFAR10),), records, problems
   )
@@ -129,10 +129,14 @@ def _class_order(path: pathlib.Path) -> np.ndarray:
   return tasks.reorder(names, tasks.CIFAR10)
 
 
+def _name(batch: _Batch, i: int) -> str:
+  return f'{batch.split}_{batch.first + i:05d}'
+
+
 def _record(batch: _Batch, i: int, label: Any, order: np.ndarray) -> Record:
   if type(label) is not int or not 0 <= label < NUM:
     raise DataError(f'label {label!r:.20} of image {i}', 'a class in 0..9')
-  name = f'{batch.split}_{batch.first + i:05d}'
+  name = _name(batch, i)
   target = labels.one_hot(order[label], NUM)
   frame = ArrayItem(str(batch.path), i, read_images)
   index = np.zeros(1, np.int32)
@@ -140,21 +144,19 @@ def _record(batch: _Batch, i: int, label: Any, order: np.ndarray) -> Record:
 
 
 def _noisy(
-  records: list[Record], source: pathlib.Path, noise: str, problems: Problems
+  records: list[Record],
+  batches: list[_Batch],
+  source: pathlib.Path,
+  noise: str,
+  problems: Problems,
 ) -> list[Record]:
   """Puts CIFAR-10N labels in the place of the training labels."""
   path = folders.first_existing(*(source / name for name in HUMAN))
   numbers, clean = _human(path, NOISE[noise]), _human(path, 'clean_label')
   train = [r for r in records if r.split == 'train']
-  # Files of all 50,000 images are in the official order.
-  place = [int(r.video_id[6:]) for r in train]
-  if len(numbers) != OFFICIAL['train']:
-    place = list(range(len(train)))
-  if len(place) != len(numbers) and len(numbers) != OFFICIAL['train']:
-    found = f'{len(numbers)} labels for {len(train)} training images'
-    raise DataError(found, 'as many, or all 50,000', path)
+  place = _places(train, batches, len(numbers), path)
   own = np.array([r.targets['expr'].value[0].argmax() for r in train])
-  if clean is not None and np.any(clean[place] != own):
+  if clean is not None and not np.array_equal(clean[place], own):
     raise DataError('other clean labels', 'those of the batches', path)
   share = np.mean(numbers[place] != own)
   problems.note(f'{noise}: {share:.2%} of the training labels are not clean')
@@ -162,14 +164,35 @@ def _noisy(
   return changed + [r for r in records if r.split != 'train']
 
 
+def _places(train: list[Record], batches: list[_Batch], count: int, path):
+  """Row of every training image in a file of `count` labels.
+
+  A file of all 50,000 is in the official order; a shorter one has the images
+  of the batches that are there.
+  """
+  names = [
+    _name(batch, i)
+    for batch in batches
+    if batch.split == 'train'
+    for i in range(len(batch.labels))
+  ]
+  if count == OFFICIAL['train']:
+    return [int(record.video_id[6:]) for record in train]
+  if count != len(names):
+    found = f'{count} labels for {len(names)} training images'
+    raise DataError(found, 'as many, or all 50,000', path)
+  row = {name: k for k, name in enumerate(names)}
+  return [row[record.video_id] for record in train]
+
+
 def _human(path: pathlib.Path, key: str) -> np.ndarray | None:
   """Returns class numbers [N] of a CIFAR-10N file, None for no clean ones."""
   if path.suffix == '.pt':
-    arrays = pickles.load_torch(str(path))
+    found = pickles.load_torch(str(path))
+    found = found if isinstance(found, dict) else {}
   else:
-    arrays = affectnet_npy.load(path)
-  arrays = {k: arrays[k] for k in arrays} if hasattr(arrays, 'keys') else {}
-  found = arrays.get(key, arrays.get(f'cifar10n_{key}'))
+    found = arrays.load_npz(path)
+  found = found.get(key, found.get(f'cifar10n_{key}'))
   if found is None and key == 'clean_label':
     return None
   found = np.asarray(found)
@@ -192,7 +215,7 @@ def _with_votes(listing: Listing, path: pathlib.Path, targets: bool) -> Listing:
     if targets:
       raise DataError('no votes', 'CIFAR-10H, or option test_votes=false', path)
     return listing
-  votes = affectnet_npy.load(path)
+  votes = arrays.load_npy(path)
   good = votes.ndim == 2 and votes.dtype.kind in 'iuf'
   if not good or votes.shape != (OFFICIAL['test'], NUM) or votes.min() < 0:
     raise DataError(f'shape {votes.shape}', 'votes [10000, 10]', path)

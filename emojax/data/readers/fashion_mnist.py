@@ -4,14 +4,12 @@ train-images-idx3-ubyte[.gz]  train-labels-idx1-ubyte[.gz]
 t10k-images-idx3-ubyte[.gz]   t10k-labels-idx1-ubyte[.gz]
 """
 
-import gzip
 import pathlib
-import zlib
 
 import numpy as np
 
 from emojax import tasks
-from emojax.data.readers import folders, labels
+from emojax.data.readers import arrays, folders, labels
 from emojax.data.readers.frames import ArrayItem
 from emojax.data.readers.problems import DataError, Problems
 from emojax.data.readers.records import Listing, Record
@@ -39,32 +37,6 @@ def scan(source: pathlib.Path, problems: Problems) -> Listing:
   return listing
 
 
-def read_idx(file: str, dims: int = 3) -> np.ndarray:
-  """Reads an idx file of bytes.
-
-  Args:
-    file: Path; a name that ends in .gz is decompressed.
-    dims: Number of dimensions that it must have.
-
-  Raises:
-    DataError: The file is cut short or of another format.
-  """
-  try:
-    with (gzip.open if file.endswith('.gz') else open)(file, 'rb') as stream:
-      data = stream.read()
-  except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-    raise DataError(str(error), 'a whole gzip file', file) from error
-  start = 4 + 4 * dims
-  if len(data) < start or data[:4] != bytes((0, 0, 8, dims)):
-    expected = f'an idx file of bytes in {dims} dimensions'
-    raise DataError(f'the first bytes {data[:4].hex()}', expected, file)
-  shape = tuple(np.frombuffer(data, '>u4', dims, 4).tolist())
-  size = len(data) - start
-  if np.prod(shape, dtype=object) != size:
-    raise DataError(f'{size} bytes', f'{shape} as its header says', file)
-  return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
-
-
 def _split(
   source: pathlib.Path, images: str, names: str, split: str, problems: Problems
 ) -> list[Record]:
@@ -72,7 +44,7 @@ def _split(
     str(folders.first_existing(source / name, source / f'{name}.gz'))
     for name in (images, names)
   ]
-  shape, numbers = read_idx(paths[0]).shape, read_idx(paths[1], 1)
+  shape, numbers = arrays.read_idx(paths[0]).shape, arrays.read_idx(paths[1], 1)
   if shape[0] != len(numbers) or 0 in shape:
     found = f'images {shape} and {len(numbers)} labels'
     raise DataError(found, 'as many labels as images', paths[1])
@@ -87,6 +59,6 @@ def _split(
 
 def _record(file: str, i: int, split: str, number: int) -> Record:
   name = f'{split}_{i:05d}'
-  frame = ArrayItem(file, i, read_idx)
+  frame = ArrayItem(file, i, arrays.read_idx)
   targets = {'expr': labels.one_hot(number, NUM)}
   return Record(name, name, split, (frame,), targets, np.zeros(1, np.int32))

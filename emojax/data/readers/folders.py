@@ -14,10 +14,11 @@ def names_in(
   folder: pathlib.Path, suffixes: Iterable[str] = IMAGES
 ) -> set[str]:
   """Names of the files of a folder with these suffixes; empty if absent."""
-  if not folder.is_dir():
-    return set()
   ends = tuple(suffixes)
-  names = (entry.name for entry in os.scandir(folder) if entry.is_file())
+  try:
+    names = [entry.name for entry in os.scandir(folder) if entry.is_file()]
+  except (OSError, ValueError):  # ValueError: a NUL in the name
+    return set()
   return {name for name in names if name.lower().endswith(ends)}
 
 

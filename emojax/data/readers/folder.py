@@ -1,0 +1,138 @@
+"""Your own images and clips: a folder per class, or a table of labels.
+
+Class folders, with or without folders of splits above them:
+
+    [train|validation|test/] happiness / a.jpg  clip01/0001.png ...  b.mp4
+
+Table: `labels.csv` or `labels.tsv` (or the option `table`) with a header; see
+folder_table.py. Images, folders of frames and video files (with PyAV) all
+serve as clips.
+"""
+
+import pathlib
+
+from emojax import tasks
+from emojax.data.readers import folder_table, folders, media, splits
+from emojax.data.readers.labels import canonical, one_hot
+from emojax.data.readers.problems import DataError, Problems
+from emojax.data.readers.records import Listing, Record
+
+TABLES = ('labels.csv', 'labels.tsv')
+EXPRESSIONS = (*tasks.AFFWILD2, 'contempt')
+
+
+def scan(
+  source: pathlib.Path,
+  problems: Problems,
+  *,
+  table: str = '',
+  classes: str = '',
+  ignore: str = '',
+  unlabelled: bool = False,
+  fps: float = 0.0,
+  validation_fraction: float = 0.0,
+  seed: int = 0,
+) -> Listing:
+  """Lists images and clips.
+
+  Args:
+    table: Name of the table below the source; by default labels.csv or
+      labels.tsv if there is one.
+    classes: Class names in the order to number them, with commas between. By
+      default the seven expressions of Aff-Wild2 (and contempt, if it occurs)
+      when the names are expressions, else all names in alphabetical order.
+    ignore: Columns of the table to ignore, with commas between.
+    unlabelled: Keep rows of the table that have no label at all.
+    fps: Frames per second of folders of frames; video files know theirs.
+    validation_fraction: Share of the training subjects that goes to the
+      validation split, drawn at random.
+    seed: Seed of that draw.
+  """
+  names = tuple(name.strip() for name in classes.split(',') if name.strip())
+  path = _table(source, table)
+  if path is not None:
+    skipped = {name.strip().lower() for name in ignore.split(',')}
+    rows = folder_table.read(path, skipped, unlabelled, problems)
+    rows = [_named(row, names) for row in rows]
+    order = class_order(names, [row.expression for row in rows])
+    schema, records = folder_table.records(path, rows, order, fps, problems)
+  else:
+    items = list(_items(source))
+    order = class_order(names, [item[1] for item in items])
+    schema = (tasks.expr_task(order),)
+    records = _from_folders(source, items, order, fps, problems)
+  records = splits.by_subject(records, validation_fraction, seed)
+  return Listing('folder', schema, records, problems)
+
+
+def _named(row: folder_table.Row, names: tuple[str, ...]) -> folder_table.Row:
+  """Replaces a class number by the name that the option `classes` gives it."""
+  text = row.expression
+  if text in names or not (text.isascii() and text.isdecimal()):
+    return row
+  number = int(text) if len(text) < 10 else len(names)
+  return row._replace(expression=names[number]) if number < len(names) else row
+
+
+def class_order(given: tuple[str, ...], found: list[str]) -> tuple[str, ...]:
+  """Returns the classes in order; () where there are no names at all.
+
+  Once one name is an expression all must be: a misspelt one is left out later
+  instead of becoming a class.
+  """
+  if given:
+    return given
+  names = {name for name in found if name}
+  known = {canonical(name) for name in names} & set(EXPRESSIONS)
+  if not known:
+    return tuple(sorted(names))
+  return EXPRESSIONS if 'contempt' in known else tasks.AFFWILD2
+
+
+def _table(source: pathlib.Path, table: str) -> pathlib.Path | None:
+  if source.is_file():
+    return source
+  if table:
+    return folders.first_existing(source / table)
+  return next((source / n for n in TABLES if (source / n).is_file()), None)
+
+
+def _items(source: pathlib.Path):
+  """Yields (split, class folder name, path of an image or clip)."""
+  top = folders.subfolders(source)
+  names = {path: media.SPLIT_NAMES.get(path.name.lower()) for path in top}
+  if not top or None in names.values():
+    names = {source: 'train'}
+  for root, split in names.items():
+    for folder in folders.subfolders(root):
+      files = folders.names_in(folder, (*folders.IMAGES, *media.VIDEOS))
+      paths = [folder / name for name in files]
+      for path in sorted(paths + folders.subfolders(folder)):
+        yield split, folder.name, path
+
+
+def _from_folders(
+  source: pathlib.Path, items, order, fps: float, problems: Problems
+) -> list[Record]:
+  records = []
+  for split, name, path in items:
+    with problems.at(path):
+      number = class_number(name, order)
+      clip = media.open_clip(path, fps)
+      target = one_hot(number, len(order))
+      targets = {'expr': _repeat(target, len(clip.frames))}
+      key = str(path.relative_to(source))
+      records.append(clip.record(key, key, split, targets))
+  return records
+
+
+def class_number(name: str, order: tuple[str, ...]) -> int:
+  """Returns the number of a class name; raises DataError if it has none."""
+  for candidate in (name, canonical(name)):
+    if candidate in order:
+      return order.index(candidate)
+  raise DataError(f'class {name!r}', f'one of {order}, or option classes')
+
+
+def _repeat(target: tasks.Target, count: int) -> tasks.Target:
+  return tasks.Target(*(array.repeat(count, axis=0) for array in target))

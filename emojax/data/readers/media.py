@@ -1,0 +1,88 @@
+"""An image, a folder of frames or a video file as a clip."""
+
+import os
+import pathlib
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from emojax import tasks
+from emojax.data.readers import folders, video
+from emojax.data.readers.frames import ImageFile, ImageFiles
+from emojax.data.readers.problems import DataError
+from emojax.data.readers.records import Frame, Record
+from emojax.data.readers.video import VIDEOS
+
+SPLIT_NAMES = {
+  **dict.fromkeys(('train', 'training'), 'train'),
+  **dict.fromkeys(('validation', 'valid', 'val', 'dev'), 'validation'),
+  **dict.fromkeys(('test', 'testing'), 'test'),
+}
+
+
+class Clip(NamedTuple):
+  """Frames of one clip, and what its file says about time and sound."""
+
+  frames: Sequence[Frame]
+  fps: float | None = None
+  audio_path: str | None = None
+
+  def record(
+    self, name: str, subject: str, split: str, targets: tasks.Targets
+  ) -> Record:
+    """Returns the record of the whole clip."""
+    index = np.arange(len(self.frames), dtype=np.int32)
+    return Record(
+      name,
+      subject,
+      split,
+      self.frames,
+      targets,
+      index,
+      fps=self.fps,
+      audio_path=self.audio_path,
+    )
+
+
+def open_clip(path: pathlib.Path, fps: float = 0.0) -> Clip:
+  """Returns the clip of an image, a folder of images or a video file.
+
+  Args:
+    path: What to open; frames of a folder are in natural order of their names.
+    fps: Frames per second of folders; 0 when unknown.
+
+  Raises:
+    DataError: There is nothing of the kind, or no PyAV to read a video.
+  """
+  if is_clip(path) and path.suffix.lower() in VIDEOS:
+    count, rate = video.probe(path)
+    if not count:
+      raise DataError('a video without frames', 'at least one', path)
+    frames = [video.VideoFrame(os.fspath(path), i) for i in range(count)]
+    return Clip(frames, rate, os.fspath(path))
+  if is_clip(path):
+    names = sorted(folders.names_in(path), key=natural)
+    if not names:
+      raise DataError('a folder without images', 'at least one', path)
+    return Clip(ImageFiles(path, names), fps or None)
+  name = path.name if '\0' not in str(path) else ''
+  if name not in folders.names_in(path.parent):
+    expected = f'an image ({", ".join(folders.IMAGES)}), folder or video'
+    raise DataError('nothing of the kind', expected, path)
+  return Clip((ImageFile(os.fspath(path), upright=True),))
+
+
+def is_clip(path: pathlib.Path) -> bool:
+  """Whether the path is a folder or an existing video file."""
+  try:
+    return path.is_dir() or (path.suffix.lower() in VIDEOS and path.is_file())
+  except (OSError, ValueError):  # a name too long, or with a NUL
+    return False
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+  """Sort key that puts 'f10' after 'f9'."""
+  parts = re.findall('[0-9]{1,18}|[^0-9]+', name)
+  return [(int(p), '') if p.isdecimal() else (-1, p) for p in parts]
