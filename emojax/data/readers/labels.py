@@ -65,3 +65,9 @@ def masked(value: np.ndarray, valid: np.ndarray) -> tasks.Target:
   """Returns a target with `value` zeroed where it is not valid."""
   value = np.where(valid, value, 0).astype(np.float32)
   return tasks.Target(value, valid.astype(np.float32))
+
+
+def labelled(targets: tasks.Targets) -> np.ndarray:
+  """Returns bool [L]: the frame has at least one label."""
+  masks = [t.mask.reshape(len(t.mask), -1).any(1) for t in targets.values()]
+  return np.any(masks, axis=0)

@@ -9,6 +9,7 @@ import dataclasses
 import numpy as np
 
 from emojax import tasks
+from emojax.data.readers import labels
 from emojax.data.readers.problems import DataError
 from emojax.data.readers.records import Listing, Record
 
@@ -82,16 +83,10 @@ def _project_record(record: Record, old, new) -> Record:
   clean = record.clean_targets
   if clean is not None:
     clean = _project_targets(clean, old, new)
-  had, has = labelled(record.targets), labelled(targets)
+  had, has = map(labels.labelled, (record.targets, targets))
   record = dataclasses.replace(record, targets=targets, clean_targets=clean)
   lost = had & ~has
   return record.take(np.flatnonzero(~lost)) if lost.any() else record
-
-
-def labelled(targets: tasks.Targets) -> np.ndarray:
-  """Returns bool [L]: the frame has at least one label."""
-  masks = [t.mask.reshape(len(t.mask), -1).any(1) for t in targets.values()]
-  return np.any(masks, axis=0)
 
 
 def _project_targets(targets: tasks.Targets, old, new) -> tasks.Targets:
