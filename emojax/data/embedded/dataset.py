@@ -128,7 +128,7 @@ def make_clips(
   threads: int | None = None,
 ) -> Clips:
   """Renders and labels clips; all tasks are labelled in valid frames."""
-  truth = params.posteriors()
+  truth = parameters.posteriors(params)
   image = render(params, size, threads)
   valid = _valid_frames(params, invalid_rate)
   image *= valid[..., None, None, None].astype(np.uint8)

@@ -6,7 +6,7 @@ import zlib
 import numpy as np
 
 from emojax import tasks
-from emojax.data.embedded import affect, people, posteriors
+from emojax.data.embedded import affect, annotator, people
 
 CLIPS_PER_SUBJECT = 4
 
@@ -43,15 +43,6 @@ class Parameters:
   def au(self) -> np.ndarray:
     """Intensities of the 12 labelled action units, float32 [N, L, 12]."""
     return self.channels[..., :12]
-
-  def posteriors(self) -> dict[str, np.ndarray]:
-    """True posteriors of all frames; see `posteriors.posteriors`."""
-    shape = self.channels.shape[:2]
-    return posteriors.posteriors(
-      self.channels.astype(float),
-      np.broadcast_to(self.visible[:, None].astype(float), (*shape, 3)),
-      np.broadcast_to(self.clarity[:, None].astype(float), shape),
-    )
 
 
 def generator(seed: int, name: str, *numbers: int) -> np.random.Generator:
@@ -168,15 +159,30 @@ def clip_rng(params: Parameters, number: int, name: str):
   return generator(int(params.noise_seed[number]), name)
 
 
+def posteriors(params: Parameters) -> dict[str, np.ndarray]:
+  """The distributions that the labels of all frames are drawn from.
+
+  Returns:
+    float32 'au' [N, L, 12] probabilities, 'expr' [N, L, 7] in the order of
+    tasks.AFFWILD2, and 'va' [N, L, 2, 20] over tasks.bin_values().
+  """
+  shape = params.channels.shape[:2]
+  return annotator.posteriors(
+    params.channels.astype(float),
+    np.broadcast_to(params.visible[:, None].astype(float), (*shape, 3)),
+    np.broadcast_to(params.clarity[:, None].astype(float), shape),
+  )
+
+
 def draw_labels(params: Parameters, truth=None) -> tasks.Targets:
   """Draws hard labels of all tasks for every frame from the posteriors.
 
   Frames are drawn independently, as if every frame had its own annotator: the
   labels of a clip are correlated through its faces only.
   """
-  truth = params.posteriors() if truth is None else truth
+  truth = posteriors(params) if truth is None else truth
   drawn = [
-    posteriors.draw(
+    annotator.draw(
       {name: p[i] for name, p in truth.items()}, clip_rng(params, i, 'labels')
     )
     for i in range(len(params.noise_seed))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from emojax.data import audio
-from emojax.data.embedded import affect, posteriors
+from emojax.data.embedded import affect, annotator
 from emojax.data.embedded.parameters import Parameters, clip_rng
 
 HARMONICS = 16
@@ -21,8 +21,8 @@ def waveform(params: Parameters) -> np.ndarray:
   count, length = params.channels.shape[:2]
   samples = round(length / params.frame_rate * audio.SAMPLE_RATE)
   sound = np.zeros((count, samples), np.float32)
-  strengths = posteriors.expression_strengths(params.channels.astype(float))
-  affects = posteriors.affect_mean(strengths)
+  strengths = annotator.expression_strengths(params.channels.astype(float))
+  affects = annotator.affect_mean(strengths)
   at = np.arange(samples) * (params.frame_rate / audio.SAMPLE_RATE)
   for i in range(count):
     curves = [affects[i, :, 0], affects[i, :, 1]]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from emojax import tasks
-from emojax.data.embedded import affect, parameters, posteriors
+from emojax.data.embedded import affect, annotator, parameters
 
 
 def pure(strength=0.9):
@@ -14,7 +14,7 @@ def pure(strength=0.9):
 
 def of(channels, visible=1.0, clarity=1.0):
   shape = channels.shape[:-1]
-  return posteriors.posteriors(
+  return annotator.posteriors(
     channels, np.full((*shape, 3), visible), np.full(shape, clarity)
   )
 
@@ -22,7 +22,7 @@ def of(channels, visible=1.0, clarity=1.0):
 @pytest.fixture(scope='module')
 def sampled():
   params = parameters.sample_clip_parameters(11, 400, 4, frame_rate=2)
-  return params, params.posteriors()
+  return params, parameters.posteriors(params)
 
 
 def test_full_expressions_are_recognised():
@@ -40,29 +40,29 @@ def test_blends_and_weak_expressions_are_ambiguous():
     expr = of(blend)['expr']
     np.testing.assert_allclose(expr[i], expr[j], rtol=1e-4)
     assert expr[i] + expr[j] > 0.8
-    assert posteriors.entropy(expr) > 3 * posteriors.entropy(pure()['expr'][i])
-  weak = of(posteriors.NEUTRAL_POINT * affect.PROTOTYPES[4])['expr']
+    assert annotator.entropy(expr) > 3 * annotator.entropy(pure()['expr'][i])
+  weak = of(annotator.NEUTRAL_POINT * affect.PROTOTYPES[4])['expr']
   np.testing.assert_allclose(weak[0], weak[4], rtol=1e-4)
 
 
 def test_au_posterior_rises_with_intensity_and_needs_to_see():
   intensity = np.linspace(0, 1, 11)[:, None] * np.ones(12)
-  p = posteriors.au_posterior(intensity, np.ones(12))
+  p = annotator.au_posterior(intensity, np.ones(12))
   assert (np.diff(p, axis=0) > 0).all()
   assert (p[0] < 0.1).all()
   assert (p[-1] > 0.9).all()
-  hidden = posteriors.au_posterior(intensity, np.zeros(12))
-  np.testing.assert_allclose(hidden - posteriors.AU_PREVALENCE, 0, atol=1e-12)
+  hidden = annotator.au_posterior(intensity, np.zeros(12))
+  np.testing.assert_allclose(hidden - annotator.AU_PREVALENCE, 0, atol=1e-12)
 
 
 def test_hidden_mouth_hides_the_smile_only():
   channels = affect.PROTOTYPES[4]
   seen = of(channels)
-  hidden = posteriors.posteriors(channels, np.array([1, 1, 0.0]), np.array(1.0))
+  hidden = annotator.posteriors(channels, np.array([1, 1, 0.0]), np.array(1.0))
   au12, au6 = tasks.AU12.index('AU12'), tasks.AU12.index('AU6')
   assert seen['au'][au12] > 0.9
   np.testing.assert_allclose(
-    hidden['au'][au12], posteriors.AU_PREVALENCE[au12], rtol=1e-5
+    hidden['au'][au12], annotator.AU_PREVALENCE[au12], rtol=1e-5
   )
   assert hidden['au'][au6] == seen['au'][au6]
   assert hidden['expr'][4] < seen['expr'][4]
@@ -85,17 +85,17 @@ def test_valence_and_arousal_are_discretised_normals():
 
 def test_valence_is_wider_where_the_expression_is_ambiguous(sampled):
   truth = sampled[1]
-  ambiguity = posteriors.entropy(truth['expr']).ravel()
-  width = posteriors.entropy(truth['va'][..., 0, :]).ravel()
+  ambiguity = annotator.entropy(truth['expr']).ravel()
+  width = annotator.entropy(truth['va'][..., 0, :]).ravel()
   assert np.corrcoef(ambiguity, width)[0, 1] > 0.7
 
 
 def test_ambiguity_varies_over_frames(sampled):
   truth = sampled[1]
-  low, high = np.quantile(posteriors.entropy(truth['expr']), [0.1, 0.9])
+  low, high = np.quantile(annotator.entropy(truth['expr']), [0.1, 0.9])
   assert low < 0.1 < 0.6 < high
   au = np.stack([truth['au'], 1 - truth['au']], -1)
-  low, high = np.quantile(posteriors.entropy(au).mean(-1), [0.1, 0.9])
+  low, high = np.quantile(annotator.entropy(au).mean(-1), [0.1, 0.9])
   assert high > 2 * low
 
 
@@ -113,7 +113,7 @@ def test_labels_of_one_frame_follow_its_posterior(sampled):
   count = 4000
   truth = {name: np.tile(p[:1, 0], (count,) + (1,) * (p.ndim - 2))
            for name, p in sampled[1].items()}  # fmt: skip
-  labels = posteriors.draw(truth, np.random.default_rng(0))
+  labels = annotator.draw(truth, np.random.default_rng(0))
   bins = np.abs(labels['va'].value[..., None] - tasks.bin_values()) < 1e-6
   drawn = {
     'au': labels['au'].value,
@@ -132,7 +132,7 @@ def test_labels_of_many_frames_cost_the_entropy(sampled):
   labels = parameters.draw_labels(params, truth)
   p = truth['expr'].astype(float)
   surprise = -np.log((labels['expr'].value * p).sum(-1))
-  entropy = posteriors.entropy(p) * np.log(7)
+  entropy = annotator.entropy(p) * np.log(7)
   error = (surprise - entropy).std() / np.sqrt(surprise.size)
   assert abs(surprise.mean() - entropy.mean()) < 4 * error
   p, y = truth['au'].astype(float), labels['au'].value

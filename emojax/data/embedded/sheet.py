@@ -1,0 +1,52 @@
+"""A page of posed faces: every expression by several people."""
+
+import dataclasses
+
+import numpy as np
+
+from emojax import tasks
+from emojax.data.contact_sheet import contact_sheet
+from emojax.data.embedded import affect
+from emojax.data.embedded.parameters import (
+  CLIPS_PER_SUBJECT,
+  sample_clip_parameters,
+)
+from emojax.data.embedded.render import render
+
+
+def sheet(
+  seed: int = 0,
+  size: int = 96,
+  people: int = 6,
+  strength: float = 0.9,
+  path=None,
+  scale: int = 1,
+) -> np.ndarray:
+  """Draws every expression of `tasks.AFFWILD2` by several people, in rows.
+
+  Args:
+    seed: Whom to show.
+    size: Side of the rendered images.
+    people: Number of rows.
+    strength: Of the expressions, in [0, 1].
+    path, scale: See `contact_sheet`.
+
+  Returns:
+    The page, uint8 [H, W, 3].
+  """
+  params = sample_clip_parameters(
+    seed, people * CLIPS_PER_SUBJECT, len(tasks.AFFWILD2), split='sheet'
+  )
+  posed = np.broadcast_to(
+    np.float32(strength * affect.PROTOTYPES), params.channels.shape
+  )
+  open_eyes = params.motion | {'blink': 0 * params.motion['blink']}
+  params = dataclasses.replace(params, channels=posed, motion=open_eyes)
+  image = render(params, size)[::CLIPS_PER_SUBJECT]
+  return contact_sheet(
+    image.reshape(-1, size, size, 3),
+    tasks.AFFWILD2 * people,
+    len(tasks.AFFWILD2),
+    path,
+    scale,
+  )
