@@ -35,6 +35,8 @@ def read_aus(path: pathlib.Path, problems: Problems) -> Annotation:
   after, names = tables.header(path)
   names = tuple(re.sub(r'AU0*(?=\d)', 'AU', name.upper()) for name in names)
   labels.check_columns(names, AUS)
+  if set(names) not in (set(tasks.AU12), set(tasks.AU8)):
+    raise DataError(f'columns {names}', f'{tasks.AU12} or {tasks.AU8}')
 
   def parse(text: str) -> tuple[float, ...]:
     row = tables.cells(text)

@@ -1,6 +1,7 @@
 """Files of arrays: npy, npz and idx, none of which may hold pickles."""
 
 import gzip
+import io
 import pathlib
 import zlib
 
@@ -12,7 +13,7 @@ from emojax.data.readers.problems import DataError
 def load_npy(path: pathlib.Path) -> np.ndarray:
   """Reads a npy file; raises DataError if it cannot be read."""
   try:
-    found = np.load(path, allow_pickle=False)
+    found = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
   except Exception as error:  # damaged headers raise errors of many types
     text = f'no array ({type(error).__name__}: {error})'
     raise DataError(text, 'a npy file of numbers or text', path) from error
@@ -25,7 +26,7 @@ def load_npy(path: pathlib.Path) -> np.ndarray:
 def load_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
   """Reads all arrays of a npz file; raises DataError if they cannot be read."""
   try:
-    with np.load(path, allow_pickle=False) as found:
+    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as found:
       return {key: found[key] for key in found.files}
   except Exception as error:  # damaged archives raise errors of many types
     text = f'no arrays ({type(error).__name__}: {error})'

@@ -53,7 +53,7 @@ def scan(
   if path is not None:
     skipped = {name.strip().lower() for name in ignore.split(',')}
     rows = folder_table.read(path, skipped, unlabelled, problems)
-    rows = [_named(row, names) for row in rows]
+    rows = _named(rows, names, path, problems)
     order = class_order(names, [row.expression for row in rows])
     schema, records = folder_table.records(path, rows, order, fps, problems)
   else:
@@ -65,13 +65,24 @@ def scan(
   return Listing('folder', schema, records, problems)
 
 
-def _named(row: folder_table.Row, names: tuple[str, ...]) -> folder_table.Row:
-  """Replaces a class number by the name that the option `classes` gives it."""
-  text = row.expression
-  if text in names or not (text.isascii() and text.isdecimal()):
-    return row
-  number = int(text) if len(text) < 10 else len(names)
-  return row._replace(expression=names[number]) if number < len(names) else row
+def _named(
+  rows: list[folder_table.Row],
+  names: tuple[str, ...],
+  path: pathlib.Path,
+  problems: Problems,
+) -> list[folder_table.Row]:
+  """Replaces class numbers by the names that the option `classes` gives."""
+  result = []
+  for row in rows:
+    text = row.expression
+    with problems.at(path, row.line):
+      if text.isdecimal() and text not in names:
+        if not text.isascii() or len(text) > 9 or int(text) >= len(names):
+          expected = 'a name, or a number with option classes=name,name,...'
+          raise DataError(f'class {text!r}', expected)
+        row = row._replace(expression=names[int(text)])
+      result.append(row)
+  return result
 
 
 def class_order(given: tuple[str, ...], found: list[str]) -> tuple[str, ...]:

@@ -4,7 +4,8 @@ Columns, in any order: `path` (an image, a folder of frames or a video file,
 relative to the table), and any of `expression` (a name, or a number if the
 option `classes` gives the order), `AU<n>` (0, 1 or a probability), `valence`
 and `arousal` (-1..1), `split`, `subject`, `clip` (rows of one clip) and
-`frame` (number within the clip, folder or video). Empty cells are missing.
+`frame` (number within the clip, in the name of a folder's file, or of a video's
+frame from 0). Empty cells are missing.
 """
 
 import functools
@@ -198,11 +199,11 @@ def _place(
     return position if row.frame is None else row.frame, frames[0]
   if row.frame is None or row.clip:
     raise DataError(f'{row.path} again', 'one row, or a column frame')
-  frames = _container(target, fps).frames
-  if row.frame >= len(frames):
-    found = f'frame {row.frame} of {len(frames)}'
-    raise DataError(found, 'frames numbered from 0')
-  return row.frame, frames[row.frame]
+  clip = _container(target, fps)
+  if row.frame not in clip.index:
+    found = f'frame {row.frame}'
+    raise DataError(found, f'a frame in {clip.index[0]}..{clip.index[-1]}')
+  return row.frame, clip.frames[clip.index.index(row.frame)]
 
 
 # All rows of a video follow each other: open it once.

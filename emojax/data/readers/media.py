@@ -1,5 +1,6 @@
 """An image, a folder of frames or a video file as a clip."""
 
+import itertools
 import os
 import pathlib
 import re
@@ -23,9 +24,14 @@ SPLIT_NAMES = {
 
 
 class Clip(NamedTuple):
-  """Frames of one clip, and what its file says about time and sound."""
+  """Frames of one clip, and what its file says about time and sound.
+
+  `index` are the numbers of the frames: those in the names of a folder's
+  files if all have one of their own, else 0, 1, ...
+  """
 
   frames: Sequence[Frame]
+  index: Sequence[int]
   fps: float | None = None
   audio_path: str | None = None
 
@@ -33,7 +39,7 @@ class Clip(NamedTuple):
     self, name: str, subject: str, split: str, targets: tasks.Targets
   ) -> Record:
     """Returns the record of the whole clip."""
-    index = np.arange(len(self.frames), dtype=np.int32)
+    index = np.array(self.index, np.int32)
     return Record(
       name,
       subject,
@@ -61,17 +67,17 @@ def open_clip(path: pathlib.Path, fps: float = 0.0) -> Clip:
     if not count:
       raise DataError('a video without frames', 'at least one', path)
     frames = [video.VideoFrame(os.fspath(path), i) for i in range(count)]
-    return Clip(frames, rate, os.fspath(path))
+    return Clip(frames, range(count), rate, os.fspath(path))
   if is_clip(path):
     names = sorted(folders.names_in(path), key=natural)
     if not names:
       raise DataError('a folder without images', 'at least one', path)
-    return Clip(ImageFiles(path, names), fps or None)
+    return Clip(ImageFiles(path, names), numbers(names), fps or None)
   name = path.name if '\0' not in str(path) else ''
   if name not in folders.names_in(path.parent):
     expected = f'an image ({", ".join(folders.IMAGES)}), folder or video'
     raise DataError('nothing of the kind', expected, path)
-  return Clip((ImageFile(os.fspath(path), upright=True),))
+  return Clip((ImageFile(os.fspath(path), upright=True),), (0,))
 
 
 def is_clip(path: pathlib.Path) -> bool:
@@ -80,6 +86,17 @@ def is_clip(path: pathlib.Path) -> bool:
     return path.is_dir() or (path.suffix.lower() in VIDEOS and path.is_file())
   except (OSError, ValueError):  # a name too long, or with a NUL
     return False
+
+
+def numbers(names: Sequence[str]) -> Sequence[int]:
+  """Returns the last number of each name, or 0, 1, ... if some lack one."""
+  last = [
+    re.findall('[0-9]{1,9}', name.rsplit('.', 1)[0])[-1:] for name in names
+  ]
+  found = [int(number[0]) for number in last if number]
+  increasing = all(a < b for a, b in itertools.pairwise(found))
+  whole = len(found) == len(names)
+  return found if whole and increasing else range(len(names))
 
 
 def natural(name: str) -> list[tuple[int, str]]:

@@ -66,10 +66,16 @@ def _encode(text: str, encoding: str) -> bytes:
   return text.encode('latin1') if encoding == 'latin1' else text.encode()
 
 
+def _empty() -> bytes:
+  return b''
+
+
 _NAMES = {
   ('numpy', 'dtype'): _Dtype,
   ('numpy', 'ndarray'): _Array,
   ('_codecs', 'encode'): _encode,
+  # How protocol 2 writes empty bytes.
+  ('__builtin__', 'bytes'): _empty,
   **{
     (f'numpy.{core}.{module}', name): stand_in
     for core in ('core', '_core')
