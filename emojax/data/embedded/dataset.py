@@ -33,6 +33,7 @@ def make(
   num_ood: int = 32,
   audio: bool = False,
   *,
+  audio_kind: str = 'log_mel',
   frame_rate: float = 7.5,
   imbalance: bool = True,
   label_noise: float = 0.0,
@@ -55,8 +56,8 @@ def make(
       the role of external data). Missing keys are groups without clips.
     num_val, num_test: Fully labelled clips.
     num_ood: Clips of each out-of-distribution set, 'digits' and 'textures'.
-    audio: Also synthesise a voice and compute its log-mel features (needs
-      librosa).
+    audio: Also synthesise voices and compute their features (needs librosa).
+    audio_kind: 'log_mel' or 'mfcc'; see `data.audio`.
     frame_rate: Frames per second; 7.5 is 30 fps video with a stride of 4.
     imbalance: Class frequencies like those of Aff-Wild2 (paper 000, appendix
       A); False makes all groups and splits balanced.
@@ -67,42 +68,43 @@ def make(
   """
   num_train = dict(NUM_TRAIN if num_train is None else num_train)
   _check_arguments(num_train, label_noise, invalid_rate)
+  sound = audio_kind if audio else None
 
-  def split(name, group, count, balanced=False):
+  def clips(split: str, group: str, count: int) -> Clips:
     params = parameters.sample_clip_parameters(
       seed,
       count,
       clip_length,
-      split=name,
+      split=split,
       group=group,
       frame_rate=frame_rate,
-      imbalance=imbalance and not balanced,
+      imbalance=imbalance and not group.startswith('balanced'),
     )
-    return make_clips(
-      params, size, audio=audio, invalid_rate=invalid_rate, threads=threads
-    )
+    return make_clips(params, size, sound, invalid_rate, threads)
 
+  train, groups = _make_train(clips, num_train, label_noise, seed)
+  ood_options = seed, num_ood, clip_length, size, sound, frame_rate
+  return Dataset(
+    train=train,
+    groups=groups,
+    val=clips('val', '', num_val),
+    test=clips('test', '', num_test),
+    ood={kind: ood.ood_clips(kind, *ood_options) for kind in ood.KINDS},
+    schema=tasks.ABAW2021,
+    name='embedded',
+  )
+
+
+def _make_train(make_group, num_train, label_noise: float, seed: int):
+  """Makes the training clips and the indices of their groups."""
   parts, groups, start = [], {}, 0
   for group, count in num_train.items():
-    clips = split('train', group, count, group.startswith('balanced'))
+    clips = make_group('train', group, count)
     clips = _add_label_noise(clips, label_noise, seed, group)
     parts.append(_keep_labels(clips, LABELLED[group]))
     groups[group] = np.arange(start, start + count, dtype=np.int32)
     start += count
-  return Dataset(
-    train=concatenate(parts),
-    groups=groups,
-    val=split('val', '', num_val),
-    test=split('test', '', num_test),
-    ood={
-      kind: ood.ood_clips(
-        kind, seed, num_ood, clip_length, size, audio, frame_rate
-      )
-      for kind in ('digits', 'textures')
-    },
-    schema=tasks.ABAW2021,
-    name='embedded',
-  )
+  return concatenate(parts), groups
 
 
 def _check_arguments(num_train, label_noise, invalid_rate) -> None:
@@ -122,12 +124,17 @@ def _check_arguments(num_train, label_noise, invalid_rate) -> None:
 def make_clips(
   params: parameters.Parameters,
   size: int,
-  *,
-  audio: bool = False,
+  audio_kind: str | None = None,
   invalid_rate: float = 0.0,
   threads: int | None = None,
 ) -> Clips:
-  """Renders and labels clips; all tasks are labelled in valid frames."""
+  """Renders and labels clips; all tasks are labelled in all valid frames.
+
+  Args:
+    params: See `parameters.sample_clip_parameters`.
+    size, invalid_rate, threads: As in `make`.
+    audio_kind: 'log_mel' or 'mfcc', or None for no sound.
+  """
   truth = parameters.posteriors(params)
   image = render(params, size, threads)
   valid = _valid_frames(params, invalid_rate)
@@ -135,7 +142,7 @@ def make_clips(
   targets = parameters.draw_labels(params, truth)
   return Clips(
     image=image,
-    audio=voice.frame_features(params) if audio else None,
+    audio=audio_kind and voice.frame_features(params, audio_kind),
     targets={
       name: tasks.Target(*(array * _like(valid, array) for array in target))
       for name, target in targets.items()

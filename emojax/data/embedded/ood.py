@@ -7,6 +7,7 @@ from emojax.data.clips import Clips
 from emojax.data.embedded import voice
 from emojax.data.embedded.parameters import generator
 
+KINDS = ('digits', 'textures')
 TEXTURES = ('noise', 'stripes', 'checker', 'blobs')
 
 
@@ -120,21 +121,25 @@ def ood_clips(
   num_clips: int,
   clip_length: int,
   size: int,
-  audio: bool = False,
+  audio_kind: str | None = None,
   frame_rate: float = 7.5,
 ) -> Clips:
   """Clips of kind 'digits' or 'textures'; every label is masked.
 
-  With `audio`, they sound like coloured noise of a random level.
+  With an `audio_kind` ('log_mel' or 'mfcc') they sound like coloured noise of a
+  random level.
   """
-  makers = {'digits': digits, 'textures': textures}
-  if kind not in makers:
-    raise ValueError(f'kind {kind!r}: expected one of {sorted(makers)}')
-  image = makers[kind](seed, num_clips, clip_length, size)
-  rng = generator(seed, f'sound of {kind}')
-  sound = None
-  if audio:
-    sound = voice.noise_features(rng, num_clips, clip_length, frame_rate)
+  if kind not in KINDS:
+    raise ValueError(f'kind {kind!r}: expected one of {KINDS}')
+  make = digits if kind == 'digits' else textures
+  image = make(seed, num_clips, clip_length, size)
+  sound = audio_kind and voice.noise_features(
+    generator(seed, f'sound of {kind}'),
+    num_clips,
+    clip_length,
+    frame_rate,
+    audio_kind,
+  )
   shape = image.shape[:2]
   names = np.array([f'{kind}/{i:06d}' for i in range(num_clips)], np.str_)
   return Clips(

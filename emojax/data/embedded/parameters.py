@@ -64,9 +64,10 @@ def sample_clip_parameters(
 ) -> Parameters:
   """Samples clips `first_clip ... first_clip + num_clips - 1` of a stream.
 
-  Clip i depends on (seed, split, group, i, clip_length, frame_rate) alone.
-  CLIPS_PER_SUBJECT consecutive clips show one subject; subjects depend on (seed, split), so
-  that the groups of a split share subjects and splits never do.
+  Clip i depends on i and the arguments other than the two counts of clips.
+  CLIPS_PER_SUBJECT consecutive clips show one subject; subjects depend on the
+  seed and the split alone, so that the groups of a split share subjects and
+  splits never do.
 
   Args:
     seed: Non-negative integer.

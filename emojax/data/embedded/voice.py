@@ -64,23 +64,27 @@ def _harmonics(pitch, opening, valence, tilt) -> np.ndarray:
 
 def frame_features(params: Parameters, kind: str = 'log_mel') -> np.ndarray:
   """Audio features around all frames, float32 [N, L, 64, 64]."""
-  count, length = params.channels.shape[:2]
-  times = np.arange(length) / params.frame_rate
-  sound = waveform(params)
-  result = np.zeros((count, length, audio.NUM_MELS, audio.NUM_FRAMES), 'f')
-  for i in range(count):
-    result[i] = audio.frame_features(sound[i], times, kind)
-  return result
+  length = params.channels.shape[1]
+  return _features(waveform(params), length, params.frame_rate, kind)
 
 
-def noise_features(rng, count: int, clip_length: int, frame_rate: float):
-  """Features of pink-like noise of random loudness, [N, L, 64, 64]."""
+def noise_features(
+  rng, count: int, clip_length: int, frame_rate: float, kind: str = 'log_mel'
+) -> np.ndarray:
+  """Features of coloured noise of random loudness, float32 [N, L, 64, 64]."""
   samples = round(clip_length / frame_rate * audio.SAMPLE_RATE)
-  times = np.arange(clip_length) / frame_rate
-  result = np.zeros((count, clip_length, audio.NUM_MELS, audio.NUM_FRAMES), 'f')
-  for i in range(count):
-    white = rng.normal(0, 10 ** rng.uniform(-2.5, -0.7), samples)
-    memory = rng.uniform(0, 0.95)
-    white[1:] += memory * white[:-1]
-    result[i] = audio.frame_features(white, times)
-  return result
+  sound = np.zeros((count, samples), np.float32)
+  for row in sound:
+    row[:] = rng.normal(0, 10 ** rng.uniform(-2.5, -0.7), samples)
+    row[1:] += rng.uniform(0, 0.95) * row[:-1]
+  return _features(sound, clip_length, frame_rate, kind)
+
+
+def _features(sound, length: int, frame_rate: float, kind: str) -> np.ndarray:
+  """Clip by clip: a batch's spectra need more memory than its windows."""
+  times = np.arange(length) / frame_rate
+  shape = (len(sound), length, audio.NUM_MELS, audio.NUM_FRAMES)
+  features = np.zeros(shape, np.float32)
+  for row, samples in zip(features, sound):
+    row[:] = audio.frame_features(samples, times, kind)
+  return features

@@ -100,6 +100,19 @@ def test_invalid_frames_are_black_and_unlabelled(data):
     assert target.mask[valid].all()
 
 
+def test_sound_comes_with_every_clip():
+  pytest.importorskip('librosa', reason='pip install emojax[audio]')
+  counts = dict(num_train={'va': 2}, num_val=1, num_test=1, num_ood=1)
+  mel = make(audio=True, **counts).check()
+  mfcc = make(audio=True, audio_kind='mfcc', **counts)
+  for clips in (mel.train, mel.val, mel.test, *mel.ood.values()):
+    assert clips.audio.shape == (len(clips), 3, 64, 64)
+    assert clips.audio.std() > 0.1
+  np.testing.assert_allclose(  # an orthonormal transform of the same features
+    np.linalg.norm(mfcc.val.audio), np.linalg.norm(mel.val.audio), rtol=1e-4
+  )
+
+
 def test_bad_arguments_are_named():
   with pytest.raises(ValueError, match=r"num_train: .*got \['faces'\]"):
     make(num_train={'faces': 3})
