@@ -99,8 +99,10 @@ def _row(line: int, columns: tuple[str, ...], cells: list[str]) -> Row:
   split = media.SPLIT_NAMES.get((text.get('split') or 'train').lower())
   if split is None:
     raise DataError(f'split {text["split"]!r}', ', '.join(media.SPLIT_NAMES))
-  frame = text.get('frame')
-  number = tables.integer(frame, 0, 10**8, 'a frame number') if frame else None
+  frame, number = text.get('frame'), None
+  if frame:
+    digits = frame.lstrip('0') or '0'
+    number = tables.integer(digits, 0, 10**8, 'a frame number')
   numbers = {
     column: tables.real(cell, -1 if column in VA else 0, 1, column)
     for column, cell in text.items()

@@ -8,14 +8,15 @@ from typing import Any
 
 from emojax.data.readers.problems import DataError, Problems
 
-_INT = re.compile(r'[+-]?[0-9]+')
+_INT = re.compile(r'-?(0|[1-9][0-9]*)')
 _REAL = re.compile(r'[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?')
 
 
 def integer(text: str, low: int, high: int, what: str = 'an integer') -> int:
   """Parses an integer in [low, high]; raises DataError otherwise.
 
-  Stricter than int(), which takes '1_0' and digits of other scripts.
+  Stricter than int(), which takes '1_0' and digits of other scripts, and '01',
+  which may be two rows that ran together.
   """
   text = text.strip()
   if _INT.fullmatch(text) and len(text) < 20 and low <= int(text) <= high:
