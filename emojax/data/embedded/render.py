@@ -135,9 +135,11 @@ def _noise(keys, count: int) -> np.ndarray:
     while stop < len(keys) and keys[stop][0] == seed:
       stop += 1
     bits = np.random.Philox(key=seed, counter=[frame * steps, 0, 0, 1])
-    raw = np.random.Generator(bits).bytes((stop - start) * steps * 32)
-    raw = np.frombuffer(raw, np.uint8).reshape(stop - start, -1)
-    one, other = raw[:, :count], raw[:, count : 2 * count]
-    np.subtract(one, other, out=noise[start:stop], dtype=np.int16)
+    words = bits.random_raw((stop - start) * steps * 4).astype(
+      '<u8', copy=False
+    )
+    raw = words.view(np.uint8).reshape(stop - start, -1)
+    noise[start:stop] = raw[:, :count]
+    noise[start:stop] -= raw[:, count : 2 * count]
     start = stop
   return noise

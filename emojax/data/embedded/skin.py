@@ -43,49 +43,56 @@ def _forehead(part: Part, p) -> None:
 def _eye_region(part: Part, p) -> None:
   """Sockets, cheeks, pouches, crow's feet, frown and nose wrinkles."""
   soft = np.maximum(p['soft'], 0.03)
-  part = part.rows(-0.6, 0.37)
-  shade, a, v = part.image, part.a, part.v
-  lift = np.maximum(p['AU6'], 0.5 * p['AU12'])
-  beside = a - p['eye_space']
-  shade -= 0.12 * bump(beside, v - EYE + 0.02, 0.3, 0.2)
-  shade += (0.04 + 0.13 * lift) * bump(
-    a - 0.4, v - 0.17 + 0.05 * lift, 0.24, 0.19
-  )
+  lift, space = np.maximum(p['AU6'], 0.5 * p['AU12']), p['eye_space']
+  height = 0.17 - 0.05 * lift
+  _blob(part, -0.12, space, EYE - 0.02, 0.3, 0.2)
+  _blob(part, 0.04 + 0.13 * lift, 0.4, height, 0.24, 0.19)
   pouch = np.maximum(p['AU6'], 0.8 * p['AU7'])
-  shade -= 0.2 * pouch * bump(beside, v - EYE - 0.13, 0.2, 0.05)
-  shade -= 0.22 * p['AU6'] * bump(beside - 0.26, v - EYE - 0.02, 0.1, 0.11)
-  frown = cover(np.abs(a - 0.055) - 0.014, soft)
-  shade -= 0.45 * p['AU4'] * frown * bump(a, v + 0.4, 0.2, 0.2)
-  bridge = cover(stripes(v + 0.2, 0.1, 0.4), soft)
-  shade -= 0.5 * p['AU9'] * bridge * bump(a, v + 0.1, 0.15, 0.16)
+  _blob(part, -0.2 * pouch, space, EYE + 0.13, 0.2, 0.05)
+  _blob(part, -0.22 * p['AU6'], space + 0.26, EYE + 0.02, 0.1, 0.11)
+  some = part.rows(-0.6, -0.2)
+  frown = cover(np.abs(some.a - 0.055) - 0.014, soft)
+  frown *= bump(some.a, some.v + 0.4, 0.2, 0.2)
+  some.image -= 0.45 * p['AU4'] * frown
+  some = part.rows(-0.26, 0.06)
+  bridge = cover(stripes(some.v + 0.2, 0.1, 0.4), soft)
+  bridge *= bump(some.a, some.v + 0.1, 0.15, 0.16)
+  some.image -= 0.5 * p['AU9'] * bridge
+
+
+def _blob(part: Part, amount, a, v, radius_u, radius_v) -> None:
+  """Adds a pair of blobs of brightness `amount` at (a, v)."""
+  part = part.rows(np.min(v) - radius_v, np.max(v) + radius_v)
+  part.image += amount * bump(part.a - a, part.v - v, radius_u, radius_v)
 
 
 def _nose(part: Part, p) -> None:
-  part = part.rows(-0.3, 0.4)
-  u = part.u - 0.06 * p['yaw']
-  a, v = np.abs(u), part.v
+  u = part.u - 0.06 * p['yaw']  # it sticks out: turning moves it further
+  part = Part(part.image, u, part.v, np.abs(u))
   tip = 0.22 + p['nose_length'] - 0.035 * np.maximum(p['AU9'], 0.6 * p['AU10'])
-  ridge = bump(a - 0.075, v - 0.02, 0.05, 0.3)
-  dark = ridge * (0.09 + 0.25 * p['light_x'] * u)
-  dark += 0.5 * bump(a - 0.6 * p['nose_width'], v - tip, 0.05, 0.035)
-  dark += 0.2 * bump(u, v - tip - 0.02, p['nose_width'] + 0.03, 0.05)
-  dark -= 0.1 * bump(u, v - tip + 0.08, 0.06, 0.1)
-  part.image -= dark
+  some = part.rows(-0.28, 0.32)
+  ridge = bump(some.a - 0.075, some.v - 0.02, 0.05, 0.3)
+  ridge *= 0.09 + 0.25 * p['light_x'] * some.u
+  some.image -= ridge
+  _blob(part, -0.5, 0.6 * p['nose_width'], tip, 0.05, 0.035)
+  _blob(part, -0.2, 0.0, tip + 0.02, p['nose_width'] + 0.03, 0.05)
+  _blob(part, 0.1, 0.0, tip - 0.08, 0.06, 0.1)
 
 
 def _folds(part: Part, p) -> None:
   """Lines from nose to mouth and below its corners, chin and beard."""
   soft = np.maximum(p['soft'], 0.03) * np.float32(1.6)
-  part = part.rows(0.05, 1.35)
-  shade, a, v = part.image, part.a, part.v
   amount = np.maximum(np.maximum(p['AU12'], p['AU10']), p['AU9'])
   corner = p['mouth_width'] + 0.11 + 0.06 * p['AU12']
+  zero = np.zeros_like(amount)
   start = p['nose_width'] + 0.05, 0.2 - 0.04 * amount
-  line = segment(a, v, start, (corner, MOUTH - 0.06 + 0 * amount))
-  shade -= (0.05 + 0.24 * amount) * cover(line - 0.01, soft)
-  start = corner - 0.07, MOUTH + 0.12 + 0 * amount
-  line = segment(a, v, start, (corner, MOUTH + 0.22 + 0 * amount))
-  shade -= 0.26 * p['AU15'] * cover(line - 0.01, soft)
-  chin = bump(a, v - MOUTH - 0.24 - 0.16 * p['AU26'], 0.22, 0.07)
-  shade -= (0.08 + 0.2 * np.maximum(p['AU15'], p['AU24'])) * chin
-  shade -= p['beard'] * bump(a, v - 0.72, 0.75, 0.6)
+  some = part.rows(0.05, MOUTH + 0.1)
+  line = segment(some.a, some.v, start, (corner, zero + (MOUTH - 0.06)))
+  some.image -= (0.05 + 0.24 * amount) * cover(line - 0.01, soft)
+  start = corner - 0.07, zero + (MOUTH + 0.12)
+  some = part.rows(MOUTH, MOUTH + 0.34)
+  line = segment(some.a, some.v, start, (corner, zero + (MOUTH + 0.22)))
+  some.image -= 0.26 * p['AU15'] * cover(line - 0.01, soft)
+  dark = -0.08 - 0.2 * np.maximum(p['AU15'], p['AU24'])
+  _blob(part, dark, 0.0, MOUTH + 0.24 + 0.16 * p['AU26'], 0.22, 0.07)
+  _blob(part, -p['beard'], 0.0, 0.72, 0.75, 0.6)
