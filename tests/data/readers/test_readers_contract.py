@@ -150,3 +150,22 @@ def test_action_units_map_by_name(tmp_path):
   assert value[0].tolist() == [1, 0, 0, 0, 0, 0, 0, 0]
   with pytest.raises(base.DataError, match='au12'):
     read(trees.affwild2(tmp_path), action_units='all')
+
+
+def test_a_distribution_loses_a_class_but_not_its_top_one(tmp_path):
+  tree = trees.ferplus(tmp_path)
+  votes = (tmp_path / 'fer2013new.csv').read_text()
+  # Second row: contempt has a share, but not the largest.
+  votes = votes.replace('0,6,4,0,0,0,0,0,0,0', '0,6,2,0,0,0,0,2,0,0')
+  (tmp_path / 'fer2013new.csv').write_text(votes)
+  soft = {'rule': 'raw', 'eval_rule': 'raw', 'expressions': 'affwild2'}
+  listing = read(tree, **soft)
+  check.check_listing(listing)
+  by_name = {record.video_id: record for record in listing.records}
+  value = by_name['fer0000001'].targets['expr'].value[0]
+  names = dict(zip(listing.schema[0].labels, value.tolist()))
+  assert names['happiness'] == pytest.approx(0.75)
+  assert names['surprise'] == pytest.approx(0.25)
+  # Nine votes of ten for contempt: no label remains.
+  assert 'fer0000008' not in by_name
+  assert '1 of 9 frames' in listing.problems.summary()
