@@ -230,7 +230,7 @@ def test_real_fer2013():
   base.load(listing.records[-1])
 
 
-# Votes of fer2013new.csv; raw and plurality as counted by facts 5d.
+# Votes of fer2013new.csv.
 NEW = {
   'raw': ([10388, 7539, 3588, 3549, 2478, 194, 656, 167], 3579),
   'plurality': ([10309, 7528, 3562, 3515, 2467, 191, 652, 165], 3553),
@@ -278,7 +278,7 @@ def test_real_join():
 
 @pytest.mark.parametrize('name', LABEL_CSV)
 def test_real_label_csv(name):
-  """Counts of the published code's files (facts 5d), images aside."""
+  """Counts of the published code's files, images aside."""
   from emojax.data.readers import ferplus_files
 
   folder = real('ferplus/data/FER2013Train')
