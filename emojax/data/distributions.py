@@ -90,9 +90,15 @@ def _draw_maps(task, counts):
     figsize=(1 + 3.6 * len(counts), 3.4), layout='constrained'
   )
   panels = np.atleast_1d(fig.subplots(1, len(counts)))
+  # One colour scale for all panels, or they could not be compared.
+  top = max(1.0, *(np.log10(1 + count).max() for count in counts.values()))
   for axes, (name, count) in zip(panels, counts.items()):
     image = axes.imshow(
-      np.log10(1 + count.T), origin='lower', extent=(-1, 1, -1, 1)
+      np.log10(1 + count.T),
+      origin='lower',
+      extent=(-1, 1, -1, 1),
+      vmin=0,
+      vmax=top,
     )
     axes.set_title(f'{name} (n = {count.sum():,.0f})', fontsize=9)
     axes.set_xlabel(task.labels[0])

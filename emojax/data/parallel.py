@@ -1,0 +1,105 @@
+"""Many jobs in worker processes, under a progress bar with an ETA."""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent import futures
+from typing import Any
+
+from rich import console as rich_console
+from rich import progress as rich_progress
+
+
+def run(
+  function: Callable[[Any], Any],
+  jobs: Iterable[tuple[int, int, Any]],
+  *,
+  workers: int,
+  total: int,
+  done: int = 0,
+  title: str,
+  unit: str,
+  console: rich_console.Console,
+) -> Iterator[tuple[int, Any]]:
+  """Calls `function` on every job and yields results as they come.
+
+  Args:
+    function: A module-level function of one picklable argument.
+    jobs: (number, weight, argument) of every job; taken only as workers
+      become free, so it may be a generator of large arguments.
+    workers: Processes; 1 or less works in this process.
+    total: Sum of all weights, those of work done before included.
+    done: Weight of the work done before.
+    title: What is going on.
+    unit: What weights count.
+    console: Where the bar goes; without a terminal, a line per job.
+
+  Yields:
+    (number of the job, result of `function`), in order of completion.
+  """
+  with _bar(console, unit) as bar:
+    task = bar.add_task(title, total=total, completed=done)
+    weights = {}
+
+    def numbered():
+      for number, weight, argument in jobs:
+        weights[number] = weight
+        yield number, argument
+
+    runner = _in_process if workers <= 1 else _in_pool
+    for number, result in runner(function, numbered(), workers):
+      done += weights[number]
+      bar.update(task, completed=done)
+      if not console.is_terminal:
+        console.print(f'{title}: {done:,} of {total:,} {unit}')
+      yield number, result
+
+
+def _bar(console: rich_console.Console, unit: str) -> rich_progress.Progress:
+  return rich_progress.Progress(
+    rich_progress.TextColumn('[bold]{task.description}'),
+    rich_progress.BarColumn(),
+    rich_progress.MofNCompleteColumn(),
+    rich_progress.TextColumn(unit),
+    rich_progress.TimeElapsedColumn(),
+    rich_progress.TextColumn('left:'),
+    rich_progress.TimeRemainingColumn(),
+    console=console,
+    disable=not console.is_terminal,
+  )
+
+
+def _in_process(function, jobs, workers) -> Iterator[tuple[int, Any]]:
+  del workers
+  for number, argument in jobs:
+    yield number, function(argument)
+
+
+def _in_pool(function, jobs, workers) -> Iterator[tuple[int, Any]]:
+  # A spawned worker, unlike a forked one, has no threads or locks of ours.
+  context = multiprocessing.get_context('spawn')
+  pool = futures.ProcessPoolExecutor(workers, context, _leave_with_parent)
+  pending: dict[futures.Future, int] = {}
+  jobs = iter(jobs)
+  try:
+    while True:
+      while len(pending) < 2 * workers and (job := next(jobs, None)):
+        pending[pool.submit(function, job[1])] = job[0]
+      if not pending:
+        return
+      ready, _ = futures.wait(pending, return_when=futures.FIRST_COMPLETED)
+      for future in ready:
+        yield pending.pop(future), future.result()
+  finally:
+    pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _leave_with_parent():
+  """Ends a worker whose parent was killed; it would wait for ever."""
+
+  def wait():
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+  threading.Thread(target=wait, daemon=True).start()

@@ -1,0 +1,279 @@
+"""Prepares a data set: official layout in, TFDS ArrayRecord shards out.
+
+  python -m emojax.data.prepare ferplus --source DOWNLOADS --out DATA/ferplus \
+      --size 48 --option rule=majority
+
+Reads with the readers of `emojax.data.readers`, writes the format of `store.py`
+in parallel, and ends with figures and a summary of what was left out. The same
+command again goes on where it was stopped; what is written does not depend on
+the number of workers or on interruptions.
+"""
+
+import argparse
+import collections
+import contextlib
+import os
+import pathlib
+import shutil
+import sys
+import textwrap
+from typing import Any
+
+from rich import console as rich_console
+
+from emojax.data import (
+  frame_table,
+  overview,
+  parallel,
+  shards,
+  store,
+  workfolder,
+)
+from emojax.data.readers import base
+
+AUDIO = ('log_mel', 'mfcc')
+SEGMENT_FRAMES = 64
+# Records whose colour is looked at to choose the number of channels.
+COLOUR_SAMPLES = 16
+
+
+def prepare(
+  name: str,
+  source: str | os.PathLike,
+  out: str | os.PathLike,
+  *,
+  size: int = 112,
+  channels: int | None = None,
+  audio: str | None = None,
+  strict: bool = False,
+  workers: int | None = None,
+  segment_frames: int = SEGMENT_FRAMES,
+  min_shard_frames: int = shards.MIN_SHARD_FRAMES,
+  options: dict[str, Any] | None = None,
+  console: rich_console.Console | None = None,
+) -> pathlib.Path:
+  """Writes a data set, or goes on with one that was interrupted.
+
+  Args:
+    name: Data set name, a key of `readers.base.READERS`.
+    source: Folder with the official layout.
+    out: Folder to write.
+    size: Height and width to which images are brought.
+    channels: 1 (grey), 3, or None for 1 if the images are grey.
+    audio: Store 'log_mel' or 'mfcc' features of the sound, or None.
+    strict: Stop at the first problem instead of leaving things out.
+    workers: Processes; all cores if None. 1 works in this process.
+    segment_frames: Consecutive frames of a video that make up one record.
+    min_shard_frames: Frames of a shard; more where there are very many.
+    options: Options of the reader.
+    console: Where progress goes.
+
+  Returns:
+    `out`.
+
+  Raises:
+    DataError: The source is not that data set, or (strict) has a problem.
+    StoreError: `out` holds something else.
+  """
+  out = pathlib.Path(out)
+  console = console or rich_console.Console(stderr=True)
+  settings = {
+    'format': store.FORMAT,
+    'name': name,
+    'size': size,
+    'channels': channels,
+    'audio': audio,
+    'segment_frames': segment_frames,
+    'min_shard_frames': min_shard_frames,
+    'options': {key: str(v) for key, v in sorted((options or {}).items())},
+  }
+  if workfolder.is_finished(out, settings):
+    console.print(f'{out} is finished already', highlight=False)
+    return out
+  workers = workers or os.cpu_count()
+  with workfolder.working(out, settings) as work:
+    listing = base.scan(name, source, strict=strict, **(options or {}))
+    workfolder.check_source(work, shards.digest(listing))
+    spec = _spec(listing, size, channels, audio)
+    planned = shards.plan(listing, segment_frames, min_shard_frames)
+    places = [shards.place(out, work, name, plan) for plan in planned]
+    notes = _write_all(listing, planned, places, spec, strict, workers, console)
+    written = list(zip(planned, places, notes))
+    _finish(out, listing, spec, settings, written)
+    shutil.rmtree(work)
+  text = (out / 'summary.txt').read_text()
+  console.print(
+    f'{text}{out} is ready', highlight=False, markup=False, soft_wrap=True
+  )
+  return out
+
+
+def _spec(listing, size, channels, audio) -> store.Spec:
+  return store.Spec(
+    name=listing.name,
+    schema=listing.schema,
+    size=size,
+    channels=channels or _channels(listing.records),
+    vote_labels=listing.vote_labels,
+    clean=any(r.clean_targets is not None for r in listing.records),
+    audio=audio,
+  )
+
+
+def _channels(records: list[base.Record]) -> int:
+  """1 if the first readable frames of evenly spaced records are all grey."""
+  step = max(1, len(records) // COLOUR_SAMPLES)
+  modes = set()
+  for record in records[::step]:
+    with contextlib.suppress(base.DataError):
+      modes.add(record.frames[0].image().mode)
+  return 1 if modes == {'L'} else 3
+
+
+def _write_all(listing, planned, places, spec, strict, workers, console):
+  """Writes the shards that are missing; returns the notes of all, in order."""
+  notes = [shards.finished(place) for place in places]
+  frames = [plan.num_frames for plan in planned]
+  jobs = (
+    (
+      i,
+      frames[i],
+      shards.Job(places[i], spec, shards.records(listing, planned[i]), strict),
+    )
+    for i in range(len(planned))
+    if notes[i] is None
+  )
+  missing = sum(note is None for note in notes)
+  for i, note in parallel.run(
+    shards.write,
+    jobs,
+    workers=min(workers, missing),
+    total=sum(frames),
+    done=sum(f for f, note in zip(frames, notes) if note is not None),
+    title='preparing',
+    unit='frames',
+    console=console,
+  ):
+    notes[i] = note
+  return notes
+
+
+def _finish(out, listing, spec, settings, written):
+  """Writes everything but the shards; `emojax.json` comes last."""
+  splits = collections.defaultdict(list)
+  for plan, place, note in written:
+    splits[plan.split].append((place, note))
+    for problem in note['problems']:
+      listing.problems.add(*problem)
+  tables = {s: _join_labels(out, s, parts) for s, parts in splits.items()}
+  text = overview.summary(listing, spec, tables)
+  sizes = {
+    split: (
+      [note['records'] for _, note in parts],
+      sum(note['record_bytes'] for _, note in parts),
+    )
+    for split, parts in splits.items()
+  }
+  store.write_info(out, spec, text.splitlines()[0], sizes)
+  store.write_bytes(out / 'summary.txt', text.encode())
+  overview.draw(out, spec, tables)
+  facts = {
+    'settings': settings,
+    'spec': spec.to_json(),
+    'splits': {s: overview.counts(spec, t) for s, t in tables.items()},
+    'files': {p.shard.name: note['file_bytes'] for _, p, note in written},
+    'reader': listing.info,
+    'problems': listing.problems.count,
+  }
+  store.write_json(out / store.FILE, facts)
+
+
+def _join_labels(out, split: str, parts) -> frame_table.FrameTable:
+  """Joins the labels of a split's shards and writes them."""
+  table = frame_table.concatenate(
+    [frame_table.load(place.notes.with_suffix('.npz')) for place, _ in parts]
+  )
+  if not len(table):
+    raise base.DataError(
+      f'no readable image in split {split!r}', 'at least one', out
+    )
+  store.write_bytes(out / f'labels-{split}.npz', frame_table.to_bytes(table))
+  return table
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+  parser = argparse.ArgumentParser(
+    'python -m emojax.data.prepare',
+    description=__doc__,
+    epilog=_reader_help(),
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  add = parser.add_argument
+  add('name', choices=base.READERS, metavar='NAME', help='data set, see below')
+  add('--source', required=True, help='folder with the official layout')
+  add('--out', required=True, help='folder to write')
+  add('--size', type=int, default=112, help='image size (default 112)')
+  add('--channels', type=int, choices=(1, 3), help='default: as the images')
+  add('--audio', choices=AUDIO, help='store features of the sound')
+  add('--strict', action='store_true', help='stop at the first problem')
+  add('--workers', type=int, help='processes (default: all cores)')
+  add('--segment_frames', type=int, default=SEGMENT_FRAMES, help='per record')
+  add(
+    '--option',
+    action='append',
+    default=[],
+    metavar='KEY=VALUE',
+    type=_key_value,
+    help='option of the reader, see below; may be repeated',
+  )
+  return parser.parse_args(argv)
+
+
+def _key_value(text: str) -> tuple[str, str]:
+  key, equals, value = text.partition('=')
+  if not (key and equals):
+    raise argparse.ArgumentTypeError(f'{text!r}: expected KEY=VALUE')
+  return key, value
+
+
+def _reader_help() -> str:
+  """Names of all readers with their options; those of all come first."""
+  options = {name: base.options(name) for name in base.READERS}
+  common = set.intersection(*(set(found) for found in options.values()))
+  some = next(iter(options.values()))
+  lines = ['options of all data sets:']
+  lines += [_option_help(some[key]) for key in some if key in common]
+  lines.append('data sets and their own options:')
+  for name, found in options.items():
+    lines.append(f'  {name}')
+    lines += [_option_help(found[key]) for key in found if key not in common]
+  return '\n'.join(lines)
+
+
+def _option_help(option) -> str:
+  text = f'{option.name}={option.default}: {option.help}'
+  return textwrap.fill(
+    text, 78, initial_indent=' ' * 4, subsequent_indent=' ' * 6
+  )
+
+
+def main(argv: list[str] | None = None) -> int:
+  """Command line; returns the exit status."""
+  given = vars(_arguments(argv))
+  given['options'] = dict(given.pop('option'))
+  console = rich_console.Console(stderr=True)
+  try:
+    prepare(**given, console=console)
+  except (base.DataError, store.StoreError, OSError, ImportError) as error:
+    console.print(
+      f'error: {error}', highlight=False, markup=False, soft_wrap=True
+    )
+    return 1
+  except KeyboardInterrupt:
+    console.print('stopped: run the same command to go on')
+    return 130
+  return 0
+
+
+if __name__ == '__main__':
+  sys.exit(main())

@@ -1,0 +1,290 @@
+"""The on-disk format of a prepared data set: TFDS with ArrayRecord shards.
+
+A folder holds, beside what TensorFlow Datasets writes (`dataset_info.json`,
+`features.json`, `NAME-SPLIT.array_record-00000-of-00012`):
+
+- `emojax.json`: the schema and how the data set was made; written last, so a
+  folder without it is not finished.
+- `labels-SPLIT.npz`: the labels and frame numbers of all frames once more, so
+  that windows are cut and samples balanced without reading any image.
+
+One record is a `Segment`: some consecutive frames of a video (or one still
+image) as encoded JPEG or PNG bytes with their labels. Sound is stored as the
+stretch of spectrogram that the segment needs; each frame's 64 x 64 window is a
+slice of it. Everything is written and read without TensorFlow:
+
+    tfds.builder_from_directory(folder).as_data_source('train')[0]
+"""
+
+import dataclasses
+import io
+import json
+import os
+import pathlib
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow_datasets as tfds
+from array_record.python import array_record_module
+from tensorflow_datasets.core import example_serializer
+from tensorflow_datasets.proto import tf_example_pb2
+
+from emojax import tasks
+
+FORMAT = 1
+FILE = 'emojax.json'
+PARTIAL = '.part'
+MELS = AUDIO_WINDOW = 64
+
+
+class StoreError(ValueError):
+  """A prepared data set is not finished, damaged or of another kind."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+  """What every record of a data set holds.
+
+  Attributes:
+    name: Name of the data set.
+    schema: Its tasks.
+    size: Height and width of the images.
+    channels: 1 or 3.
+    vote_labels: Columns of the annotators' votes; () without votes.
+    clean: Whether the labels before noise was added are stored as well.
+    audio: Kind of the audio features ('log_mel', 'mfcc') or None.
+  """
+
+  name: str
+  schema: tasks.Schema
+  size: int
+  channels: int
+  vote_labels: tuple[str, ...] = ()
+  clean: bool = False
+  audio: str | None = None
+
+  def to_json(self) -> dict[str, Any]:
+    schema = [task.to_json() for task in self.schema]
+    return {**dataclasses.asdict(self), 'schema': schema}
+
+  @classmethod
+  def from_json(cls, found: dict[str, Any]) -> 'Spec':
+    schema = tuple(
+      tasks.Task(**{**task, 'labels': tuple(task['labels'])})
+      for task in found['schema']
+    )
+    votes = tuple(found['vote_labels'])
+    return cls(**{**found, 'schema': schema, 'vote_labels': votes})
+
+
+class Audio(NamedTuple):
+  """Sound of a segment: frame i hears spectrum[:, start[i] : start[i] + 64]."""
+
+  spectrum: np.ndarray
+  start: np.ndarray
+
+
+class Segment(NamedTuple):
+  """L frames of one video.
+
+  Attributes:
+    video_id: Name of the video, unique within the split.
+    subject_id: Name of the person.
+    frame_index: int32 [L], numbers of the frames in the video.
+    images: Encoded images, L of them.
+    targets: `tasks.Targets` with leading axis L.
+    clean: The same before noise was added; None if `Spec.clean` is False.
+    votes: float32 [L, V]; None without votes.
+    audio: float32 spectrum [64, T] and int32 start [L]; None without sound.
+  """
+
+  video_id: str
+  subject_id: str
+  frame_index: np.ndarray
+  images: Sequence[bytes]
+  targets: tasks.Targets
+  clean: tasks.Targets | None = None
+  votes: np.ndarray | None = None
+  audio: Audio | None = None
+
+
+def features(spec: Spec) -> tfds.features.FeaturesDict:
+  """The TFDS features of a record."""
+  lib = tfds.features
+  shape = (spec.size, spec.size, spec.channels)
+  tree = {
+    'video_id': lib.Text(),
+    'subject_id': lib.Text(),
+    'frame_index': lib.Tensor(shape=(None,), dtype=np.int32),
+    'image': lib.Sequence(lib.Image(shape=shape)),
+    'targets': _target_features(spec.schema),
+  }
+  if spec.clean:
+    tree['clean'] = _target_features(spec.schema)
+  if spec.vote_labels:
+    width = len(spec.vote_labels)
+    tree['votes'] = lib.Tensor(shape=(None, width), dtype=np.float32)
+  if spec.audio:
+    # As bytes: a list of floats would be parsed number by number.
+    tree['spectrum'] = lib.Tensor(
+      shape=(MELS, None), dtype=np.float32, encoding='bytes'
+    )
+    tree['audio_start'] = lib.Tensor(shape=(None,), dtype=np.int32)
+  return lib.FeaturesDict(tree)
+
+
+def _target_features(schema: tasks.Schema):
+  tree = {}
+  for task in schema:
+    width = len(task.labels)
+    mask = (None,) if task.kind == 'categorical' else (None, width)
+    tree[task.name] = {
+      'value': tfds.features.Tensor(shape=(None, width), dtype=np.float32),
+      'mask': tfds.features.Tensor(shape=mask, dtype=np.float32),
+    }
+  return tree
+
+
+def serialize(layout: tfds.features.FeaturesDict, segment: Segment) -> bytes:
+  """Serialises a segment as the `features` of its data set lay it out."""
+  example = {
+    'video_id': segment.video_id,
+    'subject_id': segment.subject_id,
+    'frame_index': np.asarray(segment.frame_index, np.int32),
+    'image': [io.BytesIO(image) for image in segment.images],
+    'targets': _as_dicts(segment.targets),
+  }
+  if segment.clean is not None:
+    example['clean'] = _as_dicts(segment.clean)
+  if segment.votes is not None:
+    example['votes'] = np.asarray(segment.votes, np.float32)
+  if segment.audio is not None:
+    example['spectrum'] = np.asarray(segment.audio.spectrum, np.float32)
+    example['audio_start'] = np.asarray(segment.audio.start, np.int32)
+  writer = example_serializer.ExampleSerializer(layout.get_serialized_info())
+  message = writer.get_tf_example(layout.encode_example(example))
+  # The order of a protobuf map differs from process to process otherwise.
+  return message.SerializeToString(deterministic=True)
+
+
+def _as_dicts(targets: tasks.Targets):
+  return {name: target._asdict() for name, target in targets.items()}
+
+
+def parse(record: bytes) -> tf_example_pb2.Example:
+  """Parses a record; raises StoreError if it is damaged."""
+  try:
+    return tf_example_pb2.Example.FromString(record)
+  except Exception as error:  # protobuf's error class differs by backend
+    raise StoreError(f'a record cannot be parsed ({error})') from error
+
+
+def encoded_images(example: tf_example_pb2.Example) -> Sequence[bytes]:
+  """The encoded images of a parsed record."""
+  return example.features.feature['image'].bytes_list.value
+
+
+def audio_of(example: tf_example_pb2.Example) -> Audio:
+  """The sound of a parsed record."""
+  feature = example.features.feature
+  spectrum = np.frombuffer(feature['spectrum'].bytes_list.value[0], np.float32)
+  start = np.array(feature['audio_start'].int64_list.value, np.int32)
+  return Audio(spectrum.reshape(MELS, -1), start)
+
+
+def shard_path(
+  folder: pathlib.Path, name: str, split: str, number: int, total: int
+) -> pathlib.Path:
+  """Path of a shard, as TFDS names it."""
+  return folder / f'{name}-{split}.array_record-{number:05d}-of-{total:05d}'
+
+
+def open_records(folder: str | os.PathLike, split: str):
+  """The records of a split as a TFDS data source of serialised examples."""
+  builder = tfds.builder_from_directory(folder)
+  return builder.as_data_source(
+    split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
+  )
+
+
+def partial_path(path: pathlib.Path) -> pathlib.Path:
+  """Where a process writes a file before it gets its name."""
+  return path.with_name(f'.{path.name}.{os.getpid()}{PARTIAL}')
+
+
+def write_shard(path: pathlib.Path, records: Iterable[bytes]) -> int:
+  """Writes a shard; returns the sum of the records' sizes.
+
+  The file appears under its name only when it is whole.
+  """
+  part = partial_path(path)
+  # Images are compressed already; group_size:1 gives access by record.
+  writer = array_record_module.ArrayRecordWriter(
+    os.fspath(part), 'group_size:1,uncompressed'
+  )
+  size = 0
+  try:
+    for record in records:
+      writer.write(record)
+      size += len(record)
+  finally:
+    writer.close()
+  os.replace(part, path)
+  return size
+
+
+def write_bytes(path: pathlib.Path, data: bytes) -> None:
+  """Writes a file that appears under its name only when it is whole."""
+  part = partial_path(path)
+  part.write_bytes(data)
+  os.replace(part, path)
+
+
+def write_json(path: pathlib.Path, tree: Any) -> None:
+  """Writes JSON, atomically."""
+  write_bytes(path, (json.dumps(tree, indent=1) + '\n').encode())
+
+
+def write_info(
+  folder: pathlib.Path,
+  spec: Spec,
+  description: str,
+  splits: dict[str, tuple[list[int], int]],
+) -> None:
+  """Writes `dataset_info.json` and `features.json`, as TFDS does.
+
+  Args:
+    folder: Folder of the data set.
+    spec: What its records hold.
+    description: One paragraph.
+    splits: For every split, the number of records of each shard and the sum
+      of the records' sizes.
+  """
+  template = tfds.core.ShardedFileTemplate(
+    dataset_name=spec.name, data_dir=folder, filetype_suffix='array_record'
+  )
+  identity = tfds.core.dataset_info.DatasetIdentity(
+    name=spec.name,
+    version=tfds.core.Version('1.0.0'),
+    data_dir=os.fspath(folder),
+    module_name='emojax.data.store',
+  )
+  info = tfds.core.DatasetInfo(
+    builder=identity, features=features(spec), description=description
+  )
+  info.set_file_format('array_record')
+  info.set_splits(
+    tfds.core.SplitDict(
+      [
+        tfds.core.SplitInfo(
+          name=split,
+          shard_lengths=lengths,
+          num_bytes=size,
+          filename_template=template.replace(split=split),
+        )
+        for split, (lengths, size) in splits.items()
+      ]
+    )
+  )
+  info.write_to_directory(folder)
