@@ -1,7 +1,6 @@
 """Uncertainty of every frame, and what it says about foreign frames."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 
@@ -83,26 +82,30 @@ def aurocs(
   return values, found['epistemic']
 
 
-def member_auroc(
+def member_scores(
   schema: tasks.Schema,
   kind: str,
-  inside: tuple[Mapping[str, np.ndarray], np.ndarray],
-  outside: tuple[Mapping[str, np.ndarray], np.ndarray],
-) -> float:
-  """Mean over members of the AUROC of each member's own uncertainty.
+  logits: Mapping[str, np.ndarray],
+  index: np.ndarray,
+) -> list[np.ndarray]:
+  """Every member's own uncertainty of frames, mean over the tasks.
 
   Args:
     schema: The tasks.
     kind: 'total' or 'epistemic' (which needs stochastic passes).
-    inside: Logits by task, [M, N, L, C] or [M, S, N, L, C], and frame
-      positions, of the in-domain clips.
-    outside: The same of the out-of-domain clips.
+    logits: By task, [M, N, L, C] or [M, S, N, L, C].
+    index: Positions [F] of the frames.
+
+  Returns:
+    M arrays [F].
   """
-  values = []
-  for a, b in zip(by_member(inside[0]), by_member(outside[0])):
-    pair: list[Any] = [
-      getattr(frame_uncertainty(schema, part, index)[MEAN], kind)
-      for part, index in ((a, inside[1]), (b, outside[1]))
-    ]
-    values.append(ood.detect(*pair).auroc)
-  return float(np.mean(values))
+  return [
+    getattr(frame_uncertainty(schema, one, index)[MEAN], kind)
+    for one in by_member(logits)
+  ]
+
+
+def mean_auroc(inside: list[np.ndarray], outside: list[np.ndarray]) -> float:
+  """Mean over members of the AUROC of `member_scores`."""
+  pairs = zip(inside, outside, strict=True)
+  return float(np.mean([ood.detect(a, b).auroc for a, b in pairs]))

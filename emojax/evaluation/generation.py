@@ -2,13 +2,11 @@
 
 from typing import Any
 
-import numpy as np
-
-from emojax import tasks, uncertainty
-from emojax.evaluation import baselines, curves, detection, scores, truth
+from emojax.evaluation import baselines, curves, detection, scores
 from emojax.evaluation.context import FIT_SPLIT, Context
-from emojax.evaluation.frames import pick, valid
+from emojax.evaluation.frames import valid
 from emojax.evaluation.predictions import Predictions
+from emojax.evaluation.task_scores import TaskScores
 
 Json = dict[str, Any]
 
@@ -25,14 +23,14 @@ def evaluate_generation(
     for one in detection.by_member(logits)
   ]
   tasks_ = [
-    _Task(context, task, logits, index, ensemble, singles)
+    TaskScores(context, task, logits, index, ensemble, singles)
     for task in context.scored
   ]
   results = _emotion(context, tasks_, prediction)
   results |= _truth(context, tasks_)
   results |= _baselines(context, prediction, logits)
   results['uncertainty'] = detection.summary(ensemble)
-  found, roc = _out_of_domain(context, prediction, logits, index, ensemble)
+  found, roc = _out_of_domain(context, prediction, index, ensemble, singles)
   results['ood'] = found
   drawn = {'roc': roc, 'reliability': {}, 'rejection': {}, 'entropy': {}}
   for kind in ('single', 'ensemble'):
@@ -54,86 +52,14 @@ def _logits(sets: dict[str, Any], generation: str, name: str):
   return sets[name]
 
 
-class _Task:
-  """Probabilities of one task on its labelled frames, scored in many ways."""
-
-  def __init__(
-    self, context, task: tasks.Task, logits, index, ensemble, singles
-  ):
-    self.context, self.task = context, task
-    self.frames = context.frames[task.name]
-    chosen = pick(logits[task.name], self.frames.index)
-    self.probs = uncertainty.probabilities(task, chosen)
-    self.mean = self.probs.mean(0)
-    # Both lists of positions are sorted.
-    rows = np.searchsorted(index, self.frames.index)
-    self.uncertainty = uncertainty.Uncertainty(
-      *(part[rows] for part in ensemble[task.name])
-    )
-    self.single_totals = [one[task.name].total[rows] for one in singles]
-    self.members = [self._metrics(probs) for probs in self.probs]
-    self.ensemble = self._metrics(self.mean)
-
-  def _metrics(self, probs) -> scores.Metrics:
-    return scores.task_metrics(
-      self.task, probs, self.frames.target, self.context.bin_values
-    )
-
-  def distance(self, probs, metrics) -> scores.Metrics:
-    return truth.distance(
-      self.task,
-      probs,
-      self.frames.truth,
-      metrics,
-      self.context.optimum['metrics'],
-    )
-
-  def true_entropy(self) -> np.ndarray:
-    true = self.frames.truth[None]
-    return uncertainty.task_uncertainty(self.task, true).total
-
-  def correlations(self) -> tuple[list[scores.Metrics], scores.Metrics]:
-    """Rank correlation with the true entropy: (of members, of ensemble)."""
-    true = self.true_entropy()
-
-    def rank(values):
-      return truth.rank_correlation(values, true)
-
-    members = [{'spearman_total': rank(total)} for total in self.single_totals]
-    return members, {
-      'spearman_total': rank(self.uncertainty.total),
-      'spearman_aleatoric': rank(self.uncertainty.aleatoric),
-    }
-
-  def reliability(self, kind: str) -> Json:
-    probs = self.probs if kind == 'single' else self.mean[None]
-    return curves.reliability(
-      self.task, probs, self.frames.target, self.context.bin_values
-    )
-
-  def rejection(self, kind: str) -> Json:
-    pairs = [(self.mean, self.uncertainty.total)]
-    if kind == 'single':
-      pairs = zip(self.probs, self.single_totals)
-    arguments = self.frames.target, self.context.bin_values
-    found = []
-    for probs, doubt in pairs:
-      quality = curves.frame_scores(self.task, probs, *arguments)
-      found.append(curves.rejection(self.task, quality, doubt))
-    return curves.mean_rejection(found)
-
-  def density(self) -> Json:
-    true, total = self.true_entropy(), self.uncertainty.total
-    rank = truth.rank_correlation(total, true)
-    return curves.density(true, total) | {'spearman': rank}
-
-
 def _joined(context: Context, parts: list[scores.Metrics]) -> scores.Metrics:
   metrics = {key: value for part in parts for key, value in part.items()}
   return scores.add_total(metrics, context.scored)
 
 
-def _emotion(context, tasks_: list[_Task], prediction: Predictions) -> Json:
+def _emotion(
+  context, tasks_: list[TaskScores], prediction: Predictions
+) -> Json:
   members = [
     _joined(context, parts) for parts in zip(*(t.members for t in tasks_))
   ]
@@ -148,7 +74,7 @@ def _emotion(context, tasks_: list[_Task], prediction: Predictions) -> Json:
   }
 
 
-def _truth(context: Context, tasks_: list[_Task]) -> Json:
+def _truth(context: Context, tasks_: list[TaskScores]) -> Json:
   if context.optimum is None:
     return {'truth': None}
   found = {'single_mean': {}, 'single_std': {}, 'ensemble': {}}
@@ -205,24 +131,33 @@ def _held_out(context: Context, scaled, prediction, logits) -> Json | None:
   )
 
 
-def _out_of_domain(context, prediction, logits, index, ensemble):
+def _out_of_domain(context, prediction, index, ensemble, singles):
   """AUROCs and ROC curves by set; ({}, {}) without out-of-domain clips."""
   found, curve = {}, {}
+  inside = _member_scores(context, prediction, index, singles)
   for name, clips in context.ood.items():
-    key, outside_index = f'ood/{name}', valid(clips)
+    key, where = f'ood/{name}', valid(clips)
     outside = _logits(prediction.logits, prediction.name, key)
-    values, roc = detection.aurocs(
-      ensemble,
-      detection.frame_uncertainty(context.schema, outside, outside_index),
-    )
-    values = {f'ensemble/{kind}': value for kind, value in values.items()}
-    pairs = [('single/total', 'total', logits, outside)]
-    mc = prediction.mc
-    if context.split in mc and key in mc:
-      pairs.append(('mc/epistemic', 'epistemic', mc[context.split], mc[key]))
-    for label, kind, inside, outside in pairs:
-      values[label] = detection.member_auroc(
-        context.schema, kind, (inside, index), (outside, outside_index)
-      )
-    found[name], curve[name] = values, curves.roc(roc)
+    uncertain = detection.frame_uncertainty(context.schema, outside, where)
+    values, roc = detection.aurocs(ensemble, uncertain)
+    found[name] = {f'ensemble/{kind}': value for kind, value in values.items()}
+    curve[name] = curves.roc(roc)
+    for label, sets in (
+      ('single/total', prediction.logits),
+      ('mc/epistemic', prediction.mc),
+    ):
+      if label in inside and key in sets:
+        kind = label.split('/')[1]
+        scored = detection.member_scores(context.schema, kind, sets[key], where)
+        found[name][label] = detection.mean_auroc(inside[label], scored)
   return found, curve
+
+
+def _member_scores(context, prediction, index, singles):
+  """In-domain uncertainty of every member, and of its dropout passes."""
+  found = {'single/total': [one[detection.MEAN].total for one in singles]}
+  if context.ood and context.split in prediction.mc:
+    found['mc/epistemic'] = detection.member_scores(
+      context.schema, 'epistemic', prediction.mc[context.split], index
+    )
+  return found

@@ -7,7 +7,7 @@ import pathlib
 
 import numpy as np
 
-from emojax import tasks
+from emojax import tasks, workdir
 
 FORMAT = 'emojax-predictions-1'
 
@@ -64,8 +64,6 @@ class Predictions:
 
   def save(self, path: str | os.PathLike):
     """Writes one .npz, atomically (a killed run leaves the old file or none)."""
-    path = pathlib.Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     header = {
       'format': FORMAT,
       'name': self.name,
@@ -78,12 +76,8 @@ class Predictions:
       for name, heads in getattr(self, kind).items()
       for task, value in heads.items()
     }
-    partial = path.with_name(path.name + '.partial')
-    with open(partial, 'wb') as file:
-      np.savez(file, header=np.array(json.dumps(header)), **arrays)
-      file.flush()
-      os.fsync(file.fileno())
-    os.replace(partial, path)
+    arrays['header'] = np.array(json.dumps(header))
+    workdir.write_arrays(pathlib.Path(path), arrays)
 
   @classmethod
   def load(

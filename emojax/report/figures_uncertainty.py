@@ -1,0 +1,158 @@
+"""Figures about calibration, selective prediction, OOD and the truth."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib import colors
+from matplotlib.ticker import LogLocator, NullLocator
+
+from emojax.report import style
+
+Curves = Mapping[str, Any]
+FEWEST = 10  # predictions in a bin of a reliability diagram
+
+
+def ood_roc(results: Mapping[str, Any], curves: Curves):
+  """Figure 5: ROC of the ensembles' epistemic uncertainty, one panel a set."""
+  styles = style.generation_styles(results['names'])
+  sets = sorted({name for run in curves['roc'].values() for name in run})
+  if not sets:
+    return None
+  figure, axes = style.grid(1, len(sets), width=4.3, height=4.2)
+  for axis, name in zip(axes[0], sets):
+    axis.plot([0, 1], [0, 1], color=style.GREY, linestyle=':', linewidth=1)
+    for generation in results['names']:
+      curve = curves['roc'].get(generation, {}).get(name)
+      if curve is None:
+        continue
+      axis.plot(
+        curve['fpr'],
+        curve['tpr'],
+        color=styles[generation]['color'],
+        label=f'{generation}  AUC {curve["auc"]:.3f}',
+      )
+    axis.set(
+      title=f'OOD: {name}',
+      xlabel='false positive rate',
+      ylabel='true positive rate' if axis is axes[0][0] else '',
+      xlim=(-0.01, 1),
+      ylim=(0, 1.01),
+      aspect='equal',
+    )
+    axis.legend(loc='lower right')
+  return figure
+
+
+def reliability(results: Mapping[str, Any], curves: Curves, kind: str):
+  """Reliability diagrams, one panel a task.
+
+  Args:
+    results: Results.
+    curves: Curves.
+    kind: 'single' (all members pooled) or 'ensemble'.
+  """
+  runs = {name: curves['reliability'][name][kind] for name in results['names']}
+  tasks = list(runs[results['names'][0]])
+  if not tasks:
+    return None
+  styles = style.generation_styles(results['names'])
+  figure, axes = style.grid(
+    2, len(tasks), width=3.6, height=2.6, height_ratios=[3, 1], sharex='col'
+  )
+  for column, task in enumerate(tasks):
+    axis, below = axes[0][column], axes[1][column]
+    axis.plot([0, 1], [0, 1], color=style.GREY, linestyle=':', linewidth=1)
+    for name in results['names']:
+      curve = {k: np.array(v, float) for k, v in runs[name][task].items()}
+      kept = curve['count'] >= FEWEST
+      label = {'label': name} | styles[name]
+      axis.plot(
+        curve['confidence'][kept],
+        curve['accuracy'][kept],
+        markersize=5,
+        **label,
+      )
+      share = curve['count'] / curve['count'].sum()
+      centre = (np.arange(len(share)) + 0.5) / len(share)
+      below.plot(centre, share, markersize=4, linewidth=1.2, **styles[name])
+    axis.set(title=task.upper(), xlim=(0, 1), ylim=(0, 1.02), aspect='auto')
+    below.set(ylim=(0, None))
+    if task == 'au':
+      below.set_xlabel('predicted probability')
+      axis.set_ylabel('observed frequency')
+    else:
+      below.set_xlabel('confidence')
+      axis.set_ylabel('accuracy')
+  axes[1][0].set_ylabel('share')
+  style.legend(figure, axes[0][0])
+  return figure
+
+
+def rejection(results: Mapping[str, Any], curves: Curves):
+  """Error of the frames kept when the most uncertain ones are rejected."""
+  first = curves['rejection'][results['names'][0]]['ensemble']
+  if not first:
+    return None
+  styles = style.generation_styles(results['names'])
+  figure, axes = style.grid(1, len(first), width=3.6, height=3.5)
+  for axis, task in zip(axes[0], first):
+    for name in results['names']:
+      color = styles[name]['color']
+      for kind, line in (('single', '--'), ('ensemble', '-')):
+        curve = curves['rejection'][name][kind][task]
+        axis.plot(
+          100 * np.array(curve['rejected']),
+          curve['value'],
+          color=color,
+          linestyle=line,
+          label=f'{name}, {kind}',
+        )
+    axis.set(
+      title=f'{task.upper()}: {first[task]["measure"]}',
+      xlabel='rejected frames [%]',
+      xlim=(0, 95),
+      ylim=(0, None),
+    )
+  # Column by column: single over ensemble.
+  style.legend(figure, axes[0][0], columns=len(results['names']))
+  return figure
+
+
+def _density(axis, curve, title: str, norm):
+  edges, counts = np.array(curve['edges']), np.array(curve['counts'])
+  mesh = axis.pcolormesh(
+    edges,
+    edges,
+    np.ma.masked_equal(counts.T, 0),
+    cmap=style.density_colors(),
+    norm=norm,
+  )
+  axis.plot([0, 1], [0, 1], color=style.GREY, linestyle=':', linewidth=1)
+  rho = curve['spearman']
+  rho = 'undefined' if rho is None else f'{rho:.2f}'
+  axis.set_title(f'{title}\nSpearman ρ = {rho}')
+  axis.set(xlim=(0, 1), ylim=(0, 1), aspect='equal', xlabel='true entropy')
+  return mesh
+
+
+def entropy(results: Mapping[str, Any], curves: Curves):
+  """Predicted against true entropy, first and last generation."""
+  found = {n: c for n in results['names'] if (c := curves['entropy'].get(n))}
+  if not found:
+    return None
+  names = list(dict.fromkeys([next(iter(found)), list(found)[-1]]))
+  keys = list(found[names[0]])
+  most = max(np.max(found[n][key]['counts']) for n in names for key in keys)
+  norm = colors.LogNorm(vmin=1, vmax=max(2, most))  # one for all panels
+  figure, axes = style.grid(len(names), len(keys), width=2.9, height=3.3)
+  for row, name in enumerate(names):
+    for axis, key in zip(axes[row], keys):
+      title = f'{name}, {key.upper()}'
+      mesh = _density(axis, found[name][key], title, norm)
+    axes[row][0].set_ylabel('predicted (ensemble)')
+  bar = figure.colorbar(mesh, ax=axes.ravel(), label='frames', shrink=0.5)
+  bar.ax.yaxis.set_major_formatter('{x:g}')
+  bar.ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+  bar.ax.yaxis.set_minor_locator(NullLocator())
+  return figure

@@ -1,0 +1,117 @@
+"""The common look of all figures.
+
+Colours are safe for the common colour-vision deficiencies (Okabe and Ito) and
+generations also differ by marker, so that nothing hangs on colour alone.
+Figures are made without pyplot: no global state, no display needed.
+"""
+
+import contextlib
+
+import matplotlib
+from matplotlib import colors
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+INK = '#22262e'
+GREY = '#8a919e'
+TEACHER = '#d55e00'
+SINGLE, ENSEMBLE = '#0072b2', '#d55e00'
+TRUTH = '#009e73'
+OTHER_METHODS = ('#cc79a7', '#7a5c00')
+MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X', '*')
+
+_STUDENTS = colors.LinearSegmentedColormap.from_list(
+  'students', ['#56b4e9', '#0072b2', '#0b2545']
+)
+PIXEL_RATIO = 1.5  # dots of a PNG per pixel of the page
+_RC = {
+  'figure.dpi': 100,
+  'savefig.dpi': 100 * PIXEL_RATIO,
+  'figure.facecolor': 'white',
+  'axes.facecolor': 'white',
+  'font.family': ['DejaVu Sans'],
+  'font.size': 10.5,
+  'axes.titlesize': 11.5,
+  'axes.titleweight': 'bold',
+  'axes.titlelocation': 'left',
+  'axes.labelsize': 10.5,
+  'axes.labelcolor': INK,
+  'axes.edgecolor': GREY,
+  'axes.spines.top': False,
+  'axes.spines.right': False,
+  'axes.grid': True,
+  'axes.axisbelow': True,
+  'grid.color': '#e6e9ee',
+  'grid.linewidth': 0.8,
+  'xtick.color': INK,
+  'ytick.color': INK,
+  'text.color': INK,
+  'legend.frameon': False,
+  'legend.fontsize': 9.5,
+  'lines.linewidth': 1.8,
+  'lines.markersize': 6,
+}
+
+
+@contextlib.contextmanager
+def use():
+  """Context in which figures are drawn and saved in this style."""
+  with matplotlib.rc_context():
+    matplotlib.rcdefaults()
+    matplotlib.rcParams.update(_RC)
+    yield
+
+
+def grid(rows: int, columns: int, width=3.6, height=3.1, **subplots):
+  """Returns (figure, axes [rows][columns]) without registering it anywhere."""
+  figure = Figure(
+    figsize=(width * columns + 0.4, height * rows), layout='constrained'
+  )
+  FigureCanvasAgg(figure)
+  axes = figure.subplots(rows, columns, squeeze=False, **subplots)
+  return figure, axes
+
+
+def panels(count: int, width=3.8, height=2.9):
+  """Returns (figure, [axes]): in one row, but four or more in two columns."""
+  columns = count if count < 4 else 2
+  rows = -(-count // columns)
+  figure, axes = grid(rows, columns, width, height)
+  flat = [axis for row in axes for axis in row]
+  for axis in flat[count:]:
+    axis.remove()
+  return figure, flat[:count]
+
+
+def generation_styles(names: list[str]) -> dict[str, dict]:
+  """Colour and marker of each generation: students darken with their number."""
+  students = [name for name in names if name != 'Tea']
+  styles = {}
+  for i, name in enumerate(names):
+    color = TEACHER
+    if name != 'Tea':
+      place = students.index(name) / max(1, len(students) - 1)
+      color = colors.to_hex(_STUDENTS(place))
+    styles[name] = {'color': color, 'marker': MARKERS[i % len(MARKERS)]}
+  return styles
+
+
+def legend(figure, axis, columns: int = 5):
+  """One legend for all panels, below them; error bars (single models) first."""
+  handles, labels = axis.get_legend_handles_labels()
+  if not labels:
+    return
+  # Matplotlib lists error bars last.
+  pairs = sorted(
+    zip(handles, labels), key=lambda p: 'single models' not in p[1]
+  )
+  figure.legend(
+    *zip(*pairs), loc='outside lower center', ncols=min(columns, len(labels))
+  )
+
+
+def density_colors() -> colors.Colormap:
+  """Light to dark blue; the light end is visible on white."""
+  return colors.LinearSegmentedColormap.from_list(
+    'density', ['#c6dcec', '#0072b2', '#0b1d3a']
+  )

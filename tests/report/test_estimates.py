@@ -1,0 +1,68 @@
+"""Confidence intervals of differences, against SciPy."""
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emojax.report.estimates import (
+  Estimate,
+  combine,
+  difference,
+  judge,
+  of_members,
+)
+
+
+def estimate(values):
+  rows = {'mean': {'x': np.mean(values)}, 'std': {'x': np.std(values, ddof=1)}}
+  return of_members(rows, 'x', len(values))
+
+
+numbers = st.lists(
+  st.floats(-10, 10).map(lambda x: round(x, 3)), min_size=2, max_size=6
+).filter(lambda x: np.std(x) > 1e-2)
+
+
+@given(numbers, numbers)
+def test_difference_is_welchs_t_test(a, b):
+  wanted = scipy.stats.ttest_ind(a, b, equal_var=False)
+  found = difference(estimate(a), estimate(b))
+  interval = wanted.confidence_interval(0.95)
+  assert found.value - found.margin == pytest.approx(interval.low, abs=1e-6)
+  assert found.value + found.margin == pytest.approx(interval.high, abs=1e-6)
+  if abs(wanted.pvalue - 0.05) > 1e-6:
+    verdict = 'unclear'
+    if wanted.pvalue < 0.05:
+      verdict = 'yes' if wanted.statistic > 0 else 'no'
+    assert judge(found) == verdict
+
+
+def test_exact_number_against_a_mean_is_a_one_sample_test():
+  values = [1.0, 1.2, 0.9, 1.05]
+  found = difference(Estimate(1.5), estimate(values))
+  interval = scipy.stats.ttest_1samp(values, 1.5).confidence_interval(0.95)
+  assert 1.5 - found.value + found.margin == pytest.approx(interval.high)
+  assert judge(found) == 'yes'
+
+
+def test_unknown_errors_decide_nothing():
+  one = of_members({'mean': {'x': 5.0}, 'std': {'x': None}}, 'x', 1)
+  assert one.margin is None
+  assert judge(difference(one, Estimate(0.0))) == 'unclear'
+  assert judge(difference(Estimate(None), one)) == 'unclear'
+  missing = of_members({'mean': {}, 'std': {}}, 'x', 5)
+  assert str(missing) == missing.signed() == '–'
+
+
+def test_text():
+  assert Estimate(1.23456).signed() == '+1.235 ± 0.000'
+  assert str(Estimate(-0.5)) == '-0.500'
+  assert Estimate(0.5, None).signed() == '+0.500'
+
+
+def test_combine():
+  assert combine(['yes', 'yes']) == 'yes'
+  assert combine(['yes', 'unclear']) == 'unclear'
+  assert combine(['yes', 'unclear', 'no']) == 'no'
