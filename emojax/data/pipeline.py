@@ -1,0 +1,254 @@
+"""Input pipeline: prepared data sets as clips, in memory or streamed.
+
+    data = pipeline.load_dataset('DATA/affwild2', clip_length=16)
+    for clips in pipeline.batches(data.train, 15, seed=0, epochs=2):
+      ...
+
+A split is held in memory if it fits, else read from disk; both hand out the
+same bytes. Batches come from Grain: shuffled by seed, prefetched by threads,
+resumable (`iterator.get_state()`), and the same for any number of processes.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import grain
+import numpy as np
+
+from emojax import tasks
+from emojax.data import clip_index
+from emojax.data.clips import Clips, Dataset
+from emojax.data.stored import Store, StoredClips
+
+MEMORY_BYTES = 4 * 2**30
+
+
+def open_clips(
+  path: str | os.PathLike | Store,
+  split: str,
+  *,
+  clip_length: int = 1,
+  groups: Mapping[str, Sequence[str]] | None = None,
+  stride: int | None = None,
+  tail: str = 'drop',
+  gaps: str = 'jump',
+  own_labels: bool = True,
+  schema: tasks.Schema | None = None,
+  image_size: int | None = None,
+  channels: int | None = None,
+  clean: bool = False,
+  threads: int = 2,
+) -> StoredClips:
+  """Opens a split of a prepared data set as clips that stay on disk.
+
+  Args:
+    path: Folder of the data set, or an open `Store`.
+    split: 'train', 'validation' or 'test'.
+    clip_length: Frames of a clip, L; 1 for stills.
+    groups: See `clip_index.build`; None is one group per task.
+    stride: See `windows.cut`, as for `tail` and `gaps`.
+    tail: 'drop', 'end' or 'pad'.
+    gaps: 'jump', 'discard' or 'split'.
+    own_labels: See `clip_index.build`.
+    schema: What the labels must be, None for whatever they are.
+    image_size: Size to which images are brought; as stored if None.
+    channels: 1 or 3; as stored if None.
+    clean: Take the labels before noise was added.
+    threads: Threads that decode.
+  """
+  data = path if isinstance(path, Store) else Store(path, schema)
+  table = data.table(split)
+  if groups is None:
+    groups = clip_index.task_groups(table, data.spec.schema)
+  index = clip_index.build(
+    table,
+    data.spec.schema,
+    groups or {'all': clip_index.ANY},
+    clip_length,
+    stride=stride,
+    tail=tail,
+    gaps=gaps,
+    own_labels=own_labels,
+  )
+  return StoredClips(
+    data,
+    split,
+    index,
+    table,
+    image_size=image_size,
+    channels=channels,
+    clean=clean,
+    threads=threads,
+  )
+
+
+def load_dataset(
+  path: str | os.PathLike,
+  *,
+  clip_length: int = 1,
+  eval_clip_length: int | None = None,
+  groups: Mapping[str, Sequence[str]] | None = None,
+  stride: int | None = None,
+  tail: str = 'drop',
+  eval_tail: str = 'pad',
+  gaps: str = 'jump',
+  own_labels: bool = True,
+  val: str = 'validation',
+  test: str = 'test',
+  ood: Mapping[str, str | os.PathLike] | None = None,
+  schema: tasks.Schema | None = None,
+  image_size: int | None = None,
+  channels: int | None = None,
+  memory_bytes: int = MEMORY_BYTES,
+  threads: int = 2,
+) -> Dataset:
+  """Opens a prepared data set as everything that one experiment reads.
+
+  Args:
+    path: Folder of the data set.
+    clip_length: Frames of a training clip.
+    eval_clip_length: Frames of an evaluation clip; `clip_length` if None.
+    groups: Groups of the training clips, see `open_clips`.
+    stride: Stride of the training clips.
+    tail: Tail policy of the training clips.
+    eval_tail: That of the others; 'pad' scores every frame exactly once,
+      'drop' is what the published code of paper 000 does.
+    gaps: Gap policy of all clips.
+    own_labels: See `clip_index.build`.
+    val: Split for validation.
+    test: Split for the test, which may be `val` where there is none.
+    ood: Name to folder of out-of-distribution data sets, of which the test
+      split (else the last one) is used, without labels.
+    schema: What the labels must be, None for whatever they are.
+    image_size: Size to which images are brought; as stored if None.
+    channels: 1 or 3; as stored if None.
+    memory_bytes: Splits whose images take more than this stay on disk; the
+      results are the same.
+    threads: Threads that decode.
+
+  Returns:
+    A `Dataset` whose splits are `Clips` or `StoredClips`.
+  """
+  data = Store(path, schema)
+  image: dict[str, Any] = {
+    'image_size': image_size or data.spec.size,
+    'channels': channels or data.spec.channels,
+    'threads': threads,
+  }
+  evaluate = {
+    'clip_length': eval_clip_length or clip_length,
+    'groups': {'all': clip_index.ANY},
+    'tail': eval_tail,
+    'gaps': gaps,
+    **image,
+  }
+  train = open_clips(
+    data,
+    'train',
+    clip_length=clip_length,
+    groups=groups,
+    stride=stride,
+    tail=tail,
+    gaps=gaps,
+    own_labels=own_labels,
+    **image,
+  )
+  return Dataset(
+    train=fetch(train, memory_bytes),
+    groups=train.groups,
+    val=fetch(open_clips(data, val, **evaluate), memory_bytes),
+    test=fetch(open_clips(data, test, **evaluate), memory_bytes),
+    ood={
+      name: _unlabelled(folder, data.spec.schema, evaluate, memory_bytes)
+      for name, folder in (ood or {}).items()
+    },
+    schema=data.spec.schema,
+    name=data.spec.name,
+  )
+
+
+def fetch(clips: StoredClips, memory_bytes: int) -> Clips | StoredClips:
+  """Reads the clips into memory if they need no more than `memory_bytes`."""
+  if clips.nbytes > memory_bytes:
+    return clips
+  return clips.take(np.arange(len(clips)))
+
+
+def _unlabelled(folder, schema, evaluate, memory_bytes) -> Clips | StoredClips:
+  """A data set of other labels, all of which are missing under `schema`."""
+  data = Store(folder)
+  split = 'test' if 'test' in data.splits else data.splits[-1]
+  clips = open_clips(data, split, **evaluate)
+  shape = clips.frame_mask.shape
+  clips.schema, clips.targets = schema, tasks.empty_targets(schema, shape)
+  return fetch(clips, memory_bytes)
+
+
+def batches(
+  clips: Clips | StoredClips,
+  batch_size: int,
+  *,
+  seed: int | None = None,
+  epochs: int | None = None,
+  process_index: int = 0,
+  process_count: int = 1,
+  threads: int = 1,
+  prefetch: int = 2,
+) -> grain.IterDataset:
+  """Batches of clips; the incomplete last one of an epoch is left out.
+
+  Args:
+    clips: Where they come from.
+    batch_size: Clips of a global batch, over all processes.
+    seed: Seed of the order, anew in every epoch; None keeps the order.
+    epochs: Number of epochs; None goes on for ever.
+    process_index: Which part of every batch is read: as many processes read
+      one global batch together as one process reads alone.
+    process_count: Number of parts.
+    threads: Batches that are read at the same time.
+    prefetch: Batches that are read ahead.
+
+  Returns:
+    A Grain data set of `Clips`. Its iterators have `get_state()` and
+    `set_state(state)`.
+  """
+  if batch_size % process_count:
+    raise ValueError(
+      f'batch_size {batch_size} is not a multiple of {process_count} processes'
+    )
+  if batch_size > len(clips):
+    raise ValueError(f'batch_size {batch_size}: there are {len(clips)} clips')
+  order = grain.MapDataset.range(len(clips))
+  if seed is not None:
+    order = order.seed(seed).shuffle()
+  order = order.batch(batch_size, drop_remainder=True)
+  part = batch_size // process_count
+  mine = slice(process_index * part, (process_index + 1) * part)
+  order = order.map(lambda index: np.asarray(index)[mine])
+  if epochs != 1:
+    order = order.repeat(epochs)
+  return _read(order, clips, threads, prefetch)
+
+
+def planned(
+  clips: Clips | StoredClips,
+  plan: np.ndarray,
+  *,
+  threads: int = 1,
+  prefetch: int = 2,
+) -> grain.IterDataset:
+  """The clips of a plan, int [steps, B], one step after the other.
+
+  As for `batches`; the order is the plan's.
+  """
+  order = grain.MapDataset.source(np.asarray(plan))
+  return _read(order, clips, threads, prefetch)
+
+
+def _read(order, clips, threads, prefetch) -> grain.IterDataset:
+  return order.map(clips.take).to_iter_dataset(
+    grain.ReadOptions(
+      num_threads=threads, prefetch_buffer_size=max(threads, prefetch)
+    )
+  )
