@@ -1,0 +1,332 @@
+"""A run of iterative self-distillation (paper 000), top to bottom.
+
+Teachers learn from hard labels, one task per clip. Each generation of students
+starts from fresh weights and learns all tasks on every labelled frame from the
+mean probabilities of the ensemble before it (section 3.4).
+"""
+
+import dataclasses
+import functools
+import pathlib
+import time
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+
+from emojax import losses, methods, models, report, tasks, workdir
+from emojax.data import load
+from emojax.data.augment import augmentation
+from emojax.data.clips import Dataset
+from emojax.engine import checkpoint, member, stack
+from emojax.engine import plan as plans
+from emojax.engine.trainer import Generation, Settings, Trainer
+from emojax.evaluation import Predictions, evaluate
+from emojax.progress import TrainingProgress
+from emojax.signals import StopFlag, StopRequested
+
+PyTree = Any
+MC_STREAM = 1_000_000  # keys of the dropout passes, apart from training's
+
+
+class DivergedError(RuntimeError):
+  """A loss was not finite; says which member, task and step."""
+
+
+def generation_name(number: int) -> str:
+  """'Tea', 'Stu1', 'Stu2', ... as in the paper's tables."""
+  return f'Stu{number}' if number else 'Tea'
+
+
+def method_from_config(config, dataset: Dataset, mesh):
+  """Builds the model and the training method."""
+  axis_name = stack.BATCH if mesh.shape[stack.BATCH] > 1 else None
+  model = model_from_config(config, dataset.schema, axis_name)
+  return methods.multitask(
+    model,
+    dataset.schema,
+    augment=augmentation(config.train.augment, config.train.augment_per),
+    bin_values=tasks.bin_values(kind=config.loss.bin_values),
+    schedule=methods.step_decay(
+      config.train.decay_every, config.train.decay_factor
+    ),
+    balance=config.train.balance,
+    pretrained=pretrained_from_config(config),
+    axis_name=axis_name,
+  )
+
+
+def model_from_config(config, schema: tasks.Schema, axis_name=None):
+  """Builds the network."""
+  m = config.model
+  return models.build(
+    m.name,
+    schema,
+    config.data.image_size,
+    width=m.width,
+    hidden=m.hidden,
+    dropout=m.dropout,
+    head=m.head,
+    dtype=m.dtype,
+    lowering=config.runtime.lowering,
+    axis_name=axis_name,
+  )
+
+
+def pretrained_from_config(config):
+  """Returns the function that loads trunk weights into a fresh member."""
+  if not config.model.pretrained:
+    return None
+  state_dict = models.convert.read_state_dict(config.model.pretrained)
+  return functools.partial(models.convert.load_trunk, state_dict)
+
+
+def settings_from_config(config) -> Settings:
+  """Reads what the trainer needs."""
+  r = config.runtime
+  auto = r.member_chunk < 0
+  return Settings(
+    members=config.ensemble.size,
+    epochs=config.train.epochs,
+    seed=config.seed,
+    epochs_per_call=r.epochs_per_call,
+    chunk=stack.default_chunk() if auto else r.member_chunk,
+    predict_chunk=r.predict_clips,
+    stream_steps=r.stream_steps,
+  )
+
+
+def generations_from_config(config, dataset: Dataset):
+  """Returns `(number, soft labels or None) -> Generation`."""
+  groups = methods.task_groups(dataset.schema, dataset.train.targets)
+  union = np.unique(np.concatenate(groups)).astype(np.int32)
+  per_task = config.train.clips_per_task
+  steps = plans.steps_per_epoch(groups, per_task)
+  weights = _loss_weights(config, dataset)
+
+  def generation(number: int, soft: PyTree | None) -> Generation:
+    if number == 0:
+      return Generation(
+        0, groups, per_task, steps, dataset.train.targets, weights(True)
+      )
+    # A student's batch is as large as a teacher's, drawn from the union.
+    targets = methods.distillation_targets(
+      dataset.schema, soft, dataset.train.targets
+    )
+    hparams = weights(False, config.loss.reweight_students)
+    batch = per_task * len(groups)
+    return Generation(number, [union], batch, steps, targets, hparams)
+
+  return generation
+
+
+def _loss_weights(config, dataset: Dataset):
+  """Returns `(expressions, action units) -> hparams [M, ...]`."""
+  members = config.ensemble.size
+  targets = dataset.train.targets
+
+  def hparams(class_weight: bool, pos_weight: bool | None = None):
+    pos_weight = class_weight if pos_weight is None else pos_weight
+    values = {'learning_rate': np.float32(config.train.learning_rate)}
+    for key, name, weights, on in (
+      ('pos_weight', 'au', losses.positive_weights, pos_weight),
+      ('class_weight', 'expr', losses.class_weights, class_weight),
+    ):
+      values[key] = np.float32(1)
+      if name in targets:
+        ones = np.ones(targets[name].value.shape[-1], np.float32)
+        reweight = on and config.loss.reweight
+        values[key] = weights(*targets[name]) if reweight else ones
+    return {
+      key: np.broadcast_to(value, (members, *np.shape(value))).astype('float32')
+      for key, value in values.items()
+    }
+
+  return hparams
+
+
+@dataclasses.dataclass
+class Run:
+  """What the generations of a run share."""
+
+  config: Any
+  folder: workdir.Workdir
+  dataset: Dataset
+  trainer: Trainer
+  checkpoints: checkpoint.Checkpoints
+  progress: TrainingProgress
+  stop: StopFlag
+  timings: dict[str, float] = dataclasses.field(default_factory=dict)
+
+  def weights_path(self, name: str) -> pathlib.Path:
+    """Folder of a finished generation's weights."""
+    return self.folder / 'checkpoints' / name
+
+  def labels_path(self, name: str) -> pathlib.Path:
+    """Soft labels that a finished generation hands to the next."""
+    return self.folder / 'predictions' / f'{name}_soft_labels.npz'
+
+  def predictions_path(self, name: str) -> pathlib.Path:
+    """Logits of a finished generation; written last, so it marks the end."""
+    return self.folder / 'predictions' / f'{name}.npz'
+
+
+def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
+  """Trains, evaluates and reports all generations; resumes where it stopped.
+
+  Args:
+    config: Resolved configuration (configs/gen.py).
+    folder: The run's folder, opened.
+    console: Where progress and tables go.
+
+  Returns:
+    The results, as in results.json.
+
+  Raises:
+    StopRequested: After SIGINT or SIGTERM, with everything saved.
+    DivergedError: If a loss is not finite.
+  """
+  mesh = stack.make_mesh(
+    config.runtime.member_devices, config.runtime.batch_devices
+  )
+  with console.status('making the data set'):
+    dataset = load.from_config(config.data)
+  console.print(load.summary(dataset), highlight=False)
+  method = method_from_config(config, dataset, mesh)
+  trainer = Trainer(
+    method,
+    settings_from_config(config),
+    mesh,
+    dataset.train,
+    dataset.val,
+    dataset.val.targets,
+  )
+  names = [generation_name(k) for k in range(config.generations + 1)]
+  checkpoints = checkpoint.Checkpoints(folder / 'checkpoints' / 'running')
+  done = checkpoints.latest_step() or 0
+  total = len(names) * config.train.epochs
+  with StopFlag() as stop, TrainingProgress(console, total, done) as progress:
+    this = Run(config, folder, dataset, trainer, checkpoints, progress, stop)
+    make_generation = generations_from_config(config, dataset)
+    soft = None
+    for number, name in enumerate(names):
+      soft = _run_generation(this, name, make_generation(number, soft))
+  checkpoints.close()
+  return _conclude(this, names, console)
+
+
+def _run_generation(run: Run, name: str, generation: Generation) -> PyTree:
+  """Trains and predicts one generation unless that is done; its soft labels."""
+  if not run.predictions_path(name).exists():
+    start = time.monotonic()
+    segment = _train(run, name, generation)
+    _finish_generation(run, name, generation.number, segment)
+    run.timings[name] = time.monotonic() - start
+  with np.load(run.labels_path(name)) as labels:
+    return dict(labels)
+
+
+def _train(run: Run, name: str, generation: Generation):
+  """Trains to the last epoch, saving after every segment."""
+  run.progress.describe(name)
+  base = generation.number * run.config.train.epochs
+  state, epoch = _restore(run, generation)
+  run.folder.trim_metrics(lambda line: _step(run, line) < base + epoch)
+  for segment in run.trainer.segments(generation, state, epoch):
+    host = run.trainer.fetch(segment.state)
+    _check_finite(name, host)
+    _write_log(run, name, epoch, segment)
+    epoch = segment.epoch
+    run.checkpoints.save(base + epoch, host)
+    if run.stop:
+      raise StopRequested(run.stop.received.name)
+  return segment
+
+
+def _step(run: Run, line: dict[str, Any]) -> int:
+  """Number of an epoch's line in metrics.jsonl, over all generations."""
+  number = int(line['generation'].removeprefix('Stu').replace('Tea', '0'))
+  return number * run.config.train.epochs + line['epoch']
+
+
+def _restore(run: Run, generation: Generation):
+  """The latest checkpoint if it is of this generation, else fresh members."""
+  epochs = run.config.train.epochs
+  state = run.trainer.init(generation.number)
+  found = run.checkpoints.restore_latest(run.trainer.fetch(state))
+  if found is None or (found[0] - 1) // epochs != generation.number:
+    return state, 0
+  step, host = found
+  return run.trainer.place(host), step - generation.number * epochs
+
+
+def _check_finite(name: str, state):
+  """Raises if any member has seen a loss that is not finite."""
+  for task, steps in state.first_bad.items():
+    for index, step in enumerate(steps):
+      if step != member.NEVER:
+        raise DivergedError(
+          f'{name}, member {index}: the {task} loss was not finite at step '
+          f'{step}. The last good checkpoint is kept. Lower '
+          'config.train.learning_rate (in a new --workdir), or check the data.'
+        )
+
+
+def _write_log(run: Run, name: str, first: int, segment):
+  lines = []
+  for e in range(segment.epoch - first):
+    log = {key: value[:, e] for key, value in segment.logs.items()}
+    run.progress.epoch(name, first + e, run.config.train.epochs, log)
+    for m in range(run.config.ensemble.size):
+      values = {key: round(float(v[m]), 6) for key, v in log.items()}
+      line = {'generation': name, 'epoch': first + e, 'member': m, **values}
+      lines.append({**line, 'best': bool(values['best'])})
+  run.folder.append_metrics(lines)
+
+
+def _finish_generation(run: Run, name: str, number: int, segment):
+  """Writes weights, soft labels and predictions of a trained generation."""
+  trainer, best = run.trainer, segment.state.best
+  weights = {'params': best.params, 'model_state': best.model_state}
+  checkpoint.save_tree(run.weights_path(name), trainer.fetch(weights))
+  workdir.write_arrays(run.labels_path(name), segment.soft_labels)
+  run.progress.describe(f'{name}: predicting')
+  sets = {'val': run.dataset.val, 'test': run.dataset.test}
+  sets |= {f'ood/{key}': clips for key, clips in run.dataset.ood.items()}
+  logits = {
+    key: trainer.predict(best.params, best.model_state, clips)
+    for key, clips in sets.items()
+  }
+  key = jax.random.fold_in(jax.random.key(run.config.seed), MC_STREAM + number)
+  samples = run.config.eval.mc_samples
+  mc = {}
+  if samples:
+    del sets['val']
+    mc = {
+      name: trainer.sample(best.params, best.model_state, clips, key, samples)
+      for name, clips in sets.items()
+    }
+  epochs = [int(e) for e in trainer.fetch(best.epoch)]
+  Predictions(name, run.dataset.schema, logits, epochs, mc).save(
+    run.predictions_path(name)
+  )
+
+
+def _conclude(run: Run, names: list[str], console: Console) -> dict[str, Any]:
+  """Evaluates, writes results.json and the report, prints the tables."""
+  with console.status('evaluating'):
+    predictions = [Predictions.load(run.predictions_path(n)) for n in names]
+    results, curves = evaluate(
+      run.dataset.schema,
+      predictions,
+      run.dataset,
+      seed=run.config.seed,
+      bin_values=tasks.bin_values(kind=run.config.loss.bin_values),
+    )
+    results['timings'] = {k: round(v, 1) for k, v in run.timings.items()}
+    workdir.write_json(run.folder / 'curves.json', curves)
+    workdir.write_json(run.folder / 'results.json', results)
+    report.write(run.folder.path, run.dataset.test)
+  report.terminal(results, console)
+  return results

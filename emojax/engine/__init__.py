@@ -1,0 +1,1 @@
+"""The one engine: it trains, validates and predicts with stacks of members."""

@@ -1,0 +1,134 @@
+"""Checkpoints by Orbax: atomic, newest two kept, damaged ones passed over."""
+
+import errno
+import logging
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+PyTree = Any
+
+
+class CheckpointError(RuntimeError):
+  """A checkpoint could not be written or read; says which, and what to do."""
+
+
+class Checkpoints:
+  """The rolling checkpoints of a run.
+
+  A checkpoint's step counts epochs over all generations. Stacks are saved
+  without padding, so a run may resume on another number of devices.
+
+  Args:
+    folder: Where they are; made when missing.
+    keep: Checkpoints to keep; older ones are the fallback if the newest one
+      turns out to be damaged.
+  """
+
+  def __init__(self, folder: pathlib.Path, keep: int = 2):
+    self.folder = pathlib.Path(folder).absolute()
+    options = ocp.CheckpointManagerOptions(
+      max_to_keep=keep,
+      enable_async_checkpointing=False,
+      cleanup_tmp_directories=True,
+    )
+    with _explained(f'cannot open {self.folder}'):
+      self._manager = ocp.CheckpointManager(self.folder, options=options)
+
+  def save(self, step: int, tree: PyTree):
+    """Writes a checkpoint; the previous ones stay as they are if that fails."""
+    with _explained(f'cannot write checkpoint {step} in {self.folder}'):
+      self._manager.save(step, args=ocp.args.StandardSave(tree), force=True)
+
+  def latest_step(self) -> int | None:
+    """Step of the newest checkpoint, None without any."""
+    return self._manager.latest_step()
+
+  def restore_latest(self, template: PyTree) -> tuple[int, PyTree] | None:
+    """Returns (step, tree) of the newest readable checkpoint, None without any.
+
+    Args:
+      template: Tree of arrays or shapes of the same structure.
+
+    Raises:
+      CheckpointError: If there are checkpoints but none can be read.
+    """
+    steps = sorted(self._manager.all_steps(), reverse=True)
+    for step in steps:
+      try:
+        return step, self._restore(step, template)
+      except Exception as error:  # Orbax raises many kinds for damaged files.
+        logging.warning(
+          'checkpoint %s of %s cannot be read (%s: %s); trying the one before',
+          step,
+          self.folder,
+          type(error).__name__,
+          _first_line(error),
+        )
+    if steps:
+      raise CheckpointError(
+        f'none of the checkpoints {steps} in {self.folder} can be read: delete '
+        'that folder to train this generation again (finished generations are '
+        'kept elsewhere)'
+      )
+    return None
+
+  def _restore(self, step: int, template: PyTree) -> PyTree:
+    shapes = jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), template
+    )
+    tree = self._manager.restore(step, args=ocp.args.StandardRestore(shapes))
+    return jax.tree.map(np.asarray, tree)
+
+  def close(self):
+    """Releases the manager's resources."""
+    self._manager.close()
+
+
+def save_tree(path: pathlib.Path, tree: PyTree):
+  """Writes one finished pytree atomically, e.g. a generation's weights."""
+  with (
+    _explained(f'cannot write {path}'),
+    ocp.StandardCheckpointer() as checkpointer,
+  ):
+    checkpointer.save(pathlib.Path(path).absolute(), tree, force=True)
+
+
+def load_tree(path: pathlib.Path, template: PyTree | None = None) -> PyTree:
+  """Reads what `save_tree` wrote, as NumPy arrays."""
+  path = pathlib.Path(path).absolute()
+  if not path.exists():
+    raise CheckpointError(f'{path} does not exist; was the run finished?')
+  with (
+    _explained(f'cannot read {path}'),
+    ocp.StandardCheckpointer() as checkpointer,
+  ):
+    tree = checkpointer.restore(path, template)
+  return jax.tree.map(np.asarray, tree)
+
+
+class _explained:
+  """Turns whatever goes wrong inside into a `CheckpointError` that explains."""
+
+  def __init__(self, what: str):
+    self.what = what
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, kind, error, trace):
+    if error is None or not isinstance(error, Exception):
+      return False
+    reason = f'{kind.__name__}: {_first_line(error)}'
+    if getattr(error, 'errno', None) == errno.ENOSPC or (
+      'No space left' in str(error)
+    ):
+      reason = 'the disk is full: free some space and run the command again'
+    raise CheckpointError(f'{self.what}: {reason}') from error
+
+
+def _first_line(error: Exception) -> str:
+  return (str(error).splitlines() or [''])[0][:300]

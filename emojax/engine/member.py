@@ -1,0 +1,342 @@
+"""The member program: train one network for some epochs, as one function.
+
+Everything here works on a single member without a leading axis; `stack.py`
+maps it over members and devices. Loops run a *traced* number of times, so XLA
+neither unrolls nor re-specialises them and the result does not depend on how a
+generation is cut into calls.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from emojax import task_balance
+from emojax.tasks import Targets
+
+PyTree = Any
+NEVER = jnp.iinfo(jnp.int32).max
+
+
+class Objective(Protocol):
+  """What one training step minimises.
+
+  `batch` has 'inputs' (dictionary of arrays [B, ...]) and 'targets'; `hparams` holds the member's own numbers, among them
+  'task_weight' [tasks]. The result is the loss and auxiliary values with
+  'model_state' (the new one) and 'losses' (a dictionary of scalars to log).
+  """
+
+  def __call__(
+    self,
+    params: PyTree,
+    model_state: PyTree,
+    batch: PyTree,
+    key: jax.Array,
+    hparams: dict[str, jax.Array],
+  ) -> tuple[jax.Array, dict[str, Any]]: ...
+
+
+class Rows(NamedTuple):
+  """A set of clips on the device: all of them, or a streamed chunk.
+
+  `inputs` may have more clips than `targets`: padding to whole chunks, which
+  no plan refers to. Padded frames and missing labels have mask 0 in `targets`.
+  """
+
+  inputs: dict[str, jax.Array]
+  targets: Targets
+
+  def take(self, index: jax.Array) -> dict[str, Any]:
+    return jax.tree.map(lambda x: x[index], self._asdict())
+
+
+class Best(NamedTuple):
+  """The epoch with the highest validation total so far."""
+
+  score: jax.Array
+  epoch: jax.Array
+  params: PyTree
+  model_state: PyTree
+
+
+class MemberState(NamedTuple):
+  """All that a member carries from step to step.
+
+  `key` is raw key data, so that checkpoints hold plain arrays; `first_bad` is the first step whose loss of each name was not finite, or the
+  largest int32.
+  """
+
+  params: PyTree
+  model_state: PyTree
+  opt_state: PyTree
+  key: jax.Array
+  step: jax.Array
+  epoch: jax.Array
+  balance: task_balance.State
+  best: Best
+  first_bad: dict[str, jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+  """The pure functions that make a training method.
+
+  Attributes:
+    init: `key -> (params, model_state)`.
+    objective: See `Objective`.
+    optimizer: Gradient transformation without the learning rate.
+    schedule: `epoch -> factor` on the member's 'learning_rate'.
+    predict: `(params, model_state, inputs) -> outputs`, without randomness.
+    sample: `(params, model_state, inputs, key) -> outputs`, one stochastic
+      pass (MC dropout).
+    score: `(outputs, targets) -> scores`, scalars; 'total' selects the best epoch.
+    task_scores: `scores -> [tasks]`, what Algorithm 1 watches.
+    soft_labels: `outputs -> {task: values}`, the student's targets.
+    tasks: Names of the tasks, in order.
+    loss_names: Names of the losses that the objective logs.
+    balance_variant: 'paper' or 'published' Algorithm 1, 'off' for equal weights.
+    axis_name: Mesh axis over which a batch is split, None without one.
+  """
+
+  init: Callable
+  objective: Objective
+  optimizer: optax.GradientTransformation
+  schedule: Callable
+  predict: Callable
+  sample: Callable
+  score: Callable
+  task_scores: Callable
+  soft_labels: Callable
+  tasks: tuple[str, ...]
+  loss_names: tuple[str, ...]
+  balance_variant: str = 'paper'
+  axis_name: str | None = None
+
+
+def init(method: Method, key: jax.Array) -> MemberState:
+  """Returns the state of a member before its first step."""
+  init_key, train_key = jax.random.split(key)
+  params, model_state = method.init(init_key)
+  best = Best(jnp.float32(-jnp.inf), jnp.int32(0), params, model_state)
+  state = MemberState(
+    params=params,
+    model_state=model_state,
+    opt_state=method.optimizer.init(params),
+    key=jax.random.key_data(train_key),
+    step=jnp.int32(0),
+    epoch=jnp.int32(0),
+    balance=task_balance.init(method.tasks),
+    best=best,
+    first_bad={name: jnp.int32(NEVER) for name in method.loss_names},
+  )
+  # Without weak types: a state has the same type before and after training.
+  return jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), state)
+
+
+def _mean_over_batch_axis(method: Method, tree: PyTree) -> PyTree:
+  if method.axis_name is None:
+    return tree
+  return jax.lax.pmean(tree, method.axis_name)
+
+
+def train_step(
+  method: Method,
+  state: MemberState,
+  batch: PyTree,
+  hparams: dict[str, jax.Array],
+) -> tuple[MemberState, dict[str, jax.Array]]:
+  """One optimiser step; returns the new state and the logged losses."""
+  key = jax.random.wrap_key_data(state.key)
+  key = jax.random.fold_in(key, state.step)
+  hparams = {**hparams, 'task_weight': state.balance.weights}
+  (_, aux), grads = jax.value_and_grad(method.objective, has_aux=True)(
+    state.params, state.model_state, batch, key, hparams
+  )
+  # Every shard differentiates the same global loss (the objective gathers the
+  # outputs), so the mean of the shards' gradients is the global gradient.
+  grads = _mean_over_batch_axis(method, grads)
+  updates, opt_state = method.optimizer.update(
+    grads, state.opt_state, state.params
+  )
+  rate = hparams['learning_rate'] * method.schedule(state.epoch)
+  params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
+  losses = {name: aux['losses'][name] for name in method.loss_names}
+  first_bad = {
+    name: jnp.where(
+      jnp.isfinite(loss),
+      state.first_bad[name],
+      jnp.minimum(state.first_bad[name], state.step),
+    )
+    for name, loss in losses.items()
+  }
+  state = state._replace(
+    params=params,
+    model_state=aux['model_state'],
+    opt_state=opt_state,
+    step=state.step + 1,
+    first_bad=first_bad,
+  )
+  return state, losses
+
+
+def train_steps(
+  method: Method,
+  state: MemberState,
+  sums: dict[str, jax.Array],
+  hparams: dict[str, jax.Array],
+  plan: jax.Array,
+  num_steps: jax.Array,
+  rows: Rows,
+) -> tuple[MemberState, dict[str, jax.Array]]:
+  """Runs the first `num_steps` rows of a plan int32 [K, B].
+
+  Returns:
+    The new state, and `sums` with every step's losses added.
+  """
+
+  def body(k, carry):
+    state, sums = carry
+    state, losses = train_step(method, state, rows.take(plan[k]), hparams)
+    return state, jax.tree.map(jnp.add, sums, losses)
+
+  return jax.lax.fori_loop(0, num_steps, body, (state, sums))
+
+
+def zero_sums(method: Method) -> dict[str, jax.Array]:
+  """Start of the sums that `train_steps` adds to."""
+  return {name: jnp.float32(0) for name in method.loss_names}
+
+
+def predict_rows(
+  method: Method,
+  predict: Callable,
+  inputs: dict[str, jax.Array],
+  chunk: int,
+) -> PyTree:
+  """Applies `predict` to every clip, `chunk` at a time to bound the memory.
+
+  With a batch axis every shard takes its share of the chunks and all shards
+  get all outputs.
+
+  Args:
+    method: The training method.
+    predict: `inputs of a chunk -> outputs [chunk, ...]`.
+    inputs: Arrays [N, ...]; N a multiple of `chunk` times the batch devices.
+    chunk: Clips per call of the model.
+  """
+  folded = jax.tree.map(lambda x: x.reshape(-1, chunk, *x.shape[1:]), inputs)
+  axis = method.axis_name
+  if axis is not None:
+    here, size = jax.lax.axis_index(axis), jax.lax.axis_size(axis)
+    folded = jax.tree.map(
+      lambda x: jax.lax.dynamic_slice_in_dim(
+        x, here * (x.shape[0] // size), x.shape[0] // size
+      ),
+      folded,
+    )
+  outputs = jax.lax.map(predict, folded)
+  outputs = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), outputs)
+  if axis is not None:
+    outputs = jax.lax.all_gather(outputs, axis, tiled=True)
+  return outputs
+
+
+def _isolated(fn: Callable, true: jax.Array, *args) -> PyTree:
+  """`fn(*args)` as a branch, so that XLA compiles it by itself.
+
+  Merged with what reads its results it would round differently in segments of
+  different lengths. `true` is a traced value that is always true.
+  """
+  shapes = jax.eval_shape(fn, *args)
+
+  def never(*_):
+    return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+
+  return jax.lax.cond(true, fn, never, *args)
+
+
+def finish_epoch(
+  method: Method,
+  state: MemberState,
+  sums: dict[str, jax.Array],
+  steps: jax.Array,
+  outputs: dict[str, jax.Array],
+  targets: Targets,
+) -> tuple[MemberState, dict[str, jax.Array]]:
+  """Algorithm 1 and best-epoch selection after a validation pass.
+
+  Returns:
+    The new state and the epoch's log: mean losses, scores, task weights used.
+  """
+  num = jax.tree.leaves(targets)[0].shape[0]
+  outputs = jax.tree.map(lambda x: x[:num], outputs)  # without the padding
+  scores = _isolated(method.score, steps >= 0, outputs, targets)
+  log = {f'loss/{k}': v / steps for k, v in sums.items()}
+  log |= {f'val/{name}': score for name, score in scores.items()}
+  for i, task in enumerate(method.tasks):
+    log[f'task_weight/{task}'] = state.balance.weights[i]
+  improved = scores['total'] > state.best.score
+  current = Best(scores['total'], state.epoch, state.params, state.model_state)
+  best = jax.tree.map(
+    lambda new, old: jnp.where(improved, new, old), current, state.best
+  )
+  balance = state.balance
+  if method.balance_variant != 'off':
+    balance = task_balance.update(
+      balance, method.task_scores(scores), variant=method.balance_variant
+    )
+  log['best'] = improved.astype(jnp.float32)
+  return state._replace(best=best, balance=balance, epoch=state.epoch + 1), log
+
+
+def train_epochs(
+  method: Method,
+  state: MemberState,
+  hparams: dict[str, jax.Array],
+  plan: jax.Array,
+  num_epochs: jax.Array,
+  num_steps: jax.Array,
+  train: Rows,
+  val: Rows,
+  chunk: int,
+) -> tuple[MemberState, dict[str, jax.Array]]:
+  """The member program on resident data: train, validate, select, repeat.
+
+  Args:
+    method: The training method.
+    state: The member.
+    hparams: The member's own numbers.
+    plan: int32 [E, K, B] clip indices.
+    num_epochs: Epochs to train, at most E.
+    num_steps: Steps of an epoch, at most K.
+    train: Training clips.
+    val: Rows clips.
+    chunk: Clips per validation call of the model.
+
+  Returns:
+    The new state, and the log as arrays [E].
+  """
+
+  def epoch(state, plan):
+    state, sums = train_steps(
+      method, state, zero_sums(method), hparams, plan, num_steps, train
+    )
+    outputs = predict_rows(
+      method,
+      lambda x: method.predict(state.params, state.model_state, x),
+      val.inputs,
+      chunk,
+    )
+    return finish_epoch(method, state, sums, num_steps, outputs, val.targets)
+
+  def body(e, carry):
+    state, logs = carry
+    state, log = epoch(state, plan[e])
+    return state, jax.tree.map(lambda xs, x: xs.at[e].set(x), logs, log)
+
+  _, log = jax.eval_shape(epoch, state, plan[0])
+  logs = jax.tree.map(lambda x: jnp.zeros((plan.shape[0],)), log)
+  return jax.lax.fori_loop(0, num_epochs, body, (state, logs))

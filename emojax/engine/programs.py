@@ -1,0 +1,218 @@
+"""The jitted programs: whole generations, streamed pieces, predictions."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from emojax.engine import member
+from emojax.engine.stack import BATCH, MEMBER, ensemble_mean, map_members
+
+PyTree = Any
+STACKED, SHARED = P(MEMBER), P()
+
+
+# Drawing weights runs once, so its compilation is what takes time: about forty
+# generators, which XLA optimises for twice as long as it needs otherwise.
+QUICK = {'xla_backend_optimization_level': 0}
+
+
+def _program(
+  fn, mesh, in_specs, out_specs, donate=(), options=None
+) -> Callable:
+  # Gradients and statistics use explicit collectives, so variance checking
+  # has nothing to add; without it the same functions run under pmap.
+  mapped = jax.shard_map(
+    fn, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False
+  )
+
+  def shardings(specs):
+    return jax.tree.map(
+      lambda spec: NamedSharding(mesh, spec),
+      specs,
+      is_leaf=lambda x: isinstance(x, P),
+    )
+
+  # Stated shardings, or a state that comes back from a program would differ
+  # from a fresh one in how its sharding is written, and compile it anew.
+  return jax.jit(
+    mapped,
+    in_shardings=shardings(in_specs),
+    out_shardings=shardings(out_specs),
+    donate_argnums=donate,
+    compiler_options=options,
+  )
+
+
+def init_program(method: member.Method, mesh, chunk: int) -> Callable:
+  """Returns the jitted `keys [M] -> stack of fresh members`."""
+
+  def program(keys):
+    def init(key, _):
+      return member.init(method, key)
+
+    return map_members(init, chunk)(keys, ())
+
+  options = QUICK if jax.default_backend() == 'cpu' else None
+  return _program(program, mesh, STACKED, STACKED, options=options)
+
+
+def _soft_labels(method, state, inputs, predict_chunk):
+  best = state.best
+
+  def predict(x):
+    return method.soft_labels(method.predict(best.params, best.model_state, x))
+
+  return member.predict_rows(method, predict, inputs, predict_chunk)
+
+
+def generation_program(
+  method: member.Method, mesh, chunk: int, predict_chunk: int
+) -> Callable:
+  """The one program that trains every generation, in whole or in segments.
+
+  Returns:
+    A jitted function of (state, hparams, weight, plan, num_epochs, num_steps,
+    last, train, val) -> (state, logs, soft labels). `state`, `hparams` and
+    `weight` (1 for members, 0 for padding) are stacked [M, ...]; `plan` is
+    int32 [M, E, K, B]; `last` says whether to predict the ensemble's soft
+    labels for the training clips after training (zeros otherwise); `train` and
+    `val` are as in `member.train_epochs`. The state is donated.
+  """
+
+  def one(stacked, shared):
+    state, hparams, plan = stacked
+    num_epochs, num_steps, last, train, val = shared
+    state, logs = member.train_epochs(
+      method,
+      state,
+      hparams,
+      plan,
+      num_epochs,
+      num_steps,
+      train,
+      val,
+      predict_chunk,
+    )
+    label = functools.partial(
+      _soft_labels, method, state, train.inputs, predict_chunk
+    )
+    shapes = jax.eval_shape(label)
+
+    def zeros():
+      return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+
+    return state, logs, jax.lax.cond(last, label, zeros)
+
+  def program(
+    state, hparams, weight, plan, num_epochs, num_steps, last, train, val
+  ):
+    shared = (num_epochs, num_steps, last, train, val)
+    state, logs, soft = map_members(one, chunk)((state, hparams, plan), shared)
+    mean = functools.partial(ensemble_mean, weight=weight, axis=MEMBER)
+    return state, logs, jax.tree.map(mean, soft)
+
+  plan_spec = P(MEMBER, None, None, BATCH)
+  in_specs = (STACKED, STACKED, STACKED, plan_spec, *([SHARED] * 5))
+  return _program(program, mesh, in_specs, (STACKED, STACKED, SHARED), donate=0)
+
+
+def steps_program(method: member.Method, mesh, chunk: int) -> Callable:
+  """Streaming: trains on a chunk of rows that the host has gathered.
+
+  Returns:
+    A jitted function of (state, sums, hparams, plan int32 [M, K, B], num_steps,
+    rows) -> (state, sums), with rows stacked [M, ...] and the plan's indices
+    counting within them. State and sums are donated.
+  """
+
+  def one(stacked, num_steps):
+    state, sums, hparams, plan, rows = stacked
+    return member.train_steps(
+      method, state, sums, hparams, plan, num_steps, rows
+    )
+
+  def program(state, sums, hparams, plan, num_steps, rows):
+    stacked = (state, sums, hparams, plan, rows)
+    return map_members(one, chunk)(stacked, num_steps)
+
+  plan_spec = P(MEMBER, None, BATCH)
+  in_specs = (STACKED, STACKED, STACKED, plan_spec, SHARED, STACKED)
+  return _program(program, mesh, in_specs, STACKED, donate=(0, 1))
+
+
+def finish_program(method: member.Method, mesh, chunk: int) -> Callable:
+  """Streaming: ends an epoch from validation outputs.
+
+  Returns:
+    A jitted function of (state, sums, num_steps, outputs [M, ...], targets) -> (state, log). The state is donated.
+  """
+
+  def one(stacked, shared):
+    state, sums, outputs = stacked
+    num_steps, targets = shared
+    return member.finish_epoch(method, state, sums, num_steps, outputs, targets)
+
+  def program(state, sums, num_steps, outputs, targets):
+    stacked = (state, sums, outputs)
+    return map_members(one, chunk)(stacked, (num_steps, targets))
+
+  in_specs = (STACKED, STACKED, SHARED, STACKED, SHARED)
+  return _program(program, mesh, in_specs, STACKED, donate=0)
+
+
+def predict_program(
+  method: member.Method, mesh, chunk: int, predict_chunk: int
+) -> Callable:
+  """Returns the jitted (params, model_state, inputs) -> outputs [M, N, ...]."""
+
+  def one(stacked, inputs):
+    predict = functools.partial(method.predict, *stacked)
+    return member.predict_rows(method, predict, inputs, predict_chunk)
+
+  def program(params, model_state, inputs):
+    return map_members(one, chunk)((params, model_state), inputs)
+
+  return _program(program, mesh, (STACKED, STACKED, SHARED), STACKED)
+
+
+def sample_program(
+  method: member.Method, mesh, chunk: int, predict_chunk: int
+) -> Callable:
+  """Stochastic passes (MC dropout).
+
+  Returns:
+    A jitted function of (params, model_state, keys [M, S], inputs) -> outputs
+    [M, S, N, ...]. Whatever does not depend on the key, such as a trunk below
+    the first dropout, is computed once for all S passes.
+  """
+
+  def one(stacked, inputs):
+    params, model_state, keys = stacked
+
+    def passes(chunk_and_number):
+      x, number = chunk_and_number
+
+      def draw(key):
+        return method.sample(
+          params, model_state, x, jax.random.fold_in(key, number[0])
+        )
+
+      samples = jax.vmap(draw)(keys)
+      return jax.tree.map(lambda s: jnp.moveaxis(s, 0, 1), samples)
+
+    num = jax.tree.leaves(inputs)[0].shape[0]
+    numbers = jnp.arange(num) // predict_chunk  # a new mask for every chunk
+    outputs = member.predict_rows(
+      method, passes, (inputs, numbers), predict_chunk
+    )
+    return jax.tree.map(lambda s: jnp.moveaxis(s, 1, 0), outputs)
+
+  def program(params, model_state, keys, inputs):
+    return map_members(one, chunk)((params, model_state, keys), inputs)
+
+  return _program(program, mesh, (STACKED, STACKED, STACKED, SHARED), STACKED)

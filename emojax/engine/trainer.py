@@ -1,0 +1,315 @@
+"""Host side of training: data onto the mesh, one generation in segments.
+
+A `Trainer` compiles its programs once and trains every generation with them.
+Data are resident on the devices, or streamed: the host gathers the rows of the
+next steps while the devices compute. Both follow the same plan and run the same
+step, and give the same numbers.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from emojax.engine import member, programs, sources, stack
+from emojax.engine import plan as plans
+
+PyTree = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """How a stack is trained; see configs/gen.py for what each is good for.
+
+  Attributes:
+    members: M.
+    epochs: Epochs of a generation.
+    seed: Seed of the run.
+    epochs_per_call: Epochs per call of the generation program; 0 for all.
+    chunk: Members vectorised at a time (`stack.map_members`).
+    predict_chunk: Clips per call of the model without gradients.
+    stream_steps: Steps whose rows are gathered at a time; 0 for resident data.
+  """
+
+  members: int
+  epochs: int
+  seed: int = 0
+  epochs_per_call: int = 1
+  chunk: int = 1
+  predict_chunk: int = 16
+  stream_steps: int = 0
+
+
+class Generation(NamedTuple):
+  """What changes from one generation to the next.
+
+  Attributes:
+    number: 0 for teachers, k for the k-th generation of students.
+    groups: Clip indices of the subsets that a batch draws from.
+    clips_per_group: Clips that a batch takes of each.
+    steps: Steps of an epoch.
+    targets: Hard labels or the previous ensemble's soft labels, [N, L, ...].
+    hparams: Per-member numbers, arrays [M, ...].
+  """
+
+  number: int
+  groups: Sequence[np.ndarray]
+  clips_per_group: int
+  steps: int
+  targets: PyTree
+  hparams: dict[str, np.ndarray]
+
+
+class Segment(NamedTuple):
+  """State of the stack after some epochs.
+
+  `logs` are arrays [M, epochs of this segment]; `soft_labels` [N, ...] comes
+  with the last segment only.
+  """
+
+  epoch: int
+  state: member.MemberState
+  logs: dict[str, np.ndarray]
+  soft_labels: PyTree | None
+
+
+def member_keys(seed: int, generation: int, members: int) -> jax.Array:
+  """Keys [M] of a generation's members; member m's depends on nothing else."""
+  base = jax.random.fold_in(jax.random.key(seed), generation)
+  fold = functools.partial(jax.random.fold_in, base)
+  return jax.vmap(fold)(jnp.arange(members))
+
+
+class Trainer:
+  """Trains and predicts with stacks of members of one method.
+
+  Args:
+    method: The training method.
+    settings: See `Settings`.
+    mesh: Mesh ('member', 'batch').
+    train: Training clips (`data.sources.ClipSource`).
+    val: Validation clips.
+    val_targets: Targets of all validation clips.
+  """
+
+  def __init__(self, method, settings: Settings, mesh, train, val, val_targets):
+    self.method, self.settings, self.mesh = method, settings, mesh
+    self.train, self.val, self.val_targets = train, val, val_targets
+    self._size = stack.padded_size(settings.members, mesh)
+    # Predictions go through the model in whole chunks on every batch device.
+    self._multiple = settings.predict_chunk * mesh.shape[stack.BATCH]
+
+  # Programs are built when first used: prediction alone compiles no training.
+
+  @functools.cached_property
+  def _init(self) -> Callable:
+    return programs.init_program(self.method, self.mesh, self.settings.chunk)
+
+  @functools.cached_property
+  def _generation(self) -> Callable:
+    s = self.settings
+    return programs.generation_program(
+      self.method, self.mesh, s.chunk, s.predict_chunk
+    )
+
+  @functools.cached_property
+  def _steps(self) -> Callable:
+    return programs.steps_program(self.method, self.mesh, self.settings.chunk)
+
+  @functools.cached_property
+  def _finish(self) -> Callable:
+    return programs.finish_program(self.method, self.mesh, self.settings.chunk)
+
+  @functools.cached_property
+  def _predict(self) -> Callable:
+    s = self.settings
+    return programs.predict_program(
+      self.method, self.mesh, s.chunk, s.predict_chunk
+    )
+
+  @functools.cached_property
+  def _sample(self) -> Callable:
+    s = self.settings
+    return programs.sample_program(
+      self.method, self.mesh, s.chunk, s.predict_chunk
+    )
+
+  @functools.cached_property
+  def _resident(self) -> tuple[dict[str, jax.Array], member.Rows]:
+    """Training inputs and validation rows, on the devices once and for all."""
+    train = sources.padded_inputs(self.train, self._multiple)
+    val = sources.padded_inputs(self.val, self._multiple)
+    return self.share(train), self.share(member.Rows(val, self.val_targets))
+
+  def place(self, tree: PyTree, *axes) -> PyTree:
+    """Puts a stack [M, ...] from the host onto the mesh.
+
+    Args:
+      tree: Arrays with a leading member axis.
+      *axes: Mesh axes of the other axes, None where they are not split.
+    """
+    padded = stack.pad_members(tree, self._size)
+    return stack.put(padded, self.mesh, stack.MEMBER, *axes)
+
+  def share(self, tree: PyTree) -> PyTree:
+    """Puts arrays without a member axis onto every device."""
+    return stack.put(tree, self.mesh)
+
+  def fetch(self, tree: PyTree) -> PyTree:
+    """Brings a stack to the host without its padding, NumPy [M, ...]."""
+    return stack.unpad_members(jax.device_get(tree), self.settings.members)
+
+  def init(self, generation: int) -> member.MemberState:
+    """Returns the fresh members of a generation."""
+    keys = member_keys(self.settings.seed, generation, self._size)
+    return self._init(stack.put(keys, self.mesh, stack.MEMBER))
+
+  def segments(
+    self, generation: Generation, state: member.MemberState, epoch: int = 0
+  ) -> Iterator[Segment]:
+    """Trains a generation from `epoch` on; yields after every segment.
+
+    Args:
+      generation: What to train on.
+      state: The stack on the mesh. It is donated: do not use it again.
+      epoch: Epochs that the state has behind it.
+    """
+    s = self.settings
+    run = self._streamed if s.stream_steps else self._one_program
+    while True:
+      epochs = range(
+        epoch, min(epoch + (s.epochs_per_call or s.epochs), s.epochs)
+      )
+      last = epochs.stop == s.epochs
+      state, logs, soft = run(generation, state, epochs, last)
+      epoch = epochs.stop
+      yield Segment(epoch, state, self.fetch(logs), soft)
+      if last:
+        return
+
+  def _plan(self, generation: Generation, epochs: range) -> np.ndarray:
+    s, g = self.settings, generation
+    return plans.stack_plan(
+      s.seed,
+      g.number,
+      range(s.members),
+      epochs,
+      g.groups,
+      g.steps,
+      g.clips_per_group,
+    )
+
+  def _one_program(self, generation, state, epochs, last):
+    """A segment as one call of the generation program."""
+    s = self.settings
+    inputs, val = self._resident
+    plan = self._plan(generation, epochs)
+    # One shape for every segment, so that there is one compilation.
+    missing = (s.epochs_per_call or s.epochs) - len(epochs)
+    plan = np.pad(plan, ((0, 0), (0, missing), (0, 0), (0, 0)))
+    weight = np.arange(self._size) < s.members
+    state, logs, soft = self._generation(
+      state,
+      self.place(generation.hparams),
+      stack.put(weight.astype(np.float32), self.mesh, stack.MEMBER),
+      self.place(plan, None, None, stack.BATCH),
+      jnp.int32(len(epochs)),
+      jnp.int32(generation.steps),
+      jnp.bool_(last),
+      member.Rows(inputs, self.share(generation.targets)),
+      val,
+    )
+    logs = jax.tree.map(lambda x: x[:, : len(epochs)], logs)
+    if last:
+      soft = jax.device_get(soft)
+      soft = jax.tree.map(lambda x: x[: len(self.train)], soft)
+    return state, logs, soft
+
+  def _streamed(self, generation, state, epochs, last):
+    """A segment step by step, on rows that the host gathers meanwhile."""
+    logs = []
+    for plan in np.moveaxis(self._plan(generation, epochs), 1, 0):
+      state, log = self._streamed_epoch(generation, state, plan)
+      logs.append(log)
+    if logs:  # none when only the soft labels of a resumed run are missing
+      logs = jax.tree.map(lambda *x: jnp.stack(x, axis=1), *logs)
+    soft = None
+    if last:
+      best = state.best
+      soft = self.ensemble_labels(best.params, best.model_state, self.train)
+    return state, logs, soft
+
+  def _streamed_epoch(self, generation, state, plan):
+    names = self.method.loss_names
+    sums = {name: np.zeros(self._size, np.float32) for name in names}
+    sums = stack.put(sums, self.mesh, stack.MEMBER)
+    hparams = self.place(generation.hparams)
+    chunks = sources.stream(
+      self.train, generation.targets, plan, self.settings.stream_steps
+    )
+    for rows, local_plan, steps in chunks:
+      state, sums = self._steps(
+        state,
+        sums,
+        hparams,
+        self.place(local_plan, None, stack.BATCH),
+        jnp.int32(steps),
+        self.place(member.Rows(*rows)),
+      )
+    outputs = self.predict(state.params, state.model_state, self.val)
+    return self._finish(
+      state,
+      sums,
+      jnp.int32(generation.steps),
+      self.place(outputs),
+      self.share(self.val_targets),
+    )
+
+  def predict(self, params, model_state, source) -> PyTree:
+    """Outputs of every member for every clip, NumPy [M, N, ...]."""
+    return self._in_blocks(
+      lambda inputs: self._predict(params, model_state, inputs), source, 1
+    )
+
+  def sample(self, params, model_state, source, key, samples: int) -> PyTree:
+    """Stochastic outputs of every member, NumPy [M, S, N, ...].
+
+    Every block of clips draws masks of its own.
+    """
+    keys = jax.random.split(key, (self._size, samples))
+    block = iter(range(len(source)))
+
+    def run(inputs):
+      fold = jax.vmap(
+        jax.vmap(lambda k, b: jax.random.fold_in(k, b), (0, None)), (0, None)
+      )
+      here = stack.put(fold(keys, next(block)), self.mesh, stack.MEMBER)
+      return self._sample(params, model_state, here, inputs)
+
+    return self._in_blocks(run, source, 2)
+
+  def ensemble_labels(self, params, model_state, source) -> PyTree:
+    """The ensemble's soft labels for a source, NumPy [N, ...]."""
+    label = jax.jit(self.method.soft_labels)
+
+    def run(inputs):
+      soft = label(self._predict(params, model_state, inputs))
+      return jax.tree.map(
+        lambda x: x[: self.settings.members].mean(0)[None], soft
+      )
+
+    labels = self._in_blocks(run, source, 1)
+    return jax.tree.map(lambda x: x[0], labels)
+
+  def _in_blocks(self, run: Callable, source, axis: int) -> PyTree:
+    """Runs over a source in equal blocks and joins the outputs along `axis`."""
+    blocks = []
+    for inputs in sources.blocks(source, self._multiple):
+      blocks.append(self.fetch(run(self.share(inputs))))
+    joined = jax.tree.map(lambda *x: np.concatenate(x, axis), *blocks)
+    keep = (slice(None),) * axis + (slice(len(source)),)
+    return jax.tree.map(lambda x: x[keep], joined)

@@ -1,0 +1,216 @@
+"""Training methods: an objective, an optimiser and their scores put together.
+
+A method is data for the engine (`engine.member.Method`), never a train loop.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from emojax import losses, uncertainty
+from emojax.engine.member import Method
+from emojax.metrics import emotion
+from emojax.models import init as init_model
+from emojax.tasks import Schema, Target, Targets
+
+
+def step_decay(every: int, factor: float = 0.1) -> Callable:
+  """Learning-rate factor `factor ** (epoch // every)` (paper 000, section 4.2)."""
+  return lambda epoch: jnp.float32(factor) ** (epoch // every)
+
+
+def gather_batch(tree, axis_name: str | None):
+  """Collects a batch that is split over devices; nothing to do without an axis."""
+  if axis_name is None:
+    return tree
+  return jax.lax.all_gather(tree, axis_name, tiled=True)
+
+
+def multitask_objective(
+  model, schema: Schema, augment: Callable, bin_values, axis_name=None
+) -> Callable:
+  """Supervision and distillation losses, Eqs. 1-13 of paper 000.
+
+  The same function trains teachers and students: hard labels are 0/1 and
+  one-hot, soft labels are the ensemble's probabilities, and the KL divergence
+  from a one-hot label is its cross-entropy. The member's `hparams` carry
+  'pos_weight' [A] and 'class_weight' [E], ones where nothing is reweighted.
+  """
+
+  def objective(params, model_state, batch, key, hparams):
+    augment_key, dropout_key = jax.random.split(key)
+    inputs = batch['inputs']
+    first = 0  # position of this shard's first clip in the whole batch
+    if axis_name is not None:
+      first = jax.lax.axis_index(axis_name) * len(inputs['image'])
+    image = augment(augment_key, inputs['image'], first)
+    outputs, new_state = model.apply(
+      {'params': params, **model_state},
+      {**inputs, 'image': image},
+      train=True,
+      rngs={'dropout': dropout_key},
+      mutable=list(model_state),
+    )
+    logits = {task.name: outputs[task.name] for task in schema}
+    # Every shard computes the loss of the whole batch: CCC is not a mean.
+    logits, targets = gather_batch((logits, batch['targets']), axis_name)
+    loss, per_task = losses.multitask_loss(
+      logits,
+      targets,
+      schema,
+      hparams['task_weight'],
+      pos_weight=hparams['pos_weight'],
+      class_weight=hparams['class_weight'],
+      bin_values=bin_values,
+    )
+    return loss, {
+      'model_state': new_state,
+      'losses': {'total': loss, **per_task},
+    }
+
+  return objective
+
+
+def to_float(images: jax.Array) -> jax.Array:
+  """uint8 images to [0, 1]; EMENet uses no mean or deviation."""
+  return images.astype(jnp.float32) / 255
+
+
+def multitask(
+  model,
+  schema: Schema,
+  *,
+  augment,
+  bin_values,
+  schedule,
+  optimizer=None,
+  balance='paper',
+  pretrained=None,
+  axis_name=None,
+) -> Method:
+  """The method of paper 000: teachers and self-distilled students.
+
+  Args:
+    model: Flax module per the contract of `emojax.models`.
+    schema: Tasks to train.
+    augment: An augmentation (`data.augment.Augment`).
+    bin_values: Values of the valence/arousal bins, [K].
+    schedule: Learning-rate factor by epoch.
+    optimizer: Gradient transformation without learning rate; Adam by default.
+    balance: Algorithm 1: 'paper', 'published' or 'off'.
+    pretrained: `(params, model_state) -> (params, model_state)`, loads weights
+      into fresh members; None for random ones.
+    axis_name: Mesh axis over which batches are split.
+  """
+  names = tuple(task.name for task in schema)
+
+  def init(key):
+    variables = init_model(model, key)
+    params = variables['params']
+    model_state = {k: v for k, v in variables.items() if k != 'params'}
+    return (
+      pretrained(params, model_state) if pretrained else (params, model_state)
+    )
+
+  def forward(params, model_state, inputs, dropout, rngs):
+    outputs = model.apply(
+      {'params': params, **model_state},
+      {**inputs, 'image': to_float(inputs['image'])},
+      train=False,
+      dropout=dropout,
+      rngs=rngs,
+    )
+    return {name: outputs[name] for name in names}
+
+  def predict(params, model_state, inputs):
+    return forward(params, model_state, inputs, False, None)
+
+  def sample(params, model_state, inputs, key):
+    return forward(params, model_state, inputs, True, {'dropout': key})
+
+  return Method(
+    init=init,
+    objective=multitask_objective(
+      model, schema, augment, bin_values, axis_name
+    ),
+    optimizer=optimizer or optax.scale_by_adam(),
+    schedule=schedule,
+    predict=predict,
+    sample=sample,
+    score=lambda outputs, targets: scores(schema, outputs, targets, bin_values),
+    task_scores=lambda values: emotion.task_scores(values, schema),
+    soft_labels=lambda outputs: soft_labels(schema, outputs, bin_values),
+    tasks=names,
+    loss_names=('total', *names),
+    balance_variant=balance,
+    axis_name=axis_name,
+  )
+
+
+def scores(schema: Schema, outputs, targets: Targets, bin_values):
+  """Emotion metrics of logits, without those of single labels."""
+  probs = {
+    task.name: uncertainty.probabilities(task, outputs[task.name])
+    for task in schema
+  }
+  metrics = emotion.emotion_metrics(probs, targets, schema, bin_values)
+  return {k: v for k, v in metrics.items() if '/f1/' not in k}
+
+
+def soft_labels(schema: Schema, outputs, bin_values) -> dict[str, jax.Array]:
+  """What a student learns from: probabilities, and expectations for VA.
+
+  Section 3.3 of paper 000: the mean of the members' *probabilities* is the
+  soft label, so the caller averages these values over the members. The
+  expectation is linear in the probabilities, so it may be averaged instead.
+  """
+  labels = {}
+  for task in schema:
+    probs = uncertainty.probabilities(task, outputs[task.name])
+    labels[task.name] = probs @ bin_values if task.kind == 'binned' else probs
+  return labels
+
+
+def task_groups(schema: Schema, targets: Targets) -> list[np.ndarray]:
+  """Indices of the clips that have labels of each task, int32 arrays.
+
+  A clip with labels of several tasks is in several groups, as a video of
+  Aff-Wild2 may be in several subsets.
+  """
+  groups = []
+  for task in schema:
+    mask = np.asarray(targets[task.name].mask)
+    labelled = mask.reshape(len(mask), -1).any(axis=1)
+    groups.append(np.flatnonzero(labelled).astype(np.int32))
+    if not labelled.any():
+      raise ValueError(f'no training clip has a label of task {task.name!r}')
+  return groups
+
+
+def distillation_targets(
+  schema: Schema, values: dict[str, jax.Array], hard: Targets
+) -> Targets:
+  """Soft labels for every frame that has any valid label (facts of paper 000).
+
+  Args:
+    schema: The tasks.
+    values: Soft labels [N, L, ...] by task, perhaps with padding clips.
+    hard: The data set's own targets; only their masks are used.
+  """
+  labelled = np.float32(0)
+  for task in schema:
+    mask = hard[task.name].mask
+    labelled = np.maximum(
+      labelled, mask if task.kind == 'categorical' else mask.max(-1)
+    )
+  targets = {}
+  for task in schema:
+    value = np.asarray(values[task.name])[: labelled.shape[0]]
+    mask = labelled
+    if task.kind != 'categorical':
+      mask = np.broadcast_to(labelled[..., None], value.shape)
+    targets[task.name] = Target(value, np.ascontiguousarray(mask))
+  return targets

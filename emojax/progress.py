@@ -1,0 +1,73 @@
+"""Progress of a run in the terminal: bars with ETA, or lines in a log."""
+
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import (
+  BarColumn,
+  MofNCompleteColumn,
+  Progress,
+  TextColumn,
+  TimeElapsedColumn,
+  TimeRemainingColumn,
+)
+
+
+class TrainingProgress:
+  """A bar over all epochs of all generations, and a line per epoch.
+
+  Args:
+    console: Where to print. Without a terminal there are lines only.
+    total: Epochs of the whole run.
+    done: Epochs that a resumed run has behind it.
+  """
+
+  def __init__(self, console: Console, total: int, done: int = 0):
+    self._console = console
+    self._progress = Progress(
+      TextColumn('[bold]{task.description}'),
+      BarColumn(),
+      MofNCompleteColumn(),
+      TextColumn('epochs'),
+      TimeElapsedColumn(),
+      TextColumn('left:'),
+      TimeRemainingColumn(),
+      console=console,
+      transient=True,
+      disable=not console.is_terminal,
+    )
+    self._task = self._progress.add_task(
+      'compiling', total=total, completed=done
+    )
+
+  def __enter__(self):
+    self._progress.start()
+    return self
+
+  def __exit__(self, *_):
+    self._progress.stop()
+
+  def describe(self, text: str):
+    """Says what is going on beside the bar."""
+    self._progress.update(self._task, description=text)
+
+  def epoch(self, name: str, epoch: int, epochs: int, log: dict[str, Any]):
+    """Reports an epoch: losses and validation metrics, mean over members."""
+    mean = {key: float(np.mean(value)) for key, value in log.items()}
+    losses = '  '.join(
+      f'{key.removeprefix("loss/")} {value:.3f}'
+      for key, value in mean.items()
+      if key.startswith('loss/')
+    )
+    scores = '  '.join(
+      f'{key.split("/")[1] if key.endswith("/score") else "total"} {value:.3f}'
+      for key, value in mean.items()
+      if key.endswith('/score') or key == 'val/total'
+    )
+    self._progress.update(self._task, advance=1)
+    self._console.print(
+      f'[bold]{name:>5}[/] epoch {epoch + 1:>2}/{epochs}  '
+      f'[dim]loss[/] {losses}  [dim]val[/] {scores}',
+      highlight=False,
+    )
