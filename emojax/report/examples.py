@@ -74,8 +74,17 @@ def choose(predictions: Predictions, split: str, clips, bin_values=None):
 
   Returns:
     [Example, Example]; one if there is a single valid frame, [] without any.
+
+  Raises:
+    ValueError: if the clips are not those of the split.
   """
   schema, logits = predictions.schema, predictions.logits[split]
+  found = logits[schema[0].name].shape[1:3]
+  if found != clips.frame_mask.shape:
+    raise ValueError(
+      f'examples: clips of shape {clips.frame_mask.shape}, but the predictions '
+      f'of {split!r} are {found}; hand over the clips of that split'
+    )
   index = np.flatnonzero(clips.frame_mask.reshape(-1) > 0)
   if not index.size:
     return []

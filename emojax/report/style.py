@@ -50,6 +50,8 @@ _RC = {
   'legend.fontsize': 9.5,
   'lines.linewidth': 1.8,
   'lines.markersize': 6,
+  'figure.constrained_layout.h_pad': 0.08,
+  'figure.constrained_layout.w_pad': 0.08,
 }
 
 

@@ -219,6 +219,13 @@ def test_padding_is_no_example():
   ] == ['only frame']
 
 
+def test_clips_of_another_split_are_an_error():
+  run = synthetic_run.Run(clips=4, length=1)
+  other = synthetic_run.Run(clips=5, length=1)
+  with pytest.raises(ValueError, match=r"predictions of 'test' are \(4, 1\)"):
+    examples.choose(run.predictions(), 'test', other.dataset.test)
+
+
 def test_training_curves_mark_the_last_improvement():
   lines = log_lines(['Tea'], 2)
   (epochs, values, best), _ = by_member(lines, 'Tea', 'val/total')
