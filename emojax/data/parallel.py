@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
@@ -96,7 +97,11 @@ def _in_pool(function, jobs, workers) -> Iterator[tuple[int, Any]]:
 
 
 def _leave_with_parent():
-  """Ends a worker whose parent was killed; it would wait for ever."""
+  """Ends a worker whose parent was killed; it would wait for ever.
+
+  After Ctrl-C the parent stops, and its workers finish the job at hand.
+  """
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
 
   def wait():
     multiprocessing.parent_process().join()
