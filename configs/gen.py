@@ -33,18 +33,24 @@ def embedded() -> ConfigDict:
   config.data.path = ''
   config.data.image_size = 40
   config.data.clip_length = 6
-  config.data.val_clip_length = 0  # prepared data only; 0: as clip_length
   config.data.audio = False
   config.data.seed = 0
   # Clips of the embedded data set: three single-task subsets as in Aff-Wild2,
   # a subset with expression *and* valence/arousal labels, and splits that are
   # labelled in full.
   config.data.train_clips = ConfigDict(
-    {'au': 240, 'expr': 240, 'va': 240, 'shared': 60}
+    {'au': 240, 'expr': 200, 'va': 200, 'shared': 40}
   )
   config.data.val_clips = 80
   config.data.test_clips = 240
   config.data.ood_clips = 120
+
+  # Prepared data only.
+  config.data.eval_clip_length = 0  # 0: as clip_length
+  config.data.val_split = 'validation'
+  config.data.test_split = 'validation'  # Aff-Wild2 keeps its test labels
+  config.data.ood_path = ''  # another prepared data set, e.g. Fashion-MNIST
+  config.data.memory_gib = 4.0  # splits larger than this stay on disk
 
   config.model = ConfigDict()
   config.model.name = 'emenet_v'
@@ -59,7 +65,7 @@ def embedded() -> ConfigDict:
   config.ensemble.size = 5
 
   config.train = ConfigDict()
-  config.train.epochs = 6
+  config.train.epochs = 5
   config.train.clips_per_task = 4
   config.train.learning_rate = 2e-3
   config.train.decay_every = 4  # epochs
@@ -85,7 +91,8 @@ def embedded() -> ConfigDict:
   config.runtime.member_chunk = -1  # members vectorised at a time; -1: auto
   config.runtime.predict_clips = 20
   config.runtime.stream_steps = 0  # 0: data resident on the device
-  config.runtime.member_devices = 0  # 0: all
+  config.runtime.cpu_devices = 0  # on CPU: 0 for one per core
+  config.runtime.member_devices = 0  # 0: all that have members to train
   config.runtime.batch_devices = 1
   config.runtime.lowering = 'auto'  # of convolutions: 'lax' or 'matmul'
   return config
@@ -118,7 +125,7 @@ def paper_v() -> ConfigDict:
   config.data.name = 'prepared'
   config.data.image_size = 112
   config.data.clip_length = 16
-  config.data.val_clip_length = 64
+  config.data.eval_clip_length = 64
   config.model.width = 1.0
   config.model.hidden = 128
   config.train.epochs = 10

@@ -188,7 +188,9 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
     DivergedError: If a loss is not finite.
   """
   mesh = stack.make_mesh(
-    config.runtime.member_devices, config.runtime.batch_devices
+    config.runtime.member_devices,
+    config.runtime.batch_devices,
+    config.ensemble.size,
   )
   with console.status('making the data set'):
     dataset = load.from_config(config.data)
@@ -316,7 +318,7 @@ def _finish_generation(run: Run, name: str, number: int, segment):
 def _conclude(run: Run, names: list[str], console: Console) -> dict[str, Any]:
   """Evaluates, writes results.json and the report, prints the tables."""
   with console.status('evaluating'):
-    predictions = [Predictions.load(run.predictions_path(n)) for n in names]
+    predictions = (Predictions.load(run.predictions_path(n)) for n in names)
     results, curves = evaluate(
       run.dataset.schema,
       predictions,

@@ -58,6 +58,7 @@ def main(argv: list[str]):
     logging.set_verbosity(logging.WARNING)
   set_cache(_CACHE.value)
   config = _CONFIG.value
+  set_cpu_devices(config)
   console = Console()
   folder = workdir.Workdir(_WORKDIR.value, config.to_dict())
   try:
@@ -86,6 +87,28 @@ def main(argv: list[str]):
     return 1
   console.print(f'Report: {folder / "report.html"}')
   return 0
+
+
+def set_cpu_devices(config):
+  """Gives JAX one CPU device per core, for members to train side by side.
+
+  XLA runs a loop's body on one core, so on CPU a stack of members is as fast as
+  there are devices to spread it over.
+  """
+  import jax
+
+  cores = (
+    len(os.sched_getaffinity(0))
+    if hasattr(os, 'sched_getaffinity')
+    else os.cpu_count()
+  )
+  wanted = config.runtime.cpu_devices or min(cores, config.ensemble.size)
+  if 'device_count' in os.environ.get('XLA_FLAGS', ''):
+    return  # the user has decided
+  try:
+    jax.config.update('jax_num_cpu_devices', wanted)
+  except RuntimeError:
+    logging.warning('JAX runs already: it keeps its CPU devices')
 
 
 def set_cache(choice: str):

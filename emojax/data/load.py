@@ -1,7 +1,11 @@
 """Data sets by configuration: the embedded one, or a prepared folder."""
 
-from emojax.data import embedded
+import dataclasses
+
+from emojax.data import embedded, pipeline
 from emojax.data.clips import Dataset
+
+OOD = ('digits', 'textures')
 
 
 def from_config(data) -> Dataset:
@@ -11,19 +15,56 @@ def from_config(data) -> Dataset:
     ValueError: On an unknown name, or one that lacks its path.
   """
   if data.name == 'embedded':
-    return embedded.make(
-      seed=data.seed,
-      size=data.image_size,
-      clip_length=data.clip_length,
-      num_train=dict(data.train_clips),
-      num_val=data.val_clips,
-      num_test=data.test_clips,
-      num_ood=data.ood_clips,
-      audio=data.audio,
-    )
+    return _embedded(data)
+  if data.name == 'prepared':
+    return _prepared(data)
   raise ValueError(
     f"config.data.name {data.name!r}: expected 'embedded' or 'prepared'"
   )
+
+
+def _embedded(data) -> Dataset:
+  return embedded.make(
+    seed=data.seed,
+    size=data.image_size,
+    clip_length=data.clip_length,
+    num_train=dict(data.train_clips),
+    num_val=data.val_clips,
+    num_test=data.test_clips,
+    num_ood=data.ood_clips,
+    audio=data.audio,
+  )
+
+
+def _prepared(data) -> Dataset:
+  if not data.path:
+    raise ValueError(
+      'config.data.path is empty: name the folder that `python -m '
+      'emojax.data.prepare` has written, as --config.data.path=FOLDER'
+    )
+  dataset = pipeline.load_dataset(
+    data.path,
+    clip_length=data.clip_length,
+    eval_clip_length=data.eval_clip_length or None,
+    val=data.val_split,
+    test=data.test_split,
+    ood={'prepared': data.ood_path} if data.ood_path else None,
+    image_size=data.image_size,
+    memory_bytes=int(data.memory_gib * 2**30),
+  )
+  length = data.eval_clip_length or data.clip_length
+  drawn = {
+    kind: embedded.ood_clips(
+      kind,
+      data.seed,
+      data.ood_clips,
+      length,
+      data.image_size,
+      'log_mel' if data.audio else None,
+    )
+    for kind in OOD
+  }
+  return dataclasses.replace(dataset, ood={**drawn, **dataset.ood})
 
 
 def summary(dataset: Dataset) -> str:

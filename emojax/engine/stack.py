@@ -18,13 +18,16 @@ PyTree = Any
 MEMBER, BATCH = 'member', 'batch'
 
 
-def make_mesh(member_devices: int = 0, batch_devices: int = 1):
+def make_mesh(
+  member_devices: int = 0, batch_devices: int = 1, members: int | None = None
+):
   """Returns a mesh ('member', 'batch') over this job's devices.
 
   Args:
     member_devices: Devices over which members are spread; 0 for all that
       `batch_devices` leaves.
     batch_devices: Devices over which each member's batch is split.
+    members: Number of members; more devices than that are not used.
 
   Raises:
     ValueError: If there are not enough devices.
@@ -32,6 +35,7 @@ def make_mesh(member_devices: int = 0, batch_devices: int = 1):
   devices = jax.devices()
   if member_devices == 0:
     member_devices = max(1, len(devices) // batch_devices)
+    member_devices = min(member_devices, members or member_devices)
   need = member_devices * batch_devices
   if need > len(devices):
     raise ValueError(

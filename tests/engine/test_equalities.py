@@ -122,8 +122,8 @@ def test_pmap_of_vmap_is_the_same_program():
   method = toy.method()
   keys = member_keys(0, 0, 4)
   plan = trainer._plan(generation, range(4))
-  inputs, val = jax.device_get(trainer._resident)
-  train = member.Rows(inputs, generation.targets)
+  inputs, val = jax.tree.map(jnp.asarray, jax.device_get(trainer._resident))
+  train = member.Rows(inputs, jax.tree.map(jnp.asarray, generation.targets))
 
   def one(key, hparams, plan):
     fresh = member.init(method, key)
