@@ -93,7 +93,13 @@ class ConvNorm(nn.Module):
       )
     count = batch_count(x, self.axis_name, self.name)
     y, batch_mean, batch_var = ops.batch_norm(
-      x, scale, bias, slope, self.eps, self.axis_name
+      x,
+      scale,
+      bias,
+      slope,
+      self.eps,
+      self.axis_name,
+      ops.resolve_lowering(self.lowering),
     )
     if not self.is_initializing():
       unbiased = batch_var * (count / (count - 1))
