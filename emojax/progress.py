@@ -70,4 +70,5 @@ class TrainingProgress:
       f'[bold]{name:>5}[/] epoch {epoch + 1:>2}/{epochs}  '
       f'[dim]loss[/] {losses}  [dim]val[/] {scores}',
       highlight=False,
+      soft_wrap=True,  # one line per epoch in logs
     )

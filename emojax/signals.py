@@ -1,5 +1,6 @@
 """SIGINT and SIGTERM: finish the segment, save, leave."""
 
+import os
 import signal
 
 
@@ -27,11 +28,12 @@ class StopFlag:
     del frame
     self.received = signal.Signals(number)
     signal.signal(number, self._previous[number])
-    print(
+    # Not `print`: the signal may have come while the main thread prints.
+    message = (
       f'\n{self.received.name}: saving at the end of this segment; '
-      'once more to stop at once',
-      flush=True,
+      'once more to stop at once\n'
     )
+    os.write(2, message.encode())
 
   def __bool__(self) -> bool:
     return self.received is not None

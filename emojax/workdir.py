@@ -15,6 +15,8 @@ import optax
 
 import emojax
 
+UNFINISHED = '.emojax-tmp'  # ending of files that are being written
+
 
 class WorkdirError(ValueError):
   """The folder cannot be used for this run; the message says what to do."""
@@ -24,7 +26,7 @@ def write_text(path: pathlib.Path, text: str):
   """Writes a file atomically: a killed run leaves the old one or none."""
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
-  temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+  temporary = path.with_name(f'.{path.name}.{os.getpid()}{UNFINISHED}')
   try:
     temporary.write_text(text)
     os.replace(temporary, path)
@@ -41,7 +43,7 @@ def write_arrays(path: pathlib.Path, arrays: dict[str, np.ndarray]):
   """Writes an .npz atomically."""
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
-  temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
+  temporary = path.with_name(f'.{path.name}.{os.getpid()}{UNFINISHED}')
   try:
     with open(temporary, 'wb') as file:
       np.savez(file, **arrays)
@@ -129,12 +131,14 @@ class Workdir:
     Raises:
       WorkdirError: If the folder holds another run or somebody's files.
     """
+    if self.path.is_dir():
+      self._sweep()
     if not (self / 'config.json').exists():
       self._check_empty()
       stored = {'config': self.config, 'environment': environment()}
       write_json(self / 'config.json', stored)
       return
-    found = flatten(_read_json(self / 'config.json')['config'])
+    found = flatten(_read_config(self / 'config.json'))
     wanted = flatten(self.config)
     missing = object()
     differing = [
@@ -150,6 +154,12 @@ class Workdir:
         + '\n'.join(differing)
         + '\nChoose another --workdir, or give the same settings to resume.'
       )
+
+  def _sweep(self):
+    """Removes what a killed run was writing."""
+    for folder in (self.path, self / 'predictions'):
+      for path in folder.glob(f'.*{UNFINISHED}'):
+        path.unlink(missing_ok=True)
 
   def _check_empty(self):
     if self.path.exists() and not self.path.is_dir():
@@ -189,10 +199,16 @@ class Workdir:
     write_text(path, ''.join(kept))
 
 
-def _read_json(path: pathlib.Path) -> Any:
+def _read_config(path: pathlib.Path) -> dict[str, Any]:
+  """The configuration that a run's folder belongs to."""
   try:
-    return json.loads(path.read_text())
+    stored = json.loads(path.read_text())
   except (OSError, ValueError) as error:
     raise WorkdirError(
       f'{path} cannot be read ({error}); choose another --workdir'
     ) from error
+  if not isinstance(stored, dict) or not isinstance(stored.get('config'), dict):
+    raise WorkdirError(
+      f'{path} is not of a run of emojax; choose a new or an empty folder'
+    )
+  return stored['config']

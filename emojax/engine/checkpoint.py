@@ -41,6 +41,8 @@ class Checkpoints:
   def save(self, step: int, tree: PyTree):
     """Writes a checkpoint; the previous ones stay as they are if that fails."""
     with _explained(f'cannot write checkpoint {step} in {self.folder}'):
+      if step in self._manager.all_steps():
+        self._manager.delete(step)  # Orbax refuses to overwrite
       self._manager.save(step, args=ocp.args.StandardSave(tree), force=True)
 
   def latest_step(self) -> int | None:
@@ -50,6 +52,8 @@ class Checkpoints:
   def restore_latest(self, template: PyTree) -> tuple[int, PyTree] | None:
     """Returns (step, tree) of the newest readable checkpoint, None without any.
 
+    Damaged ones that are newer than that are deleted.
+
     Args:
       template: Tree of arrays or shapes of the same structure.
 
@@ -57,9 +61,9 @@ class Checkpoints:
       CheckpointError: If there are checkpoints but none can be read.
     """
     steps = sorted(self._manager.all_steps(), reverse=True)
-    for step in steps:
+    for i, step in enumerate(steps):
       try:
-        return step, self._restore(step, template)
+        tree = self._restore(step, template)
       except Exception as error:  # Orbax raises many kinds for damaged files.
         logging.warning(
           'checkpoint %s of %s cannot be read (%s: %s); trying the one before',
@@ -68,6 +72,10 @@ class Checkpoints:
           type(error).__name__,
           _first_line(error),
         )
+      else:
+        for damaged in steps[:i]:
+          self._manager.delete(damaged)
+        return step, tree
     if steps:
       raise CheckpointError(
         f'none of the checkpoints {steps} in {self.folder} can be read: delete '

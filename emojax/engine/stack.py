@@ -110,13 +110,6 @@ def put(tree: PyTree, mesh, *axes) -> PyTree:
   return jax.device_put(tree, NamedSharding(mesh, P(*axes)))
 
 
-def sharded(fn: Callable, mesh, in_specs, out_specs) -> Callable:
-  """`jit(shard_map(fn))`; gradients and statistics use explicit collectives."""
-  return jax.shard_map(
-    fn, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False
-  )
-
-
 def ensemble_mean(
   values: jax.Array, weight: jax.Array, axis: str | None = None
 ) -> jax.Array:

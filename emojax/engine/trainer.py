@@ -193,6 +193,14 @@ class Trainer:
 
   def _plan(self, generation: Generation, epochs: range) -> np.ndarray:
     s, g = self.settings, generation
+    batch = len(g.groups) * g.clips_per_group
+    devices = self.mesh.shape[stack.BATCH]
+    if batch % devices:
+      raise ValueError(
+        f'a batch of {batch} clips cannot be split evenly over {devices} '
+        'devices: change config.runtime.batch_devices or '
+        'config.train.clips_per_task'
+      )
     return plans.stack_plan(
       s.seed,
       g.number,
