@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from emojax import losses, uncertainty
-from emojax.engine.member import Method
+from emojax.engine.member import Method, isolated
 from emojax.metrics import emotion
 from emojax.models import init as init_model
 from emojax.tasks import Schema, Target, Targets
@@ -19,6 +19,8 @@ from emojax.tasks import Schema, Target, Targets
 
 def step_decay(every: int, factor: float = 0.1) -> Callable:
   """Learning-rate factor `factor ** (epoch // every)` (paper 000, section 4.2)."""
+  if every < 1:
+    raise ValueError(f'step_decay: every {every} epochs; expected at least 1')
   return lambda epoch: jnp.float32(factor) ** (epoch // every)
 
 
@@ -46,7 +48,15 @@ def multitask_objective(
     first = 0  # position of this shard's first clip in the whole batch
     if axis_name is not None:
       first = jax.lax.axis_index(axis_name) * len(inputs['image'])
-    image = augment(augment_key, inputs['image'], first)
+    # A branch of its own: XLA would merge the augmentation with every use of
+    # the images and compute it once for each tap of the first convolution.
+    image = isolated(
+      augment,
+      hparams['learning_rate'] >= 0,
+      augment_key,
+      inputs['image'],
+      jnp.int32(first),
+    )
     outputs, new_state = model.apply(
       {'params': params, **model_state},
       {**inputs, 'image': image},

@@ -244,11 +244,16 @@ def predict_rows(
   return outputs
 
 
-def _isolated(fn: Callable, true: jax.Array, *args) -> PyTree:
+def isolated(fn: Callable, true: jax.Array, *args) -> PyTree:
   """`fn(*args)` as a branch, so that XLA compiles it by itself.
 
-  Merged with what reads its results it would round differently in segments of
-  different lengths. `true` is a traced value that is always true.
+  Merged with what reads its results, it may be computed several times, and
+  round differently in segments of different lengths.
+
+  Args:
+    fn: A function without gradient.
+    true: A traced value that is always true.
+    *args: Arguments of `fn`.
   """
   shapes = jax.eval_shape(fn, *args)
 
@@ -273,7 +278,7 @@ def finish_epoch(
   """
   num = jax.tree.leaves(targets)[0].shape[0]
   outputs = jax.tree.map(lambda x: x[:num], outputs)  # without the padding
-  scores = _isolated(method.score, steps >= 0, outputs, targets)
+  scores = isolated(method.score, steps >= 0, outputs, targets)
   log = {f'loss/{k}': v / steps for k, v in sums.items()}
   log |= {f'val/{name}': score for name, score in scores.items()}
   for i, task in enumerate(method.tasks):
