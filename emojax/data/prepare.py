@@ -91,8 +91,9 @@ def prepare(
     console.print(f'{out} is finished already', highlight=False)
     return out
   workers = workers or os.cpu_count()
+  # Before the folder is taken: a mistyped option or source leaves no trace.
+  listing = base.scan(name, source, strict=strict, **(options or {}))
   with workfolder.working(out, settings) as work:
-    listing = base.scan(name, source, strict=strict, **(options or {}))
     workfolder.check_source(work, shards.digest(listing))
     spec = _spec(listing, size, channels, audio)
     planned = shards.plan(listing, segment_frames, min_shard_frames)
