@@ -56,7 +56,9 @@ def embedded() -> ConfigDict:
   config.model.name = 'emenet_v'
   config.model.width = 0.25  # multiplies the channels of the trunk
   config.model.hidden = 64
-  config.model.dropout = 0.3  # 0.5 in the paper, for four times as many features
+  config.model.dropout = (
+    0.3  # 0.5 in the paper, for four times as many features
+  )
   config.model.head = 'paper'  # 'published': dropout after the GRU, no ReLU
   config.model.dtype = 'float32'
   config.model.pretrained = ''  # a PyTorch MobileFaceNet state_dict
@@ -92,7 +94,7 @@ def embedded() -> ConfigDict:
   config.runtime.member_chunk = -1  # members vectorised at a time; -1: auto
   config.runtime.predict_clips = 20
   config.runtime.stream_steps = 0  # 0: data resident on the device
-  config.runtime.cpu_devices = 0  # on CPU: 0 for as many as share the members evenly
+  config.runtime.cpu_devices = 0  # 0: as many as share the members evenly
   config.runtime.member_devices = 0  # 0: all that have members to train
   config.runtime.batch_devices = 1
   config.runtime.lowering = 'auto'  # of convolutions: 'lax' or 'matmul'

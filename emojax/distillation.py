@@ -5,10 +5,12 @@ starts from fresh weights and learns all tasks on every labelled frame from the
 mean probabilities of the ensemble before it (section 3.4).
 """
 
+import contextlib
 import dataclasses
 import functools
 import pathlib
 import time
+import zipfile
 from typing import Any
 
 import jax
@@ -103,6 +105,7 @@ def generations_from_config(config, dataset: Dataset):
   union = np.unique(np.concatenate(groups)).astype(np.int32)
   per_task = config.train.clips_per_task
   steps = plans.steps_per_epoch(groups, per_task)
+  steps = min(steps, config.train.max_steps or steps)
   weights = _loss_weights(config, dataset)
 
   def generation(number: int, soft: PyTree | None) -> Generation:
@@ -194,7 +197,7 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   )
   with console.status('making the data set'):
     dataset = load.from_config(config.data)
-  console.print(load.summary(dataset), highlight=False)
+  console.print(load.summary(dataset), highlight=False, soft_wrap=True)
   method = method_from_config(config, dataset, mesh)
   trainer = Trainer(
     method,
@@ -225,8 +228,22 @@ def _run_generation(run: Run, name: str, generation: Generation) -> PyTree:
     segment = _train(run, name, generation)
     _finish_generation(run, name, generation.number, segment)
     run.timings[name] = time.monotonic() - start
-  with np.load(run.labels_path(name)) as labels:
+    _stop_if_asked(run)
+  with _explained(run, name), np.load(run.labels_path(name)) as labels:
     return dict(labels)
+
+
+@contextlib.contextmanager
+def _explained(run: Run, name: str):
+  """Says what to do if a file of a finished generation cannot be read."""
+  try:
+    yield
+  except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
+    raise checkpoint.CheckpointError(
+      f'the files of {name} in {run.labels_path(name).parent} are damaged '
+      f'({error}): delete {run.predictions_path(name)} and run the same command '
+      'again to make them anew'
+    ) from error
 
 
 def _train(run: Run, name: str, generation: Generation):
@@ -234,22 +251,23 @@ def _train(run: Run, name: str, generation: Generation):
   run.progress.describe(name)
   base = generation.number * run.config.train.epochs
   state, epoch = _restore(run, generation)
-  run.folder.trim_metrics(lambda line: _step(run, line) < base + epoch)
+  run.folder.trim_metrics(
+    lambda line: line['generation'] != name or line['epoch'] < epoch
+  )
   for segment in run.trainer.segments(generation, state, epoch):
-    host = run.trainer.fetch(segment.state)
-    _check_finite(name, host)
-    _write_log(run, name, epoch, segment)
-    epoch = segment.epoch
-    run.checkpoints.save(base + epoch, host)
-    if run.stop:
-      raise StopRequested(run.stop.received.name)
+    if segment.epoch > epoch:  # else only the soft labels were missing
+      host = run.trainer.fetch(segment.state)
+      _check_finite(name, host)
+      _write_log(run, name, epoch, segment)
+      epoch = segment.epoch
+      run.checkpoints.save(base + epoch, host)
+    _stop_if_asked(run)
   return segment
 
 
-def _step(run: Run, line: dict[str, Any]) -> int:
-  """Number of an epoch's line in metrics.jsonl, over all generations."""
-  number = int(line['generation'].removeprefix('Stu').replace('Tea', '0'))
-  return number * run.config.train.epochs + line['epoch']
+def _stop_if_asked(run: Run):
+  if run.stop:
+    raise StopRequested(run.stop.received.name)
 
 
 def _restore(run: Run, generation: Generation):
@@ -264,15 +282,23 @@ def _restore(run: Run, generation: Generation):
 
 
 def _check_finite(name: str, state):
-  """Raises if any member has seen a loss that is not finite."""
-  for task, steps in state.first_bad.items():
-    for index, step in enumerate(steps):
-      if step != member.NEVER:
-        raise DivergedError(
-          f'{name}, member {index}: the {task} loss was not finite at step '
-          f'{step}. The last good checkpoint is kept. Lower '
-          'config.train.learning_rate (in a new --workdir), or check the data.'
-        )
+  """Raises if any member has seen a loss that is not finite.
+
+  A bad loss spoils the parameters and then all losses, so what is named is the
+  task that was bad first.
+  """
+  first = {task: np.asarray(s) for task, s in state.first_bad.items()}
+  step = min(steps.min() for steps in first.values())
+  if step == member.NEVER:
+    return
+  index = min(np.argmin(s) for s in first.values() if s.min() == step)
+  bad = [task for task, steps in first.items() if steps[index] == step]
+  guilty = [task for task in bad if task != 'total'] or bad
+  raise DivergedError(
+    f'{name}, member {index}: the loss of {", ".join(guilty)} was not finite '
+    f'at step {step}. The last good checkpoint is kept. Lower '
+    'config.train.learning_rate (in a new --workdir), or check the data.'
+  )
 
 
 def _write_log(run: Run, name: str, first: int, segment):
@@ -315,10 +341,15 @@ def _finish_generation(run: Run, name: str, number: int, segment):
   )
 
 
+def _load(run: Run, name: str) -> Predictions:
+  with _explained(run, name):
+    return Predictions.load(run.predictions_path(name), run.dataset.schema)
+
+
 def _conclude(run: Run, names: list[str], console: Console) -> dict[str, Any]:
   """Evaluates, writes results.json and the report, prints the tables."""
   with console.status('evaluating'):
-    predictions = (Predictions.load(run.predictions_path(n)) for n in names)
+    predictions = (_load(run, name) for name in names)
     results, curves = evaluate(
       run.dataset.schema,
       predictions,

@@ -9,6 +9,7 @@ named after a colon, `--config=configs/gen.py:tiny`.
 """
 
 import difflib
+import functools
 import os
 import pathlib
 import runpy
@@ -37,18 +38,45 @@ _CACHE = flags.DEFINE_string(
 flags.mark_flags_as_required(['config', 'workdir'])
 
 INTERRUPTED = 130
+# Smallest values that mean something; the data and the models check the rest.
+MINIMUM = {
+  'seed': 0,
+  'generations': 0,
+  'data.seed': 0,
+  'data.clip_length': 1,
+  'data.eval_clip_length': 0,
+  'data.val_clips': 1,
+  'data.test_clips': 1,
+  'data.ood_clips': 1,
+  'ensemble.size': 1,
+  'train.epochs': 1,
+  'train.clips_per_task': 1,
+  'train.learning_rate': 0,
+  'train.decay_every': 1,
+  'eval.mc_samples': 0,
+  'runtime.epochs_per_call': 0,
+  'runtime.member_chunk': -1,
+  'runtime.predict_clips': 1,
+  'runtime.stream_steps': 0,
+  'runtime.cpu_devices': 0,
+  'runtime.member_devices': 0,
+  'runtime.batch_devices': 1,
+}
 CACHE_BYTES = 2 * 2**30
 
 
 def main(argv: list[str]):
   """Runs the experiment that the flags describe; see the module's docstring."""
   if len(argv) > 1:
-    raise app.UsageError(
+    _fail(
       f'unexpected arguments {argv[1:]}; overrides look like '
       '--config.train.epochs=3'
     )
+  config = _CONFIG.value
+  check_ranges(config)
   # After the flags, so that --help and errors do not wait for JAX.
   from rich.console import Console
+  from rich.markup import escape
 
   from emojax import distillation, workdir
   from emojax.engine.checkpoint import CheckpointError
@@ -57,58 +85,80 @@ def main(argv: list[str]):
   if FLAGS.verbosity <= 0:  # the default: libraries speak up on warnings only
     logging.set_verbosity(logging.WARNING)
   set_cache(_CACHE.value)
-  config = _CONFIG.value
   set_cpu_devices(config)
   console = Console()
+  say = functools.partial(
+    console.print, markup=False, highlight=False, soft_wrap=True
+  )
   folder = workdir.Workdir(_WORKDIR.value, config.to_dict())
   try:
     folder.open()
     if folder.finished:
-      console.print(
+      say(
         f'{folder.path} is finished: open {folder / "report.html"}, or choose '
         'another --workdir to run again.'
       )
       return 0
     distillation.run(config, folder, console)
   except StopRequested as stop:
-    console.print(
-      f'{stop}: saved in {folder.path}. Run the same command to resume.'
-    )
+    say(f'{stop}: saved in {folder.path}. Run the same command to resume.')
+    return INTERRUPTED
+  except KeyboardInterrupt:
+    say(f'stopped; run the same command to resume {folder.path}.')
     return INTERRUPTED
   except (
     CheckpointError,
     distillation.DivergedError,
+    ImportError,
     OSError,
     ValueError,
   ) as error:
     if FLAGS.verbosity > 0:  # --verbosity=1: developers want the traceback
       raise
-    console.print(f'[bold red]error:[/] {error}', highlight=False)
+    console.print(
+      f'[bold red]error:[/] {escape(str(error))}',
+      highlight=False,
+      soft_wrap=True,
+    )
     return 1
-  console.print(f'Report: {folder / "report.html"}')
+  say(f'Report: {folder / "report.html"}')
   return 0
 
 
-def set_cpu_devices(config):
-  """Gives JAX one CPU device per core, for members to train side by side.
+def check_ranges(config):
+  """Ends the program if a number of the configuration cannot be meant."""
+  from emojax.workdir import flatten
 
-  XLA runs a loop's body on one core, so on CPU a stack of members is as fast as
-  there are devices to spread it over.
+  values = flatten(config.to_dict())
+  for name, low in MINIMUM.items():
+    if name in values and not values[name] >= low:
+      _fail(f'--config.{name}={values[name]}: expected at least {low}')
+
+
+def set_cpu_devices(config):
+  """Gives JAX several CPU devices for members to train side by side.
+
+  A loop's body hardly uses more than two cores, so on CPU a stack of members is
+  faster on several devices: as many as share the members evenly.
   """
   import jax
 
-  cores = (
-    len(os.sched_getaffinity(0))
-    if hasattr(os, 'sched_getaffinity')
-    else os.cpu_count()
-  )
-  wanted = config.runtime.cpu_devices or min(cores, config.ensemble.size)
   if 'device_count' in os.environ.get('XLA_FLAGS', ''):
     return  # the user has decided
+  members = config.ensemble.size
+  most = min(_cores(), members)
+  even = max(n for n in range(1, most + 1) if members % n == 0)
   try:
-    jax.config.update('jax_num_cpu_devices', wanted)
+    jax.config.update('jax_num_cpu_devices', config.runtime.cpu_devices or even)
   except RuntimeError:
     logging.warning('JAX runs already: it keeps its CPU devices')
+
+
+def _cores() -> int:
+  """Cores that this process may use."""
+  if hasattr(os, 'sched_getaffinity'):
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
 
 
 def set_cache(choice: str):
@@ -137,6 +187,8 @@ def parse_flags(argv: list[str]) -> list[str]:
     lines = str(error).strip().splitlines()
     # ml_collections quotes the whole traceback of a configuration file.
     _fail(lines[-1] if 'Traceback' in str(error) else '\n'.join(lines))
+  except SystemExit:  # absl ends --help as if it had failed
+    sys.exit(0)
 
 
 def _unknown_setting(argv: list[str]) -> str:
@@ -157,8 +209,9 @@ def _known_settings(argv: list[str]) -> list[str]:
   """All settings of the configuration that the arguments name."""
   from emojax.workdir import flatten
 
-  for argument in argv[1:]:
+  for argument, following in zip(argv[1:], [*argv[2:], '']):
     key, _, value = argument.lstrip('-').partition('=')
+    value = value or following  # --config FILE is as good as --config=FILE
     if key == 'config' and value:
       path, *preset = value.split(':', 1)
       config = runpy.run_path(path)['get_config'](*preset)

@@ -2,6 +2,7 @@
 
 import difflib
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from emojax.models import initialisers
 from emojax.models.emenet import EMENet
 from emojax.models.heads import HEADS
 from emojax.models.marblenet import COEFFICIENTS
@@ -102,11 +104,19 @@ def init(model, key) -> dict[str, Any]:
   """Draws new variables {'params': ..., 'batch_stats': ...}.
 
   Only the initialisers are run: under `jit` the forward pass is dead code. May
-  be vmapped over keys to make a stack of members.
+  be vmapped over keys to make a stack of members. The numbers come from one
+  stream (see `initialisers`), so they differ from those of `model.init`.
   """
+
+  def variables(key):
+    return model.init(key, example_inputs(model), train=False)
+
+  shapes = jax.eval_shape(variables, key)['params']
+  size = sum(math.prod(s.shape) for s in jax.tree.leaves(shapes))
 
   @jax.jit
   def draw(key):
-    return model.init(key, example_inputs(model), train=False)
+    with initialisers.one_stream(key, size):
+      return variables(key)
 
   return draw(key)

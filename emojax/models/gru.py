@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from emojax.models.layers import uniform
+from emojax.models import initialisers
 
 
 class GRU(nn.Module):
@@ -32,7 +32,10 @@ class GRU(nn.Module):
   @nn.compact
   def __call__(self, x):
     """Maps [B, L, F] to the states [B, L, hidden] after every frame."""
-    init, size = uniform(1 / math.sqrt(self.hidden)), 3 * self.hidden
+    init, size = (
+      initialisers.uniform(1 / math.sqrt(self.hidden)),
+      3 * self.hidden,
+    )
     kernel_i = self.param('kernel_i', init, (x.shape[-1], size))
     kernel_h = self.param('kernel_h', init, (self.hidden, size))
     bias_i = self.param('bias_i', init, (size,))

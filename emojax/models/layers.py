@@ -9,19 +9,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from emojax import ops
+from emojax.models import initialisers
 
-# PyTorch's `kaiming_normal_(mode='fan_out', nonlinearity='relu')`.
-KAIMING_FAN_OUT = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 MOMENTUM = 0.1
-
-
-def uniform(bound: float):
-  """Initialiser that draws from [-bound, bound)."""
-
-  def init(key, shape, dtype=jnp.float32):
-    return jax.random.uniform(key, shape, dtype, -bound, bound)
-
-  return init
 
 
 def scaled(channels: int, width: float) -> int:
@@ -58,7 +48,7 @@ class ConvNorm(nn.Module):
   depthwise: bool = False
   prelu: bool = False
   eps: float = 1e-5
-  kernel_init: Any = KAIMING_FAN_OUT
+  kernel_init: Any = initialisers.kaiming_normal
   lowering: str = 'auto'
   dtype: Any = jnp.float32
   axis_name: str | None = None
@@ -128,7 +118,7 @@ class Linear(nn.Module):
 
   @nn.compact
   def __call__(self, x):
-    init = uniform(1 / math.sqrt(x.shape[-1]))
+    init = initialisers.uniform(1 / math.sqrt(x.shape[-1]))
     kernel = self.param('kernel', init, (x.shape[-1], self.features))
     bias = self.param('bias', init, (self.features,))
     return x.astype(self.dtype) @ kernel.astype(self.dtype) + bias.astype(

@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from emojax import ops
+from emojax.models.initialisers import xavier_uniform
 from emojax.models.layers import ConvNorm, scaled
 
 # filters, repeats, kernel, dilation, residual, separable.
@@ -27,7 +28,6 @@ BLOCKS = (
 FEATURES = BLOCKS[-1][0]
 COEFFICIENTS = 64
 EPS = 1e-3
-XAVIER = nn.initializers.xavier_uniform()
 
 
 class Separable(nn.Module):
@@ -41,7 +41,7 @@ class Separable(nn.Module):
   @nn.compact
   def __call__(self, x, train: bool):
     shape = (self.kernel, 1, x.shape[-1])
-    kernel = self.param('depthwise', XAVIER, shape)
+    kernel = self.param('depthwise', xavier_uniform, shape)
     x = x.astype(self.options['dtype'])
     x = ops.conv(
       x,
@@ -56,7 +56,7 @@ class Separable(nn.Module):
 
 def _pointwise(features, options, name):
   return ConvNorm(
-    features, (1,), eps=EPS, kernel_init=XAVIER, name=name, **options
+    features, (1,), eps=EPS, kernel_init=xavier_uniform, name=name, **options
   )
 
 

@@ -14,6 +14,11 @@ import pytest
 
 from emojax.engine import checkpoint
 
+# Orbax leaves coroutines behind when it cannot read a file.
+pytestmark = pytest.mark.filterwarnings(
+  'ignore::pytest.PytestUnraisableExceptionWarning'
+)
+
 
 def tree(value: float):
   """The kinds of arrays that a member's state has, filled with a number."""

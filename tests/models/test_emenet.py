@@ -7,24 +7,6 @@ import pytest
 from emojax import models, tasks
 
 
-def num_params(tree):
-  return sum(x.size for x in jax.tree.leaves(tree))
-
-
-@pytest.mark.parametrize(
-  ('name', 'total'), [('emenet_v', 1_684_539), ('emenet_va', 1_920_891)]
-)
-def test_number_of_parameters_at_the_size_of_the_paper(name, total):
-  model = models.build(name, tasks.ABAW2021, 112)
-  params = jax.eval_shape(
-    lambda: models.init(model, jax.random.key(0))['params']
-  )
-  assert num_params(params) == total
-  assert num_params(params['trunk']) == 937_344
-  if model.audio:
-    assert num_params(params['marblenet']) == 88_896
-
-
 @pytest.mark.parametrize('size', [32, 48, 64, 112])
 @pytest.mark.parametrize('width', [0.25, 1.0])
 def test_output_shapes(size, width):

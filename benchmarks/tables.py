@@ -1,0 +1,142 @@
+"""Results of a benchmark as tables: in the terminal and as Markdown."""
+
+import dataclasses
+import datetime
+import importlib.metadata
+import os
+import pathlib
+import platform
+from collections.abc import Callable, Sequence
+
+import rich.console
+import rich.table
+
+from benchmarks import workers
+
+MISSING = '–'
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+  """Rows of text under a title.
+
+  Attributes:
+    title: What was measured.
+    columns: Their headings; the first is the rows' names.
+    rows: Cells, as many as columns.
+    notes: Sentences below the table.
+  """
+
+  title: str
+  columns: Sequence[str]
+  rows: Sequence[Sequence[str]]
+  notes: Sequence[str] = ()
+
+  def markdown(self) -> str:
+    """The table and its notes in Markdown."""
+    rule = ['---', *['---:'] * (len(self.columns) - 1)]
+    lines = [f'| {" | ".join(r)} |' for r in (self.columns, rule, *self.rows)]
+    notes = [f'- {note}' for note in self.notes]
+    parts = [f'### {self.title}', '\n'.join(lines), '\n'.join(notes)]
+    return '\n\n'.join(part for part in parts if part)
+
+  def print(self, console: rich.console.Console):
+    """Shows the table in the terminal."""
+    table = rich.table.Table(title=self.title, title_justify='left')
+    for i, column in enumerate(self.columns):
+      table.add_column(column, justify='right' if i else 'left')
+    for row in self.rows:
+      table.add_row(*map(rich.markup.escape, row))
+    console.print(table)
+    for note in self.notes:
+      console.print(f'  {note}', highlight=False, markup=False)
+
+
+def median(samples: Sequence[float]) -> float:
+  """The middle sample, or the mean of the two in the middle."""
+  ordered, half = sorted(samples), len(samples) // 2
+  return (ordered[half] + ordered[-half - 1]) / 2
+
+
+def spread(samples: Sequence[float], scale: float) -> str:
+  """Median and range of samples in seconds, in units of 1 / scale."""
+  low, middle, high = (
+    f'{scale * x:.3g}' if scale * x < 100 else f'{scale * x:.0f}'
+    for x in (min(samples), median(samples), max(samples))
+  )
+  return middle if len(samples) == 1 else f'{middle} ({low}–{high})'
+
+
+def comparison(
+  title: str,
+  contenders: Sequence[workers.Contender],
+  rival: str,
+  unit: str,
+  units: Callable[[workers.Contender], int],
+  images: Callable[[workers.Contender], int],
+) -> Table:
+  """A row per contender.
+
+  Args:
+    title: Of the table.
+    contenders: After `workers.compete`.
+    rival: Name of the contender that the others are compared with.
+    unit: What the milliseconds are of.
+    units: How many of these a contender's step has.
+    images: How many images it has.
+  """
+  cost = {c: median(c.samples) / units(c) for c in contenders if c.samples}
+  base = next((cost[c] for c in cost if c.name == rival), None)
+  rows, notes = [], []
+  for c in contenders:
+    if c in cost:
+      ratio = MISSING if base is None else f'{base / cost[c]:.2f}x'
+      rate = f'{images(c) / median(c.samples):.3g}'
+      time = spread(c.samples, 1000 / units(c))
+      rows.append([c.name, time, rate, ratio, f'{c.memory / 1024:.2f}'])
+    else:
+      rows.append([c.name, *[MISSING] * 4])
+    notes += [f'{c.name}: {note}' for note in _notes(c)]
+  columns = ['', f'ms per {unit}', 'images/s', f'vs {rival}', 'peak GiB']
+  return Table(title, columns, rows, notes)
+
+
+def _notes(c: workers.Contender):
+  """What a reader must know about a contender's row."""
+  if c.reason is not None:
+    yield c.reason
+  if 'note' in c.facts:
+    yield c.facts['note']
+  if c.samples and not c.facts['fresh_peak']:
+    yield 'the peak memory includes the compiler'
+
+
+def environment() -> str:
+  """A line on the machine and the versions."""
+  versions = []
+  for name in ('jax', 'jaxlib', 'flax', 'torch'):
+    try:
+      versions.append(f'{name} {importlib.metadata.version(name)}')
+    except importlib.metadata.PackageNotFoundError:
+      versions.append(f'{name} is not installed')
+  load = f'{os.getloadavg()[0]:.1f}' if hasattr(os, 'getloadavg') else '?'
+  return (
+    f'{datetime.date.today()}, {_processor()}, {workers.cores()} cores in use, '
+    f'Python {platform.python_version()}, {", ".join(versions)}; load average '
+    f'at the start {load} (0 on a quiet machine).'
+  )
+
+
+def _processor() -> str:
+  info = pathlib.Path('/proc/cpuinfo')
+  if info.exists():
+    for line in info.read_text().splitlines():
+      if line.startswith('model name'):
+        return line.split(':', 1)[1].strip()
+  return platform.processor() or platform.machine()
+
+
+def write(path: str, heading: str, tables: Sequence[Table]):
+  """Writes everything as Markdown."""
+  parts = [heading, *(table.markdown() for table in tables)]
+  pathlib.Path(path).write_text('\n\n'.join(parts) + '\n')

@@ -1,0 +1,478 @@
+"""A run of all generations: what it writes, and how it comes back."""
+
+import functools
+import io
+import json
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+import run_files
+import small_run
+from rich.console import Console
+
+from emojax import distillation, models, report, workdir
+from emojax.data import load
+from emojax.engine import checkpoint, member, programs
+from emojax.evaluation import Predictions
+from emojax.signals import StopRequested
+
+
+class KilledError(BaseException):
+  """Stands for kill -9: nothing in the package catches it."""
+
+
+@pytest.fixture(scope='module', autouse=True)
+def small_and_quick():
+  """A small network, compiled once for all runs; a report without figures."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setitem(models.MODELS, 'small', small_run.small)
+    for owner, name, key in (
+      (distillation, 'method_from_config', lambda c, d, mesh: mesh),
+      (load, 'from_config', lambda data: data.to_json()),
+    ):
+      patch.setattr(owner, name, once(getattr(owner, name), key))
+    for name in ('init', 'generation', 'predict', 'sample'):
+      program = functools.cache(getattr(programs, f'{name}_program'))
+      patch.setattr(programs, f'{name}_program', program)
+    patch.setattr(report.contents, 'figures', lambda run: [])
+    yield
+
+
+def once(function, key):
+  """Calls a function once for every key of its arguments."""
+  made = {}
+
+  def call(*arguments):
+    name = key(*arguments)
+    if name not in made:
+      made[name] = function(*arguments)
+    return made[name]
+
+  return call
+
+
+def execute(path, **changes):
+  """What `main` does, in this process. Returns (results, printed text)."""
+  config = small_run.config(**changes)
+  folder = workdir.Workdir(path, config.to_dict())
+  folder.open()
+  console = Console(file=io.StringIO())
+  found = distillation.run(config, folder, console)
+  return found, console.file.getvalue()
+
+
+@pytest.fixture(scope='module')
+def reference(tmp_path_factory):
+  """The folder of a run that nothing interrupts, and what it printed."""
+  path = tmp_path_factory.mktemp('reference') / 'run'
+  _, text = execute(path)
+  return path, text
+
+
+def metrics(path):
+  lines = (path / 'metrics.jsonl').read_text().splitlines()
+  return [json.loads(line) for line in lines]
+
+
+def test_files_of_a_run(reference):
+  path, _ = reference
+  assert sorted(os.listdir(path)) == [
+    'checkpoints',
+    'config.json',
+    'curves.json',
+    'figures',
+    'metrics.jsonl',
+    'predictions',
+    'report.html',
+    'report.md',
+    'results.json',
+  ]
+  # Teachers' and students' two epochs: four checkpoints, the last two are kept.
+  assert sorted(os.listdir(path / 'checkpoints' / 'running')) == ['3', '4']
+  assert workdir.Workdir(path, {}).finished
+
+
+def test_a_line_per_generation_epoch_and_member(reference):
+  lines = metrics(reference[0])
+  assert [(x['generation'], x['epoch'], x['member']) for x in lines] == [
+    (name, epoch, m)
+    for name in ('Tea', 'Stu1')
+    for epoch in range(2)
+    for m in range(2)
+  ]
+  for line in lines:
+    assert {'loss/total', 'loss/au', 'val/total', 'task_weight/va'} <= set(line)
+    assert all(np.isfinite(v) for k, v in line.items() if k != 'generation')
+
+
+def test_selected_epochs_are_the_best_ones(reference):
+  path, _ = reference
+  for name in ('Tea', 'Stu1'):
+    epochs = Predictions.load(path / 'predictions' / f'{name}.npz').epochs
+    for m, selected in enumerate(epochs):
+      mine = [
+        x for x in metrics(path) if x['generation'] == name and x['member'] == m
+      ]
+      assert selected == int(np.argmax([x['val/total'] for x in mine]))
+      assert selected == max(x['epoch'] for x in mine if x['best'])
+
+
+def test_predictions_of_every_set(reference):
+  tea = Predictions.load(reference[0] / 'predictions' / 'Tea.npz')
+  sets = {'val', 'test', 'ood/digits', 'ood/textures'}
+  assert set(tea.logits) == sets
+  assert tea.logits['test']['va'].shape == (2, 16, 2, 40)
+  assert set(tea.mc) == sets - {'val'}
+  assert tea.mc['test']['au'].shape == (2, 2, 16, 2, 12)
+  # Passes with dropout differ from each other and from the one without.
+  passes = tea.mc['test']['expr']
+  assert np.abs(passes[:, 0] - passes[:, 1]).max() > 1e-3
+  assert np.abs(passes.mean(1) - tea.logits['test']['expr']).max() > 1e-4
+
+
+def test_soft_labels_are_the_ensembles_mean_probabilities(reference):
+  path, _ = reference
+  config = small_run.config()
+  dataset = load.from_config(config.data)
+  method = distillation.method_from_config(
+    config, dataset, distillation.stack.make_mesh(2)
+  )
+  weights = checkpoint.load_tree(path / 'checkpoints' / 'Tea')
+  inputs = {'image': dataset.train.image}
+  each = jax.vmap(
+    lambda w: method.soft_labels(
+      method.predict(w['params'], w['model_state'], inputs)
+    )
+  )(weights)
+  with np.load(path / 'predictions' / 'Tea_soft_labels.npz') as labels:
+    assert set(labels.files) == {'au', 'expr', 'va'}
+    for name in labels.files:
+      mean = np.asarray(each[name]).mean(0)
+      np.testing.assert_allclose(labels[name], mean, rtol=1e-4, atol=1e-5)
+
+
+def test_results_and_progress(reference):
+  path, text = reference
+  found = json.loads((path / 'results.json').read_text())
+  assert found['names'] == ['Tea', 'Stu1']
+  assert set(found['timings']) == {'Tea', 'Stu1'}
+  # Without a terminal every epoch is one line, however long.
+  lines = [line for line in text.splitlines() if ' epoch ' in line]
+  starts = [line.split('loss')[0].split() for line in lines]
+  assert starts == [
+    [name, 'epoch', f'{epoch}/2']
+    for name in ('Tea', 'Stu1')
+    for epoch in (1, 2)
+  ]
+  assert all('total' in line and 'val' in line for line in lines)
+  assert '\x1b' not in text
+
+
+def test_same_settings_same_files(reference, tmp_path):
+  execute(tmp_path / 'run')
+  run_files.assert_same_run(tmp_path / 'run', reference[0])
+
+
+@pytest.mark.parametrize('changes', [{'seed': 1}, {'data__seed': 1}])
+def test_another_seed_is_another_run(reference, tmp_path, changes):
+  execute(tmp_path / 'run', generations=0, **changes)
+  ours, theirs = metrics(tmp_path / 'run'), metrics(reference[0])
+  assert ours[0]['loss/total'] != theirs[0]['loss/total']
+
+
+@pytest.mark.parametrize(
+  'settings', [{'epochs_per_call': 0}, {'stream_steps': 2}]
+)
+def test_how_it_is_computed_changes_nothing(reference, tmp_path, settings):
+  changes = {f'runtime__{key}': value for key, value in settings.items()}
+  execute(tmp_path / 'run', **changes)
+  found, expected = metrics(tmp_path / 'run'), metrics(reference[0])
+  for a, b in zip(found, expected, strict=True):
+    assert a.pop('generation') == b.pop('generation')
+    assert a == pytest.approx(b, abs=2e-4)
+
+
+def interrupt(patch, owner, name, call, after):
+  """The `call`-th call of a function kills the run, before or after its work."""
+  original, calls = getattr(owner, name), []
+
+  def dying(*arguments, **options):
+    calls.append(arguments)
+    if len(calls) == call and not after:
+      raise KilledError
+    found = original(*arguments, **options)
+    if len(calls) == call:
+      raise KilledError
+    return found
+
+  patch.setattr(owner, name, dying)
+
+
+BEFORE, AFTER = False, True
+
+
+@pytest.mark.parametrize(
+  ('owner', 'name', 'call', 'after'),
+  [
+    (workdir.Workdir, 'append_metrics', 1, AFTER),
+    (checkpoint.Checkpoints, 'save', 1, AFTER),
+    (workdir.Workdir, 'append_metrics', 2, AFTER),  # logged but not saved
+    (checkpoint.Checkpoints, 'save', 2, AFTER),  # trained but not predicted
+    (checkpoint, 'save_tree', 1, AFTER),  # weights without soft labels
+    (workdir, 'write_arrays', 1, AFTER),  # soft labels without predictions
+    (workdir, 'write_arrays', 2, AFTER),  # the end of the teachers
+    (checkpoint.Checkpoints, 'save', 3, BEFORE),
+    (checkpoint.Checkpoints, 'save', 4, AFTER),
+    (workdir, 'write_arrays', 4, BEFORE),
+    (workdir, 'write_json', 2, AFTER),  # curves without results
+    (workdir, 'write_json', 3, AFTER),  # results without a report
+    (workdir, 'write_text', 3, BEFORE),  # report.md without report.html
+  ],
+)
+def test_killed_anywhere_and_resumed(
+  reference, tmp_path, monkeypatch, owner, name, call, after
+):
+  path = tmp_path / 'run'
+  config = small_run.config()
+  workdir.Workdir(path, config.to_dict()).open()
+  with monkeypatch.context() as patch:
+    interrupt(patch, owner, name, call, after)
+    with pytest.raises(KilledError):
+      execute(path)
+  assert not workdir.Workdir(path, {}).finished
+  execute(path)
+  run_files.assert_same_run(path, reference[0])
+  assert workdir.Workdir(path, {}).finished
+
+
+def test_killed_again_and_again(reference, tmp_path, monkeypatch):
+  path = tmp_path / 'run'
+  for _ in range(4):
+    with monkeypatch.context() as patch:
+      # Every attempt gets one epoch further, and dies in the middle of a line.
+      interrupt(patch, checkpoint.Checkpoints, 'save', 1, AFTER)
+      with pytest.raises(KilledError):
+        execute(path)
+    with open(path / 'metrics.jsonl', 'a') as file:
+      file.write('{"generation": "Stu1", "epo')
+  execute(path)
+  run_files.assert_same_run(path, reference[0])
+
+
+def test_resumed_in_other_segments(reference, tmp_path, monkeypatch):
+  path = tmp_path / 'run'
+  with monkeypatch.context() as patch:
+    interrupt(patch, checkpoint.Checkpoints, 'save', 1, AFTER)
+    with pytest.raises(KilledError):
+      execute(path)
+  execute(path, runtime__epochs_per_call=0)
+  run_files.assert_same_run(path, reference[0])
+
+
+def test_finished_generations_are_not_trained_again(
+  reference, tmp_path, monkeypatch
+):
+  path = tmp_path / 'run'
+  with monkeypatch.context() as patch:
+    interrupt(patch, workdir, 'write_json', 2, BEFORE)
+    with pytest.raises(KilledError):
+      execute(path)
+  monkeypatch.setattr(distillation, '_train', lambda *_: pytest.fail('trained'))
+  found, _ = execute(path)
+  assert found['timings'] == {}
+  run_files.assert_same_run(path, reference[0])
+
+
+@pytest.mark.parametrize('call', [2, 3])  # the last of Tea, the first of Stu1
+def test_damaged_checkpoint_costs_an_epoch(
+  reference, tmp_path, monkeypatch, call
+):
+  path = tmp_path / 'run'
+  with monkeypatch.context() as patch:
+    interrupt(patch, checkpoint.Checkpoints, 'save', call, AFTER)
+    with pytest.raises(KilledError):
+      execute(path)
+  newest = path / 'checkpoints' / 'running' / str(call)
+  for file in newest.rglob('d/*'):
+    os.truncate(file, 10)
+  execute(path)
+  run_files.assert_same_run(path, reference[0])
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_stops_when_asked_and_resumes(reference, tmp_path, monkeypatch, number):
+  path = tmp_path / 'run'
+  append = workdir.Workdir.append_metrics
+
+  def signalled(self, lines):
+    os.kill(os.getpid(), number)
+    append(self, lines)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(workdir.Workdir, 'append_metrics', signalled)
+    with pytest.raises(StopRequested, match=number.name):
+      execute(path)
+  assert len(metrics(path)) == 2  # the epoch was finished and saved, no more
+  assert os.listdir(path / 'checkpoints' / 'running') == ['1']
+  execute(path)
+  run_files.assert_same_run(path, reference[0])
+
+
+def test_stops_between_generations(tmp_path, monkeypatch):
+  write = workdir.write_arrays
+
+  def signalled(path, arrays):
+    if path.name == 'Tea.npz':
+      os.kill(os.getpid(), signal.SIGTERM)
+    write(path, arrays)
+
+  monkeypatch.setattr(workdir, 'write_arrays', signalled)
+  with pytest.raises(StopRequested):
+    execute(tmp_path / 'run')
+  assert (tmp_path / 'run' / 'predictions' / 'Tea.npz').exists()
+  assert {x['generation'] for x in metrics(tmp_path / 'run')} == {'Tea'}
+
+
+def test_divergence_names_the_culprit_and_keeps_the_checkpoint(tmp_path):
+  path = tmp_path / 'run'
+  with pytest.raises(distillation.DivergedError) as error:
+    execute(path, train__learning_rate=1e30)
+  message = str(error.value)
+  assert message.startswith('Tea, member 0: the loss of ')
+  assert 'was not finite at step ' in message
+  assert 'learning_rate' in message
+  assert not (path / 'metrics.jsonl').exists()
+  assert os.listdir(path / 'checkpoints' / 'running') == []
+
+
+def test_divergence_later_on_keeps_the_last_good_checkpoint(
+  tmp_path, monkeypatch
+):
+  path = tmp_path / 'run'
+  check, calls = distillation._check_finite, []
+
+  def spoiled(name, state):
+    calls.append(name)
+    if len(calls) == 3:
+      steps = {k: np.array([member.NEVER, 7]) for k in state.first_bad}
+      state = state._replace(first_bad=steps)
+    check(name, state)
+
+  monkeypatch.setattr(distillation, '_check_finite', spoiled)
+  with pytest.raises(
+    distillation.DivergedError, match=r'^Stu1, member 1: .* 7'
+  ):
+    execute(path)
+  assert sorted(os.listdir(path / 'checkpoints' / 'running')) == ['1', '2']
+  assert len(metrics(path)) == 4
+
+
+def state_with(**steps):
+  bad = {k: np.array(v, np.int32) for k, v in steps.items()}
+  return type('State', (), {'first_bad': bad})
+
+
+NEVER = member.NEVER
+
+
+@pytest.mark.parametrize(
+  ('steps', 'message'),
+  [
+    # The valence head fails; a step later its NaN is everywhere.
+    (
+      {'au': [6, NEVER], 'total': [5, NEVER], 'va': [5, NEVER]},
+      r'Tea, member 0: the loss of va was not finite at step 5\.',
+    ),
+    (
+      {'au': [9, 3], 'total': [9, 3], 'va': [9, 3]},
+      r'Tea, member 1: the loss of au, va was not finite at step 3\.',
+    ),
+    (
+      {'au': [NEVER, 4], 'total': [NEVER, 3], 'va': [NEVER, 4]},
+      r'Tea, member 1: the loss of total was not finite at step 3\.',
+    ),
+  ],
+)
+def test_the_first_bad_loss_is_the_culprit(steps, message):
+  with pytest.raises(distillation.DivergedError, match=message):
+    distillation._check_finite('Tea', state_with(**steps))
+
+
+def test_finite_losses_pass():
+  distillation._check_finite(
+    'Tea', state_with(au=[NEVER] * 2, total=[NEVER] * 2)
+  )
+
+
+@pytest.mark.parametrize('name', ['Tea.npz', 'Tea_soft_labels.npz'])
+def test_damaged_files_of_a_finished_generation(
+  tmp_path, reference, monkeypatch, name
+):
+  path = tmp_path / 'run'
+  with monkeypatch.context() as patch:
+    interrupt(patch, workdir, 'write_json', 2, BEFORE)
+    with pytest.raises(KilledError):
+      execute(path)
+  os.truncate(path / 'predictions' / name, 100)
+  with pytest.raises(checkpoint.CheckpointError) as error:
+    execute(path)
+  marker = path / 'predictions' / 'Tea.npz'
+  assert f'delete {marker} and run the same command again' in str(error.value)
+  marker.unlink()  # as it says
+  execute(path)
+  assert run_files.results(path) == run_files.results(reference[0])
+  key = json.dumps
+  assert sorted(map(key, metrics(path))) == sorted(
+    map(key, metrics(reference[0]))
+  )
+
+
+def test_students_learn_from_every_labelled_frame():
+  config = small_run.config()
+  dataset = load.from_config(config.data)
+  make = distillation.generations_from_config(config, dataset)
+  teachers = make(0, None)
+  hard = dataset.train.targets
+  soft = {k: np.zeros_like(v.value) for k, v in hard.items()}
+  students = make(1, soft)
+  assert (teachers.number, students.number) == (0, 1)
+  assert teachers.targets is hard
+  # Batches are equally large: the same clips per task, or of the union.
+  assert teachers.clips_per_group * len(teachers.groups) == (
+    students.clips_per_group * len(students.groups)
+  )
+  union = np.unique(np.concatenate(teachers.groups))
+  np.testing.assert_array_equal(students.groups[0], union)
+  assert (
+    students.targets['au'].mask == students.targets['va'].mask[..., :1]
+  ).all()
+
+
+@pytest.mark.parametrize(
+  ('changes', 'teachers', 'students'),
+  [
+    ({}, True, False),
+    ({'loss__reweight_students': True}, True, True),
+    ({'loss__reweight': False, 'loss__reweight_students': True}, False, False),
+  ],
+)
+def test_action_units_are_weighted(changes, teachers, students):
+  config = small_run.config(train__learning_rate=0.5, **changes)
+  dataset = load.from_config(config.data)
+  make = distillation.generations_from_config(config, dataset)
+  soft = {k: v.value for k, v in dataset.train.targets.items()}
+  for number, weighted in ((0, teachers), (1, students)):
+    hparams = make(number, soft).hparams
+    assert (hparams['pos_weight'] != 1).any() == weighted
+    assert hparams['pos_weight'].shape == (2, 12)
+    assert (hparams['class_weight'] != 1).any() == (teachers and number == 0)
+    np.testing.assert_array_equal(hparams['learning_rate'], [0.5, 0.5])
+    assert all(v.dtype == np.float32 for v in hparams.values())
+
+
+def test_generation_names():
+  names = [distillation.generation_name(k) for k in range(3)]
+  assert names == ['Tea', 'Stu1', 'Stu2']
