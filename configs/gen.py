@@ -67,7 +67,7 @@ def embedded() -> ConfigDict:
   config.ensemble.size = 5
 
   config.train = ConfigDict()
-  config.train.epochs = 5
+  config.train.epochs = 6
   config.train.clips_per_task = 3
   config.train.max_steps = 0  # of an epoch; 0: until the smallest subset ends
   config.train.learning_rate = 3e-3

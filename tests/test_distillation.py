@@ -227,8 +227,8 @@ BEFORE, AFTER = False, True
     (checkpoint.Checkpoints, 'save', 3, BEFORE),
     (checkpoint.Checkpoints, 'save', 4, AFTER),
     (workdir, 'write_arrays', 4, BEFORE),
-    (workdir, 'write_json', 2, AFTER),  # curves without results
-    (workdir, 'write_json', 3, AFTER),  # results without a report
+    (workdir, 'write_json', 1, AFTER),  # curves without results
+    (workdir, 'write_json', 2, AFTER),  # results without a report
     (workdir, 'write_text', 3, BEFORE),  # report.md without report.html
   ],
 )
