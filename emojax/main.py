@@ -51,6 +51,7 @@ MINIMUM = {
   'ensemble.size': 1,
   'train.epochs': 1,
   'train.clips_per_task': 1,
+  'train.max_steps': 0,
   'train.learning_rate': 0,
   'train.decay_every': 1,
   'eval.mc_samples': 0,
