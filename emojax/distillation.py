@@ -7,7 +7,6 @@ mean probabilities of the ensemble before it (section 3.4).
 
 import contextlib
 import dataclasses
-import functools
 import pathlib
 import time
 import zipfile
@@ -25,6 +24,7 @@ from emojax.engine import checkpoint, member, stack
 from emojax.engine import plan as plans
 from emojax.engine.trainer import Generation, Settings, Trainer
 from emojax.evaluation import Predictions, evaluate
+from emojax.models import convert
 from emojax.progress import TrainingProgress
 from emojax.signals import StopFlag, StopRequested
 
@@ -80,8 +80,14 @@ def pretrained_from_config(config):
   """Returns the function that loads trunk weights into a fresh member."""
   if not config.model.pretrained:
     return None
-  state_dict = models.convert.read_state_dict(config.model.pretrained)
-  return functools.partial(models.convert.load_trunk, state_dict)
+  state_dict = convert.read_state_dict(config.model.pretrained)
+
+  def load(params, model_state):
+    variables = {'params': params, **model_state}
+    loaded = convert.trunk_from_torch(state_dict, variables)
+    return loaded.pop('params'), loaded
+
+  return load
 
 
 def settings_from_config(config) -> Settings:
@@ -290,6 +296,7 @@ def _check_finite(name: str, state):
   first = {task: np.asarray(s) for task, s in state.first_bad.items()}
   step = min(steps.min() for steps in first.values())
   if step == member.NEVER:
+    _check_scores(name, state.best.score)
     return
   index = min(np.argmin(s) for s in first.values() if s.min() == step)
   bad = [task for task, steps in first.items() if steps[index] == step]
@@ -299,6 +306,15 @@ def _check_finite(name: str, state):
     f'at step {step}. The last good checkpoint is kept. Lower '
     'config.train.learning_rate (in a new --workdir), or check the data.'
   )
+
+
+def _check_scores(name: str, scores: np.ndarray):
+  """Raises if a member has no best epoch; its weights would be the initial ones."""
+  for index in np.flatnonzero(~np.isfinite(scores)):
+    raise DivergedError(
+      f'{name}, member {index}: the validation score was not finite although '
+      'the losses were; lower config.train.learning_rate (in a new --workdir)'
+    )
 
 
 def _write_log(run: Run, name: str, first: int, segment):

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import signal
+import types
 
 import jax
 import numpy as np
@@ -18,7 +19,9 @@ from emojax import distillation, models, report, workdir
 from emojax.data import load
 from emojax.engine import checkpoint, member, programs, sources
 from emojax.evaluation import Predictions
+from emojax.models import convert
 from emojax.signals import StopRequested
+from emojax.tasks import ABAW2021
 
 
 class KilledError(BaseException):
@@ -368,9 +371,10 @@ def test_divergence_later_on_keeps_the_last_good_checkpoint(
   assert len(metrics(path)) == 4
 
 
-def state_with(**steps):
+def state_with(scores=(1.0, 2.0), **steps):
   bad = {k: np.array(v, np.int32) for k, v in steps.items()}
-  return type('State', (), {'first_bad': bad})
+  best = types.SimpleNamespace(score=np.array(scores))
+  return types.SimpleNamespace(first_bad=bad, best=best)
 
 
 NEVER = member.NEVER
@@ -405,6 +409,13 @@ def test_finite_losses_pass():
   )
 
 
+def test_member_without_a_score_has_no_best_epoch():
+  state = state_with((0.5, -np.inf), au=[NEVER] * 2)
+  message = r'^Tea, member 1: the validation score was not finite'
+  with pytest.raises(distillation.DivergedError, match=message):
+    distillation._check_finite('Tea', state)
+
+
 @pytest.mark.filterwarnings('ignore::ResourceWarning')
 @pytest.mark.parametrize('name', ['Tea.npz', 'Tea_soft_labels.npz'])
 def test_damaged_files_of_a_finished_generation(tmp_path, reference, name):
@@ -423,6 +434,35 @@ def test_damaged_files_of_a_finished_generation(tmp_path, reference, name):
   assert sorted(map(key, metrics(path))) == sorted(
     map(key, metrics(reference[0]))
   )
+
+
+def test_pretrained_trunk_goes_into_fresh_members(tmp_path):
+  torch = pytest.importorskip(
+    'torch', reason='PyTorch parity: pip install emojax[parity]'
+  )
+  config = small_run.config(model__name='emenet_v', model__width=0.0625)
+  model = distillation.model_from_config(config, ABAW2021)
+  shapes = jax.eval_shape(lambda: models.init(model, jax.random.key(0)))
+  fresh = jax.tree.map(lambda s: np.zeros(s.shape, np.float32), shapes)
+  state = {
+    name.removeprefix('backbone.'): torch.full(value.shape, 2.0)
+    for name, value in convert.to_torch(fresh).items()
+    if name.startswith('backbone.')
+  }
+  config.model.pretrained = str(tmp_path / 'landmarks.pth')
+  torch.save({'state_dict': state}, config.model.pretrained)
+  load = distillation.pretrained_from_config(config)
+  params, model_state = jax.jit(load)(
+    fresh['params'], {'batch_stats': fresh['batch_stats']}
+  )
+  for tree in (params, model_state['batch_stats']):
+    for module, values in tree.items():
+      expected = 2 if module == 'trunk' else 0  # heads start from scratch
+      assert all((x == expected).all() for x in jax.tree.leaves(values))
+
+
+def test_nothing_pretrained():
+  assert distillation.pretrained_from_config(small_run.config()) is None
 
 
 def test_students_learn_from_every_labelled_frame():
