@@ -16,24 +16,20 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from emojax import losses, methods, models, report, tasks, workdir
+from emojax import losses, methods, models, report, tasks, training, workdir
 from emojax.data import load
 from emojax.data.augment import augmentation
 from emojax.data.clips import Dataset
-from emojax.engine import checkpoint, member, stack
+from emojax.engine import checkpoint, stack
 from emojax.engine import plan as plans
 from emojax.engine.trainer import Generation, Settings, Trainer
 from emojax.evaluation import Predictions, evaluate
 from emojax.models import convert
 from emojax.progress import TrainingProgress
-from emojax.signals import StopFlag, StopRequested
+from emojax.signals import StopFlag
 
 PyTree = Any
 MC_STREAM = 1_000_000  # keys of the dropout passes, apart from training's
-
-
-class DivergedError(RuntimeError):
-  """A loss was not finite; says which member, task and step."""
 
 
 def generation_name(number: int) -> str:
@@ -115,9 +111,11 @@ def generations_from_config(config, dataset: Dataset):
   weights = _loss_weights(config, dataset)
 
   def generation(number: int, soft: PyTree | None) -> Generation:
+    last = number == config.generations  # nobody learns from these
     if number == 0:
+      hard = dataset.train.targets
       return Generation(
-        0, groups, per_task, steps, dataset.train.targets, weights(True)
+        0, groups, per_task, steps, hard, weights(True), not last
       )
     # A student's batch is as large as a teacher's, drawn from the union.
     targets = methods.distillation_targets(
@@ -125,7 +123,7 @@ def generations_from_config(config, dataset: Dataset):
     )
     hparams = weights(False, config.loss.reweight_students)
     batch = per_task * len(groups)
-    return Generation(number, [union], batch, steps, targets, hparams)
+    return Generation(number, [union], batch, steps, targets, hparams, not last)
 
   return generation
 
@@ -160,25 +158,25 @@ class Run:
   """What the generations of a run share."""
 
   config: Any
-  folder: workdir.Workdir
   dataset: Dataset
   trainer: Trainer
-  checkpoints: checkpoint.Checkpoints
-  progress: TrainingProgress
-  stop: StopFlag
-  timings: dict[str, float] = dataclasses.field(default_factory=dict)
+  session: training.Session
+
+  def path(self, *parts: str) -> pathlib.Path:
+    """A file of the run."""
+    return self.session.folder.path.joinpath(*parts)
 
   def weights_path(self, name: str) -> pathlib.Path:
     """Folder of a finished generation's weights."""
-    return self.folder / 'checkpoints' / name
+    return self.path('checkpoints', name)
 
   def labels_path(self, name: str) -> pathlib.Path:
     """Soft labels that a finished generation hands to the next."""
-    return self.folder / 'predictions' / f'{name}_soft_labels.npz'
+    return self.path('predictions', f'{name}_soft_labels.npz')
 
   def predictions_path(self, name: str) -> pathlib.Path:
     """Logits of a finished generation; written last, so it marks the end."""
-    return self.folder / 'predictions' / f'{name}.npz'
+    return self.path('predictions', f'{name}.npz')
 
 
 def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
@@ -214,27 +212,33 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
     dataset.val.targets,
   )
   names = [generation_name(k) for k in range(config.generations + 1)]
-  checkpoints = checkpoint.Checkpoints(folder / 'checkpoints' / 'running')
-  done = checkpoints.latest_step() or 0
   total = len(names) * config.train.epochs
-  with StopFlag() as stop, TrainingProgress(console, total, done) as progress:
-    this = Run(config, folder, dataset, trainer, checkpoints, progress, stop)
+  with StopFlag() as stop, TrainingProgress(console, total) as progress:
+    session = training.Session(folder, progress, stop)
+    this = Run(config, dataset, trainer, session)
     make_generation = generations_from_config(config, dataset)
     soft = None
     for number, name in enumerate(names):
       soft = _run_generation(this, name, make_generation(number, soft))
-  checkpoints.close()
   return _conclude(this, names, console)
 
 
-def _run_generation(run: Run, name: str, generation: Generation) -> PyTree:
+def _run_generation(
+  run: Run, name: str, generation: Generation
+) -> PyTree | None:
   """Trains and predicts one generation unless that is done; its soft labels."""
-  if not run.predictions_path(name).exists():
+  session = run.session
+  if run.predictions_path(name).exists():
+    session.progress.skip(run.config.train.epochs)
+  else:
     start = time.monotonic()
-    segment = _train(run, name, generation)
+    segment = training.train(session, run.trainer, name, generation)
     _finish_generation(run, name, generation.number, segment)
-    run.timings[name] = time.monotonic() - start
-    _stop_if_asked(run)
+    session.timings[name] = time.monotonic() - start
+    session.stop_if_asked()
+  training.forget(session, name)
+  if not generation.soft_labels:
+    return None
   with _explained(run, name), np.load(run.labels_path(name)) as labels:
     return dict(labels)
 
@@ -252,90 +256,14 @@ def _explained(run: Run, name: str):
     ) from error
 
 
-def _train(run: Run, name: str, generation: Generation):
-  """Trains to the last epoch, saving after every segment."""
-  run.progress.describe(name)
-  base = generation.number * run.config.train.epochs
-  state, epoch = _restore(run, generation)
-  run.folder.trim_metrics(
-    lambda line: line['generation'] != name or line['epoch'] < epoch
-  )
-  for segment in run.trainer.segments(generation, state, epoch):
-    if segment.epoch > epoch:  # else only the soft labels were missing
-      host = run.trainer.fetch(segment.state)
-      _check_finite(name, host)
-      _write_log(run, name, epoch, segment)
-      epoch = segment.epoch
-      run.checkpoints.save(base + epoch, host)
-    _stop_if_asked(run)
-  return segment
-
-
-def _stop_if_asked(run: Run):
-  if run.stop:
-    raise StopRequested(run.stop.received.name)
-
-
-def _restore(run: Run, generation: Generation):
-  """The latest checkpoint if it is of this generation, else fresh members."""
-  epochs = run.config.train.epochs
-  state = run.trainer.init(generation.number)
-  found = run.checkpoints.restore_latest(run.trainer.fetch(state))
-  if found is None or (found[0] - 1) // epochs != generation.number:
-    return state, 0
-  step, host = found
-  return run.trainer.place(host), step - generation.number * epochs
-
-
-def _check_finite(name: str, state):
-  """Raises if any member has seen a loss that is not finite.
-
-  A bad loss spoils the parameters and then all losses, so what is named is the
-  task that was bad first.
-  """
-  first = {task: np.asarray(s) for task, s in state.first_bad.items()}
-  step = min(steps.min() for steps in first.values())
-  if step == member.NEVER:
-    _check_scores(name, state.best.score)
-    return
-  index = min(np.argmin(s) for s in first.values() if s.min() == step)
-  bad = [task for task, steps in first.items() if steps[index] == step]
-  guilty = [task for task in bad if task != 'total'] or bad
-  raise DivergedError(
-    f'{name}, member {index}: the loss of {", ".join(guilty)} was not finite '
-    f'at step {step}. The last good checkpoint is kept. Lower '
-    'config.train.learning_rate (in a new --workdir), or check the data.'
-  )
-
-
-def _check_scores(name: str, scores: np.ndarray):
-  """Raises if a member has no best epoch; its weights would be the initial ones."""
-  for index in np.flatnonzero(~np.isfinite(scores)):
-    raise DivergedError(
-      f'{name}, member {index}: the validation score was not finite although '
-      'the losses were; lower config.train.learning_rate (in a new --workdir)'
-    )
-
-
-def _write_log(run: Run, name: str, first: int, segment):
-  lines = []
-  for e in range(segment.epoch - first):
-    log = {key: value[:, e] for key, value in segment.logs.items()}
-    run.progress.epoch(name, first + e, run.config.train.epochs, log)
-    for m in range(run.config.ensemble.size):
-      values = {key: round(float(v[m]), 6) for key, v in log.items()}
-      line = {'generation': name, 'epoch': first + e, 'member': m, **values}
-      lines.append({**line, 'best': bool(values['best'])})
-  run.folder.append_metrics(lines)
-
-
 def _finish_generation(run: Run, name: str, number: int, segment):
   """Writes weights, soft labels and predictions of a trained generation."""
   trainer, best = run.trainer, segment.state.best
   weights = {'params': best.params, 'model_state': best.model_state}
   checkpoint.save_tree(run.weights_path(name), trainer.fetch(weights))
-  workdir.write_arrays(run.labels_path(name), segment.soft_labels)
-  run.progress.describe(f'{name}: predicting')
+  if segment.soft_labels is not None:
+    workdir.write_arrays(run.labels_path(name), segment.soft_labels)
+  run.session.progress.describe(f'{name}: predicting')
   sets = {'val': run.dataset.val, 'test': run.dataset.test}
   sets |= {f'ood/{key}': clips for key, clips in run.dataset.ood.items()}
   logits = {
@@ -373,9 +301,10 @@ def _conclude(run: Run, names: list[str], console: Console) -> dict[str, Any]:
       seed=run.config.seed,
       bin_values=tasks.bin_values(kind=run.config.loss.bin_values),
     )
-    results['timings'] = {k: round(v, 1) for k, v in run.timings.items()}
-    workdir.write_json(run.folder / 'curves.json', curves)
-    workdir.write_json(run.folder / 'results.json', results)
-    report.write(run.folder.path, run.dataset.test)
+    timings = run.session.timings
+    results['timings'] = {k: round(v, 1) for k, v in timings.items()}
+    workdir.write_json(run.path('curves.json'), curves)
+    workdir.write_json(run.path('results.json'), results)
+    report.write(run.session.folder.path, run.dataset.test)
   report.terminal(results, console)
   return results

@@ -10,6 +10,7 @@ named after a colon, `--config=configs/gen.py:tiny`.
 
 import difflib
 import functools
+import importlib
 import os
 import pathlib
 import runpy
@@ -38,6 +39,11 @@ _CACHE = flags.DEFINE_string(
 flags.mark_flags_as_required(['config', 'workdir'])
 
 INTERRUPTED = 130
+# Modules whose `run(config, folder, console)` is an experiment, by the name in
+# `config.experiment`.
+EXPERIMENTS = {
+  'distillation': 'emojax.distillation',
+}
 # Smallest values that mean something; the data and the models check the rest.
 MINIMUM = {
   'seed': 0,
@@ -79,7 +85,7 @@ def main(argv: list[str]):
   from rich.console import Console
   from rich.markup import escape
 
-  from emojax import distillation, workdir
+  from emojax import training, workdir
   from emojax.engine.checkpoint import CheckpointError
   from emojax.signals import StopRequested
 
@@ -87,6 +93,7 @@ def main(argv: list[str]):
     logging.set_verbosity(logging.WARNING)
   set_cache(_CACHE.value)
   set_cpu_devices(config)
+  experiment = importlib.import_module(EXPERIMENTS[config.experiment])
   console = Console()
   say = functools.partial(
     console.print, markup=False, highlight=False, soft_wrap=True
@@ -100,7 +107,7 @@ def main(argv: list[str]):
         'another --workdir to run again.'
       )
       return 0
-    distillation.run(config, folder, console)
+    experiment.run(config, folder, console)
   except StopRequested as stop:
     say(f'{stop}: saved in {folder.path}. Run the same command to resume.')
     return INTERRUPTED
@@ -109,10 +116,10 @@ def main(argv: list[str]):
     return INTERRUPTED
   except (
     CheckpointError,
-    distillation.DivergedError,
     ImportError,
     OSError,
     ValueError,
+    training.DivergedError,
   ) as error:
     if FLAGS.verbosity > 0:  # --verbosity=1: developers want the traceback
       raise
@@ -134,6 +141,9 @@ def check_ranges(config):
   for name, low in MINIMUM.items():
     if name in values and not values[name] >= low:
       _fail(f'--config.{name}={values[name]}: expected at least {low}')
+  if config.experiment not in EXPERIMENTS:
+    names = ', '.join(EXPERIMENTS)
+    _fail(f'--config.experiment={config.experiment}: expected one of {names}')
 
 
 def set_cpu_devices(config):

@@ -20,10 +20,9 @@ class TrainingProgress:
   Args:
     console: Where to print. Without a terminal there are lines only.
     total: Epochs of the whole run.
-    done: Epochs that a resumed run has behind it.
   """
 
-  def __init__(self, console: Console, total: int, done: int = 0):
+  def __init__(self, console: Console, total: int):
     self._console = console
     self._progress = Progress(
       TextColumn('[bold]{task.description}'),
@@ -37,9 +36,7 @@ class TrainingProgress:
       transient=True,
       disable=not console.is_terminal,
     )
-    self._task = self._progress.add_task(
-      'compiling', total=total, completed=done
-    )
+    self._task = self._progress.add_task('compiling', total=total)
 
   def __enter__(self):
     self._progress.start()
@@ -51,6 +48,13 @@ class TrainingProgress:
   def describe(self, text: str):
     """Says what is going on beside the bar."""
     self._progress.update(self._task, description=text)
+
+  def skip(self, epochs: int):
+    """Counts epochs that a resumed run has behind it."""
+    # A new total rather than an advance, or the ETA would believe that these
+    # epochs took no time.
+    task = self._progress.tasks[self._task]
+    self._progress.update(self._task, total=task.total - epochs)
 
   def epoch(self, name: str, epoch: int, epochs: int, log: dict[str, Any]):
     """Reports an epoch: losses and validation metrics, mean over members."""

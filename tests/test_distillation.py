@@ -15,7 +15,7 @@ import run_files
 import small_run
 from rich.console import Console
 
-from emojax import distillation, models, report, workdir
+from emojax import distillation, models, report, training, workdir
 from emojax.data import load
 from emojax.engine import checkpoint, member, programs, sources
 from emojax.evaluation import Predictions
@@ -95,8 +95,9 @@ def test_files_of_a_run(reference):
     'report.md',
     'results.json',
   ]
-  # Teachers' and students' two epochs: four checkpoints, the last two are kept.
-  assert sorted(os.listdir(path / 'checkpoints' / 'running')) == ['3', '4']
+  # Finished generations need no checkpoints of their training.
+  assert sorted(os.listdir(path / 'checkpoints')) == ['Stu1', 'Tea', 'running']
+  assert os.listdir(path / 'checkpoints' / 'running') == []
   assert workdir.Workdir(path, {}).finished
 
 
@@ -284,7 +285,7 @@ def test_finished_generations_are_not_trained_again(
 ):
   path = tmp_path / 'run'
   killed(path, workdir, 'write_json', 2, BEFORE)
-  monkeypatch.setattr(distillation, '_train', lambda *_: pytest.fail('trained'))
+  monkeypatch.setattr(training, 'train', lambda *_: pytest.fail('trained'))
   found, _ = execute(path)
   assert found['timings'] == {}
   run_files.assert_same_run(path, reference[0])
@@ -292,11 +293,13 @@ def test_finished_generations_are_not_trained_again(
 
 # Orbax reads arrays side by side; what the first failure leaves behind complains.
 @pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
-@pytest.mark.parametrize('call', [2, 3])  # the last of Tea, the first of Stu1
-def test_damaged_checkpoint_costs_an_epoch(reference, tmp_path, call):
+@pytest.mark.parametrize(
+  'call, where', [(2, 'Tea/2'), (3, 'Stu1/1')], ids=['last', 'first']
+)
+def test_damaged_checkpoint_costs_an_epoch(reference, tmp_path, call, where):
   path = tmp_path / 'run'
   killed(path, checkpoint.Checkpoints, 'save', call, AFTER)
-  newest = path / 'checkpoints' / 'running' / str(call)
+  newest = path / 'checkpoints' / 'running' / where
   for file in newest.rglob('d/*'):
     os.truncate(file, 10)
   execute(path)
@@ -317,7 +320,7 @@ def test_stops_when_asked_and_resumes(reference, tmp_path, monkeypatch, number):
     with pytest.raises(StopRequested, match=number.name):
       execute(path)
   assert len(metrics(path)) == 2  # the epoch was finished and saved, no more
-  assert os.listdir(path / 'checkpoints' / 'running') == ['1']
+  assert os.listdir(path / 'checkpoints' / 'running' / 'Tea') == ['1']
   execute(path)
   run_files.assert_same_run(path, reference[0])
 
@@ -339,21 +342,21 @@ def test_stops_between_generations(tmp_path, monkeypatch):
 
 def test_divergence_names_the_culprit_and_keeps_the_checkpoint(tmp_path):
   path = tmp_path / 'run'
-  with pytest.raises(distillation.DivergedError) as error:
+  with pytest.raises(training.DivergedError) as error:
     execute(path, train__learning_rate=1e30)
   message = str(error.value)
   assert message.startswith('Tea, member 0: the loss of ')
   assert 'was not finite at step ' in message
   assert 'learning_rate' in message
   assert not (path / 'metrics.jsonl').exists()
-  assert os.listdir(path / 'checkpoints' / 'running') == []
+  assert os.listdir(path / 'checkpoints' / 'running' / 'Tea') == []
 
 
 def test_divergence_later_on_keeps_the_last_good_checkpoint(
   tmp_path, monkeypatch
 ):
   path = tmp_path / 'run'
-  check, calls = distillation._check_finite, []
+  check, calls = training.check_finite, []
 
   def spoiled(name, state):
     calls.append(name)
@@ -362,12 +365,12 @@ def test_divergence_later_on_keeps_the_last_good_checkpoint(
       state = state._replace(first_bad=steps)
     check(name, state)
 
-  monkeypatch.setattr(distillation, '_check_finite', spoiled)
+  monkeypatch.setattr(training, 'check_finite', spoiled)
   with pytest.raises(
-    distillation.DivergedError, match=r'^Stu1, member 1: .* 7'
+    training.DivergedError, match=r'^Stu1, member 1: .* 7'
   ):
     execute(path)
-  assert sorted(os.listdir(path / 'checkpoints' / 'running')) == ['1', '2']
+  assert os.listdir(path / 'checkpoints' / 'running' / 'Stu1') == ['1']
   assert len(metrics(path)) == 4
 
 
@@ -399,12 +402,12 @@ NEVER = member.NEVER
   ],
 )
 def test_the_first_bad_loss_is_the_culprit(steps, message):
-  with pytest.raises(distillation.DivergedError, match=message):
-    distillation._check_finite('Tea', state_with(**steps))
+  with pytest.raises(training.DivergedError, match=message):
+    training.check_finite('Tea', state_with(**steps))
 
 
 def test_finite_losses_pass():
-  distillation._check_finite(
+  training.check_finite(
     'Tea', state_with(au=[NEVER] * 2, total=[NEVER] * 2)
   )
 
@@ -412,8 +415,8 @@ def test_finite_losses_pass():
 def test_member_without_a_score_has_no_best_epoch():
   state = state_with((0.5, -np.inf), au=[NEVER] * 2)
   message = r'^Tea, member 1: the validation score was not finite'
-  with pytest.raises(distillation.DivergedError, match=message):
-    distillation._check_finite('Tea', state)
+  with pytest.raises(training.DivergedError, match=message):
+    training.check_finite('Tea', state)
 
 
 @pytest.mark.filterwarnings('ignore::ResourceWarning')

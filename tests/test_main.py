@@ -15,7 +15,7 @@ import run_files
 import small_run
 from absl import flags
 
-from emojax import distillation, main, workdir
+from emojax import distillation, main, training, workdir
 from emojax.engine import checkpoint
 from emojax.signals import StopRequested
 
@@ -170,7 +170,7 @@ def test_finished_run_of_another_configuration(invoke, monkeypatch, capsys):
       'SIGTERM: saved in {}. Run the same command',
     ),
     (KeyboardInterrupt(), 130, 'run the same command to resume {}'),
-    (distillation.DivergedError('Tea, member 0'), 1, 'error: Tea, member 0'),
+    (training.DivergedError('Tea, member 0'), 1, 'error: Tea, member 0'),
     (checkpoint.CheckpointError('disk [full]'), 1, 'error: disk [full]'),
     (workdir.WorkdirError('[/tmp] is odd'), 1, 'error: [/tmp] is odd'),
     (FileNotFoundError(2, 'No such file', 'x.pt'), 1, "No such file: 'x.pt'"),

@@ -19,7 +19,7 @@ class CheckpointError(RuntimeError):
 class Checkpoints:
   """The rolling checkpoints of a run.
 
-  A checkpoint's step counts epochs over all generations. Stacks are saved
+  A checkpoint's step is the number of epochs behind it. Stacks are saved
   without padding, so a run may resume on another number of devices.
 
   Args:
@@ -30,6 +30,7 @@ class Checkpoints:
 
   def __init__(self, folder: pathlib.Path, keep: int = 2):
     self.folder = pathlib.Path(folder).absolute()
+    self._keep = keep
     options = ocp.CheckpointManagerOptions(
       max_to_keep=keep,
       enable_async_checkpointing=False,
@@ -45,20 +46,17 @@ class Checkpoints:
         self._manager.delete(step)  # Orbax refuses to overwrite
       self._manager.save(step, args=ocp.args.StandardSave(tree), force=True)
 
-  def latest_step(self) -> int | None:
-    """Step of the newest checkpoint, None without any."""
-    return self._manager.latest_step()
-
   def restore_latest(self, template: PyTree) -> tuple[int, PyTree] | None:
     """Returns (step, tree) of the newest readable checkpoint, None without any.
 
-    Damaged ones that are newer than that are deleted.
+    Damaged ones that are newer than that are deleted. If none is readable but
+    none has been thrown away yet, the one before the oldest is the start.
 
     Args:
       template: Tree of arrays or shapes of the same structure.
 
     Raises:
-      CheckpointError: If there are checkpoints but none can be read.
+      CheckpointError: If as many checkpoints as are kept cannot be read.
     """
     steps = sorted(self._manager.all_steps(), reverse=True)
     for i, step in enumerate(steps):
@@ -73,16 +71,20 @@ class Checkpoints:
           _first_line(error),
         )
       else:
-        for damaged in steps[:i]:
-          self._manager.delete(damaged)
+        self._delete(steps[:i])
         return step, tree
-    if steps:
+    if len(steps) >= self._keep:
       raise CheckpointError(
         f'none of the checkpoints {steps} in {self.folder} can be read: delete '
         'that folder to train this generation again (finished generations are '
         'kept elsewhere)'
       )
+    self._delete(steps)
     return None
+
+  def _delete(self, steps: list[int]):
+    for step in steps:
+      self._manager.delete(step)
 
   def _restore(self, step: int, template: PyTree) -> PyTree:
     shapes = jax.tree.map(

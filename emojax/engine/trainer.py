@@ -54,6 +54,7 @@ class Generation(NamedTuple):
     steps: Steps of an epoch.
     targets: Hard labels or the previous ensemble's soft labels, [N, L, ...].
     hparams: Per-member numbers, arrays [M, ...].
+    soft_labels: Whether to predict soft labels for the next generation.
   """
 
   number: int
@@ -62,13 +63,14 @@ class Generation(NamedTuple):
   steps: int
   targets: PyTree
   hparams: dict[str, np.ndarray]
+  soft_labels: bool = True
 
 
 class Segment(NamedTuple):
   """State of the stack after some epochs.
 
   `logs` are arrays [M, epochs of this segment]; `soft_labels` [N, ...] comes
-  with the last segment only.
+  with the last segment only, and only if they are wanted.
   """
 
   epoch: int
@@ -220,6 +222,7 @@ class Trainer:
     missing = (s.epochs_per_call or s.epochs) - len(epochs)
     plan = np.pad(plan, ((0, 0), (0, missing), (0, 0), (0, 0)))
     weight = np.arange(self._size) < s.members
+    label = last and generation.soft_labels
     state, logs, soft = self._generation(
       state,
       self.place(generation.hparams),
@@ -227,14 +230,15 @@ class Trainer:
       self.place(plan, None, None, stack.BATCH),
       jnp.int32(len(epochs)),
       jnp.int32(generation.steps),
-      jnp.bool_(last),
+      jnp.bool_(label),
       member.Rows(inputs, self.share(generation.targets)),
       val,
     )
     logs = jax.tree.map(lambda x: x[:, : len(epochs)], logs)
-    if last:
-      soft = jax.device_get(soft)
-      soft = jax.tree.map(lambda x: x[: len(self.train)], soft)
+    if not label:
+      return state, logs, None
+    soft = jax.device_get(soft)
+    soft = jax.tree.map(lambda x: x[: len(self.train)], soft)
     return state, logs, soft
 
   def _streamed(self, generation, state, epochs, last):
@@ -246,7 +250,7 @@ class Trainer:
     if logs:  # none when only the soft labels of a resumed run are missing
       logs = jax.tree.map(lambda *x: jnp.stack(x, axis=1), *logs)
     soft = None
-    if last:
+    if last and generation.soft_labels:
       best = state.best
       soft = self.ensemble_labels(best.params, best.model_state, self.train)
     return state, logs, soft
