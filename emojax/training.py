@@ -139,8 +139,10 @@ def _write_log(session, trainer, name: str, first: int, segment: Segment):
   for e in range(segment.epoch - first):
     log = {key: value[:, e] for key, value in segment.logs.items()}
     session.progress.epoch(name, first + e, epochs, log)
-    for m in range(members):
+    stopped = log.get('stopped', np.zeros(members))
+    for m in np.flatnonzero(stopped == 0):  # the others learned nothing
       values = {key: round(float(v[m]), 6) for key, v in log.items()}
-      line = {'generation': name, 'epoch': first + e, 'member': m, **values}
+      line = {'generation': name, 'epoch': first + e, 'member': int(m)}
+      line |= values
       lines.append({**line, 'best': bool(values['best'])})
   session.folder.append_metrics(lines)

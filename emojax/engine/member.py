@@ -99,6 +99,8 @@ class Method:
     loss_names: Names of the losses that the objective logs.
     balance_variant: 'paper' or 'published' Algorithm 1, 'off' for equal weights.
     axis_name: Mesh axis over which a batch is split, None without one.
+    patience: A member stops learning after this many epochs in a row without a
+      better validation total (early stopping, paper 002); 0 for never.
   """
 
   init: Callable
@@ -114,6 +116,7 @@ class Method:
   loss_names: tuple[str, ...]
   balance_variant: str = 'paper'
   axis_name: str | None = None
+  patience: int = 0
 
 
 def init(method: Method, key: jax.Array) -> MemberState:
@@ -182,6 +185,12 @@ def train_step(
   return state, losses
 
 
+def stopped(method: Method, state: MemberState) -> jax.Array:
+  """Whether early stopping has ended this member's training."""
+  stale = state.epoch - 1 - state.best.epoch  # -1 before the first epoch
+  return stale >= method.patience
+
+
 def train_steps(
   method: Method,
   state: MemberState,
@@ -193,6 +202,9 @@ def train_steps(
 ) -> tuple[MemberState, dict[str, jax.Array]]:
   """Runs the first `num_steps` rows of a plan int32 [K, B].
 
+  A member that has stopped runs none: the others of its stack go on, and how a
+  generation is cut into calls changes nothing.
+
   Returns:
     The new state, and `sums` with every step's losses added.
   """
@@ -202,6 +214,8 @@ def train_steps(
     state, losses = train_step(method, state, rows.take(plan[k]), hparams)
     return state, jax.tree.map(jnp.add, sums, losses)
 
+  if method.patience:
+    num_steps = jnp.where(stopped(method, state), 0, num_steps)
   return jax.lax.fori_loop(0, num_steps, body, (state, sums))
 
 
@@ -294,6 +308,8 @@ def finish_epoch(
       balance, method.task_scores(scores), variant=method.balance_variant
     )
   log['best'] = improved.astype(jnp.float32)
+  if method.patience:
+    log['stopped'] = stopped(method, state).astype(jnp.float32)
   return state._replace(best=best, balance=balance, epoch=state.epoch + 1), log
 
 
