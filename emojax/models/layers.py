@@ -34,6 +34,7 @@ class ConvNorm(nn.Module):
     padding: Zeros on both sides of every spatial dimension.
     depthwise: One filter for each channel (features = input channels).
     prelu: Whether PReLU (one slope per channel, initially 0.25) follows.
+    relu: Whether ReLU follows; it is computed as PReLU with slopes of zero.
     eps: BatchNorm's epsilon.
     kernel_init: Initialiser of the kernel.
     lowering: See `ops.conv`.
@@ -47,6 +48,7 @@ class ConvNorm(nn.Module):
   padding: int = 0
   depthwise: bool = False
   prelu: bool = False
+  relu: bool = False
   eps: float = 1e-5
   kernel_init: Any = initialisers.kaiming_normal
   lowering: str = 'auto'
@@ -72,7 +74,7 @@ class ConvNorm(nn.Module):
     shape = (self.features,)
     scale = self.param('scale', nn.initializers.ones, shape)
     bias = self.param('bias', nn.initializers.zeros, shape)
-    slope = None
+    slope = jnp.zeros(shape) if self.relu else None
     if self.prelu:
       slope = self.param('slope', nn.initializers.constant(0.25), shape)
     mean = self.variable('batch_stats', 'mean', jnp.zeros, shape)
