@@ -11,19 +11,33 @@ import jax
 import jax.numpy as jnp
 
 from emojax.models import initialisers
+from emojax.models.alexnet import AlexNet
+from emojax.models.densenet import DenseNet121
 from emojax.models.emenet import EMENet
 from emojax.models.heads import HEADS
 from emojax.models.marblenet import COEFFICIENTS
 from emojax.models.mobilefacenet import MIN_SIZE
+from emojax.models.vgg import VGG16
 from emojax.ops import resolve_lowering
 from emojax.tasks import Schema
 
 DTYPES = {'float32': jnp.float32, 'bfloat16': jnp.bfloat16}
 
+
+def _still(network, head, **options):
+  """A network of single images, which has no temporal head."""
+  del head
+  return network(**options)
+
+
 # Name -> function of (schema, image_size, **options) that makes a module.
 MODELS: dict[str, Callable[..., nn.Module]] = {
   'emenet_v': functools.partial(EMENet, audio=False),
   'emenet_va': functools.partial(EMENet, audio=True),
+  'alexnet': functools.partial(_still, AlexNet),
+  'vgg16': functools.partial(_still, VGG16),
+  'vgg16_bn': functools.partial(_still, VGG16, norm=True),
+  'densenet121': functools.partial(_still, DenseNet121),
 }
 
 
