@@ -30,7 +30,7 @@ def first_stride(size: int) -> int:
     n = (size + 4 - 11) // stride + 1
     if n >= 15:  # 15, 7, 3, 1
       return stride
-  raise ValueError(f'AlexNet got images of {size} pixels: expected at least 22')
+  raise ValueError(f'AlexNet got images of {size} pixels: expected at least 21')
 
 
 class AlexNet(Classifier):
