@@ -23,7 +23,7 @@ from emojax.data.clips import Dataset
 from emojax.engine import checkpoint, stack
 from emojax.engine import plan as plans
 from emojax.engine.trainer import Generation, Settings, Trainer
-from emojax.evaluation import Predictions, evaluate
+from emojax.evaluation import Predictions, choose_split, evaluate
 from emojax.models import convert
 from emojax.progress import TrainingProgress
 from emojax.signals import StopFlag
@@ -264,8 +264,11 @@ def _finish_generation(run: Run, name: str, number: int, segment):
   if segment.soft_labels is not None:
     workdir.write_arrays(run.labels_path(name), segment.soft_labels)
   run.session.progress.describe(f'{name}: predicting')
-  sets = {'val': run.dataset.val, 'test': run.dataset.test}
-  sets |= {f'ood/{key}': clips for key, clips in run.dataset.ood.items()}
+  dataset = run.dataset
+  sets = {'val': dataset.val, 'test': dataset.test}
+  if dataset.test is dataset.val:
+    del sets['test']
+  sets |= {f'ood/{key}': clips for key, clips in dataset.ood.items()}
   logits = {
     key: trainer.predict(best.params, best.model_state, clips)
     for key, clips in sets.items()
@@ -274,13 +277,14 @@ def _finish_generation(run: Run, name: str, number: int, segment):
   samples = run.config.eval.mc_samples
   mc = {}
   if samples:
-    del sets['val']
+    scored = choose_split(dataset.schema, dataset)
     mc = {
       name: trainer.sample(best.params, best.model_state, clips, key, samples)
       for name, clips in sets.items()
+      if name == scored or name.startswith('ood/')
     }
   epochs = [int(e) for e in trainer.fetch(best.epoch)]
-  Predictions(name, run.dataset.schema, logits, epochs, mc).save(
+  Predictions(name, dataset.schema, logits, epochs, mc).save(
     run.predictions_path(name)
   )
 
@@ -305,6 +309,7 @@ def _conclude(run: Run, names: list[str], console: Console) -> dict[str, Any]:
     results['timings'] = {k: round(v, 1) for k, v in timings.items()}
     workdir.write_json(run.path('curves.json'), curves)
     workdir.write_json(run.path('results.json'), results)
-    report.write(run.session.folder.path, run.dataset.test)
+    clips = getattr(run.dataset, results['split'])
+    report.write(run.session.folder.path, clips)
   report.terminal(results, console)
   return results

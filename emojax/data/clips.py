@@ -42,6 +42,11 @@ class Clips:
     return self.image.shape[1]
 
   @property
+  def has_audio(self) -> bool:
+    """Whether there is sound."""
+    return self.audio is not None
+
+  @property
   def num_frames(self) -> int:
     """Number of valid frames in all clips."""
     return int(self.frame_mask.sum())

@@ -2,10 +2,13 @@
 
 import dataclasses
 
+from emojax import tasks
 from emojax.data import embedded, pipeline
-from emojax.data.clips import Dataset
+from emojax.data.clips import Clips, Dataset
+from emojax.data.stored import Store
 
 OOD = ('digits', 'textures')
+CHANNELS = 3  # of the models; grey images are repeated
 
 
 def from_config(data) -> Dataset:
@@ -42,29 +45,41 @@ def _prepared(data) -> Dataset:
       'config.data.path is empty: name the folder that `python -m '
       'emojax.data.prepare` has written, as --config.data.path=FOLDER'
     )
+  store = Store(data.path)
+  if data.audio and store.spec.audio is None:
+    raise ValueError(
+      f'config.data.audio is set, but {data.path} has no sound: prepare it '
+      'with --audio log_mel, or choose a model without sound'
+    )
   dataset = pipeline.load_dataset(
-    data.path,
+    store,
     clip_length=data.clip_length,
     eval_clip_length=data.eval_clip_length or None,
     val=data.val_split,
     test=data.test_split,
     ood={'prepared': data.ood_path} if data.ood_path else None,
     image_size=data.image_size,
+    channels=CHANNELS,
+    audio=data.audio,
     memory_bytes=int(data.memory_gib * 2**30),
   )
-  length = data.eval_clip_length or data.clip_length
-  drawn = {
-    kind: embedded.ood_clips(
-      kind,
-      data.seed,
-      data.ood_clips,
-      length,
-      data.image_size,
-      'log_mel' if data.audio else None,
-    )
-    for kind in OOD
-  }
+  drawn = {kind: _drawn(kind, data, store.spec) for kind in OOD}
   return dataclasses.replace(dataset, ood={**drawn, **dataset.ood})
+
+
+def _drawn(kind: str, data, spec) -> Clips:
+  """Out-of-distribution clips that need no files, as the data set's are."""
+  clips = embedded.ood_clips(
+    kind,
+    data.seed,
+    data.ood_clips,
+    data.eval_clip_length or data.clip_length,
+    data.image_size,
+    spec.audio if data.audio else None,
+  )
+  shape = clips.frame_mask.shape
+  targets = tasks.empty_targets(spec.schema, shape)
+  return dataclasses.replace(clips, targets=targets)
 
 
 def summary(dataset: Dataset) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 from emojax import tasks
 from emojax.data import clip_index
 from emojax.data.clips import Clips, Dataset
+from emojax.data.store import Spec
 from emojax.data.stored import Store, StoredClips
 
 MEMORY_BYTES = 4 * 2**30
@@ -37,6 +38,7 @@ def open_clips(
   schema: tasks.Schema | None = None,
   image_size: int | None = None,
   channels: int | None = None,
+  audio: bool = True,
   clean: bool = False,
   threads: int = 2,
 ) -> StoredClips:
@@ -54,6 +56,7 @@ def open_clips(
     schema: What the labels must be, None for whatever they are.
     image_size: Size to which images are brought; as stored if None.
     channels: 1 or 3; as stored if None.
+    audio: Whether to read the sound, where there is any.
     clean: Take the labels before noise was added.
     threads: Threads that decode.
   """
@@ -78,13 +81,14 @@ def open_clips(
     table,
     image_size=image_size,
     channels=channels,
+    audio=audio,
     clean=clean,
     threads=threads,
   )
 
 
 def load_dataset(
-  path: str | os.PathLike,
+  path: str | os.PathLike | Store,
   *,
   clip_length: int = 1,
   eval_clip_length: int | None = None,
@@ -100,13 +104,14 @@ def load_dataset(
   schema: tasks.Schema | None = None,
   image_size: int | None = None,
   channels: int | None = None,
+  audio: bool = True,
   memory_bytes: int = MEMORY_BYTES,
   threads: int = 2,
 ) -> Dataset:
   """Opens a prepared data set as everything that one experiment reads.
 
   Args:
-    path: Folder of the data set.
+    path: Folder of the data set, or an open `Store`.
     clip_length: Frames of a training clip.
     eval_clip_length: Frames of an evaluation clip; `clip_length` if None.
     groups: Groups of the training clips, see `open_clips`.
@@ -117,12 +122,13 @@ def load_dataset(
     gaps: Gap policy of all clips.
     own_labels: See `clip_index.build`.
     val: Split for validation.
-    test: Split for the test, which may be `val` where there is none.
+    test: Split for the test; if it is `val`, both are one and the same object.
     ood: Name to folder of out-of-distribution data sets, of which the test
       split (else the last one) is used, without labels.
     schema: What the labels must be, None for whatever they are.
     image_size: Size to which images are brought; as stored if None.
     channels: 1 or 3; as stored if None.
+    audio: Whether to read the sound, where there is any.
     memory_bytes: Splits whose images take more than this stay on disk; the
       results are the same.
     threads: Threads that decode.
@@ -130,10 +136,11 @@ def load_dataset(
   Returns:
     A `Dataset` whose splits are `Clips` or `StoredClips`.
   """
-  data = Store(path, schema)
+  data = path if isinstance(path, Store) else Store(path, schema)
   image: dict[str, Any] = {
     'image_size': image_size or data.spec.size,
     'channels': channels or data.spec.channels,
+    'audio': audio,
     'threads': threads,
   }
   evaluate = {
@@ -154,13 +161,17 @@ def load_dataset(
     own_labels=own_labels,
     **image,
   )
+  splits = {
+    split: fetch(open_clips(data, split, **evaluate), memory_bytes)
+    for split in {val, test}
+  }
   return Dataset(
     train=fetch(train, memory_bytes),
     groups=train.groups,
-    val=fetch(open_clips(data, val, **evaluate), memory_bytes),
-    test=fetch(open_clips(data, test, **evaluate), memory_bytes),
+    val=splits[val],
+    test=splits[test],
     ood={
-      name: _unlabelled(folder, data.spec.schema, evaluate, memory_bytes)
+      name: _unlabelled(folder, data.spec, evaluate, memory_bytes)
       for name, folder in (ood or {}).items()
     },
     schema=data.spec.schema,
@@ -175,13 +186,27 @@ def fetch(clips: StoredClips, memory_bytes: int) -> Clips | StoredClips:
   return clips.take(np.arange(len(clips)))
 
 
-def _unlabelled(folder, schema, evaluate, memory_bytes) -> Clips | StoredClips:
-  """A data set of other labels, all of which are missing under `schema`."""
-  data = Store(folder)
+def _unlabelled(
+  path, spec: Spec, evaluate: dict[str, Any], memory_bytes: int
+) -> Clips | StoredClips:
+  """A data set of other labels, all of which are missing under `spec.schema`.
+
+  Its clips are not longer than its longest video: stills are clips of one frame
+  and not of one frame and much padding.
+  """
+  data = Store(path)
+  if evaluate['audio'] and data.spec.audio != spec.audio:
+    raise ValueError(
+      f'{path} has sound {data.spec.audio!r}, {spec.name} has {spec.audio!r}: '
+      'prepare them with the same --audio, or go without sound'
+    )
   split = 'test' if 'test' in data.splits else data.splits[-1]
-  clips = open_clips(data, split, **evaluate)
+  longest = max(len(frames) for *_, frames in data.table(split).videos())
+  length = min(evaluate['clip_length'], longest)
+  clips = open_clips(data, split, **evaluate | {'clip_length': length})
   shape = clips.frame_mask.shape
-  clips.schema, clips.targets = schema, tasks.empty_targets(schema, shape)
+  clips.schema = spec.schema
+  clips.targets = tasks.empty_targets(spec.schema, shape)
   return fetch(clips, memory_bytes)
 
 

@@ -119,6 +119,7 @@ class StoredClips:
     table: Its labels, `data.table(split)`.
     image_size: Size to which images are brought; as stored if None.
     channels: 1 or 3; as stored if None.
+    audio: Whether to read the sound, where there is any.
     clean: Take the labels before noise was added.
     threads: Threads that decode.
 
@@ -130,7 +131,11 @@ class StoredClips:
     subject_id: [N] array of strings.
     groups: Name to int32 [n], clip indices.
     votes: float32 [N, L, V], or None.
+    truth: None; posteriors of real labels are not known.
+    has_audio: Whether there is sound.
   """
+
+  truth = None
 
   def __init__(
     self,
@@ -141,6 +146,7 @@ class StoredClips:
     *,
     image_size: int | None = None,
     channels: int | None = None,
+    audio: bool = True,
     clean: bool = False,
     threads: int = 2,
   ):
@@ -150,7 +156,7 @@ class StoredClips:
     self.schema = spec.schema
     self.size = image_size or spec.size
     self.channels = channels or spec.channels
-    self.has_audio = spec.audio is not None
+    self.has_audio = audio and spec.audio is not None
     self.groups = index.groups
     self.clip_id, self.subject_id = index.clip_id, index.subject_id
     self.frame_mask = index.mask

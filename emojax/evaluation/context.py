@@ -42,9 +42,13 @@ class Context:
   bin_values: np.ndarray | None
 
 
-def choose_split(schema: tasks.Schema, dataset, split: str | None) -> str:
-  """Returns the split to evaluate: 'test' unless it has no labels."""
+def choose_split(
+  schema: tasks.Schema, dataset, split: str | None = None
+) -> str:
+  """Returns the split to evaluate: 'test' unless it is 'val' or unlabelled."""
   if split is None:
+    if dataset.test is dataset.val:
+      return FIT_SPLIT
     has_labels = any(labelled(task, dataset.test) for task in schema)
     return 'test' if has_labels else FIT_SPLIT
   if split not in ('test', FIT_SPLIT):

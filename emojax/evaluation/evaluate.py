@@ -36,8 +36,9 @@ def evaluate(
     seed: Seed of the random halves of temperature scaling.
     bin_values: [K] values of the bins of binned tasks; by default
       `tasks.bin_values`.
-    split: 'test' or 'val'; by default 'test', or 'val' if no test frame has a
-      label. Epochs were selected on 'val', so that its scores are optimistic.
+    split: 'test' or 'val'; by default 'test', or 'val' if that is the same
+      split or no test frame has a label. Epochs were selected on 'val', so that
+      its scores are optimistic.
     modality: 'V' or 'VA', the paper's model to compare with; by default by
       whether the clips have audio.
 
@@ -63,7 +64,7 @@ def evaluate(
   if not generations:
     raise ValueError('evaluate: no predictions were given')
   if modality is None:
-    modality = 'V' if context.clips.audio is None else 'VA'
+    modality = 'VA' if context.clips.has_audio else 'V'
   results = {
     'format': FORMAT,
     'dataset': dataset.name,

@@ -5,6 +5,8 @@ import dataclasses
 import numpy as np
 
 from emojax import tasks, uncertainty
+from emojax.evaluation import detection
+from emojax.evaluation.frames import valid
 from emojax.evaluation.predictions import Predictions
 from emojax.report import style
 
@@ -85,35 +87,32 @@ def choose(predictions: Predictions, split: str, clips, bin_values=None):
       f'examples: clips of shape {clips.frame_mask.shape}, but the predictions '
       f'of {split!r} are {found}; hand over the clips of that split'
     )
-  index = np.flatnonzero(clips.frame_mask.reshape(-1) > 0)
+  index = valid(clips)
   if not index.size:
     return []
-  flat = {
-    task.name: logits[task.name].reshape(predictions.num_members, -1, task.num_outputs)
-    for task in schema
-  }  # fmt: skip
-  probs = {
-    t.name: uncertainty.probabilities(t, flat[t.name][:, index]) for t in schema
-  }
-  total = uncertainty.multitask_uncertainty(probs, schema)[0].total
+  doubt = detection.frame_uncertainty(schema, logits, index)
+  total = doubt[detection.MEAN].total
   if bin_values is None:
     bins = {task.bins for task in schema if task.kind == 'binned'}
     bin_values = tasks.bin_values(bins.pop()) if bins else None
   picks = {'most certain': total.argmin(), 'most uncertain': total.argmax()}
   if len(index) == 1:
     picks = {'only frame': 0}
-  found = []
-  for title, k in picks.items():
-    image = clips.image.reshape(-1, *clips.image.shape[2:])[index[k]]
-    rows = []
-    for task in schema:
-      truth = None
-      if clips.truth is not None:
-        array = clips.truth[task.name]
-        truth = array.reshape(-1, *array.shape[2:])[index[k]]
-      rows += _rows(task, probs[task.name][:, k], truth, bin_values)
-    found.append(Example(image, title, rows))
-  return found
+  return [
+    _example(schema, logits, clips, index[k], title, bin_values)
+    for title, k in picks.items()
+  ]
+
+
+def _example(schema, logits, clips, position, title, bin_values) -> Example:
+  """The frame at a position of [N * L]; no other clip's images are read."""
+  n, frame = divmod(int(position), clips.frame_mask.shape[1])
+  rows = []
+  for task in schema:
+    probs = uncertainty.probabilities(task, logits[task.name][:, n, frame])
+    truth = clips.truth and clips.truth[task.name][n, frame]
+    rows += _rows(task, probs, truth, bin_values)
+  return Example(clips.take([n]).image[0, frame], title, rows)
 
 
 def figure(examples: list[Example]):

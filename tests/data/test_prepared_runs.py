@@ -1,0 +1,181 @@
+"""Whole runs on a prepared data set: from disk, without known posteriors."""
+
+import functools
+import io
+import json
+
+import numpy as np
+import pytest
+import run_files
+import small_run
+import trees
+from rich.console import Console
+
+from emojax import distillation, models, tasks, workdir
+from emojax.data import load, pipeline, prepare, stored
+from emojax.engine import programs, sources
+from emojax.evaluation import Predictions
+from emojax.report import contents
+
+SETTINGS = {
+  'data__name': 'prepared',
+  'data__image_size': 32,
+  'data__clip_length': 4,
+  'data__eval_clip_length': 8,
+  'data__audio': True,
+  'data__ood_clips': 4,
+  'generations': 1,
+  'train__epochs': 1,
+  'train__max_steps': 3,
+  'runtime__stream_steps': 2,
+  'runtime__predict_clips': 2,
+}
+
+
+@pytest.fixture(scope='module', autouse=True)
+def small_and_quick():
+  """A small network whose programs are compiled once for all runs."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setitem(models.MODELS, 'small', small_run.small)
+    make = distillation.method_from_config
+    made = {}
+    patch.setattr(
+      distillation,
+      'method_from_config',
+      lambda c, d, mesh: made.setdefault(mesh, make(c, d, mesh)),
+    )
+    for name in ('init', 'steps', 'finish', 'predict', 'sample'):
+      program = functools.cache(getattr(programs, f'{name}_program'))
+      patch.setattr(programs, f'{name}_program', program)
+    patch.setattr(sources, 'BLOCK_BYTES', 1)  # blocks of two clips
+    yield
+
+
+def execute(path, store, **changes):
+  """What `main` does; returns the results."""
+  settings = SETTINGS | {'data__path': str(store)} | changes
+  config = small_run.config(**settings)
+  folder = workdir.Workdir(path, config.to_dict())
+  folder.open()
+  return distillation.run(config, folder, Console(file=io.StringIO()))
+
+
+@pytest.fixture
+def only_the_example(monkeypatch):
+  """No figures but the one that reads clips."""
+  figures = contents.figures
+
+  def some(run):
+    return [figure for figure in figures(run) if figure[0] == 'example']
+
+  monkeypatch.setattr(contents, 'figures', some)
+
+
+@pytest.fixture(scope='module')
+def from_disk(affwild2_store, tmp_path_factory):
+  """(folder, results, number of clips of every reading) of a streamed run."""
+  path, takes = tmp_path_factory.mktemp('run') / 'disk', []
+  take = stored.StoredClips.take
+
+  def counted(self, indices):
+    takes.append(len(np.arange(len(self))[indices]))
+    return take(self, indices)
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(stored.StoredClips, 'take', counted)
+    results = execute(path, affwild2_store, data__memory_gib=0.0)
+  return path, results, takes
+
+
+def test_a_run_ends_with_a_report(from_disk, affwild2_store):
+  path, results, _ = from_disk
+  table = stored.Store(affwild2_store).table('validation')
+  assert (results['split'], results['modality']) == ('val', 'VA')
+  assert results['num_frames'] == len(table)
+  assert results['labelled_frames'] == {
+    name: int(target.mask.reshape(len(table), -1).any(1).sum())
+    for name, target in table.targets.items()
+  }
+  assert results['optimum'] is None
+  assert results == json.loads((path / 'results.json').read_text())
+  figures = {file.stem for file in (path / 'figures').iterdir()}
+  assert {'example', 'reliability_single', 'ood_roc', 'training'} <= figures
+  assert not {'excess', 'entropy'} & figures
+  assert 'src="data:image/png' in (path / 'report.html').read_text()
+
+
+def test_one_split_for_two_purposes_is_predicted_once(from_disk):
+  path, results, _ = from_disk
+  tea = Predictions.load(path / 'predictions' / 'Tea.npz')
+  ood = {'ood/digits', 'ood/textures'}
+  assert set(tea.logits) == set(tea.mc) == {'val'} | ood
+  generation = results['generations']['Tea']
+  assert set(generation['ood']) == {'digits', 'textures'}
+  assert 'mc/epistemic' in generation['ood']['digits']
+  # Temperatures must not be fitted on the frames that they are scored on.
+  assert generation['ts']['val'] is None
+  assert generation['ts']['test_time']['mean']['expr/nll'] > 0
+
+
+def test_clips_are_read_a_few_at_a_time(from_disk):
+  _, _, takes = from_disk
+  batch = 3 * small_run.config().train.clips_per_task
+  assert len(takes) > 40
+  assert max(takes) == 2 * 2 * batch  # two members, two steps
+
+
+def test_from_memory_it_is_the_same_run(
+  from_disk, affwild2_store, tmp_path, only_the_example
+):
+  path, _, _ = from_disk
+  execute(tmp_path / 'memory', affwild2_store, data__memory_gib=1.0)
+  run_files.assert_same_run(tmp_path / 'memory', path)
+
+
+def test_a_test_split_without_labels(
+  affwild2_store, tmp_path, only_the_example
+):
+  """It is predicted; scores, dropout passes and examples are of the other."""
+  path = tmp_path / 'run'
+  changes = {'data__test_split': 'test', 'generations': 0}
+  results = execute(path, affwild2_store, **changes)
+  assert results['split'] == 'val'
+  tea = Predictions.load(path / 'predictions' / 'Tea.npz')
+  assert {'val', 'test'} <= set(tea.logits)
+  assert 'val' in tea.mc
+  assert 'test' not in tea.mc
+  assert (path / 'figures' / 'example.png').exists()
+  assert results['generations']['Tea']['mc']['passes'] == 2
+
+
+def data_config(**changes):
+  return small_run.config(**SETTINGS | changes).data
+
+
+def test_sound_is_read_only_if_asked_for(affwild2_store, tmp_path):
+  path = str(affwild2_store)
+  data = load.from_config(data_config(data__path=path))
+  assert data.train.audio.shape[2:] == (64, 64)
+  assert data.test is data.val
+  silent = load.from_config(data_config(data__path=path, data__audio=False))
+  for clips in (silent.train, silent.val, *silent.ood.values()):
+    assert not clips.has_audio
+  np.testing.assert_array_equal(silent.train.image, data.train.image)
+  raf = prepare.prepare(
+    'rafdb', trees.rafdb(tmp_path / 'raf').root, tmp_path / 'a', workers=1
+  )
+  with pytest.raises(ValueError, match='has no sound: prepare it with'):
+    load.from_config(data_config(data__path=str(raf)))
+  with pytest.raises(ValueError, match='same --audio'):
+    load.from_config(data_config(data__path=path, data__ood_path=str(raf)))
+
+
+def test_foreign_stills_are_clips_of_one_frame(affwild2_store, tmp_path):
+  tree = trees.ferplus(tmp_path / 'fer')
+  fer = prepare.prepare('ferplus', tree.root, tmp_path / 'a', workers=1)
+  data = pipeline.load_dataset(
+    affwild2_store, clip_length=8, ood={'fer': fer}, audio=False
+  )
+  foreign = data.ood['fer']
+  assert foreign.image.shape[1:] == (1, 32, 32, 3)
+  foreign.check(tasks.ABAW2021)
