@@ -15,6 +15,7 @@ from emojax.data import windows
 from emojax.data.frame_table import FrameTable
 
 ANY: tuple[str, ...] = ()
+EVERY = None
 
 
 class ClipIndex(NamedTuple):
@@ -51,7 +52,7 @@ def task_groups(
 def build(
   table: FrameTable,
   schema: tasks.Schema,
-  groups: Mapping[str, Sequence[str]],
+  groups: Mapping[str, Sequence[str] | None],
   length: int,
   *,
   stride: int | None = None,
@@ -66,7 +67,8 @@ def build(
     schema: Its tasks.
     groups: Name to the tasks for all of which its frames must be labelled,
       e.g. {'au': ('au',), 'expr_va': ('expr', 'va')}. `ANY` (no task) takes
-      frames with any label, or all frames of a split without labels.
+      frames with any label, or all frames of a split without labels; `EVERY`
+      takes all frames, labelled or not.
     length: Frames of a clip.
     stride: See `windows.cut`, as for `tail` and `gaps`.
     tail: 'drop', 'end' or 'pad'.
@@ -80,7 +82,7 @@ def build(
   names = [task.name for task in schema]
   parts = []
   for group, required in groups.items():
-    unknown = sorted(set(required) - set(names))
+    unknown = sorted(set(required or ()) - set(names))
     if unknown:
       raise ValueError(f'group {group!r}: no task {unknown[0]!r} in {names}')
     valid = _labelled(table, names, required)
@@ -91,7 +93,7 @@ def build(
         f'group {group!r} has no clip of {length} frames (tail={tail!r}, '
         f'gaps={gaps!r}): {int(valid.sum())} of {len(table)} frames qualify'
       )
-    own = [name in required or not required for name in names]
+    own = [not required or name in required for name in names]
     use = np.tile(own if own_labels else [True] * len(names), (len(part[0]), 1))
     parts.append((*part, use))
   sizes = np.cumsum([0] + [len(part[0]) for part in parts])
@@ -105,11 +107,13 @@ def build(
 
 
 def _labelled(table, names, required) -> np.ndarray:
-  """bool [F]: all required tasks are labelled, or any task if none is."""
+  """bool [F]: frames with labels of all required tasks; see `build`."""
   masks = {
     name: table.targets[name].mask.reshape(len(table), -1).any(axis=1)
     for name in names
   }
+  if required is EVERY:
+    return np.ones(len(table), bool)
   if required:
     return np.all([masks[name] for name in required], axis=0)
   some = np.any(list(masks.values()), axis=0)

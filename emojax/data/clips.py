@@ -23,6 +23,7 @@ class Clips:
     truth: Posteriors that the labels were drawn from, where they are known
       (embedded data only): 'au' float32 [N, L, A] probabilities, 'expr'
       [N, L, E] distributions, 'va' [N, L, 2, K] distributions over bins.
+    votes: float32 [N, L, V], how many annotators gave each answer, or None.
   """
 
   image: np.ndarray
@@ -32,6 +33,7 @@ class Clips:
   clip_id: np.ndarray
   subject_id: np.ndarray
   truth: dict[str, np.ndarray] | None = None
+  votes: np.ndarray | None = None
 
   def __len__(self) -> int:
     return self.image.shape[0]
@@ -77,11 +79,11 @@ class Clips:
 def concatenate(parts: list[Clips]) -> Clips:
   """Joins clips of equal length, size and schema, in order.
 
-  `audio` and `truth` must be there in all parts or in none.
+  `audio`, `truth` and `votes` must be there in all parts or in none.
   """
   if not parts:
     raise ValueError('concatenate: expected at least one Clips, got none')
-  for name in ('audio', 'truth'):
+  for name in ('audio', 'truth', 'votes'):
     if len({getattr(part, name) is None for part in parts}) > 1:
       raise ValueError(f'concatenate: only some of the parts have {name}')
   arrays = [_arrays(part) for part in parts]
@@ -93,7 +95,7 @@ def concatenate(parts: list[Clips]) -> Clips:
 
 def _arrays(clips: Clips) -> dict[tuple[str, ...], np.ndarray]:
   """Flat view of all arrays, keyed by path."""
-  fields = ('image', 'audio', 'frame_mask', 'clip_id', 'subject_id')
+  fields = ('image', 'audio', 'frame_mask', 'clip_id', 'subject_id', 'votes')
   arrays = {(name,): getattr(clips, name) for name in fields}
   for name, target in clips.targets.items():
     arrays['targets', name, 'value'] = target.value
@@ -119,6 +121,7 @@ def _from_arrays(arrays: dict[tuple[str, ...], np.ndarray]) -> Clips:
     clip_id=arrays['clip_id',],
     subject_id=arrays['subject_id',],
     truth=truth or None,
+    votes=arrays.get(('votes',)),
   )
 
 
@@ -158,6 +161,10 @@ def _check_inputs(clips: Clips) -> None:
     _check_array('audio', clips.audio, np.float32, (*shape, *AUDIO_SHAPE))
   _check_array('frame_mask', clips.frame_mask, np.float32, shape)
   _check_binary('frame_mask', clips.frame_mask)
+  if clips.votes is not None:
+    width = clips.votes.shape[-1:]
+    _check_array('votes', clips.votes, np.float32, (*shape, *width))
+    _check_range('votes', clips.votes, 0, np.inf)
   for name in ('clip_id', 'subject_id'):
     array = np.asarray(getattr(clips, name))
     _require(array.shape == shape[:1], name, f'shape {shape[:1]}', array.shape)

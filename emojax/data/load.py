@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import numpy as np
+
 from emojax import tasks
 from emojax.data import embedded, pipeline
 from emojax.data.clips import Clips, Dataset
@@ -57,14 +59,38 @@ def _prepared(data) -> Dataset:
     eval_clip_length=data.eval_clip_length or None,
     val=data.val_split,
     test=data.test_split,
-    ood={'prepared': data.ood_path} if data.ood_path else None,
+    val_fraction=data.get('val_fraction', 0.0),
+    val_seed=data.seed,
+    unlabelled=data.get('unlabelled', False),
+    ood=_folders(data.ood_path),
     image_size=data.image_size,
     channels=CHANNELS,
     audio=data.audio,
     memory_bytes=int(data.memory_gib * 2**30),
   )
+  limit = data.get('ood_limit', 0)
+  found = {name: _at_most(clips, limit) for name, clips in dataset.ood.items()}
   drawn = {kind: _drawn(kind, data, store.spec) for kind in OOD}
-  return dataclasses.replace(dataset, ood={**drawn, **dataset.ood})
+  return dataclasses.replace(dataset, ood={**drawn, **found})
+
+
+def _folders(paths: str) -> dict[str, Store]:
+  """Prepared data sets by name, from their folders with commas between."""
+  stores = [Store(path.strip()) for path in paths.split(',') if path.strip()]
+  found = {store.spec.name: store for store in stores}
+  if len(found) < len(stores):
+    raise ValueError(
+      f'config.data.ood_path names a data set twice: {paths}; found '
+      f'{", ".join(store.spec.name for store in stores)}'
+    )
+  return found
+
+
+def _at_most(clips, limit: int):
+  """Evenly spaced clips if there are more than `limit` (0: no limit)."""
+  if not 0 < limit < len(clips):
+    return clips
+  return clips.take(np.arange(limit) * len(clips) // limit)
 
 
 def _drawn(kind: str, data, spec) -> Clips:
@@ -79,7 +105,14 @@ def _drawn(kind: str, data, spec) -> Clips:
   )
   shape = clips.frame_mask.shape
   targets = tasks.empty_targets(spec.schema, shape)
-  return dataclasses.replace(clips, targets=targets)
+  image = clips.image if spec.channels == CHANNELS else _grey(clips.image)
+  return dataclasses.replace(clips, image=image, targets=targets)
+
+
+def _grey(image: np.ndarray) -> np.ndarray:
+  """Takes the colour out, or colour alone would tell foreign frames apart."""
+  luma = image @ np.float32([0.299, 0.587, 0.114])
+  return np.repeat(np.rint(luma).astype(np.uint8)[..., None], CHANNELS, -1)
 
 
 def summary(dataset: Dataset) -> str:

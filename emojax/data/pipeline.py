@@ -100,6 +100,9 @@ def load_dataset(
   own_labels: bool = True,
   val: str = 'validation',
   test: str = 'test',
+  val_fraction: float = 0.0,
+  val_seed: int = 0,
+  unlabelled: bool = False,
   ood: Mapping[str, str | os.PathLike] | None = None,
   schema: tasks.Schema | None = None,
   image_size: int | None = None,
@@ -123,6 +126,11 @@ def load_dataset(
     own_labels: See `clip_index.build`.
     val: Split for validation.
     test: Split for the test; if it is `val`, both are one and the same object.
+    val_fraction: If above 0, validation is that share of the subjects of
+      'train' instead of a split of its own, so that nothing is chosen on the
+      split that is tested on.
+    val_seed: Seed of their choice, which depends on nothing else.
+    unlabelled: Whether the test has its frames without any label, too.
     ood: Name to folder of out-of-distribution data sets, of which the test
       split (else the last one) is used, without labels.
     schema: What the labels must be, None for whatever they are.
@@ -161,10 +169,19 @@ def load_dataset(
     own_labels=own_labels,
     **image,
   )
+  every = {'groups': {'all': clip_index.EVERY}} if unlabelled else {}
   splits = {
-    split: fetch(open_clips(data, split, **evaluate), memory_bytes)
-    for split in {val, test}
+    split: open_clips(
+      data, split, **evaluate | (every if split == test else {})
+    )
+    for split in ({test} if val_fraction else {val, test})
   }
+  if val_fraction:
+    train, splits['carved'] = carve(
+      train, open_clips(data, 'train', **evaluate), val_fraction, val_seed
+    )
+    val = 'carved'
+  splits = {key: fetch(clips, memory_bytes) for key, clips in splits.items()}
   return Dataset(
     train=fetch(train, memory_bytes),
     groups=train.groups,
@@ -176,6 +193,34 @@ def load_dataset(
     },
     schema=data.spec.schema,
     name=data.spec.name,
+  )
+
+
+def carve(
+  train: StoredClips, whole: StoredClips, fraction: float, seed: int
+) -> tuple[StoredClips, StoredClips]:
+  """Parts a split by subject: (training, validation).
+
+  Args:
+    train: The split cut into training clips.
+    whole: The same split cut into evaluation clips.
+    fraction: Share of the subjects that go to validation.
+    seed: Seed of their choice.
+
+  Raises:
+    ValueError: One side would be empty.
+  """
+  subjects = np.unique(whole.subject_id)
+  count = round(fraction * len(subjects))
+  if not 0 < count < len(subjects):
+    raise ValueError(
+      f'val_fraction {fraction} of {len(subjects)} subjects leaves one side '
+      'empty: expected a share in (0, 1) of two subjects or more'
+    )
+  chosen = np.random.default_rng(seed).permutation(subjects)[:count]
+  return (
+    train.part(~np.isin(train.subject_id, chosen)),
+    whole.part(np.isin(whole.subject_id, chosen)),
   )
 
 
@@ -194,7 +239,7 @@ def _unlabelled(
   Its clips are not longer than its longest video: stills are clips of one frame
   and not of one frame and much padding.
   """
-  data = Store(path)
+  data = path if isinstance(path, Store) else Store(path)
   if evaluate['audio'] and data.spec.audio != spec.audio:
     raise ValueError(
       f'{path} has sound {data.spec.audio!r}, {spec.name} has {spec.audio!r}: '

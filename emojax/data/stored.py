@@ -1,6 +1,7 @@
 """Clips read from a prepared data set by index, decoded when asked for."""
 
 import collections
+import copy
 import json
 import os
 import pathlib
@@ -217,7 +218,27 @@ class StoredClips:
       frame_mask=self.frame_mask[indices],
       clip_id=self.clip_id[indices],
       subject_id=self.subject_id[indices],
+      votes=None if self.votes is None else self.votes[indices],
     )
+
+  def part(self, keep: np.ndarray) -> 'StoredClips':
+    """Returns the clips where `keep`, bool [N], and what is left of groups."""
+    found = copy.copy(self)
+    found.__dict__.update(self.__getstate__())
+    place = np.cumsum(keep) - 1
+    found.groups = {
+      name: place[group[keep[group]]].astype(np.int32)
+      for name, group in self.groups.items()
+    }
+    found.targets = {
+      name: tasks.Target(value[keep], mask[keep])
+      for name, (value, mask) in self.targets.items()
+    }
+    arrays = ['clip_id', 'subject_id', 'frame_mask', '_record', '_place']
+    arrays += [] if self.votes is None else ['votes']
+    for name in arrays:
+      setattr(found, name, getattr(self, name)[keep])
+    return found
 
   def _fill(self, indices, image, audio):
     """Reads every record that is needed once, spread over the threads."""

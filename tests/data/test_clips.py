@@ -72,6 +72,16 @@ def test_concatenate_rejects_partial_truth():
     clips_lib.concatenate([])
 
 
+def test_votes_follow_their_clips():
+  votes = np.arange(60, dtype=np.float32).reshape(3, 2, 10)
+  clips = dataclasses.replace(make_clips(), votes=votes)
+  np.testing.assert_array_equal(clips.take([2, 0]).votes, votes[[2, 0]])
+  joined = clips_lib.concatenate([clips.take([0]), clips.take([1, 2])])
+  np.testing.assert_array_equal(joined.check(SCHEMA).votes, votes)
+  with pytest.raises(ValueError, match=r'clips\.votes: expected shape'):
+    dataclasses.replace(clips, votes=votes[:2]).check(SCHEMA)
+
+
 def _float_image(clips):
   return dataclasses.replace(clips, image=clips.image / np.float32(255))
 

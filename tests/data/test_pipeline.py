@@ -219,6 +219,42 @@ def test_stills_votes_and_clean_labels(tmp_path):
   data.ood['fer'].check(data.schema)
 
 
+def test_validation_is_carved_out_of_training(tmp_path, affwild2_store):
+  tree = trees.ferplus(tmp_path / 'fer')
+  fer = prepare.prepare(
+    'ferplus',
+    tree.root,
+    tmp_path / 'out',
+    size=48,
+    workers=1,
+    options={'unlabelled': 'true'},
+  )
+  given = {'test': 'validation', 'unlabelled': True, 'channels': 3}
+  data = pipeline.load_dataset(fer, val_fraction=0.5, **given)
+  assert [len(data.train), len(data.val)] == [1, 1]
+  assert data.groups['expr'].tolist() == [0]
+  whole = pipeline.open_clips(fer, 'train', channels=3)
+  parts = {c.clip_id[0]: c for c in (data.train, data.val)}
+  for i, name in enumerate(whole.clip_id):
+    np.testing.assert_array_equal(parts[name].image, whole.take([i]).image)
+    np.testing.assert_array_equal(parts[name].votes, whole.votes[[i]])
+  # Test faces without a label are there, with their votes.
+  labelled = data.test.targets['expr'].mask[:, 0] > 0
+  assert 0 < labelled.sum() < len(data.test)
+  assert (data.test.votes.sum(-1) >= 9).all()
+  data.check()
+  with pytest.raises(ValueError, match='leaves one side empty'):
+    pipeline.load_dataset(fer, val_fraction=0.1, **given)
+  # Clips of one video stay together.
+  data = pipeline.load_dataset(
+    affwild2_store, clip_length=8, test='validation', val_fraction=0.5
+  )
+  assert not set(data.train.subject_id) & set(data.val.subject_id)
+  for task, group in data.groups.items():
+    labels = data.train.take(group).targets[task]
+    assert labels.mask.reshape(len(group), -1).any(1).all()
+
+
 @pytest.fixture
 def copy(affwild2_store, tmp_path):
   return shutil.copytree(affwild2_store, tmp_path / 'copy')

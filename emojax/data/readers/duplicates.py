@@ -29,23 +29,26 @@ def select(
     duplicates: 'keep' keeps all. 'drop' keeps every image once, in the test
       split rather than the validation split rather than the training split,
       its first row there; it drops training images of conflicting labels and
-      images of one constant value.
+      images of one constant value. 'drop_training' drops the same training
+      images and keeps the other splits whole.
     problems: Where the note goes.
 
   Returns:
     One boolean per item.
   """
-  if duplicates not in ('keep', 'drop'):
-    raise DataError(f'option duplicates={duplicates!r}', 'keep or drop')
+  if duplicates not in ('keep', 'drop', 'drop_training'):
+    found = f'option duplicates={duplicates!r}'
+    raise DataError(found, 'keep, drop or drop_training')
   groups: dict[bytes, list[int]] = collections.defaultdict(list)
   for i, item in enumerate(items):
     groups[item.digest].append(i)
   kept = [True] * len(items)
-  if duplicates == 'drop':
-    kept = [False] * len(items)
+  if duplicates != 'keep':
+    whole = duplicates == 'drop_training'
+    kept = [whole and item.split != 'train' for item in items]
     for group in groups.values():
       first = min(group, key=lambda i: (ORDER.index(items[i].split), i))
-      kept[first] = _usable(items[first], [items[i] for i in group])
+      kept[first] |= _usable(items[first], [items[i] for i in group])
   _note(items, list(groups.values()), kept, problems)
   return kept
 

@@ -44,6 +44,7 @@ def scan(
   eval_rule: str = 'majority',
   labels: str = 'fer2013new',
   duplicates: str = 'keep',
+  unlabelled: bool = False,
 ) -> Listing:
   """Lists the faces to which the rule gives an emotion.
 
@@ -58,7 +59,10 @@ def scan(
       and its siblings, which the published training code reads).
     duplicates: keep (with a note of their number), or drop: every image once,
       evaluation splits before training, without constant images and without
-      training images of conflicting labels.
+      training images of conflicting labels; or drop_training: the same for
+      training images, while the other splits stay whole.
+    unlabelled: Keep validation and test faces to which the rule gives no
+      emotion, without a label, to judge predictions by their votes.
   """
   ferplus_rules.check_rule('rule', rule)
   ferplus_rules.check_rule('eval_rule', eval_rule)
@@ -68,7 +72,7 @@ def scan(
     faces = _by_row(source, problems)
   else:
     faces = _by_name(source, duplicates == 'drop', problems)
-  records = _records(faces, rule, eval_rule, duplicates, problems)
+  records = _records(faces, rule, eval_rule, duplicates, unlabelled, problems)
   listing = Listing(
     'ferplus', (tasks.expr_task(tasks.FERPLUS),), records, problems
   )
@@ -161,25 +165,39 @@ def _records(
   rule: str,
   eval_rule: str,
   duplicates: str,
+  unlabelled: bool,
   problems: Problems,
 ) -> list[Record]:
   rules = {'train': rule, 'validation': eval_rule, 'test': eval_rule}
   targets = [ferplus_rules.target(f.votes, rules[f.split]) for f in faces]
-  chosen = [(f, t) for f, t in zip(faces, targets) if t is not None]
+  chosen = [
+    (f, t)
+    for f, t in zip(faces, targets)
+    if t is not None or (unlabelled and f.split != 'train')
+  ]
+  without = sum(t is None for t in targets)
+  left_out = len(faces) - len(chosen)
   problems.note(
-    f'{len(faces) - len(chosen)} of {len(faces)} faces get no emotion by '
-    f'rule={rule}, eval_rule={eval_rule} and are left out'
+    f'{without} of {len(faces)} faces get no emotion by rule={rule}, '
+    f'eval_rule={eval_rule}; {left_out} of them are left out'
   )
   items = [
-    duplicates_lib.Item(f.digest, f.split, int(t.argmax()), f.constant)
+    duplicates_lib.Item(f.digest, f.split, _label(t), f.constant)
     for f, t in chosen
   ]
   kept = duplicates_lib.select(items, duplicates, problems)
   return [_record(f, t) for (f, t), keep in zip(chosen, kept) if keep]
 
 
-def _record(face: Face, value: np.ndarray) -> Record:
-  target = tasks.Target(value[None], np.ones(1, np.float32))
+def _label(value: np.ndarray | None) -> int:
+  return -1 if value is None else int(value.argmax())
+
+
+def _record(face: Face, value: np.ndarray | None) -> Record:
+  mask = np.full(1, value is not None, np.float32)
+  if value is None:
+    value = np.zeros(len(tasks.FERPLUS), np.float32)
+  target = tasks.Target(value[None], mask)
   index = np.zeros(1, np.int32)
   record = Record(
     face.name, face.name, face.split, (face.frame,), {'expr': target}, index

@@ -188,6 +188,8 @@ def test_duplicates_prefer_evaluation_splits():
   )
   kept = duplicates.select(items, 'drop', found)
   assert [i for i, keep in enumerate(kept) if keep] == [1, 2, 8, 9]
+  kept = duplicates.select(items, 'drop_training', found)
+  assert [i for i, keep in enumerate(kept) if keep] == [1, 2, 7, 8, 9]
 
 
 def test_fer2013_reads_any_column_order(tmp_path):
@@ -286,3 +288,16 @@ def test_real_label_csv(name):
   values = [ferplus_rules.target(votes, name) for _, _, votes in rows.values()]
   found = [value.argmax() for value in values if value is not None]
   assert np.bincount(found).tolist() == LABEL_CSV[name][0]
+
+
+def test_evaluation_faces_without_a_majority_are_kept_on_request(tmp_path):
+  tree = trees.ferplus(tmp_path)
+  _, some = read(tree)
+  listing, every = read(tree, unlabelled='true')
+  added = [every[key] for key in every.keys() - some.keys()]
+  assert {record.split for record in added} == {'validation'}
+  assert listing.counts()['train'] == 2
+  for record in added:
+    assert not record.targets['expr'].mask.any()
+    assert record.votes.sum() == 10
+    assert ferplus_rules.target(record.votes[0], 'majority') is None
