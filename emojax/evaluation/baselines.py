@@ -46,7 +46,9 @@ def cross_validated_scaling(
 
   Returns:
     `members`, `mean`, `std` of the NLL after scaling, `uncalibrated` (mean of
-    the NLL of the same halves before), `temperatures` (task -> by member).
+    the NLL of the same halves before), `temperatures` (task -> by member), and
+    `ensemble`: the NLL of the scaled members' mean probability, where all
+    members share one pair of halves.
   """
   rows, before, found = [], [], {}
   for member in range(len(next(iter(logits.values())))):
@@ -63,7 +65,40 @@ def cross_validated_scaling(
     before.append(unscaled)
   uncalibrated, _ = scores.over_members(before)
   extra = {'uncalibrated': uncalibrated, 'temperatures': found}
+  extra['ensemble'] = _scaled_ensemble(schema, logits, frames, seed)
   return scores.summarise(rows) | extra
+
+
+def _scaled_ensemble(schema, logits, frames, seed: int) -> scores.Metrics:
+  row = {}
+  for task in _scaled_tasks(schema):
+    index, target, _ = frames[task.name]
+    members = pick(logits[task.name], index)
+    order = np.random.default_rng(seed).permutation(len(index))
+    fitted, scored = np.array_split(order, 2)
+    part, rest = (
+      tasks.Target(target.value[half], target.mask[half])
+      for half in (fitted, scored)
+    )
+    probs = np.mean(
+      [
+        _scaled(task, one[scored], temperature.fit(task, one[fitted], part))
+        for one in members
+      ],
+      axis=0,
+    )
+    nll = (
+      calibration.binary_nll
+      if task.kind == 'binary'
+      else calibration.categorical_nll
+    )
+    row |= _nll_rows(task, nll(probs, *rest))
+  return row
+
+
+def _scaled(task: tasks.Task, logits, temperatures) -> np.ndarray:
+  scaled = temperature.apply(task, np.float64(logits), temperatures)
+  return uncertainty.probabilities(task, scaled)
 
 
 def held_out_scaling(
@@ -77,9 +112,10 @@ def held_out_scaling(
 
   Returns:
     `members`, `mean`, `std` of all calibration metrics of binary and
-    categorical tasks, and `temperatures`.
+    categorical tasks, `temperatures`, and `ensemble`: the same metrics of the
+    scaled members' mean probability.
   """
-  rows, found = [], {}
+  rows, found, means = [], {}, {}
   for member in range(len(next(iter(logits.values())))):
     row = {}
     for task in _scaled_tasks(schema):
@@ -94,11 +130,19 @@ def held_out_scaling(
         task, pick(logits[name][member], index), fitted
       )
       probs = uncertainty.probabilities(task, scaled)
-      row |= calibration.calibration_metrics(
-        {name: probs}, {name: target}, (task,)
-      )
+      row |= _calibration(task, probs, target)
+      means[name] = means.get(name, 0) + probs / len(logits[name])
     rows.append(row)
-  return scores.summarise(rows) | {'temperatures': found}
+  ensemble = {}
+  for task in _scaled_tasks(schema):
+    ensemble |= _calibration(task, means[task.name], frames[task.name].target)
+  extra = {'temperatures': found, 'ensemble': ensemble}
+  return scores.summarise(rows) | extra
+
+
+def _calibration(task: tasks.Task, probs, target) -> scores.Metrics:
+  arguments = {task.name: probs}, {task.name: target}, (task,)
+  return calibration.calibration_metrics(*arguments)
 
 
 def dropout(
@@ -116,11 +160,12 @@ def dropout(
     bin_values: [K], needed by binned tasks.
 
   Returns:
-    `members`, `mean`, `std` and the number of `passes`.
+    `members`, `mean`, `std`, the number of `passes`, and `ensemble`: metrics
+    of the mean over the members too.
   """
-  rows = []
-  count = next(iter(passes.values())).shape[1]
-  for member in range(len(next(iter(passes.values())))):
+  rows, means = [], {}
+  size, count = next(iter(passes.values())).shape[:2]
+  for member in range(size):
     row = {}
     for task in schema:
       index, target, _ = frames[task.name]
@@ -130,5 +175,11 @@ def dropout(
         for one in passes[task.name][member]
       )
       row |= scores.task_metrics(task, probs / count, target, bin_values)
+      means[task.name] = means.get(task.name, 0) + probs / (count * size)
     rows.append(scores.add_total(row, schema))
-  return scores.summarise(rows) | {'passes': count}
+  ensemble = {}
+  for task in schema:
+    arguments = means[task.name], frames[task.name].target, bin_values
+    ensemble |= scores.task_metrics(task, *arguments)
+  extra = {'passes': count, 'ensemble': scores.add_total(ensemble, schema)}
+  return scores.summarise(rows) | extra

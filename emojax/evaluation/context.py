@@ -28,6 +28,7 @@ class Context:
     optimum: `truth.optimum`, or None where p* is not known.
     seed: Seed of random splits.
     bin_values: [K], or None without binned tasks.
+    temperature: Whether to scale temperatures.
   """
 
   schema: tasks.Schema
@@ -40,6 +41,7 @@ class Context:
   optimum: dict[str, Any] | None
   seed: int
   bin_values: np.ndarray | None
+  temperature: bool = True
 
 
 def choose_split(
@@ -56,7 +58,7 @@ def choose_split(
   return split
 
 
-def make(schema, dataset, seed, bin_values, split) -> Context:
+def make(schema, dataset, seed, bin_values, split, temperature=True) -> Context:
   """Returns the context; arguments and errors as `evaluate`."""
   split = choose_split(schema, dataset, split)
   clips = getattr(dataset, split)
@@ -88,4 +90,5 @@ def make(schema, dataset, seed, bin_values, split) -> Context:
     optimum=best,
     seed=seed,
     bin_values=bin_values,
+    temperature=temperature,
   )

@@ -21,6 +21,7 @@ def evaluate(
   bin_values=None,
   split: str | None = None,
   modality: str | None = None,
+  temperature: bool = True,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
   """Scores all generations of a run.
 
@@ -41,6 +42,7 @@ def evaluate(
       its scores are optimistic.
     modality: 'V' or 'VA', the paper's model to compare with; by default by
       whether the clips have audio.
+    temperature: Whether to scale temperatures, which takes longest.
 
   Returns:
     (results, curves): JSON-able dictionaries without NaN; what is undefined is
@@ -56,7 +58,7 @@ def evaluate(
     ValueError: if no frame of the split has a label, or predictions of a set
       are missing.
   """
-  context = contexts.make(schema, dataset, seed, bin_values, split)
+  context = contexts.make(schema, dataset, seed, bin_values, split, temperature)
   generations, drawn = {}, {}
   for prediction in predictions:
     name = prediction.name

@@ -110,7 +110,7 @@ def _baselines(context: Context, prediction: Predictions, logits) -> Json:
 
 def _scaling(context: Context, prediction: Predictions, logits) -> Json | None:
   scaled = tuple(t for t in context.scored if t.kind != 'binned')
-  if not scaled:
+  if not scaled or not context.temperature:
     return None
   return {
     'test_time': baselines.cross_validated_scaling(
