@@ -17,6 +17,7 @@ from emojax.models.emenet import EMENet
 from emojax.models.heads import HEADS
 from emojax.models.marblenet import COEFFICIENTS
 from emojax.models.mobilefacenet import MIN_SIZE
+from emojax.models.multitask_cnn import MultitaskCNN
 from emojax.models.vgg import VGG16
 from emojax.ops import resolve_lowering
 from emojax.tasks import Schema
@@ -38,6 +39,10 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
   'vgg16': functools.partial(_still, VGG16),
   'vgg16_bn': functools.partial(_still, VGG16, norm=True),
   'densenet121': functools.partial(_still, DenseNet121),
+  'multitask_cnn': functools.partial(MultitaskCNN, layout='caffe'),
+  'multitask_cnn_torchvision': functools.partial(
+    MultitaskCNN, layout='torchvision'
+  ),
 }
 
 

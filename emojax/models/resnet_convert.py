@@ -37,7 +37,7 @@ def from_torch(state: StateDict, variables: Variables) -> Variables:
   state = {k: v for k, v in state.items() if not IGNORED.search(k)}
   flat = traverse_util.flatten_dict(variables)
   names = {torch_name(path): path for path in flat}
-  _check(state, {name: to_shape(flat[p].shape) for name, p in names.items()})
+  check(state, {name: to_shape(flat[p].shape) for name, p in names.items()})
   for name, path in names.items():
     array = np.asarray(state[name], np.float32)
     flat[path] = array if array.ndim == 1 else array.transpose(2, 3, 1, 0)
@@ -77,7 +77,7 @@ def to_shape(shape) -> tuple[int, ...]:
   return outputs, inputs, height, width
 
 
-def _check(state, shapes):
+def check(state, shapes):
   """Raises ValueError that lists everything that does not fit."""
   problems = [f'missing: {n}' for n in shapes if n not in state]
   problems += [f'unexpected: {n}' for n in state if n not in shapes]
