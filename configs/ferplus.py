@@ -61,11 +61,11 @@ def votes() -> ConfigDict:
   config.ensemble.size = 5
 
   config.train = ConfigDict()
-  config.train.epochs = 8
-  config.train.clips_per_task = 64
+  config.train.epochs = 6
+  config.train.clips_per_task = 32
   config.train.max_steps = 0
   config.train.learning_rate = 3e-3
-  config.train.decay_every = 5  # epochs
+  config.train.decay_every = 4  # epochs
   config.train.decay_factor = 0.1
   config.train.augment = 'ferplus'  # shift, scale, rotation, skew and flip
   config.train.augment_per = 'frame'
