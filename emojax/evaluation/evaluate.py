@@ -7,6 +7,7 @@ from emojax import tasks
 from emojax.evaluation import context as contexts
 from emojax.evaluation.frames import valid
 from emojax.evaluation.generation import evaluate_generation
+from emojax.evaluation.judge import Judge
 from emojax.evaluation.predictions import Predictions
 
 FORMAT = 'emojax-results-1'
@@ -51,8 +52,10 @@ def evaluate(
       `ts`: temperature scaling, `test_time` and `val`; `mc`: MC dropout;
       `uncertainty`: mean total, aleatoric and epistemic by task;
       `ood`: AUROC by set and score; `truth`: distance from the known
-      posteriors. `optimum` scores the posteriors themselves.
-    Curves hold `reliability`, `rejection`, `roc` and `entropy`, by generation.
+      posteriors. `optimum` scores the posteriors themselves; `votes` (see
+      `judge`) compares with annotators' votes, or is None.
+    Curves hold `reliability`, `rejection`, `roc` and `entropy`, by generation,
+    and `votes` by method.
 
   Raises:
     ValueError: if no frame of the split has a label, or predictions of a set
@@ -60,9 +63,13 @@ def evaluate(
   """
   context = contexts.make(schema, dataset, seed, bin_values, split, temperature)
   generations, drawn = {}, {}
+  voted = getattr(context.clips, 'votes', None) is not None
+  judge = Judge(context) if voted else None
   for prediction in predictions:
     name = prediction.name
     generations[name], drawn[name] = evaluate_generation(context, prediction)
+    if judge:
+      judge.add(prediction)
   if not generations:
     raise ValueError('evaluate: no predictions were given')
   if modality is None:
@@ -78,9 +85,10 @@ def evaluate(
     'names': list(generations),
     'generations': generations,
     'optimum': context.optimum,
+    'votes': judge.results() if judge else None,
   }
   curves = {
     kind: {name: curve[kind] for name, curve in drawn.items()}
     for kind in CURVES
-  }
+  } | {'votes': judge.curves if judge else {}}
   return results, curves

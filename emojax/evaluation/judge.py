@@ -1,0 +1,202 @@
+"""Generations of a run against the votes of annotators; see `votes`.
+
+All methods see the same bootstrap replicates of the test images, so that the
+difference of two methods has an interval of its own.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from emojax import tasks, temperature, uncertainty
+from emojax.evaluation import resampling, votes
+from emojax.evaluation.context import FIT_SPLIT, Context
+from emojax.evaluation.frames import Frames, flatten, pick, valid
+from emojax.evaluation.predictions import Predictions
+from emojax.evaluation.scores import finite
+
+Statistics = votes.Statistics
+REPLICATES = 1000
+
+
+class Judge:
+  """Judges the generations of a run, one after the other.
+
+  Args:
+    context: The evaluation split, with votes, and the foreign sets.
+    replicates: Bootstrap replicates; `REPLICATES` if None.
+  """
+
+  def __init__(self, context: Context, replicates: int | None = None):
+    self.context, self.task = context, judged_task(context)
+    replicates = REPLICATES if replicates is None else replicates
+    frames = context.frames[self.task.name]
+    every = valid(context.clips)
+    ballots = flatten(context.clips.votes)[every]
+    share, kept = votes.shares(ballots, len(self.task.labels))
+    self.index = every[kept]
+    known = np.isin(frames.index, self.index)
+    self.sample = votes.Sample(
+      counts=resampling.draws(context.seed, len(kept), replicates),
+      votes=share,
+      labelled=np.searchsorted(self.index, frames.index[known]),
+      label=frames.target.value[known].argmax(1),
+      outside={
+        name: resampling.draws(context.seed + i, len(valid(clips)), replicates)
+        for i, (name, clips) in enumerate(context.ood.items(), 1)
+      },
+    )
+    self.rows: dict[str, dict[str, Any]] = {}
+    self.replicates: dict[str, Statistics] = {}
+    self.curves: dict[str, Any] = {}
+
+  def add(self, prediction: Predictions):
+    """Judges single models and the ensemble of a generation."""
+    first = not self.rows
+    logits = self._logits(prediction.logits)
+    self._add_models(prediction.name, '', logits)
+    if self.context.fit_frames.get(self.task.name) is not None:
+      scaled, found = self._scaled(prediction, logits)
+      self._add_models(prediction.name, ' + TS', scaled)
+      self.rows[f'{prediction.name} single + TS']['temperatures'] = found
+    if first and self.context.split in prediction.mc:
+      passes = self._logits(prediction.mc)
+      probs = {k: self._probs(v) for k, v in passes.items()}
+      self._add(f'{prediction.name} single + MC dropout', probs)
+
+  def _add_models(self, name: str, suffix: str, logits):
+    probs = {key: self._probs(value) for key, value in logits.items()}
+    single = {key: p[:, None] for key, p in probs.items()}
+    self._add(f'{name} single{suffix}', single)
+    together = {key: p[None] for key, p in probs.items()}
+    self._add(f'{name} ensemble{suffix}', together)
+
+  def _add(self, row: str, probs: Mapping[str, np.ndarray]):
+    """Adds models of [models, S, F, E] by set."""
+    inside = probs[self.context.split]
+    every, drawn = [], []
+    for model in range(len(inside)):
+      outside = {
+        name: probs[f'ood/{name}'][model] for name in self.sample.outside
+      }
+      every.append(votes.statistics(self.sample, inside[model], outside))
+      drawn.append(votes.curves(self.sample, inside[model]))
+    self.rows[row], self.replicates[row] = summarise(every)
+    self.curves[row] = {
+      key: votes.rounded(np.mean([curve[key] for curve in drawn], 0))
+      for key in drawn[0]
+    }
+
+  def _probs(self, logits: np.ndarray) -> np.ndarray:
+    return uncertainty.probabilities(self.task, np.float64(logits))
+
+  def _logits(self, sets) -> dict[str, np.ndarray]:
+    """Logits of the judged faces and of the foreign sets, [..., F, E]."""
+    name = self.task.name
+    places = {self.context.split: self.index} | {
+      f'ood/{key}': valid(clips) for key, clips in self.context.ood.items()
+    }
+    return {key: pick(sets[key][name], at) for key, at in places.items()}
+
+  def _scaled(self, prediction: Predictions, logits):
+    """Divides by temperatures of the validation part, one for each member."""
+    frames: Frames = self.context.fit_frames[self.task.name]
+    fit = prediction.logits[FIT_SPLIT][self.task.name]
+    found = np.array(
+      [
+        temperature.fit(self.task, pick(one, frames.index), frames.target)
+        for one in fit
+      ]
+    )
+    scaled = {key: x / found[:, None, None] for key, x in logits.items()}
+    return scaled, votes.rounded(found)
+
+  def results(self) -> dict[str, Any]:
+    """Everything found, for results.json."""
+    entropies = votes.entropy(self.sample.votes)
+    return {
+      'faces': len(self.index),
+      'labelled': len(self.sample.label),
+      'replicates': len(self.sample.counts) - 1,
+      'entropy': float(entropies.mean()),
+      'rows': self.rows,
+      'differences': differences(self.replicates),
+    }
+
+
+def summarise(every: Sequence[Statistics]) -> tuple[dict[str, Any], Statistics]:
+  """Mean over models with its interval, and standard deviation over them.
+
+  Args:
+    every: Statistics [R] of each model.
+
+  Returns:
+    (JSON-able row, replicates of the mean).
+  """
+  drawn = {key: np.mean([one[key] for one in every], 0) for key in every[0]}
+  row = {
+    'models': len(every),
+    'mean': {key: finite(values[0]) for key, values in drawn.items()},
+    'interval': {key: _interval(values) for key, values in drawn.items()},
+    'std': None,
+  }
+  if len(every) > 1:
+    row['std'] = {
+      key: finite(np.std([one[key][0] for one in every], ddof=1))
+      for key in drawn
+    }
+  return row, drawn
+
+
+def differences(replicates: Mapping[str, Statistics]) -> list[dict[str, Any]]:
+  """Every statistic of students less that of teachers, with intervals.
+
+  Single models are compared with all single rivals of the first generation,
+  ensembles with its ensemble; the replicates are the same for both sides.
+  """
+  first = next(iter(replicates)).split()[0]
+  found = []
+  for row, mine in replicates.items():
+    name, kind = row.split(' ', 1)
+    if name == first or kind not in ('single', 'ensemble'):
+      continue
+    for rival, theirs in replicates.items():
+      if rival.startswith(f'{first} {kind}'):
+        found += [
+          _difference(row, rival, key, mine[key] - theirs[key])
+          for key in mine
+          if key in theirs
+        ]
+  return found
+
+
+def _difference(row: str, rival: str, key: str, values) -> dict[str, Any]:
+  return {
+    'row': row,
+    'rival': rival,
+    'statistic': key,
+    'difference': finite(values[0]),
+    'interval': _interval(values),
+  }
+
+
+def _interval(values) -> list[float | None]:
+  return [finite(end) for end in resampling.interval(values)]
+
+
+def judged_task(context: Context) -> tasks.Task:
+  """The task that the votes are for: the first one with a choice of classes.
+
+  Raises:
+    ValueError: There is none, or there are fewer columns than classes.
+  """
+  width = context.clips.votes.shape[-1]
+  for task in context.scored:
+    if task.kind == 'categorical' and len(task.labels) <= width:
+      return task
+  raise ValueError(
+    f'votes: {width} columns fit none of the tasks '
+    f'{[task.name for task in context.scored]}; expected a categorical task '
+    'with as many classes or fewer'
+  )
