@@ -15,6 +15,8 @@ from emojax.report import (
   page,
   tables,
   tables_extra,
+  votes,
+  votes_findings,
 )
 from emojax.report.summary import summary
 
@@ -127,6 +129,7 @@ def figures(run: Run) -> Iterator[Figure]:
     'Total uncertainty of the ensembles against the entropy of the true '
     'posteriors, both normalised.',
   )
+  yield ('votes', lambda: votes.figure(results, curves), votes.CAPTION)
   yield (
     'training',
     lambda: figures_training.validation(run.lines, run.names),
@@ -159,6 +162,7 @@ _SECTIONS = (
     ('excess', 'entropy'),
     (tables_extra.truth,),
   ),
+  ("Against the annotators' votes", ('votes',), votes.MAKERS),
   ('Training', ('training', 'task_weights'), ()),
 )
 
@@ -166,7 +170,7 @@ _SECTIONS = (
 def blocks(run: Run, pictures: Mapping[str, page.Picture]) -> list[page.Block]:
   """Returns the blocks of the report; sections without content are left out."""
   results = run.results
-  found = findings.all_findings(results)
+  found = [*findings.all_findings(results), *votes_findings.findings(results)]
   content: list[page.Block] = [
     page.Paragraph(summary(results, found), lead=True),
     page.Heading("The paper's findings in this run"),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import rich.box
 import rich.console
 import rich.table
+from rich.markup import escape
 from rich.measure import Measurement
 
 MISSING = '–'
@@ -19,10 +20,12 @@ class Cell:
   Attributes:
     value: The number, or None where it is undefined.
     spread: Standard deviation over members, or None.
+    interval: (low, high) of a confidence interval, or None.
   """
 
   value: float | None
   spread: float | None = None
+  interval: tuple[float | None, float | None] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +80,12 @@ def text(cell: Cell | str, digits: int) -> str:
   if cell.value is None:
     return MISSING
   number = f'{cell.value:.{digits}f}'
-  return number + (f' ± {cell.spread:.{digits}f}' if cell.spread else '')
+  if cell.spread:
+    number += f' ± {cell.spread:.{digits}f}'
+  if cell.interval and None not in cell.interval:
+    low, high = cell.interval
+    number += f' [{low:.{digits}f}, {high:.{digits}f}]'
+  return number
 
 
 def best_rows(table: Table, section: Section, column: int) -> set[int]:
@@ -106,7 +114,7 @@ def _with_cells(table: Table, change) -> list[Section]:
 
 
 def without_spread(table: Table) -> Table:
-  """The table without standard deviations."""
+  """The table without standard deviations and intervals."""
 
   def change(cells):
     return [
@@ -201,7 +209,9 @@ def to_rich(table: Table) -> rich.table.Table:
     if section.title:
       shown.add_row(f'[italic]{section.title}[/]')
     for name, cells in _printed(table, section):
-      shown.add_row(name, *(f'[bold]{t}[/]' if b else t for t, b in cells))
+      # Brackets of intervals are no markup.
+      safe = [(escape(t), b) for t, b in cells]
+      shown.add_row(name, *(f'[bold]{t}[/]' if b else t for t, b in safe))
     shown.add_section()
   return shown
 

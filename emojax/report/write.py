@@ -11,7 +11,16 @@ import rich.table
 from rich.console import Console
 
 from emojax import workdir
-from emojax.report import contents, findings, page, style, table, tables
+from emojax.report import (
+  contents,
+  findings,
+  page,
+  style,
+  table,
+  tables,
+  votes,
+  votes_findings,
+)
 from emojax.report.summary import headline
 
 TITLE = 'Uncertainty by iterative self-distillation'
@@ -59,13 +68,13 @@ def write(
 
 def terminal(results: Mapping[str, Any], console: Console):
   """Prints the summary, the verdicts and the tables, as wide as they fit."""
-  found = findings.all_findings(results)
+  found = [*findings.all_findings(results), *votes_findings.findings(results)]
   console.print(headline(results, found), highlight=False)
   verdicts = rich.table.Table.grid(padding=(0, 2))
   for finding in found:
     verdicts.add_row(page.SYMBOLS[finding.verdict], finding.claim)
   console.print(verdicts)
-  for item in tables.all_tables(results):
+  for item in [*tables.all_tables(results), *votes.tables(results)]:
     table.show(item, console)
 
 

@@ -1,0 +1,99 @@
+"""The report of a run whose test images have votes, of a single task."""
+
+import copy
+import dataclasses
+import io
+import json
+
+import numpy as np
+import pytest
+import synthetic_run
+from rich.console import Console
+
+from emojax import report, tasks
+from emojax.evaluation import evaluate, judge
+from emojax.report import votes, votes_findings
+
+SCHEMA = (tasks.expr_task(tasks.FERPLUS),)
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  """(folder, results) of overconfident teachers and better students."""
+  run = synthetic_run.Run(SCHEMA, clips=200, length=1)
+  rng = np.random.default_rng(0)
+  posterior = np.float64(run.dataset.test.truth['expr'])
+  posterior /= posterior.sum(-1, keepdims=True)
+  ballots = np.float32(rng.multinomial(10, posterior))
+  test = dataclasses.replace(run.dataset.test, votes=ballots, truth=None)
+  dataset = dataclasses.replace(run.dataset, test=test)
+  predictions = [
+    run.predictions('Tea', 3, noise=1, scale=3, passes=2, seed=1),
+    run.predictions('Stu1', 3, noise=0.2, seed=2),
+  ]
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(judge, 'REPLICATES', 100)
+    results, curves = evaluate(SCHEMA, predictions, dataset)
+  path = tmp_path_factory.mktemp('votes')
+  results['timings'] = {}
+  (path / 'results.json').write_text(json.dumps(results, allow_nan=False))
+  (path / 'curves.json').write_text(json.dumps(curves, allow_nan=False))
+  for prediction in predictions:
+    prediction.save(path / 'predictions' / f'{prediction.name}.npz')
+  report.write(path, dataset.test)
+  return path, results
+
+
+def test_the_report_has_tables_figure_and_verdicts(folder):
+  path, results = folder
+  text = (path / 'report.md').read_text()
+  assert "## Against the annotators' votes" in text
+  assert (path / 'figures' / 'votes.png').stat().st_size > 5000
+  row = results['votes']['rows']['Tea single + TS']
+  low, high = row['interval']['vote/nll']
+  cell = (
+    f'{row["mean"]["vote/nll"]:.3f} ± {row["std"]["vote/nll"]:.3f} '
+    f'[{low:.3f}, {high:.3f}]'
+  )
+  assert cell in text
+  assert 'Tea ensemble + TS' in text
+  assert '| Stu1 single − Tea single + MC dropout |' in text
+  assert 'by epistemic uncertainty' in text
+  assert (path / 'report.html').exists()
+
+
+def test_the_terminal_prints_intervals_as_they_are(folder):
+  _, results = folder
+  stream = io.StringIO()
+  report.terminal(results, Console(file=stream, width=400))
+  low, high = results['votes']['rows']['Stu1 ensemble']['interval']['vote/kl']
+  assert f'[{low:.3f}, {high:.3f}]' in stream.getvalue()
+
+
+def test_verdicts_follow_the_intervals(folder):
+  _, results = folder
+  found = {f.claim: f for f in votes_findings.findings(results)}
+  claim = 'Stu1 single models match the votes better (KL) than Tea single'
+  assert found[claim].verdict == 'yes'
+  assert len(found) == 3 * len(votes.CLAIMS) + 1
+  changed = copy.deepcopy(results)
+  for one in changed['votes']['differences']:
+    one['interval'] = [-end for end in reversed(one['interval'])]
+  flipped = {f.claim: f for f in votes_findings.findings(changed)}
+  assert flipped[claim].verdict == 'no'
+  opposite = {'yes': 'no', 'no': 'yes', 'unclear': 'unclear'}
+  for name, finding in found.items():
+    if 'on every set' not in name:
+      assert flipped[name].verdict == opposite[finding.verdict]
+  for one in changed['votes']['differences']:
+    one['interval'] = [-1, 1]
+  verdicts = {f.verdict for f in votes_findings.findings(changed)}
+  assert verdicts == {'unclear'}
+
+
+def test_nothing_without_votes(folder):
+  _, results = folder
+  plain = {**results, 'votes': None}
+  assert votes.tables(plain) == []
+  assert votes_findings.findings(plain) == []
+  assert votes.figure(plain, {'votes': {}}) is None
