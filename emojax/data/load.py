@@ -62,19 +62,19 @@ def _prepared(data) -> Dataset:
     val_fraction=data.get('val_fraction', 0.0),
     val_seed=data.seed,
     unlabelled=data.get('unlabelled', False),
-    ood=_folders(data.ood_path),
+    ood=folders(data.ood_path),
     image_size=data.image_size,
     channels=CHANNELS,
     audio=data.audio,
     memory_bytes=int(data.memory_gib * 2**30),
   )
   limit = data.get('ood_limit', 0)
-  found = {name: _at_most(clips, limit) for name, clips in dataset.ood.items()}
-  drawn = {kind: _drawn(kind, data, store.spec) for kind in OOD}
-  return dataclasses.replace(dataset, ood={**drawn, **found})
+  found = {name: at_most(clips, limit) for name, clips in dataset.ood.items()}
+  made = {kind: drawn(kind, data, store.spec) for kind in OOD}
+  return dataclasses.replace(dataset, ood={**made, **found})
 
 
-def _folders(paths: str) -> dict[str, Store]:
+def folders(paths: str) -> dict[str, Store]:
   """Prepared data sets by name, from their folders with commas between."""
   stores = [Store(path.strip()) for path in paths.split(',') if path.strip()]
   found = {store.spec.name: store for store in stores}
@@ -86,14 +86,14 @@ def _folders(paths: str) -> dict[str, Store]:
   return found
 
 
-def _at_most(clips, limit: int):
+def at_most(clips, limit: int):
   """Evenly spaced clips if there are more than `limit` (0: no limit)."""
   if not 0 < limit < len(clips):
     return clips
   return clips.take(np.arange(limit) * len(clips) // limit)
 
 
-def _drawn(kind: str, data, spec) -> Clips:
+def drawn(kind: str, data, spec) -> Clips:
   """Out-of-distribution clips that need no files, as the data set's are."""
   clips = embedded.ood_clips(
     kind,

@@ -188,7 +188,7 @@ def load_dataset(
     val=splits[val],
     test=splits[test],
     ood={
-      name: _unlabelled(folder, data.spec, evaluate, memory_bytes)
+      name: foreign(folder, data.spec, evaluate, memory_bytes)
       for name, folder in (ood or {}).items()
     },
     schema=data.spec.schema,
@@ -231,7 +231,7 @@ def fetch(clips: StoredClips, memory_bytes: int) -> Clips | StoredClips:
   return clips.take(np.arange(len(clips)))
 
 
-def _unlabelled(
+def foreign(
   path, spec: Spec, evaluate: dict[str, Any], memory_bytes: int
 ) -> Clips | StoredClips:
   """A data set of other labels, all of which are missing under `spec.schema`.

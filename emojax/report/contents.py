@@ -7,6 +7,7 @@ from typing import Any
 
 from emojax.evaluation.predictions import Predictions
 from emojax.report import (
+  comparability,
   examples,
   figures_generations,
   figures_training,
@@ -65,7 +66,7 @@ def _example(run: Run):
 def figures(run: Run) -> Iterator[Figure]:
   """Yields (file name, function that draws it or returns None, caption)."""
   results, curves = run.results, run.curves
-  split = results['split']
+  split = comparability.split_name(results)
   yield (
     'example',
     lambda: _example(run),
@@ -186,13 +187,36 @@ def blocks(run: Run, pictures: Mapping[str, page.Picture]) -> list[page.Block]:
       shown += [balancing] if balancing else []
     if shown:
       content += [page.Heading(title), *shown]
-  return [*content, page.Heading('The run'), page.Facts(list(_facts(run)))]
+  differing = comparability.table(results, settings(run))
+  content += [page.Heading('The run'), page.Facts(list(_facts(run)))]
+  return content + ([differing] if differing else [])
+
+
+def settings(run: Run) -> Mapping[str, Any]:
+  """The configuration that the models were trained with; may be empty."""
+  config = run.config.get('config', {})
+  # A run that was evaluated again; see `reevaluation`.
+  if 'trained' not in config:
+    return config
+  return {**config['trained'], 'data': config['data']}
 
 
 def _facts(run: Run) -> Iterator[tuple[str, str]]:
   """Yields what identifies the run: data, epochs, times, settings, versions."""
   results = run.results
-  yield 'Data set', f'{results["dataset"]}, {results["split"]} set'
+  yield (
+    'Data set',
+    f'{results["dataset"]}, {comparability.split_name(results)} set',
+  )
+  evaluation = results.get('evaluation')
+  if evaluation:
+    yield (
+      'Models',
+      f'run "{evaluation["run"]}", trained on ' + str(evaluation['trained_on']),
+    )
+    yield 'Members', ', '.join(map(str, evaluation['members']))
+    for note in evaluation['notes']:
+      yield 'Note', note
   labelled = results['labelled_frames'].items()
   yield 'Frames', f'{results["num_frames"]:,}'
   yield 'Labelled', ', '.join(f'{k.upper()} {n:,}' for k, n in labelled)

@@ -29,7 +29,8 @@ def series(results: Mapping[str, Any], kind: str, key: str) -> np.ndarray:
   return np.array([run[kind].get(key) for run in runs], float)
 
 
-def _panel(axis, results, key: str):
+def panel(axis, results, key: str):
+  """Draws a metric by generation: single models and the ensemble."""
   places = np.arange(len(results['names']))
   axis.errorbar(
     places - 0.05,
@@ -62,7 +63,7 @@ def _available(results, keys) -> list[str]:
 def total(results: Mapping[str, Any]):
   """Figure 4: the total emotion metric, single models and ensembles."""
   figure, axes = style.grid(1, 1, width=5.6, height=4)
-  _panel(axes[0][0], results, 'total')
+  panel(axes[0][0], results, 'total')
   axes[0][0].set_xlabel('generation')
   style.legend(figure, axes[0][0])
   return figure
@@ -75,7 +76,7 @@ def scores(results: Mapping[str, Any]):
     return None
   figure, axes = style.panels(len(keys))
   for axis, key in zip(axes, keys):
-    _panel(axis, results, key)
+    panel(axis, results, key)
   style.legend(figure, axes[0])
   return figure
 
@@ -127,7 +128,7 @@ def uncertainty(results: Mapping[str, Any]):
   places = np.arange(len(results['names']))
   best = (results.get('optimum') or {}).get('metrics', {})
   for axis, key in zip(axes, keys):
-    _panel(axis, results, key)
+    panel(axis, results, key)
     _other_methods(
       axis, results['generations'][results['names'][0]], key, places
     )

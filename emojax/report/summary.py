@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from emojax.report.comparability import split_name
 from emojax.report.estimates import NO, UNCLEAR, YES
 from emojax.report.findings import Finding
 
@@ -22,7 +23,7 @@ def headline(results: Results, findings: Sequence[Finding]) -> str:
   return ' '.join(
     [
       f'{_plural(members, "member")} per generation ({", ".join(names)}), '
-      f'scored on the {results["split"]} set of {results["dataset"]} '
+      f'scored on the {split_name(results)} set of {results["dataset"]} '
       f'({_plural(results["num_frames"], "frame")}).',
       *_best(results),
       f'Of {_plural(len(findings), "finding")} checked, '

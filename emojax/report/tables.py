@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from emojax import reference
+from emojax.report.comparability import same_data, split_name
 from emojax.report.table import Cell, Section, Table
 
 Results = Mapping[str, Any]
@@ -26,12 +27,6 @@ EMOTION = tuple(_HEADERS)[:5]
 OTHER = tuple(_HEADERS)[6:]
 
 
-def same_data(results: Results) -> bool:
-  """Whether the run is on the paper's own data set."""
-  name = results['dataset'].lower().replace('-', '').replace('_', '')
-  return name.startswith('affwild2')
-
-
 def comparability(results: Results) -> str:
   """What may be compared between this run's rows and the paper's."""
   if same_data(results):
@@ -40,21 +35,22 @@ def comparability(results: Results) -> str:
       'published code leaves out incomplete 64-frame windows.'
     )
   return (
-    f"This run's numbers are from {results['dataset']} ({results['split']} "
+    f"This run's numbers are from {results['dataset']} ({split_name(results)} "
     "set), the paper's from Aff-Wild2: other data, so that levels cannot be "
     'compared, only directions: which row of a section is better, and whether '
     'it is the same row in the paper.'
   )
 
 
-def _reminder(results: Results) -> str:
+def reminder(results: Results) -> str:
   """`comparability` in a few words, for below a table."""
   if same_data(results):
     return 'Same data set as the paper.'
   return "Other data than the paper's: compare directions, not levels."
 
 
-def _header(key: str) -> str:
+def header(key: str) -> str:
+  """Column title of a metric."""
   return _HEADERS.get(key, key.rsplit('/', 1)[-1])
 
 
@@ -70,10 +66,11 @@ def _present(results: Results, keys: Sequence[str]) -> list[str]:
 
 
 def _here(results: Results) -> str:
-  return f'This run: {results["dataset"]}, {results["split"]} set'
+  return f'This run: {results["dataset"]}, {split_name(results)} set'
 
 
-def _single_and_ensemble(results: Results, names, keys, prefix: bool):
+def single_and_ensemble(results: Results, names, keys, prefix: bool):
+  """Two rows for each of some generations."""
   rows = []
   for name in names:
     run = results['generations'][name]
@@ -97,7 +94,7 @@ def teachers(results: Results) -> Table | None:
   """Table 1: teachers, single models and their ensemble."""
   keys = _present(results, EMOTION)
   name = results['names'][0]
-  here = _single_and_ensemble(results, [name], keys, prefix=False)
+  here = single_and_ensemble(results, [name], keys, prefix=False)
   sections = [Section(f'{_here(results)}, {name}', here)]
   for reweighted in (True, False):
     rows = [
@@ -111,26 +108,26 @@ def teachers(results: Results) -> Table | None:
     )
   return Table(
     title='Table 1. Emotion metrics of the teachers',
-    columns=[_header(key) for key in keys],
+    columns=[header(key) for key in keys],
     sections=sections,
     better=['high'] * len(keys),
     digits=4,
     note='Singles are mean ± standard deviation over the members. '
-    + _reminder(results),
+    + reminder(results),
   )
 
 
 def generations(results: Results) -> Table | None:
   """Table 2: emotion metrics of every generation."""
   keys = _present(results, EMOTION)
-  here = _single_and_ensemble(results, results['names'], keys, prefix=True)
+  here = single_and_ensemble(results, results['names'], keys, prefix=True)
   paper = [
     (f'EMENet-{model}, {name}, T = {size}', _cells(keys, values))
     for (model, name, size), values in reference.TABLE2.items()
   ]
   return Table(
     title='Table 2. Emotion metrics by generation',
-    columns=[_header(key) for key in keys],
+    columns=[header(key) for key in keys],
     sections=[
       Section(_here(results), here),
       Section('Paper, Aff-Wild2 test set', paper, ranked=False),
@@ -138,7 +135,7 @@ def generations(results: Results) -> Table | None:
     better=['high'] * len(keys),
     digits=4,
     note="The paper's rows are its submissions to the challenge's hidden test "
-    'set. ' + _reminder(results),
+    'set. ' + reminder(results),
   )
 
 
@@ -172,6 +169,12 @@ def _ensemble_rows(results: Results, keys):
     (name, _cells(keys, results['generations'][name]['ensemble']))
     for name in results['names']
   ]
+  first = results['generations'][results['names'][0]]
+  scaled = (first.get('ts') or {}).get('test_time', {})
+  for found, title in ((scaled, 'TS'), (first.get('mc') or {}, 'MC')):
+    if 'ensemble' in found:
+      name = f'{title} of {results["names"][0]}'
+      rows.append((name, _cells(keys, found['ensemble'])))
   if results.get('optimum'):
     rows.append(('Bayes optimum', _cells(keys, results['optimum']['metrics'])))
   return rows
@@ -192,7 +195,7 @@ def _uncertainty(results: Results, title, keys, published, headers, note):
       Section(f'Paper, {model}, single models', paper),
     ],
     better=['low'] * len(keys),
-    note=note + ' ' + _reminder(results),
+    note=note + ' ' + reminder(results),
   )
 
 
@@ -213,7 +216,7 @@ def au_nll(results: Results) -> Table | None:
     title=f'Table {3 if visual else 6}. Negative log-likelihood of the AUs',
     keys=keys,
     published=reference.TABLE3 if visual else reference.TABLE6,
-    headers=[_header(key) for key in keys],
+    headers=[header(key) for key in keys],
     note='TS: temperature scaling of single teachers with test-time '
     'cross-validation; MC: Monte Carlo dropout of single teachers.',
   )
@@ -230,7 +233,7 @@ def other_nll(results: Results) -> Table | None:
     title=f'Table {4 if visual else 7}. Expressions, valence and arousal',
     keys=keys,
     published=reference.TABLE4 if visual else reference.TABLE7,
-    headers=[_header(key) for key in keys],
+    headers=[header(key) for key in keys],
     note='Temperature scaling optimises the NLL and is not applied to valence '
     'and arousal.',
   )
@@ -249,7 +252,7 @@ def balancing(runs: Mapping[str, Results]) -> Table | None:
   rows = []
   for label, results in runs.items():
     teacher = results['names'][:1]
-    found = _single_and_ensemble(results, teacher, keys, prefix=False)
+    found = single_and_ensemble(results, teacher, keys, prefix=False)
     rows += [(f'{label}, {name}', cells) for name, cells in found]
   paper = [
     (f'{"with" if on else "without"} balancing, T = {size}', _cells(keys, row))
@@ -257,14 +260,14 @@ def balancing(runs: Mapping[str, Results]) -> Table | None:
   ]
   return Table(
     title='Table 5. Multitask balancing (Algorithm 1), teachers',
-    columns=[_header(key) for key in keys],
+    columns=[header(key) for key in keys],
     sections=[
       Section(_here(first), rows),
       Section('Paper, EMENet-V', paper),
     ],
     better=['high'] * len(keys),
     digits=4,
-    note=_reminder(first),
+    note=reminder(first),
   )
 
 

@@ -1,0 +1,162 @@
+"""Evaluates a trained run again: other data, another split, fewer members.
+
+  python -m emojax.evaluate --workdir=runs/first
+  python -m emojax.evaluate --workdir=runs/first --config.data.seed=7
+  python -m emojax.evaluate --workdir=runs/ferplus --data=data/fer2013 \\
+    --split=test --generations=Stu1 --members=0 --ignore-labels=contempt
+
+Labels are matched by name. The same tables as in the run are written to
+RUN/evaluations/DATASET-SPLIT (or --out), with the predictions; the same command
+again goes on where it was stopped, and never writes into somebody's folder.
+"""
+
+import argparse
+import difflib
+import sys
+from collections.abc import Sequence
+
+INTERRUPTED = 130
+EPILOG = """\
+Settings of the run's data, of the evaluation and of how it is computed are
+overridden as in training: --config.data.seed=7 --config.data.test_clips=500
+--config.data.eval_clip_length=32 --config.runtime.predict_clips=8.
+A run that is not finished is evaluated up to its last finished generation."""
+
+
+def parser() -> argparse.ArgumentParser:
+  """The command line."""
+  made = argparse.ArgumentParser(
+    prog='python -m emojax.evaluate',
+    description=__doc__,
+    epilog=EPILOG,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+    allow_abbrev=False,
+  )
+  add = made.add_argument
+  add('--workdir', required=True, metavar='RUN', help='folder of the run')
+  add(
+    '--data',
+    metavar='FOLDER',
+    help="what `python -m emojax.data.prepare` wrote, or 'embedded'; the "
+    "run's own data set without it",
+  )
+  add('--split', help="split to evaluate; the run's test split without it")
+  add(
+    '--generations',
+    type=_names,
+    metavar='Tea,Stu1',
+    help='all that are finished without it',
+  )
+  add('--members', type=_numbers, metavar='0,2', help='all without it')
+  add(
+    '--mc-samples',
+    type=int,
+    metavar='N',
+    help='passes of Monte Carlo dropout per member, 0 for none; as many as in '
+    'the run without it',
+  )
+  add(
+    '--no-temperature',
+    action='store_true',
+    help='no temperature scaling (it takes a while on large data)',
+  )
+  add(
+    '--ood',
+    type=_names,
+    metavar='digits,FOLDER',
+    help="out-of-distribution sets: digits, textures, prepared folders; '' "
+    'for none; those of the run without it',
+  )
+  add(
+    '--ignore-labels',
+    type=_names,
+    default=(),
+    metavar='contempt',
+    help='classes of the data that the run does not know: their frames are '
+    'left out',
+  )
+  add('--out', metavar='DIR', help='where to write')
+  add('--name', help='name of the folder in RUN/evaluations')
+  return made
+
+
+def _names(text: str) -> tuple[str, ...]:
+  return tuple(part.strip() for part in text.split(',') if part.strip())
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+  return tuple(int(part) for part in _names(text))
+
+
+def parse(arguments: Sequence[str]):
+  """Reads the command line; ends the program if it is wrong.
+
+  Returns:
+    A `reevaluation.Request`.
+  """
+  made = parser()
+  found, rest = made.parse_known_args(_joined(arguments))
+  overrides = tuple(a[len('--config.') :] for a in rest if _is_override(a))
+  for argument in rest:
+    if not _is_override(argument):
+      options = [o for a in made._actions for o in a.option_strings]
+      near = difflib.get_close_matches(argument.split('=')[0], options, 1)
+      hint = f'; did you mean {near[0]}?' if near else ''
+      made.error(f'unknown argument {argument}{hint}')
+  if found.mc_samples is not None and found.mc_samples < 0:
+    made.error(f'--mc-samples={found.mc_samples}: expected at least 0')
+  from emojax.reevaluation import Request
+
+  values = vars(found)
+  temperature = not values.pop('no_temperature')
+  return Request(**values, temperature=temperature, overrides=overrides)
+
+
+def _is_override(argument: str) -> bool:
+  return argument.startswith('--config.') and '=' in argument
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+  """'--config.a 1' is as good as '--config.a=1'."""
+  joined, waiting = [], False
+  for argument in arguments:
+    if waiting:
+      joined[-1] += f'={argument}'
+    else:
+      joined.append(argument)
+    waiting = (
+      not waiting and argument.startswith('--config.') and '=' not in argument
+    )
+  return joined
+
+
+def main(arguments: Sequence[str]) -> int:
+  """Returns the exit code; see the module's docstring."""
+  request = parse(arguments)
+  # After the arguments, so that --help and errors do not wait for JAX.
+  from rich.console import Console
+  from rich.markup import escape
+
+  from emojax import main as program
+  from emojax import reevaluation, rescoring
+  from emojax.engine.checkpoint import CheckpointError
+
+  console = Console()
+  try:
+    program.set_cache('auto')
+    evaluation = reevaluation.prepare(request)
+    program.set_cpu_devices(evaluation.config)
+    folder = rescoring.execute(evaluation, console)
+  except KeyboardInterrupt:
+    console.print('stopped; the same command goes on where it was')
+    return INTERRUPTED
+  except (CheckpointError, ImportError, OSError, ValueError) as error:
+    text = f'[bold red]error:[/] {escape(str(error))}'
+    console.print(text, highlight=False, soft_wrap=True)
+    return 1
+  console.print(f'Report: {folder / "report.html"}', highlight=False)
+  return 0
+
+
+if __name__ == '__main__':
+  sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,255 @@
+"""Trained runs evaluated again: same numbers, other data, clear refusals."""
+
+import io
+import json
+import shutil
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from emojax import evaluate, reevaluation, report, rescoring, runs, tasks
+from emojax.data import embedded, evaluation_sets, load
+from emojax.evaluation import Predictions
+
+
+@pytest.fixture(autouse=True)
+def _quick(quick):
+  pass
+
+
+def request(path, *arguments):
+  return evaluate.parse([f'--workdir={path}', *arguments])
+
+
+def execute(path, *arguments):
+  """What `main` does; returns (results, folder, printed text)."""
+  console = Console(file=io.StringIO(), width=200)
+  evaluation = reevaluation.prepare(request(path, *arguments))
+  folder = rescoring.execute(evaluation, console)
+  results = json.loads((folder / 'results.json').read_text())
+  return results, folder, console.file.getvalue()
+
+
+def test_own_test_split_gives_the_runs_numbers(run_path):
+  found, folder, text = execute(run_path)
+  expected = json.loads((run_path / 'results.json').read_text())
+  assert folder == run_path / 'evaluations' / 'embedded-test'
+  assert found['generations'] == expected['generations']
+  assert found['optimum'] == expected['optimum']
+  assert found['evaluation']['notes'] == []
+  assert 'Table 1.' in text
+  assert sorted(p.name for p in folder.iterdir()) == [
+    'config.json',
+    'curves.json',
+    'figures',
+    'predictions',
+    'report.html',
+    'report.md',
+    'results.json',
+  ]
+
+
+def test_the_same_command_computes_nothing_again(run_path, monkeypatch):
+  found, folder, _ = execute(run_path)
+  monkeypatch.setattr(
+    runs.TrainedRun, 'trainer', lambda *_: pytest.fail('computed again')
+  )
+  again, _, text = execute(run_path)
+  assert 'is finished already' in text
+  (folder / 'report.html').unlink()  # killed before the report was written
+  again, _, _ = execute(run_path)
+  assert again == found
+
+
+def test_fewer_members_are_rows_of_the_run(run_path):
+  arguments = '--members=1', '--generations=Stu1', '--mc-samples=0'
+  found, folder, _ = execute(run_path, *arguments, '--ood=', '--no-temperature')
+  assert folder.name.startswith('embedded-test-')
+  assert list(found['generations']) == ['Stu1']
+  run = json.loads((run_path / 'results.json').read_text())
+  expected = run['generations']['Stu1']['members'][1]
+  students = found['generations']['Stu1']
+  assert students['members'] == [pytest.approx(expected, abs=1e-5)]
+  assert students['epochs'] == [run['generations']['Stu1']['epochs'][1]]
+  assert students['ts'] is None
+  assert students['mc'] is None
+  assert students['ood'] == {}
+
+
+def test_other_embedded_data(run_path):
+  arguments = '--config.data.seed=7', '--config.data.test_clips=9'
+  found, folder, _ = execute(run_path, *arguments, '--mc-samples=0')
+  assert found['num_frames'] == 18
+  expected = json.loads((run_path / 'results.json').read_text())
+  tea, there = (x['generations']['Tea'] for x in (found, expected))
+  assert tea['single_mean'] != there['single_mean']
+  # Temperatures are those of the run's own validation set all the same.
+  assert tea['ts']['val']['temperatures'] == there['ts']['val']['temperatures']
+  saved = Predictions.load(folder / 'predictions' / 'Tea.npz')
+  assert saved.logits['test']['au'].shape == (2, 9, 2, 12)
+
+
+def test_own_validation_split_is_said_to_be_optimistic(run_path):
+  found, _, text = execute(run_path, '--split=validation', '--mc-samples=0')
+  assert found['split'] == 'val'
+  assert found['generations']['Tea']['ts']['val'] is None
+  assert 'epochs were selected on this split' in text
+
+
+def test_faces_with_fewer_classes_in_another_order(run_path, faces):
+  path = faces('fer2013')
+  found, folder, _ = execute(
+    run_path, f'--data={path}', '--split=validation', '--mc-samples=0'
+  )
+  assert [task['name'] for task in found['schema']] == ['expr']
+  assert found['schema'][0]['labels'] == list(tasks.AFFWILD2)
+  assert found['labelled_frames'] == {'expr': 12}
+  notes = found['evaluation']['notes']
+  assert 'expr: classes were reordered by name' in notes
+  saved = Predictions.load(folder / 'predictions' / 'Tea.npz')
+  logits = saved.logits['test']['expr'][:, :, 0]
+  true = tasks.reorder(tasks.FER2013, tasks.AFFWILD2)[np.arange(12) % 7]
+  odds = np.exp(logits - logits.max(-1, keepdims=True))
+  probs = (odds / odds.sum(-1, keepdims=True))[:, np.arange(12), true]
+  nll = [m['expr/nll'] for m in found['generations']['Tea']['members']]
+  np.testing.assert_allclose(nll, -np.log(probs + 1e-8).mean(-1), rtol=1e-4)
+
+
+def test_classes_that_the_run_does_not_know(run_path, faces):
+  path = faces('ferplus', ('PublicTest', 'PrivateTest'))
+  data = f'--data={path}', '--split=test', '--mc-samples=0'
+  message = r'8 classes, among them contempt, .*--ignore-labels=contempt'
+  with pytest.raises(ValueError, match=message):
+    reevaluation.prepare(request(run_path, *data))
+  found, _, _ = execute(run_path, *data, '--ignore-labels=contempt')
+  assert found['labelled_frames'] == {'expr': 10}
+  assert '2 frames of contempt were left out' in found['evaluation']['notes']
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
+    (['--split=tset'], r"no split 'tset', it has .*did you mean test\?"),
+    (['--generations=Stu2'], "no finished generation 'Stu2', only Tea, Stu1"),
+    (['--members=0,2'], r'members \[0, 2\]: .*from 0 to 1'),
+    (['--config.data.sede=1'], r'unknown setting data.sede; .*data.seed\?'),
+    (['--config.data.seed=x'], 'data.seed=x: expected a value of type int'),
+    (['--config.data.image_size=64'], r'is what the run was trained with \(32'),
+    (['--config.model.width=1'], 'model.width was decided by the training'),
+    (['--data=nowhere'], 'nowhere holds no finished data set'),
+    (['--ood=digist'], "'digist': neither digits nor textures, nor a prepared"),
+    (['--ignore-labels=joy'], "label 'joy' cannot be ignored"),
+  ],
+)
+def test_requests_that_cannot_be_met(run_path, arguments, message):
+  with pytest.raises(ValueError, match=message):
+    reevaluation.prepare(request(run_path, *arguments))
+
+
+def test_split_that_is_not_in_the_files(run_path, faces):
+  path = faces('fer2013')
+  message = r"no split 'test', it has validation"
+  with pytest.raises(ValueError, match=message):
+    reevaluation.prepare(request(run_path, f'--data={path}', '--split=test'))
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
+    (['--splt=test'], 'did you mean --split?'),
+    (['--mc-samples=-1'], 'expected at least 0'),
+    (['--members=a'], 'invalid _numbers value'),
+  ],
+)
+def test_wrong_arguments(capsys, arguments, message):
+  with pytest.raises(SystemExit):
+    request('run', *arguments)
+  assert message in capsys.readouterr().err
+
+
+def test_settings_may_be_parted_by_a_blank():
+  found = request('run', '--config.data.seed', '7', '--split', 'test')
+  assert found.overrides == ('data.seed=7',)
+  assert found.split == 'test'
+
+
+def test_folders_that_are_no_runs(run_path, tmp_path):
+  with pytest.raises(runs.RunError, match=r'no folder .*did you mean .*run\?'):
+    runs.open_run(run_path.with_name('rum'))
+  with pytest.raises(runs.RunError, match='not the folder of a run'):
+    runs.open_run(tmp_path)
+  (tmp_path / 'variants' / 'a').mkdir(parents=True)
+  with pytest.raises(runs.RunError, match='a study of several runs: name one'):
+    runs.open_run(tmp_path)
+
+
+def test_run_that_goes_on_is_evaluated_so_far(run_path, tmp_path):
+  path = tmp_path / 'run'
+  shutil.copytree(run_path, path)
+  (path / 'predictions' / 'Stu1.npz').unlink()
+  (path / 'results.json').unlink()
+  shutil.rmtree(path / 'evaluations', ignore_errors=True)
+  found, folder, _ = execute(path, '--mc-samples=0', '--ood=')
+  assert found['names'] == ['Tea']
+  assert folder.name != 'embedded-test'  # which is for the finished run
+  (path / 'predictions' / 'Tea.npz').unlink()
+  with pytest.raises(runs.RunError, match='no finished generation yet'):
+    runs.open_run(path)
+
+
+def test_damaged_predictions_are_named(run_path, tmp_path):
+  path = tmp_path / 'run'
+  shutil.copytree(run_path, path)
+  (path / 'predictions' / 'Tea.npz').write_bytes(b'PK')
+  with pytest.raises(runs.RunError, match=r'Tea\.npz is damaged'):
+    runs.open_run(path)
+
+
+def test_others_files_are_not_touched(run_path, tmp_path):
+  mine = tmp_path / 'notes.txt'
+  mine.write_text('mine')
+  with pytest.raises(ValueError, match='choose a new or an empty folder'):
+    execute(run_path, f'--out={tmp_path}')
+  assert [p.name for p in tmp_path.iterdir()] == ['notes.txt']
+  other, first = tmp_path / 'a', ('--mc-samples=0', '--ood=')
+  execute(run_path, f'--out={other}', '--no-temperature', *first)
+  before = {p: p.read_bytes() for p in other.rglob('*') if p.is_file()}
+  with pytest.raises(ValueError, match='Choose another --out or --name'):
+    execute(run_path, f'--out={other}', '--members=0', *first)
+  assert before == {p: p.read_bytes() for p in other.rglob('*') if p.is_file()}
+
+
+def test_without_the_runs_data_there_is_a_note(run_path, monkeypatch):
+  def gone(data, split):
+    if split == 'val':
+      raise FileNotFoundError('the disk is elsewhere')
+    return opened(data, split)
+
+  opened = evaluation_sets.open_split
+  monkeypatch.setattr(evaluation_sets, 'open_split', gone)
+  found, _, _ = execute(run_path, '--name=gone', '--mc-samples=0', '--ood=')
+  assert found['generations']['Tea']['ts']['val'] is None
+  assert found['generations']['Tea']['ts']['test_time'] is not None
+  assert 'the disk is elsewhere' in found['evaluation']['notes'][0]
+
+
+def test_embedded_splits_are_those_of_the_data_set(run_path):
+  data = runs.open_run(run_path).config.data
+  whole = load.from_config(data)
+  for name in ('val', 'test'):
+    clips = evaluation_sets.open_split(data, name).clips
+    expected = getattr(whole, name)
+    np.testing.assert_array_equal(clips.image, expected.image)
+    np.testing.assert_array_equal(
+      clips.targets['expr'].value, expected.targets['expr'].value
+    )
+    assert clips.clip_id.tolist() == expected.clip_id.tolist()
+  assert set(embedded.ood.KINDS) == set(load.OOD)
+
+
+def test_report_names_where_the_models_come_from(run_path):
+  _, folder, _ = execute(run_path)
+  text = (folder / 'report.md').read_text()
+  assert 'run' in text
+  assert report.write(folder) == folder / 'report.html'

@@ -1,0 +1,33 @@
+"""A small run that is trained once, for tests of what comes after training."""
+
+import contextlib
+import functools
+import io
+
+import pytest
+import small_run
+from rich.console import Console
+
+from emojax import distillation, models, report, workdir
+from emojax.engine import programs, sources
+
+
+@contextlib.contextmanager
+def small_and_quick():
+  """The small network, compiled once for all runs; reports without figures."""
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setitem(models.MODELS, 'small', small_run.small)
+    for name in ('init', 'generation', 'predict', 'sample'):
+      program = functools.cache(getattr(programs, f'{name}_program'))
+      patch.setattr(programs, f'{name}_program', program)
+    patch.setattr(report.contents, 'figures', lambda run: [])
+    patch.setattr(sources, 'BLOCK_BYTES', 1)  # no padding to large blocks
+    yield
+
+
+def train(path, **changes):
+  """What `main` does with the small configuration; returns the results."""
+  config = small_run.config(**changes)
+  folder = workdir.Workdir(path, config.to_dict())
+  folder.open()
+  return distillation.run(config, folder, Console(file=io.StringIO()))
