@@ -49,7 +49,22 @@ def write(
     FileNotFoundError: if the folder has no results.
   """
   folder = pathlib.Path(folder)
-  run = contents.Run(
+  run = read(folder, examples, runs)
+  with style.use():
+    pictures = draw(folder / 'figures', contents.figures(run))
+  blocks = contents.blocks(run, pictures)
+  workdir.write_text(folder / 'report.md', page.to_markdown(TITLE, blocks))
+  workdir.write_text(folder / 'report.html', page.to_html(TITLE, blocks))
+  return folder / 'report.html'
+
+
+def read(
+  folder: pathlib.Path,
+  examples=None,
+  runs: Mapping[str, Mapping] | None = None,
+) -> contents.Run:
+  """Everything that a report is made of; as `write`."""
+  return contents.Run(
     results=_read(folder, 'results.json'),
     curves=_read(folder, 'curves.json'),
     lines=_read_lines(folder / 'metrics.jsonl'),
@@ -58,12 +73,6 @@ def write(
     clips=examples,
     runs=runs or {},
   )
-  with style.use():
-    pictures = _draw(folder / 'figures', contents.figures(run))
-  blocks = contents.blocks(run, pictures)
-  workdir.write_text(folder / 'report.md', page.to_markdown(TITLE, blocks))
-  workdir.write_text(folder / 'report.html', page.to_html(TITLE, blocks))
-  return folder / 'report.html'
 
 
 def terminal(results: Mapping[str, Any], console: Console):
@@ -97,7 +106,7 @@ def _read_config(path: pathlib.Path) -> dict[str, Any]:
   return json.loads(path.read_text()) if path.exists() else {}
 
 
-def _draw(folder: pathlib.Path, figures) -> dict[str, page.Picture]:
+def draw(folder: pathlib.Path, figures) -> dict[str, page.Picture]:
   """Saves the figures that have something to show."""
   pictures = {}
   folder.mkdir(exist_ok=True)

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from emojax import report, tasks
 from emojax.evaluation import evaluate, judge
-from emojax.report import votes, votes_findings
+from emojax.report import publish, votes, votes_findings
 
 SCHEMA = (tasks.expr_task(tasks.FERPLUS),)
 
@@ -97,3 +97,59 @@ def test_nothing_without_votes(folder):
   assert votes.tables(plain) == []
   assert votes_findings.findings(plain) == []
   assert votes.figure(plain, {'votes': {}}) is None
+
+
+CONFIG = {
+  'config': {
+    'seed': 3,
+    'data': {'path': '/home/me/secret/ferplus', 'ood_path': '/x/cifar10,/y/fm'},
+  },
+  'environment': {'revision': 'abc123', 'jax': '1.2'},
+}
+
+
+def test_a_page_keeps_what_was_written_by_hand(folder, tmp_path):
+  path, _ = folder
+  (path / 'config.json').write_text(json.dumps(CONFIG))
+  target = tmp_path / 'ferplus.md'
+  target.write_text(
+    f'# By hand\n\nBefore.\n\n{publish.START}\nold\n{publish.END}\n\nAfter.\n'
+  )
+  arguments = [
+    '--workdir',
+    str(path),
+    '--page',
+    str(target),
+    '--command',
+    'run',
+  ]
+  assert publish.main([*arguments, '--machine', 'a laptop']) == 0
+  text = target.read_text()
+  assert text.startswith('# By hand\n\nBefore.\n')
+  assert text.endswith('After.\n')
+  assert 'old' not in text
+  for part in ('`run`', 'abc123', 'a laptop', 'seed 3', '`data.path=ferplus`'):
+    assert part in text
+  assert 'secret' not in text
+  assert '`data.ood_path=cifar10,fm`' in text
+  assert "## Against the annotators' votes" in text
+  found = {p.stem for p in (tmp_path / 'figures' / 'ferplus').iterdir()}
+  assert {'votes', 'rejection'} <= found
+  assert 'example' not in found  # it shows people
+  assert '(figures/ferplus/votes.png)' in text
+  # Again: the same page.
+  assert publish.main([*arguments, '--machine', 'a laptop']) == 0
+  assert target.read_text() == text
+
+
+def test_a_page_without_the_marks_is_left_alone(folder, tmp_path, capsys):
+  path, _ = folder
+  target = tmp_path / 'page.md'
+  target.write_text('all by hand\n')
+  arguments = ['--workdir', str(path), '--page', str(target), '--command', 'x']
+  assert publish.main(arguments) == 1
+  assert 'once each' in capsys.readouterr().err
+  assert target.read_text() == 'all by hand\n'
+  arguments[1] = str(tmp_path)
+  assert publish.main(arguments) == 1
+  assert 'results.json is missing' in capsys.readouterr().err

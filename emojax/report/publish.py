@@ -1,0 +1,154 @@
+"""A finished run as a page of the documentation.
+
+  python -m emojax.report.publish --workdir=runs/ferplus \
+    --page=docs/results/ferplus.md --command='python -m emojax.main ...'
+
+The page keeps what was written by hand: everything outside of the two marks is
+left as it is, and everything between them is made of the run's files. Figures
+go into a folder beside the page; examples, which may show people, do not.
+"""
+
+import argparse
+import pathlib
+import platform
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from emojax import workdir
+from emojax.report import contents, page, style
+from emojax.report.write import draw, read
+
+START, END = '<!-- made from the run -->', '<!-- end -->'
+PRIVATE = ('example',)  # figures of people's faces
+# Settings that are paths on somebody's machine; only the last part is shown.
+PATHS = ('data.path', 'data.ood_path', 'model.pretrained')
+
+
+def publish(
+  folder: str | pathlib.Path,
+  target: str | pathlib.Path,
+  command: str,
+  machine: str,
+) -> pathlib.Path:
+  """Writes the page, or renews its part between the marks.
+
+  Args:
+    folder: A finished run.
+    target: The page, a Markdown file.
+    command: What was run, with names instead of somebody's paths.
+    machine: What it was run on.
+
+  Returns:
+    `target`.
+
+  Raises:
+    FileNotFoundError: The run has no results.
+    ValueError: The page is there but lacks the marks.
+  """
+  folder, target = pathlib.Path(folder), pathlib.Path(target)
+  run = read(folder)
+  figures = target.parent / 'figures' / target.stem
+  figures.mkdir(parents=True, exist_ok=True)
+  with style.use():
+    pictures = draw(
+      figures, (f for f in contents.figures(run) if f[0] not in PRIVATE)
+    )
+  pictures = {
+    name: page.Picture(
+      found.png, f'figures/{target.stem}/{name}.png', found.caption
+    )
+    for name, found in pictures.items()
+  }
+  blocks = contents.blocks(run, pictures)
+  facts = page.Facts(list(_facts(run, command, machine)))
+  # The report ends with everything about the run; the page has it in short.
+  blocks = [b for b in blocks if not isinstance(b, page.Facts)]
+  blocks = [b for b in blocks if b != page.Heading('The run')]
+  text = page.to_markdown('', [page.Heading('How it was run'), facts, *blocks])
+  made = f'{START}\n\n{text.split(chr(10), 2)[2].strip()}\n\n{END}'
+  workdir.write_text(target, _placed(target, made))
+  return target
+
+
+def _placed(target: pathlib.Path, made: str) -> str:
+  """The page's text with its generated part replaced."""
+  if not target.exists():
+    return f'# {target.stem}\n\n{made}\n'
+  text = target.read_text()
+  if text.count(START) != 1 or text.count(END) != 1:
+    raise ValueError(
+      f'{target}: expected the lines {START!r} and {END!r} once each, between '
+      'which the page is made from the run'
+    )
+  before, rest = text.split(START)
+  return before + made + rest.split(END)[1]
+
+
+def _facts(run: contents.Run, command: str, machine: str) -> Iterator[tuple]:
+  """Yields what one needs to do it again."""
+  results, environment = run.results, run.config.get('environment', {})
+  config = workdir.flatten(dict(run.config.get('config', {})))
+  yield 'Command', f'`{command}`'
+  yield 'Commit', str(environment.get('revision', 'unknown'))
+  yield 'Machine', machine
+  versions = ('python', 'jax', 'flax', 'optax', 'numpy')
+  yield 'Versions', ', '.join(f'{v} {environment.get(v)}' for v in versions)
+  times = results.get('timings', {}).items()
+  yield 'Time', ', '.join(f'{k} {_minutes(v)}' for k, v in times) or 'unknown'
+  seeds = {k: v for k, v in config.items() if k.endswith('seed')}
+  yield 'Seeds', ', '.join(f'{k} {v}' for k, v in seeds.items())
+  yield 'Test images', f'{results["num_frames"]:,} ({results["dataset"]})'
+  for name, generation in results['generations'].items():
+    epochs = ', '.join(str(epoch + 1) for epoch in generation['epochs'])
+    yield f'Selected epochs, {name}', epochs
+  yield 'Settings', '; '.join(_settings(config))
+
+
+def _minutes(seconds: float) -> str:
+  return f'{seconds / 60:.0f} min' if seconds >= 60 else f'{seconds:.0f} s'
+
+
+def _settings(config: Mapping[str, Any]) -> Iterator[str]:
+  for name, value in sorted(config.items()):
+    if name in PATHS:
+      parts = str(value).split(',')
+      value = ','.join(pathlib.PurePath(part).name for part in parts)
+    yield f'`{name}={value}`'
+
+
+def this_machine() -> str:
+  """Processor and cores of this computer."""
+  name, cores = platform.processor() or platform.machine(), 0
+  info = pathlib.Path('/proc/cpuinfo')
+  if info.exists():
+    lines = info.read_text().splitlines()
+    models = [
+      line.split(':')[1].strip() for line in lines if 'model name' in line
+    ]
+    name, cores = (models or [name])[0], len(models)
+  return f'{cores} cores of {name}' if cores else name
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+  """Command line; returns the exit status."""
+  parser = argparse.ArgumentParser(
+    'python -m emojax.report.publish',
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  parser.add_argument('--workdir', required=True, help='a finished run')
+  parser.add_argument('--page', required=True, help='the Markdown file')
+  parser.add_argument('--command', required=True, help='what was run')
+  parser.add_argument('--machine', default=this_machine(), help='where')
+  given = parser.parse_args(arguments)
+  try:
+    publish(given.workdir, given.page, given.command, given.machine)
+  except (OSError, ValueError) as error:
+    print(f'error: {error}', file=sys.stderr)
+    return 1
+  return 0
+
+
+if __name__ == '__main__':
+  sys.exit(main())
