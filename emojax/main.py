@@ -42,6 +42,7 @@ INTERRUPTED = 130
 # Modules whose `run(config, folder, console)` is an experiment, by the name in
 # `config.experiment`.
 EXPERIMENTS = {
+  'bayesian': 'emojax.bayesian',
   'distillation': 'emojax.distillation',
 }
 # Smallest values that mean something; the data and the models check the rest.

@@ -65,6 +65,41 @@ def apply_dropped(function, x, kernel, key, rate, per, axis_name=None):
   return jax.vmap(one)(x, keys)
 
 
+def space_to_depth(x, kernel, strides: int, padding: int):
+  """A strided convolution as one without strides or padding.
+
+  Blocks of `strides` x `strides` pixels become channels, so that a large kernel
+  has fewer taps: AlexNet's 11 x 11 with stride 4 has 9 instead of 121, each of
+  which is an operation to compile where a convolution is a product of shifted
+  images.
+
+  Args:
+    x: [N, H, W, I].
+    kernel: [k, k, I, O].
+    strides: s.
+    padding: Zeros on all sides.
+
+  Returns:
+    (x [N, h, w, s * s * I], kernel [ceil(k / s), ceil(k / s), s * s * I, O]).
+  """
+  size, (n, *sides, channels) = kernel.shape[0], x.shape
+  taps = -(-size // strides)
+  blocks = [(n + 2 * padding - size) // strides + taps for n in sides]
+  # Pixels that no window reaches are cut off: the padding may be negative.
+  pads = [
+    (padding, b * strides - n - padding, 0) for b, n in zip(blocks, sides)
+  ]
+  x = lax.pad(x, x.dtype.type(0), [(0, 0, 0), *pads, (0, 0, 0)])
+  rows, columns = blocks
+  x = x.reshape(n, rows, strides, columns, strides, channels)
+  x = x.transpose(0, 1, 3, 2, 4, 5).reshape(n, rows, columns, -1)
+  extra = taps * strides - size
+  kernel = jnp.pad(kernel, ((0, extra), (0, extra), (0, 0), (0, 0)))
+  kernel = kernel.reshape(taps, strides, taps, strides, channels, -1)
+  kernel = kernel.transpose(0, 2, 1, 3, 4, 5)
+  return x, kernel.reshape(taps, taps, -1, kernel.shape[-1])
+
+
 class DropConnectDense(nn.Module):
   """Affine map whose kernel may lose weights; rate 0 is a plain one.
 
@@ -147,10 +182,11 @@ class DropConnectConv(nn.Module):
     return y
 
   def _conv(self, x, kernel):
+    lowering = ops.resolve_lowering(self.lowering)
+    strides, padding = self.strides, self.padding
+    if lowering == 'matmul' and 1 < strides < self.kernel:
+      x, kernel = space_to_depth(x, kernel, strides, padding)
+      strides, padding = 1, 0
     return ops.conv(
-      x,
-      kernel,
-      strides=self.strides,
-      padding=self.padding,
-      lowering=self.lowering,
+      x, kernel, strides=strides, padding=padding, lowering=lowering
     )

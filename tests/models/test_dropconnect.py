@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from emojax import models, tasks
+from emojax import models, ops, tasks
 from emojax.models import dropconnect
 from emojax.models.alexnet import AlexNet, first_stride
 from emojax.models.count import num_parameters
@@ -102,6 +102,22 @@ def test_both_lowerings_of_the_convolution_agree(per):
   np.testing.assert_allclose(*outputs, rtol=1e-4, atol=1e-4)
   plain = DropConnectConv(8, 3, 2, 1).apply(weights, x, False)
   assert not np.allclose(outputs[0], plain, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+  ('size', 'kernel', 'strides', 'padding'),
+  [(64, 11, 4, 2), (48, 11, 2, 2), (32, 7, 2, 3), (13, 3, 2, 1), (9, 5, 3, 0)],
+)
+def test_blocks_of_pixels_as_channels(size, kernel, strides, padding):
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=(2, size, size, 2)).astype(np.float32)
+  weights = rng.normal(size=(kernel, kernel, 2, 3)).astype(np.float32)
+  settings = {'strides': strides, 'padding': padding}
+  want = ops.conv(x, weights, **settings, lowering='lax')
+  blocks = dropconnect.space_to_depth(x, weights, strides, padding)
+  assert blocks[1].shape[0] == -(-kernel // strides)
+  got = ops.conv(*blocks, lowering='lax')
+  np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize('per', dropconnect.PER)
