@@ -1,3 +1,10 @@
 """emojax: emotion recognition that knows when it does not know."""
 
 __version__ = '0.1.0'
+
+
+def load(folder, schema=None):
+  """Loads a model that `python -m emojax.export` wrote; see `pretrained.load`."""
+  from emojax import pretrained  # JAX is not needed to ask for the version
+
+  return pretrained.load(folder, schema)

@@ -1,0 +1,289 @@
+"""Exports a trained generation as a model that others can load.
+
+  python -m emojax.export --workdir=runs/first --out=exported/first
+  python -m emojax.export --workdir=runs/first --out=exported/one \\
+    --generation=Stu1 --members=0
+
+writes weights (safetensors), model.json (label names in order, preprocessing,
+temperatures, thresholds, versions) and a model card filled from the run. Then
+
+  model = emojax.load('exported/first')
+  output = model.predict(images)
+
+The folder appears when everything in it is written, or not at all.
+"""
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from emojax import (
+  model_card,
+  release,
+  runs,
+  safetensors,
+  tasks,
+  temperature,
+  workdir,
+)
+from emojax.data.stored import Store
+from emojax.engine.checkpoint import CheckpointError
+from emojax.evaluation import detection
+from emojax.evaluation.context import FIT_SPLIT
+from emojax.evaluation.frames import labelled, pick, valid
+
+SHARES = (0.01, 0.05, 0.1, 0.2)
+KINDS = ('total', 'epistemic')
+DECISION = 0.5
+
+
+class ExportError(ValueError):
+  """The export cannot be written; the message says what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+  """What is fitted on the run's validation set.
+
+  Attributes:
+    temperatures: Task -> temperatures by member (nested lists), or None where
+      they cannot be fitted; empty without validation data.
+    uncertainty: Task or 'mean' -> 'total' or 'epistemic' -> share of the
+      validation frames that are more uncertain -> value.
+    notes: Why something is missing.
+  """
+
+  temperatures: dict[str, Any]
+  uncertainty: dict[str, dict[str, dict[str, float]]]
+  notes: tuple[str, ...] = ()
+
+
+def calibrate(
+  run: runs.TrainedRun, generation: str, members: Sequence[int]
+) -> Calibration:
+  """Fits temperatures and thresholds from the run's own predictions.
+
+  Raises:
+    RunError: If the run's data cannot be read any more.
+  """
+  clips = run.validation()
+  stored = run.predictions(generation).logits[FIT_SPLIT]
+  logits = {name: array[list(members)] for name, array in stored.items()}
+  fitted, notes = {}, []
+  for task in run.schema:
+    if task.kind == 'binned':
+      continue  # scored by their expectation; see `evaluation.baselines`
+    try:
+      fitted[task.name] = _temperatures(task, logits[task.name], clips)
+    except ValueError as error:
+      fitted[task.name] = None
+      notes.append(f'no temperatures of {task.name}: {error}')
+  index = valid(clips)
+  doubt = detection.frame_uncertainty(run.schema, logits, index)
+  limits = {
+    name: {kind: _quantiles(getattr(values, kind)) for kind in KINDS}
+    for name, values in doubt.items()
+  }
+  return Calibration(fitted, limits, tuple(notes))
+
+
+def _temperatures(task: tasks.Task, logits: np.ndarray, clips) -> list[Any]:
+  frames = labelled(task, clips)
+  if frames is None:
+    raise ValueError('no validation frame has a label')
+  return [
+    temperature.fit(task, pick(one, frames.index), frames.target).tolist()
+    for one in logits
+  ]
+
+
+def _quantiles(values: np.ndarray) -> dict[str, float]:
+  return {str(share): float(np.quantile(values, 1 - share)) for share in SHARES}
+
+
+def describe(
+  run: runs.TrainedRun,
+  generation: str,
+  members: Sequence[int],
+  calibration: Calibration,
+) -> dict[str, Any]:
+  """What model.json holds, without the files' digests."""
+  config = run.config
+  m, data = config.model, config.data
+  decision = {
+    task.name: {name: DECISION for name in task.labels}
+    for task in run.schema
+    if task.kind == 'binary'
+  }
+  bins = {task.bins for task in run.schema if task.kind == 'binned'}
+  kind = config.loss.get('bin_values', 'ends') if 'loss' in config else 'ends'
+  values = tasks.bin_values(bins.pop(), kind).tolist() if bins else None
+  return {
+    'format': release.FORMAT,
+    'generation': generation,
+    'members': list(members),
+    'model': {
+      'name': m.name,
+      'options': {k: v for k, v in m.items() if k in release.OPTIONS},
+    },
+    'schema': [task.to_json() for task in run.schema],
+    'bin_values': values,
+    'preprocessing': {
+      'image_size': data.image_size,
+      'channels': 3,
+      'colours': 'RGB, uint8; grey images are repeated',
+      'resizing': 'bilinear with antialiasing (Pillow), face crops as trained',
+      'range': 'divided by 255',
+      'clip_length': data.clip_length,
+      'audio': _sound(data),
+    },
+    'temperatures': calibration.temperatures,
+    'thresholds': {
+      'decision': decision,
+      'uncertainty': calibration.uncertainty,
+    },
+    'notes': list(calibration.notes),
+    'trained_on': data.name if data.name == 'embedded' else _data_name(run),
+    'config': config.to_dict(),
+    'versions': {**workdir.environment(), 'trained_with': run.environment},
+  }
+
+
+def _sound(data) -> str | None:
+  """Kind of the features [64, 64] of every frame that the model reads."""
+  if not data.audio:
+    return None
+  return 'log_mel' if data.name == 'embedded' else Store(data.path).spec.audio
+
+
+def _data_name(run: runs.TrainedRun) -> str:
+  """Name of a prepared data set: its own, or its folder's."""
+  results = run.results() or {}
+  return results.get('dataset') or pathlib.Path(run.config.data.path).name
+
+
+def export(
+  run: runs.TrainedRun,
+  out: str | os.PathLike,
+  generation: str | None = None,
+  members: Sequence[int] | None = None,
+  validate: bool = True,
+) -> pathlib.Path:
+  """Writes a release of some members of a generation.
+
+  Args:
+    run: The run.
+    out: Folder to write; must not exist, or be empty.
+    generation: Its name; the last finished one if None.
+    members: Their numbers; all if None.
+    validate: Fit temperatures and thresholds; needs the run's data.
+
+  Returns:
+    `out`.
+
+  Raises:
+    ExportError: If `out` is in use.
+    RunError: If the run lacks what is asked for.
+  """
+  out = pathlib.Path(out)
+  _check_free(out)
+  chosen = run.choose_generations(generation and [generation])[-1]
+  numbers = run.choose_members(members)
+  calibration = Calibration({}, {}, ('exported without validation data',))
+  if validate:
+    calibration = calibrate(run, chosen, numbers)
+  metadata = describe(run, chosen, numbers, calibration)
+  weights = run.weights(chosen, numbers)
+  arrays = release.flat_names(
+    {**weights['model_state'], 'params': weights['params']}
+  )
+  data = safetensors.encode(arrays, {'format': release.FORMAT})
+  card = model_card.render(
+    metadata, run.results(), sum(a.size for a in arrays.values())
+  )
+  metadata['files'] = {release.WEIGHTS: hashlib.sha256(data).hexdigest()}
+  _write(
+    out,
+    {
+      release.WEIGHTS: data,
+      release.METADATA: (json.dumps(metadata, indent=1) + '\n').encode(),
+      release.CARD: card.encode(),
+    },
+  )
+  return out
+
+
+def _check_free(out: pathlib.Path):
+  if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    raise ExportError(f'--out {out} exists already: choose another folder')
+
+
+def _write(out: pathlib.Path, files: dict[str, bytes]):
+  """Writes a folder that is there in whole or not at all."""
+  out.parent.mkdir(parents=True, exist_ok=True)
+  temporary = out.with_name(f'.{out.name}.{os.getpid()}{workdir.UNFINISHED}')
+  temporary.mkdir()
+  try:
+    for name, data in files.items():
+      with open(temporary / name, 'wb') as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, out)  # an empty folder is replaced, no other
+  finally:
+    shutil.rmtree(temporary, ignore_errors=True)
+
+
+def parser() -> argparse.ArgumentParser:
+  """The command line."""
+  made = argparse.ArgumentParser(
+    prog='python -m emojax.export',
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+    allow_abbrev=False,
+  )
+  add = made.add_argument
+  add('--workdir', required=True, metavar='RUN', help='folder of the run')
+  add('--out', required=True, metavar='DIR', help='folder to write')
+  add('--generation', metavar='Stu1', help='the last finished one without it')
+  add(
+    '--members',
+    metavar='0,2',
+    type=lambda text: [int(part) for part in text.split(',')],
+    help='all without it',
+  )
+  add(
+    '--without-validation',
+    action='store_true',
+    help="export without temperatures and thresholds, where the run's data "
+    'are not at hand',
+  )
+  return made
+
+
+def main(arguments: Sequence[str]) -> int:
+  """Returns the exit code; see the module's docstring."""
+  found = parser().parse_args(arguments)
+  try:
+    run = runs.open_run(found.workdir)
+    validate = not found.without_validation
+    arguments = found.out, found.generation, found.members, validate
+    out = export(run, *arguments)
+  except (CheckpointError, OSError, ValueError) as error:
+    print(f'error: {error}', file=sys.stderr)
+    return 1
+  print(f'{out} is ready; {out / release.CARD} describes it')
+  return 0
+
+
+if __name__ == '__main__':
+  sys.exit(main(sys.argv[1:]))

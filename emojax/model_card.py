@@ -1,0 +1,192 @@
+"""The README of an exported model, filled from its metadata and the run."""
+
+from collections.abc import Mapping
+from typing import Any
+
+TITLES = {
+  'au/score': 'Action units: 0.5 F1 + 0.5 accuracy',
+  'au/f1': 'Action units: F1',
+  'au/nll': 'Action units: negative log-likelihood',
+  'au/ece': 'Action units: expected calibration error',
+  'expr/score': 'Expressions: 0.67 F1 + 0.33 accuracy',
+  'expr/acc': 'Expressions: accuracy',
+  'expr/f1': 'Expressions: macro F1',
+  'expr/nll': 'Expressions: negative log-likelihood',
+  'expr/ece': 'Expressions: expected calibration error',
+  'va/ccc/valence': 'Valence: concordance correlation',
+  'va/ccc/arousal': 'Arousal: concordance correlation',
+  'va/rmse/valence': 'Valence: root mean square error',
+  'va/rmse/arousal': 'Arousal: root mean square error',
+}
+TEMPLATE = """\
+# {title}
+
+{members} of a network `{network}` ({parameters:,} parameters each), generation
+{generation} of a run of self-distillation (Deng, Wu, Shi: Iterative Distillation
+for Better Uncertainty Estimates in Multitask Emotion Recognition, 2021), trained
+on **{trained_on}** with emojax {version}.
+
+## Use
+
+```python
+import emojax
+
+model = emojax.load('.')  # this folder
+output = model.predict(images)  # faces, uint8 [N, H, W, 3] or [N, L, H, W, 3]
+output.probabilities  # by task, the mean over the members
+output.uncertainty  # total, aleatoric and epistemic, by task and in the mean
+model.answers(output)  # decisions by the thresholds below
+model.unsure(output, 0.1)  # frames to reject
+```
+
+## What it predicts
+
+{labels}
+
+## What it expects
+
+Cropped faces as in the training data, {size} x {size} RGB (other sizes are resized),
+clips of consecutive frames (trained on {length}){audio}.
+
+## How good it is
+
+{numbers}
+
+## Temperatures and thresholds
+
+{calibration}
+
+## Limits
+
+- The numbers above hold for the data that they name; faces, cameras, people and cultures
+  that are not in these data may be recognised worse, and the model may be
+  sure of wrong answers. Measure it on your own data:
+  `python -m emojax.evaluate`.
+- Expressions are what annotators saw in a face, not what a person feels. Do not
+  use them for decisions about people.
+- The licence of the training data may restrict what may be done with the
+  weights.
+
+## Origin
+
+{origin}
+"""
+
+
+def render(
+  metadata: Mapping[str, Any], results: Mapping[str, Any] | None, size: int
+) -> str:
+  """The card as Markdown.
+
+  Args:
+    metadata: model.json.
+    results: results.json of the run; None if it was not finished.
+    size: Numbers in all arrays of all members.
+  """
+  count = len(metadata['members'])
+  data = metadata['preprocessing']
+  return TEMPLATE.format(
+    title=f'{metadata["model"]["name"]}, {metadata["generation"]}, on '
+    f'{metadata["trained_on"]}',
+    members='One member' if count == 1 else f'An ensemble of {count} members',
+    network=metadata['model']['name'],
+    parameters=size // count,
+    generation=metadata['generation'],
+    trained_on=_data(metadata),
+    version=metadata['versions']['trained_with'].get('emojax', 'unknown'),
+    labels=_labels(metadata),
+    size=data['image_size'],
+    length=data['clip_length'],
+    audio=f', with sound: {data["audio"]}' if data['audio'] else '',
+    numbers=_numbers(metadata, results),
+    calibration=_calibration(metadata),
+    origin=_origin(metadata),
+  )
+
+
+def _data(metadata) -> str:
+  name = metadata['trained_on']
+  if name == 'embedded':
+    return 'the embedded data set of emojax (procedural faces)'
+  return name
+
+
+def _labels(metadata) -> str:
+  kinds = {
+    'binary': 'each present or not',
+    'categorical': 'one of',
+    'binned': 'values in [-1, 1]',
+  }
+  return '\n'.join(
+    f'- `{task["name"]}`, {kinds[task["kind"]]}: {", ".join(task["labels"])}'
+    for task in metadata['schema']
+  )
+
+
+def _numbers(metadata, results) -> str:
+  """A table of the generation's scores, or why there is none."""
+  name = metadata['generation']
+  if results is None or name not in results['generations']:
+    return 'The run was not finished when this was exported: no results yet.'
+  found = results['generations'][name]
+  members = found['num_members']
+  head = (
+    f'{name} on the {results["split"]} set of {results["dataset"]} '
+    f'({results["num_frames"]:,} frames); all {members} members of the run'
+  )
+  if len(metadata['members']) < members:
+    numbers = ', '.join(map(str, metadata['members']))
+    head += f', of which this folder has {numbers}'
+  lines = [
+    f'{head}.',
+    '',
+    '| | single (mean ± std) | ensemble |',
+    '|---|---:|---:|',
+  ]
+  for key, title in TITLES.items():
+    single = found['single_mean'].get(key)
+    if single is not None and found['ensemble'].get(key) is not None:
+      spread = found['single_std'].get(key)
+      spread = f' ± {spread:.3f}' if spread is not None else ''
+      ensemble = found['ensemble'][key]
+      lines.append(f'| {title} | {single:.3f}{spread} | {ensemble:.3f} |')
+  for kind, aucs in found['ood'].items():
+    title = f'AUROC against "{kind}" (epistemic)'
+    lines.append(f'| {title} | – | {aucs["ensemble/epistemic"]:.3f} |')
+  return '\n'.join(lines)
+
+
+def _calibration(metadata) -> str:
+  lines = [f'- {note}' for note in metadata['notes']]
+  for task, values in (metadata['temperatures'] or {}).items():
+    if values is not None:
+      flat = [x for v in values for x in (v if isinstance(v, list) else [v])]
+      lines.append(
+        f'- `{task}`: temperatures from {min(flat):.3g} to {max(flat):.3g}, '
+        'fitted on the validation set (`predict(..., temperature=True)`)'
+      )
+  limits = metadata['thresholds']['uncertainty'].get('mean', {})
+  for kind, shares in limits.items():
+    text = ', '.join(f'{v:.3f} ({float(k):.0%})' for k, v in shares.items())
+    lines.append(
+      f'- {kind} uncertainty above which so many validation frames lie: {text}'
+    )
+  if metadata['thresholds']['decision']:
+    lines.append('- an action unit is present above a probability of 0.5')
+  return '\n'.join(lines)
+
+
+def _origin(metadata) -> str:
+  environment = metadata['versions']['trained_with']
+  config = metadata['config']
+  rows = {
+    'Revision': environment.get('revision', 'unknown'),
+    'JAX, Flax': f'{environment.get("jax")}, {environment.get("flax")}',
+    'Device': environment.get('device_kind', 'unknown'),
+    'Seed': config.get('seed'),
+    'Members of the run': config['ensemble']['size'],
+    'Epochs': config['train']['epochs'],
+    'Generations of students': config.get('generations'),
+  }
+  lines = [f'- {name}: {value}' for name, value in rows.items()]
+  return '\n'.join([*lines, '- Everything else: `config` in `model.json`.'])

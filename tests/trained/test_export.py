@@ -1,0 +1,270 @@
+"""Exported models: the run's numbers for uint8 images, or a clear error."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import emojax
+from emojax import export, release, runs, tasks, uncertainty
+from emojax.data import evaluation_sets
+
+
+@pytest.fixture(autouse=True)
+def _quick(quick):
+  pass
+
+
+@pytest.fixture(scope='module')
+def run(run_path):
+  return runs.open_run(run_path)
+
+
+@pytest.fixture(scope='module')
+def exported(run, tmp_path_factory):
+  return export.export(run, tmp_path_factory.mktemp('exported') / 'model')
+
+
+@pytest.fixture(scope='module')
+def clips(run):
+  return evaluation_sets.open_split(run.config.data, 'test').clips
+
+
+@pytest.fixture
+def model(exported):
+  return emojax.load(exported)
+
+
+@pytest.fixture
+def output(model, clips):
+  return model.predict(clips.image, batch=5)
+
+
+def test_probabilities_are_the_runs(run, output):
+  logits = run.predictions('Stu1').logits['test']
+  for task in run.schema:
+    probs = uncertainty.probabilities(task, logits[task.name])
+    np.testing.assert_allclose(output.members[task.name], probs, atol=1e-6)
+    np.testing.assert_allclose(
+      output.probabilities[task.name], probs.mean(0), atol=1e-6
+    )
+
+
+def test_uncertainties_are_the_runs(run, output):
+  logits = run.predictions('Stu1').logits['test']
+  probs = {
+    task.name: uncertainty.probabilities(task, logits[task.name])
+    for task in run.schema
+  }
+  mean, parts = uncertainty.multitask_uncertainty(probs, run.schema)
+  assert set(output.uncertainty) == {'au', 'expr', 'va', 'mean'}
+  for name, expected in (*parts.items(), ('mean', mean)):
+    for kind in ('total', 'aleatoric', 'epistemic'):
+      found = getattr(output.uncertainty[name], kind)
+      assert found.shape == (16, 2)
+      np.testing.assert_allclose(found, getattr(expected, kind), atol=1e-5)
+
+
+def test_temperatures_are_those_of_the_report(run, model, clips):
+  found = model.metadata['temperatures']
+  expected = run.results()['generations']['Stu1']['ts']['val']['temperatures']
+  assert found == expected
+  assert 'va' not in found  # scored by its expectation
+  scaled = model.predict(clips.image, temperature=True)
+  logits = run.predictions('Stu1').logits['test']['expr']
+  probs = uncertainty.probabilities(
+    run.schema[1], logits / np.array(found['expr'])[:, None, None, None]
+  )
+  np.testing.assert_allclose(scaled.members['expr'], probs, atol=1e-6)
+
+
+def test_thresholds_mark_the_share_they_name(run, model, clips):
+  """On the validation clips; the small network ties many of its values."""
+  val = evaluation_sets.open_split(run.config.data, 'val').clips
+  output = model.predict(val.image)
+  for share in export.SHARES:
+    marked = model.unsure(output, share, 'epistemic', 'au').mean()
+    assert marked == pytest.approx(share, abs=1.5 / 24)
+  with pytest.raises(release.ModelError, match=r'share 0\.3; there are'):
+    model.unsure(output, 0.3)
+
+
+def test_answers(run, model, output):
+  answers = model.answers(output)
+  best = output.probabilities['expr'].argmax(-1)
+  assert answers['expr'].shape == (16, 2)
+  assert answers['expr'][3, 1] == tasks.AFFWILD2[best[3, 1]]
+  i = tasks.AU12.index('AU6')
+  np.testing.assert_array_equal(
+    answers['au']['AU6'], output.probabilities['au'][..., i] > 0.5
+  )
+  values = output.probabilities['va'] @ tasks.bin_values()
+  np.testing.assert_allclose(answers['va']['arousal'], values[..., 1], 1e-5)
+
+
+def test_stills_and_single_images(model, clips):
+  clip = model.predict(clips.image[:3, :1])
+  stills = model.predict(clips.image[:3, 0])
+  one = model.predict(clips.image[1, 0])
+  assert stills.probabilities['va'].shape == (3, 2, 20)
+  assert one.uncertainty['expr'].total.shape == ()
+  assert one.members['expr'].shape == (2, 7)
+  np.testing.assert_allclose(
+    clip.probabilities['expr'][:, 0], stills.probabilities['expr'], atol=1e-6
+  )
+  np.testing.assert_allclose(
+    one.probabilities['au'], stills.probabilities['au'][1], atol=1e-6
+  )
+
+
+def test_other_sizes_are_resized_as_when_data_are_prepared(model):
+  image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
+  small = Image.fromarray(image).resize((32, 32), Image.Resampling.BILINEAR)
+  a, b = model.predict(image), model.predict(np.asarray(small))
+  np.testing.assert_array_equal(a.probabilities['au'], b.probabilities['au'])
+  grey = image[..., :1]
+  a, b = model.predict(grey), model.predict(np.repeat(grey, 3, -1))
+  np.testing.assert_array_equal(a.probabilities['au'], b.probabilities['au'])
+
+
+@pytest.mark.parametrize(
+  ('image', 'message'),
+  [
+    (np.zeros((1, 32, 32, 3)), 'dtype float64: expected uint8'),
+    (np.zeros((32, 32), np.uint8), r'shape \(32, 32\)'),
+    (np.zeros((1, 32, 32, 4), np.uint8), 'C = 1 or 3'),
+    (np.zeros((0, 32, 32, 3), np.uint8), 'at least one frame'),
+  ],
+)
+def test_other_inputs_are_refused(model, image, message):
+  with pytest.raises(ValueError, match=message):
+    model.predict(image)
+
+
+def test_sound_is_refused_by_models_that_do_not_listen(model, clips):
+  with pytest.raises(release.ModelError, match='does not listen'):
+    model.predict(clips.image[:1], np.zeros((1, 2, 64, 64), np.float32))
+
+
+def test_one_member_of_an_earlier_generation(run, clips, tmp_path):
+  out = export.export(run, tmp_path / 'one', 'Tea', [1], validate=False)
+  model = emojax.load(out)
+  output = model.predict(clips.image)
+  logits = run.predictions('Tea').logits['test']['expr'][1:]
+  probs = uncertainty.probabilities(run.schema[1], logits)
+  np.testing.assert_allclose(output.members['expr'], probs, atol=1e-6)
+  np.testing.assert_allclose(output.uncertainty['expr'].epistemic, 0, atol=1e-6)
+  with pytest.raises(release.ModelError, match='without temperatures'):
+    model.predict(clips.image, temperature=True)
+  card = (out / 'README.md').read_text()
+  assert 'all 2 members of the run, of which this folder has 1' in card
+
+
+def test_card_has_the_runs_numbers(run, exported):
+  card = (exported / 'README.md').read_text()
+  students = run.results()['generations']['Stu1']
+  assert f'| {students["ensemble"]["expr/acc"]:.3f} |' in card
+  mean, std = (students[k]['au/nll'] for k in ('single_mean', 'single_std'))
+  assert f'| {mean:.3f} ± {std:.3f} |' in card
+  assert ', '.join(tasks.AFFWILD2) in card
+  assert ', '.join(tasks.AU12) in card
+  assert '32 x 32 RGB' in card
+  assert 'Seed: 0' in card
+
+
+def test_versions_and_settings_travel(run, exported):
+  metadata = json.loads((exported / 'model.json').read_text())
+  assert metadata['versions']['emojax'] == emojax.__version__
+  assert metadata['versions']['trained_with'] == run.environment
+  assert metadata['config'] == run.config.to_dict()
+  assert [t['labels'] for t in metadata['schema']][1] == list(tasks.AFFWILD2)
+
+
+# What must not load.
+
+
+@pytest.fixture
+def copy(exported, tmp_path):
+  return shutil.copytree(exported, tmp_path / 'copy')
+
+
+def edit(folder, **changes):
+  path = folder / 'model.json'
+  path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_damaged_weights(copy):
+  path = copy / 'weights.safetensors'
+  data = bytearray(path.read_bytes())
+  data[-3] ^= 1
+  path.write_bytes(data)
+  with pytest.raises(release.ModelError, match=r'weights.safetensors is dam'):
+    emojax.load(copy)
+  path.unlink()
+  with pytest.raises(release.ModelError, match=r'weights.safetensors is miss'):
+    emojax.load(copy)
+
+
+def test_damaged_metadata(copy):
+  path = copy / 'model.json'
+  path.write_text(path.read_text()[:-20])
+  with pytest.raises(release.ModelError, match=r'model\.json is damaged'):
+    emojax.load(copy)
+  path.unlink()
+  with pytest.raises(release.ModelError, match='holds no exported model'):
+    emojax.load(copy)
+
+
+def test_another_format(copy):
+  edit(copy, format='emojax-model-9')
+  with pytest.raises(release.ModelError, match='install the version that'):
+    emojax.load(copy)
+
+
+def test_labels_that_do_not_fit_the_weights(copy):
+  schema = [task.to_json() for task in tasks.ABAW2020]
+  edit(copy, schema=schema)
+  message = r'does not fit the network small .*in \d+ arrays; params/au'
+  with pytest.raises(release.ModelError, match=message):
+    emojax.load(copy)
+
+
+def test_labels_that_are_not_the_expected_ones(copy):
+  emojax.load(copy, tasks.ABAW2021)
+  with pytest.raises(ValueError, match='label schema differs'):
+    emojax.load(copy, tasks.ABAW2020)
+
+
+# What must not be written.
+
+
+def test_nothing_is_overwritten(run, exported, tmp_path):
+  with pytest.raises(export.ExportError, match='exists already'):
+    export.export(run, exported)
+  (tmp_path / 'empty').mkdir()
+  out = export.export(run, tmp_path / 'empty', validate=False)
+  assert (out / 'model.json').exists()
+
+
+def test_a_failed_export_leaves_nothing(run, tmp_path, monkeypatch):
+  def fail(*arguments):
+    raise OSError('disk full')
+
+  monkeypatch.setattr(export.os, 'replace', fail)
+  with pytest.raises(OSError, match='disk full'):
+    export.export(run, tmp_path / 'model', validate=False)
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_command_line(run_path, tmp_path, capsys):
+  out = tmp_path / 'model'
+  arguments = [f'--workdir={run_path}', f'--out={out}', '--members=0']
+  assert export.main(arguments) == 0
+  assert f'{out} is ready' in capsys.readouterr().out
+  assert export.main(arguments) == 1
+  assert 'error: --out' in capsys.readouterr().err
+  wrong = [f'--workdir={run_path}', f'--out={out}2', '--generation=Stu7']
+  assert export.main(wrong) == 1
+  assert "no finished generation 'Stu7'" in capsys.readouterr().err
