@@ -11,6 +11,9 @@ people in a video (`_left`, `_right`), sound as 16 kHz mono .wav:
     cropped_aligned/VIDEO/00001.jpg
     audio/VIDEO.wav
     test_set/test_set.txt
+    GENERATED.txt
+
+By the last one, what is prepared from it is called "generated affwild2".
 """
 
 import argparse
@@ -27,6 +30,7 @@ from rich import console as rich_console
 from emojax import tasks
 from emojax.data import audio, embedded, parallel
 from emojax.data.embedded import parameters, voice
+from emojax.data.readers.affwild2 import GENERATED
 
 FPS = 30.0
 EXTRA_ROWS = 12  # label rows after the last image
@@ -156,6 +160,10 @@ def write_tree(
   if test:
     (out / 'test_set').mkdir()
     (out / 'test_set' / 'test_set.txt').write_text('\n'.join(test))
+  # Nobody shall take results on these faces for results on Aff-Wild2.
+  (out / GENERATED).write_text(
+    'Procedural faces of emojax.data.affwild2_writer, not Aff-Wild2.\n'
+  )
   return out
 
 

@@ -40,11 +40,20 @@ def contact_sheet(
   draw = PIL.ImageDraw.Draw(picture)
   for i, title in enumerate(titles if titles is not None else ()):
     corner = (i % columns) * step[1] + 1, (i // columns) * step[0] + 1
-    draw.text(corner, str(title), fill=(0, 0, 0))
+    draw.text(corner, _fitted(draw, str(title), step[1] - 2), fill=(0, 0, 0))
   if path is not None:
     pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
     picture.save(path)
   return np.asarray(picture)
+
+
+def _fitted(draw, title: str, width: int) -> str:
+  """The title, cut off where it would run into the next image's."""
+  if draw.textlength(title) <= width:
+    return title
+  while title and draw.textlength(title + '..') > width:
+    title = title[:-1]
+  return title + '..'
 
 
 def _as_rgb(images) -> np.ndarray:

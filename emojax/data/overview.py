@@ -94,16 +94,34 @@ def _scale(size: int) -> int:
 
 
 def _examples(out, spec, split, table):
-  """Evenly spaced frames of a split, with the names of their labels."""
+  """Frames of a split, with the names of their labels."""
   source = store.open_records(out, split)
-  frames = np.linspace(0, len(table) - 1, min(SHEET_IMAGES, len(table)))
   images, titles = [], []
-  for frame in frames.astype(int):
+  for frame in _chosen(spec.schema, table):
     record, place = table.locate(frame)
     encoded = store.encoded_images(store.parse(source[int(record)]))
     images.append(codec.decode(encoded[place], spec.size, spec.channels))
     titles.append(_title(spec.schema, table, frame))
   return np.stack(images), titles
+
+
+def _chosen(schema: tasks.Schema, table) -> list[int]:
+  """Evenly spaced frames, or as many of each class if there are only classes.
+
+  A label order that is wrong shows at once where all classes are there.
+  """
+  pools = [np.arange(len(table))]
+  if [task.kind for task in schema] == ['categorical']:
+    value, mask = table.targets[schema[0].name]
+    top = np.where(mask > 0, value.argmax(-1), -1)
+    found = [np.flatnonzero(top == i) for i in range(value.shape[-1])]
+    pools = [pool for pool in found if len(pool)][:SHEET_IMAGES] or pools
+  share = SHEET_IMAGES // len(pools)
+  return [
+    int(pool[i])
+    for pool in pools
+    for i in np.linspace(0, len(pool) - 1, min(share, len(pool))).astype(int)
+  ]
 
 
 def _title(schema: tasks.Schema, table, frame: int) -> str:
@@ -114,11 +132,25 @@ def _title(schema: tasks.Schema, table, frame: int) -> str:
       continue
     task = kinds[kind]
     value, mask = (array[frame] for array in table.targets[task.name])
-    if not np.any(mask):
-      continue
-    if kind == 'categorical':
-      return task.labels[int(np.argmax(value))]
-    if kind == 'binary':
-      return ' '.join(np.array(task.labels)[value > 0.5])
-    return ' '.join(f'{v:.2f}' for v in value)
-  return ''
+    if np.any(mask):
+      return _TITLES[kind](task, value)
+  return '-'
+
+
+def _units(task: tasks.Task, value: np.ndarray) -> str:
+  """'AU 1 4 25': short enough for the width of an image."""
+  names = [name for name, v in zip(task.labels, value) if v > 0.5]
+  return 'AU ' + (' '.join(n.removeprefix('AU') for n in names) or 'none')
+
+
+def _numbers(task: tasks.Task, value: np.ndarray) -> str:
+  """'V -0.47 A 0.16'."""
+  pairs = zip(task.labels, value)
+  return ' '.join(f'{name[0].upper()} {v:.2f}' for name, v in pairs)
+
+
+_TITLES = {
+  'categorical': lambda task, value: task.labels[int(np.argmax(value))],
+  'binary': _units,
+  'binned': _numbers,
+}

@@ -192,7 +192,7 @@ def load_dataset(
       for name, folder in (ood or {}).items()
     },
     schema=data.spec.schema,
-    name=data.spec.name,
+    name=data.name,
   )
 
 

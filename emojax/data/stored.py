@@ -25,6 +25,7 @@ class Store:
     path: The folder.
     spec: What its records hold.
     splits: Names of its splits.
+    name: Its name in reports; says if it was generated.
 
   Raises:
     StoreError: It is not finished, or files are missing or cut short.
@@ -38,6 +39,8 @@ class Store:
     facts = self._read_facts()
     self.spec = store.Spec.from_json(facts['spec'])
     self.splits = tuple(facts['splits'])
+    generated = facts['reader'].get('generated', False)
+    self.name = ('generated ' if generated else '') + self.spec.name
     if schema is not None:
       tasks.check_schema(facts['spec']['schema'], schema, str(self.path))
 

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from emojax import tasks
-from emojax.data import affwild2_writer
+from emojax.data import affwild2_writer, pipeline
 from emojax.data.readers import base
+from emojax.report import tables
 
 
 def _rows(path):
@@ -29,6 +30,14 @@ def test_reader_accepts_it_without_a_problem(affwild2_tree):
   pair = records['train/video0004_left'], records['train/video0004_right']
   assert pair[0].audio_path == pair[1].audio_path
   assert pair[0].audio_path.endswith('video0004.wav')
+
+
+def test_nobody_takes_it_for_the_original(affwild2_tree, affwild2_store):
+  assert base.scan('affwild2', affwild2_tree).info['generated']
+  data = pipeline.load_dataset(affwild2_store, test='validation')
+  assert data.name == 'generated affwild2'
+  assert not tables.same_data({'dataset': data.name})
+  assert tables.same_data({'dataset': 'affwild2'})
 
 
 def test_labels_sit_at_their_frames(affwild2_tree):

@@ -26,6 +26,13 @@ def test_titles_stay_above_enlarged_images():
   assert page[:14, :24].min() < 128  # the title
 
 
+def test_long_titles_end_before_the_next_image():
+  images = np.zeros((2, 8, 48), np.uint8)
+  long = contact_sheet.contact_sheet(images, ['W' * 30, ''], 2)
+  assert long[:14, :48].min() < 128
+  assert (long[:14, 50:] == 255).all()
+
+
 def test_bad_images_and_titles_are_named():
   with pytest.raises(
     ValueError, match=r'images: expected uint8 \[N, H, W, 3\]'

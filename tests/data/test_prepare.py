@@ -15,7 +15,16 @@ import trees
 from conftest import SETTINGS
 from rich.console import Console
 
-from emojax.data import audio, frame_table, parallel, prepare, store
+from emojax import tasks
+from emojax.data import (
+  audio,
+  frame_table,
+  overview,
+  parallel,
+  prepare,
+  store,
+  stored,
+)
 from emojax.data.readers import base
 
 
@@ -93,6 +102,60 @@ def test_facts_and_figures(affwild2_store):
   text = (affwild2_store / 'summary.txt').read_text()
   assert f'train: {len(table)} frames of 8 videos' in text
   assert not (affwild2_store / '.progress').exists()
+
+
+def test_contact_sheet_shows_labels_by_name(
+  affwild2_tree, affwild2_store, monkeypatch, tmp_path
+):
+  """Titles of frames against the rows of the official files."""
+  shown = {}
+
+  def sheet(images, titles, **_):
+    shown['images'], shown['titles'] = images, titles
+
+  monkeypatch.setattr(overview.contact_sheet, 'contact_sheet', sheet)
+  data = stored.Store(affwild2_store)
+  overview.draw(affwild2_store, data.spec, {'train': data.table('train')})
+  table = data.table('train')
+  frames = np.linspace(0, len(table) - 1, 64).astype(int)
+  record, _ = table.locate(frames)
+  rows = {}
+  for frame, title, video in zip(
+    frames, shown['titles'], table.video_id[record]
+  ):
+    number = table.frame_index[frame]
+    for task in ('EXPR', 'AU', 'VA'):
+      path = affwild2_tree / f'{task}_Set' / 'Train_Set' / f'{video}.txt'
+      if path.exists():
+        header, *lines = path.read_text().split('\n')
+        rows.setdefault(task, []).append((title, header, lines[number]))
+        break
+  for title, header, row in rows['EXPR']:
+    names = header.lower().split(',')
+    assert row == '-1' or title == names[int(row)]
+  for title, header, row in rows['AU']:
+    present = [
+      n[2:] for n, v in zip(header.split(','), row.split(',')) if v == '1'
+    ]
+    assert '-1' in row or title == 'AU ' + (' '.join(present) or 'none')
+  for title, _, row in rows['VA']:
+    v, a = map(float, row.split(','))
+    assert v == -5 or title == f'V {v:.2f} A {a:.2f}'
+
+
+def test_contact_sheet_of_classes_has_all_of_them(monkeypatch, tmp_path):
+  shown = {}
+
+  def sheet(images, titles, **_):
+    shown['titles'] = titles
+
+  monkeypatch.setattr(overview.contact_sheet, 'contact_sheet', sheet)
+  tree = trees.rafdb(tmp_path / 'raf')
+  out = prepare.prepare('rafdb', tree.root, tmp_path / 'a', size=8, workers=1)
+  table = frame_table.load(out / 'labels-train.npz')
+  classes = table.targets['expr'].value.argmax(-1)
+  names = [tasks.RAFDB[i] for i in sorted(set(classes))]
+  assert sorted(set(shown['titles']), key=shown['titles'].index) == names
 
 
 @pytest.mark.slow

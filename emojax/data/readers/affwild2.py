@@ -31,6 +31,8 @@ SPLITS = {
   'Training_Set': 'train',
   'Validation_Set': 'validation',
 }
+# A file that the writer of generated trees leaves in their root.
+GENERATED = 'GENERATED.txt'
 SOUND = ('.wav', '.flac', *video.VIDEOS)
 
 Key = tuple[str, str]  # split, VIDEO
@@ -71,7 +73,8 @@ def scan(
   records += _test_records(source, people, schema, problems)
   _note_shared_videos(records, problems)
   records = _with_media(source, records, fps, problems)
-  return Listing('affwild2', schema, records, problems)
+  info = {'generated': True} if (source / GENERATED).exists() else {}
+  return Listing('affwild2', schema, records, problems, info=info)
 
 
 def _label_files(source: pathlib.Path) -> dict[Key, dict[str, pathlib.Path]]:
