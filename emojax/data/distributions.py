@@ -5,6 +5,7 @@ after resampling) and paper 000 (appendix A).
 """
 
 import pathlib
+import warnings
 from collections.abc import Mapping
 
 import numpy as np
@@ -57,7 +58,10 @@ def draw(
   if not counts:
     raise ValueError(f'task {task.name!r}: no distribution to draw')
   panels = _draw_maps if task.kind == 'binned' else _draw_bars
-  panels(task, counts).savefig(path, dpi=120, format='png')
+  with warnings.catch_warnings():
+    # Class names of all scripts are fine, even if the font has boxes for them.
+    warnings.filterwarnings('ignore', 'Glyph .* missing from font')
+    panels(task, counts).savefig(path, dpi=120, format='png')
 
 
 def _draw_bars(task, counts):

@@ -33,6 +33,7 @@ from emojax.data.readers import base
 
 AUDIO = ('log_mel', 'mfcc')
 SEGMENT_FRAMES = 64
+MAX_SIZE = 4096
 # Records whose colour is looked at to choose the number of channels.
 COLOUR_SAMPLES = 16
 
@@ -73,8 +74,12 @@ def prepare(
 
   Raises:
     DataError: The source is not that data set, or (strict) has a problem.
-    StoreError: `out` holds something else.
+    StoreError: `out` holds something else, or cannot be written.
+    ValueError: A number is out of range.
   """
+  _check_range('size', size, 1, MAX_SIZE)
+  _check_range('segment_frames', segment_frames, 1, MAX_SIZE)
+  _check_range('workers', 1 if workers is None else workers, 1, MAX_SIZE)
   out = pathlib.Path(out)
   console = console or rich_console.Console(stderr=True)
   settings = {
@@ -107,6 +112,11 @@ def prepare(
     f'{text}{out} is ready', highlight=False, markup=False, soft_wrap=True
   )
   return out
+
+
+def _check_range(name: str, value: int, low: int, high: int):
+  if not low <= value <= high:
+    raise ValueError(f'{name} {value}: expected {low} to {high}')
 
 
 def _spec(listing, size, channels, audio) -> store.Spec:
@@ -195,8 +205,15 @@ def _join_labels(out, split: str, parts) -> frame_table.FrameTable:
     [frame_table.load(place.notes.with_suffix('.npz')) for place, _ in parts]
   )
   if not len(table):
+    for place, _ in parts:  # or the same command would not try again
+      place.notes.with_suffix('.json').unlink()
+    problem = next(
+      base.Problem(*p) for _, note in parts for p in note['problems']
+    )
     raise base.DataError(
-      f'no readable image in split {split!r}', 'at least one', out
+      f'nothing in split {split!r} that can be used ({problem})',
+      'at least one frame',
+      out,
     )
   store.write_bytes(out / f'labels-{split}.npz', frame_table.to_bytes(table))
   return table
@@ -265,7 +282,7 @@ def main(argv: list[str] | None = None) -> int:
   console = rich_console.Console(stderr=True)
   try:
     prepare(**given, console=console)
-  except (base.DataError, store.StoreError, OSError, ImportError) as error:
+  except (OSError, ImportError, ValueError) as error:
     console.print(
       f'error: {error}', highlight=False, markup=False, soft_wrap=True
     )

@@ -111,7 +111,7 @@ def digest(listing: base.Listing) -> str:
   state = hashlib.sha256(repr(listing.schema).encode())
   for record in listing.records:
     names = (record.key, record.subject_id, record.audio_path, record.fps)
-    state.update(repr((names, len(record))).encode())
+    state.update(repr((names, len(record))).encode(errors='backslashreplace'))
     for targets in (record.targets, record.clean_targets or {}):
       for target in targets.values():
         state.update(np.ascontiguousarray(target.value))

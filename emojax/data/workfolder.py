@@ -18,6 +18,8 @@ def is_finished(out: pathlib.Path, settings: dict[str, Any]) -> bool:
   Raises:
     StoreError: The folder holds something else.
   """
+  if out.exists() and not out.is_dir():
+    raise store.StoreError(f'{out} is a file: choose another --out')
   if (out / store.FILE).exists():
     found = json.loads((out / store.FILE).read_text())['settings']
     _compare(out, found, settings)

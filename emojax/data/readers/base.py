@@ -14,9 +14,15 @@ import importlib
 import os
 import pathlib
 
+from emojax.data.readers import layouts
 from emojax.data.readers import options as options_lib
 from emojax.data.readers import project as project_lib
-from emojax.data.readers.problems import DataError, Problem, Problems
+from emojax.data.readers.problems import (
+  DataError,
+  Problem,
+  Problems,
+  readable,
+)
 from emojax.data.readers.records import SPLITS, Frame, Listing, Record
 
 __all__ = [
@@ -87,21 +93,49 @@ def scan(
   source, problems = pathlib.Path(source), Problems(strict)
   if not source.exists():
     raise DataError('nothing', f'the folder of data set {name!r}', source)
+  if name != 'folder':  # which asks once it knows that there is no table
+    layouts.refuse_others(name, source)
   try:
     listing = _module(name).scan(source, problems, **own)
   except OSError as error:
     raise DataError(str(error), 'a readable file', source) from error
   listing = project_lib.project(listing, **shared)
+  listing.records = [r for r in listing.records if _storable(r, problems)]
   if not listing.records:
     raise DataError(
       f'no usable record ({problems.summary() or "no problem recorded"})',
       f'the layout of {name!r} that docs/datasets.md shows',
       source,
     )
+  _note_shared_subjects(listing)
   counts = listing.counts()
   facts = {'source': str(source), 'options': kwargs, 'counts': counts}
   listing.info = {**facts, **listing.info}
   return listing
+
+
+def _storable(record: Record, problems: Problems) -> bool:
+  """Whether the record's names are text; files may be named in any bytes."""
+  with problems.at(None):
+    for name in (record.video_id, record.subject_id):
+      if name != readable(name):
+        raise DataError(f'the name {name!r}', 'names of files in UTF-8')
+    return True
+  return False
+
+
+def _note_shared_subjects(listing: Listing):
+  """Warns of persons whom a model would be trained and tested on."""
+  splits: dict[str, set[str]] = {}
+  for record in listing.records:
+    splits.setdefault(record.subject_id, set()).add(record.split)
+  shared = sorted(name for name, where in splits.items() if len(where) > 1)
+  if shared:
+    listing.problems.note(
+      f'{len(shared)} subjects are in more than one split: '
+      + ', '.join(shared[:5])
+      + ('' if len(shared) < 6 else ', ...')
+    )
 
 
 def load(record: Record) -> list[bytes]:

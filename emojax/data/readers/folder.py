@@ -12,7 +12,7 @@ serve as clips.
 import pathlib
 
 from emojax import tasks
-from emojax.data.readers import folder_table, folders, media, splits
+from emojax.data.readers import folder_table, folders, layouts, media, splits
 from emojax.data.readers.labels import canonical, one_hot
 from emojax.data.readers.problems import DataError, Problems
 from emojax.data.readers.records import Listing, Record
@@ -57,6 +57,8 @@ def scan(
     order = class_order(names, [row.expression for row in rows])
     schema, records = folder_table.records(path, rows, order, fps, problems)
   else:
+    # Of another data set, folders that are no classes would be taken for some.
+    layouts.refuse_others('folder', source)
     items = list(_items(source))
     order = class_order(names, [item[1] for item in items])
     schema = (tasks.expr_task(order),)

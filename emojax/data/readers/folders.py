@@ -13,21 +13,27 @@ IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
 def names_in(
   folder: pathlib.Path, suffixes: Iterable[str] = IMAGES
 ) -> set[str]:
-  """Names of the files of a folder with these suffixes; empty if absent."""
+  """Names of the files of a folder with these suffixes; empty if absent.
+
+  Hidden files are left out: macOS puts a `._NAME` beside every file of an
+  archive.
+  """
   ends = tuple(suffixes)
   try:
     names = [entry.name for entry in os.scandir(folder) if entry.is_file()]
   except (OSError, ValueError):  # ValueError: a NUL in the name
     return set()
-  return {name for name in names if name.lower().endswith(ends)}
+  return {n for n in names if n.lower().endswith(ends) and n[0] != '.'}
 
 
 def subfolders(folder: pathlib.Path) -> list[pathlib.Path]:
-  """Sorted sub-folders of a folder, hidden ones left out."""
+  """Sorted sub-folders of a folder; hidden ones and macOS's are left out."""
   if not folder.is_dir():
     return []
   paths = (pathlib.Path(entry.path) for entry in os.scandir(folder))
-  return sorted(p for p in paths if p.is_dir() and p.name[0] != '.')
+  return sorted(
+    p for p in paths if p.is_dir() and p.name[0] != '.' and p.name != '__MACOSX'
+  )
 
 
 def numbered(
@@ -57,5 +63,10 @@ def first_existing(*paths: pathlib.Path) -> pathlib.Path:
   for path in paths:
     if path.exists():
       return path
-  others = ' or '.join(str(path) for path in paths[1:])
-  raise DataError('nothing', f'this path{others and " or " + others}', paths[0])
+  others = ''.join(f' or {path}' for path in paths[1:])
+  raise DataError(
+    'no such file or folder',
+    f'this path{others}: point --source at the folder that docs/datasets.md '
+    'calls SOURCE',
+    paths[0],
+  )

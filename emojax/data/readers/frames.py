@@ -71,7 +71,9 @@ def decode(data: bytes, file: str) -> Image.Image:
       image.load()
       return image if image.mode in ('L', 'RGB') else image.convert('RGB')
   except Exception as error:  # Pillow's decoders raise errors of many types
-    found = f'no readable image ({type(error).__name__}: {error})'
+    # Pillow names the address of the buffer, another one in every run.
+    text = str(error).split(' <_io')[0]
+    found = f'no readable image ({type(error).__name__}: {text})'
     raise DataError(found, 'a whole JPEG or PNG image', file) from error
 
 

@@ -38,7 +38,13 @@ class DataError(ValueError):
     where = '' if self.file is None else f'{self.file}: '
     if self.line is not None:
       where = f'{self.file}, line {self.line}: '
-    return f'{where}found {self.found}; expected {self.expected}'
+    return readable(f'{where}found {self.found}; expected {self.expected}')
+
+
+def readable(text: str) -> str:
+  """Text that can be printed and written; bytes of file names that are no
+  UTF-8 become escapes."""
+  return text.encode('utf-8', 'backslashreplace').decode()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,152 @@
+"""Mistakes of new users: each ends with a sentence that says what to do."""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+import trees
+from PIL import Image
+
+from emojax.data import frame_table, pipeline, prepare
+from emojax.data.readers import base, layouts
+
+
+def run(capsys, name, source, out, *more, status=1):
+  """Runs the command; returns what it says."""
+  arguments = [name, '--source', str(source), '--out', str(out), *more]
+  assert prepare.main([*arguments, '--workers=1', '--size=16']) == status
+  return ' '.join(capsys.readouterr().err.split())
+
+
+def image(path, mode='RGB', color=(200, 100, 50)):
+  path.parent.mkdir(parents=True, exist_ok=True)
+  Image.new(mode, (20, 20), color).save(path)
+
+
+@pytest.mark.parametrize('kind', trees.BUILDERS)
+def test_the_name_of_another_data_set(kind, tmp_path):
+  tree = trees.BUILDERS[kind](tmp_path)
+  # FER+ lies beside the file of FER2013.
+  right = {'ferplus': {'ferplus', 'fer2013'}}.get(tree.name, {tree.name})
+  for name in base.READERS.keys() - right:
+    with pytest.raises(base.DataError) as caught:
+      base.scan(name, tree.root)
+    text = str(caught.value)
+    assert str(tree.root) in text
+    if name == 'folder' or name in layouts.MARKS:
+      official = tree.name in layouts.MARKS
+      assert not official or f'give the name {tree.name!r}' in text
+
+
+def test_two_data_sets_in_one_folder(tmp_path):
+  tree = trees.ferplus(tmp_path)
+  trees.cifar10(tmp_path)
+  assert base.scan('ferplus', tree.root).records
+  assert base.scan('cifar10', tree.root).records
+
+
+@pytest.mark.parametrize('name', base.READERS)
+def test_an_empty_folder(name, tmp_path):
+  with pytest.raises(base.DataError, match=r'docs/datasets\.md|expected'):
+    base.scan(name, tmp_path)
+
+
+def test_folders_that_are_taken(tmp_path, capsys):
+  tree = trees.rafdb(tmp_path / 'raf')
+  before = sorted(tree.root.rglob('*'))
+  text = run(capsys, 'rafdb', tree.root, tree.root)
+  assert 'is not empty and holds no data set: choose another --out' in text
+  assert sorted(tree.root.rglob('*')) == before
+  (tmp_path / 'file').write_text('mine')
+  text = run(capsys, 'rafdb', tree.root, tmp_path / 'file')
+  assert 'is a file: choose another --out' in text
+  assert 'Not a directory' in run(
+    capsys, 'rafdb', tree.root, tmp_path / 'file' / 'out'
+  )
+  assert (tmp_path / 'file').read_text() == 'mine'
+  text = run(capsys, 'rafdb', tmp_path / 'nowhere', tmp_path / 'out')
+  assert 'nowhere: found nothing' in text
+  assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize(
+  'more', ['--size=0', '--size=99999', '--segment_frames=0', '--workers=-1']
+)
+def test_numbers_out_of_range(more, tmp_path, capsys):
+  tree = trees.rafdb(tmp_path / 'raf')
+  arguments = ['rafdb', '--source', str(tree.root), '--out']
+  assert prepare.main([*arguments, str(tmp_path / 'out'), more]) == 1
+  assert ': expected 1 to 4096' in capsys.readouterr().err
+  assert not (tmp_path / 'out').exists()
+
+
+def test_names_in_any_script(tmp_path, capsys):
+  source = tmp_path / 'ein Ordner'
+  image(source / 'train' / 'glücklich' / 'Zoë ☂.png')
+  image(source / 'train' / '喜び' / 'p.png', 'P', 3)
+  image(source / 'train' / '喜び' / 'a.png', 'RGBA', (1, 2, 3, 0))
+  image(source / 'test' / 'glücklich' / 'c.jpg', 'CMYK', (1, 2, 3, 4))
+  # What macOS leaves in archives is no data.
+  image(source / 'test' / 'glücklich' / 'x.png')
+  (source / 'test' / 'glücklich' / '._x.png').write_bytes(b'\0\5\x16\7')
+  image(source / 'train' / '__MACOSX' / 'x.png')
+  text = run(capsys, 'folder', source, tmp_path / 'öut', status=0)
+  assert 'glücklich 1, 喜び 2' in text
+  assert 'Nothing was left out' in text
+  data = pipeline.load_dataset(tmp_path / 'öut', val='test', test='test')
+  assert data.train.clip_id[0] == 'train/glücklich/Zoë ☂.png'
+  assert data.schema[0].labels == ('glücklich', '喜び')
+  assert data.train.image.shape == (3, 1, 16, 16, 3)
+
+
+def test_names_that_are_no_text(tmp_path, capsys):
+  image(tmp_path / 'in' / 'happiness' / 'a.png')
+  odd = os.fsencode(tmp_path / 'in' / 'happiness') + b'/\xff\xfe.png'
+  try:
+    shutil.copy(tmp_path / 'in' / 'happiness' / 'a.png', odd)
+  except OSError:
+    pytest.skip('this file system has names in UTF-8 only')
+  text = run(capsys, 'folder', tmp_path / 'in', tmp_path / 'out', status=0)
+  assert '1 x expected names of files in UTF-8' in text
+  assert r'happiness/\udcff\udcfe.png' in text
+  table = frame_table.load(tmp_path / 'out' / 'labels-train.npz')
+  assert table.video_id.tolist() == ['happiness/a.png']
+
+
+def test_an_image_twice(tmp_path, capsys):
+  for name in 'abc':
+    image(tmp_path / 'in' / f'{name}.png')
+  (tmp_path / 'in' / 'labels.csv').write_text(
+    'path,expression,split\na.png,happy,train\na.png,sad,train\n'
+    'b.png,happy,test\nb.png,happy,train\nc.png,sad,train\n'
+  )
+  arguments = 'folder', tmp_path / 'in', tmp_path / 'out'
+  assert 'line 2: found a.png again' in run(capsys, *arguments, '--strict')
+  text = run(capsys, *arguments, status=0)
+  assert 'line 3: found a.png again' in text
+  assert '1 subjects are in more than one split: b.png' in text
+  table = frame_table.load(tmp_path / 'out' / 'labels-train.npz')
+  assert table.video_id.tolist() == ['b.png', 'c.png']
+
+
+def test_nothing_that_can_be_used_can_be_mended(tmp_path, capsys):
+  path = tmp_path / 'in' / 'happiness' / 'a.png'
+  image(path)
+  whole = path.read_bytes()
+  path.write_bytes(whole[:20])
+  arguments = 'folder', tmp_path / 'in', tmp_path / 'out'
+  text = run(capsys, *arguments)
+  assert f"nothing in split 'train' that can be used ({path}: found" in text
+  assert '_io' not in text
+  path.write_bytes(whole)
+  assert 'is ready' in run(capsys, *arguments, status=0)
+  clips = pipeline.open_clips(tmp_path / 'out', 'train')
+  expected = np.full((16, 16, 3), (200, 100, 50))
+  np.testing.assert_allclose(clips.take([0]).image[0, 0], expected, atol=3)
+
+
+def test_sound_of_stills(tmp_path, capsys):
+  tree = trees.rafdb(tmp_path / 'raf')
+  text = run(capsys, 'rafdb', tree.root, tmp_path / 'out', '--audio=mfcc')
+  assert "no sound file for 'train_00001'" in text
