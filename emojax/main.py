@@ -44,6 +44,8 @@ INTERRUPTED = 130
 EXPERIMENTS = {
   'bayesian': 'emojax.bayesian',
   'distillation': 'emojax.distillation',
+  'incomplete_labels': 'emojax.incomplete_labels',
+  'shared_annotations': 'emojax.shared_annotations',
 }
 # Smallest values that mean something; the data and the models check the rest.
 MINIMUM = {

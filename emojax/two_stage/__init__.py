@@ -1,0 +1,6 @@
+"""Teachers and students for incomplete labels (papers 001 and 002).
+
+`roles` says which clips supervise what, `method` what a stack learns,
+`features` feeds the recurrent stage, `stages` trains one after the other,
+`scores` and `tables` say what came out.
+"""
