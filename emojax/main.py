@@ -46,6 +46,7 @@ EXPERIMENTS = {
   'distillation': 'emojax.distillation',
   'incomplete_labels': 'emojax.incomplete_labels',
   'shared_annotations': 'emojax.shared_annotations',
+  'study': 'emojax.study',
 }
 # Smallest values that mean something; the data and the models check the rest.
 MINIMUM = {

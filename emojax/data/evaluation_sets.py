@@ -59,7 +59,7 @@ def _embedded(data, split: str) -> Split:
   params = embedded.sample_clip_parameters(
     data.seed,
     data[f'{key}_clips'],
-    data.clip_length,
+    _length(data),
     split=key,
     group='',
     frame_rate=FRAME_RATE,
@@ -92,10 +92,15 @@ def _prepared(data, split: str) -> Split:
   return Split(clips, store.spec, split)
 
 
+def _length(data) -> int:
+  """Frames of the clips that are evaluated."""
+  return data.get('eval_clip_length', 0) or data.clip_length
+
+
 def _options(data, group) -> dict[str, Any]:
   """As `load.from_config` opens the clips that it evaluates."""
   return {
-    'clip_length': data.get('eval_clip_length', 0) or data.clip_length,
+    'clip_length': _length(data),
     'groups': {'all': group},
     'tail': 'pad',
     'image_size': data.image_size,
@@ -132,7 +137,7 @@ def out_of_domain(
   sets = {}
   for name in names:
     if name in load.OOD:
-      sets[name] = _drawn(data, spec, name)
+      sets[name] = load.drawn(name, data, spec)
     else:
       store = _store(name)
       options = _options(data, clip_index.ANY)
@@ -140,16 +145,6 @@ def out_of_domain(
       limit = data.get('ood_limit', 0)
       sets[store.spec.name] = load.at_most(clips, limit)
   return sets
-
-
-def _drawn(data, spec: Spec, kind: str) -> Clips:
-  if data.name == 'prepared':
-    return load.drawn(kind, data, spec)
-  # The embedded data set has clips of one length only.
-  plain = data.copy_and_resolve_references()
-  with plain.unlocked():
-    plain.eval_clip_length = 0
-  return load.drawn(kind, plain, spec)
 
 
 def _store(folder) -> Store:
