@@ -15,6 +15,7 @@ import os
 import pathlib
 import runpy
 import sys
+import traceback
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -35,6 +36,30 @@ _CACHE = flags.DEFINE_string(
   'auto',
   "Folder of JAX's persistent compilation cache; 'auto' for the user's cache "
   "folder, 'off' for none.",
+)
+_DISTRIBUTED = flags.DEFINE_enum(
+  'distributed',
+  'auto',
+  ['auto', 'off'],
+  'Whether this process is one of several of a job: auto joins the job that a '
+  'TPU, SLURM, Kubernetes or Open MPI describes; off runs it by itself.',
+)
+_COORDINATOR = flags.DEFINE_string(
+  'coordinator',
+  None,
+  'Elsewhere: HOST:PORT at which process 0 of the job listens (docs/scaling.md).',
+)
+_PROCESSES = flags.DEFINE_integer(
+  'processes', None, 'Number of processes of the job.', lower_bound=1
+)
+_PROCESS = flags.DEFINE_integer(
+  'process', None, 'Which of them this is, from 0.', lower_bound=0
+)
+_HEARTBEAT = flags.DEFINE_integer(
+  'heartbeat',
+  60,
+  'Seconds of silence after which a process is dead and the others stop.',
+  lower_bound=5,
 )
 flags.mark_flags_as_required(['config', 'workdir'])
 
@@ -85,20 +110,42 @@ def main(argv: list[str]):
     )
   config = _CONFIG.value
   check_ranges(config)
+  job = job_from_flags()
   # After the flags, so that --help and errors do not wait for JAX.
-  from rich.console import Console
-  from rich.markup import escape
-
-  from emojax import training, workdir
-  from emojax.engine.checkpoint import CheckpointError
-  from emojax.signals import StopRequested
+  from emojax import processes
 
   if FLAGS.verbosity <= 0:  # the default: libraries speak up on warnings only
     logging.set_verbosity(logging.WARNING)
+  try:
+    if job or (_DISTRIBUTED.value == 'auto' and processes.environment()):
+      processes.join(*job, heartbeat=_HEARTBEAT.value)
+    code = execute(config)
+  except processes.ProcessError as error:
+    print(f'error: {error}', file=sys.stderr)
+    return processes.abandon(1)
+  except Exception:
+    if processes.count() == 1:
+      raise
+    traceback.print_exc()  # the others must not wait for this process
+    return processes.abandon(1)
+  processes.leave()
+  return code
+
+
+def execute(config) -> int:
+  """Runs the experiment; returns the exit code once all processes agree."""
+  import jax
+  from rich.console import Console
+  from rich.markup import escape
+
+  from emojax import processes, training, workdir
+  from emojax.engine.checkpoint import CheckpointError
+  from emojax.signals import StopRequested
+
   set_cache(_CACHE.value)
   set_cpu_devices(config)
   experiment = importlib.import_module(EXPERIMENTS[config.experiment])
-  console = Console()
+  console = Console(quiet=processes.index() > 0)
   say = functools.partial(
     console.print, markup=False, highlight=False, soft_wrap=True
   )
@@ -117,7 +164,7 @@ def main(argv: list[str]):
     return INTERRUPTED
   except KeyboardInterrupt:
     say(f'stopped; run the same command to resume {folder.path}.')
-    return INTERRUPTED
+    return processes.abandon(INTERRUPTED)
   except (
     CheckpointError,
     ImportError,
@@ -127,14 +174,42 @@ def main(argv: list[str]):
   ) as error:
     if FLAGS.verbosity > 0:  # --verbosity=1: developers want the traceback
       raise
-    console.print(
+    Console().print(
       f'[bold red]error:[/] {escape(str(error))}',
       highlight=False,
       soft_wrap=True,
     )
-    return 1
+    return processes.abandon(1)
+  except jax.errors.JaxRuntimeError as error:
+    if processes.count() == 1:
+      raise
+    raise processes.ProcessError(
+      f'process {processes.index()} cannot go on: '
+      f'{str(error).splitlines()[0][:300]}\nProbably another process has ended '
+      'or cannot be reached; its own output says why. Run the same commands to '
+      'resume from the last checkpoint.'
+    ) from error
   say(f'Report: {folder / "report.html"}')
   return 0
+
+
+def job_from_flags() -> tuple:
+  """(coordinator, processes, process) of the flags, or () without them."""
+  job = (_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+  if job == (None, None, None):
+    return ()
+  address = (_COORDINATOR.value or '').rpartition(':')
+  if None in job or not (address[0] and address[2].isdigit()):
+    _fail(
+      '--coordinator=HOST:PORT, --processes and --process belong together; '
+      f'found {job}'
+    )
+  if _PROCESS.value >= _PROCESSES.value:
+    _fail(
+      f'--process={_PROCESS.value}: expected 0 to {_PROCESSES.value - 1}, as '
+      f'there are --processes={_PROCESSES.value}'
+    )
+  return job
 
 
 def check_ranges(config):
@@ -161,7 +236,8 @@ def set_cpu_devices(config):
   if 'device_count' in os.environ.get('XLA_FLAGS', ''):
     return  # the user has decided
   members = config.ensemble.size
-  most = min(_cores(), members)
+  # Processes on one host share its cores, so each takes what it is told to.
+  most = 1 if jax.distributed.is_initialized() else min(_cores(), members)
   even = max(n for n in range(1, most + 1) if members % n == 0)
   try:
     jax.config.update('jax_num_cpu_devices', config.runtime.cpu_devices or even)

@@ -3,20 +3,27 @@
 import os
 import signal
 
+from emojax import processes
+
 
 class StopRequested(Exception):
   """The run was asked to stop and has saved its state."""
 
 
 class StopFlag:
-  """Remembers a first SIGINT or SIGTERM; a second one acts at once."""
+  """Remembers a first SIGINT or SIGTERM; a second one acts at once.
+
+  Of several processes every one may get the signal; `asked` agrees on it. There
+  SIGTERM belongs to JAX's coordination service, which tells the others.
+  """
 
   def __init__(self):
     self.received: signal.Signals | None = None
     self._previous = {}
 
   def __enter__(self):
-    for number in (signal.SIGINT, signal.SIGTERM):
+    alone = processes.count() == 1
+    for number in (signal.SIGINT, *([signal.SIGTERM] if alone else [])):
       self._previous[number] = signal.signal(number, self._handle)
     return self
 
@@ -34,6 +41,19 @@ class StopFlag:
       'once more to stop at once\n'
     )
     os.write(2, message.encode())
+
+  def asked(self, step: int = 0) -> str:
+    """Says, alike in all processes, what has asked the run to stop, or ''.
+
+    Args:
+      step: Number of the checkpoint that has just been saved.
+    """
+    preempted = processes.preempted(step)
+    if not processes.any_of(bool(self) or preempted):
+      return ''
+    if self:
+      return self.received.name
+    return 'SIGTERM' if preempted else 'asked to stop in another process'
 
   def __bool__(self) -> bool:
     return self.received is not None

@@ -9,7 +9,7 @@ import shutil
 
 import numpy as np
 
-from emojax import workdir
+from emojax import processes, workdir
 from emojax.engine import checkpoint, member
 from emojax.engine.trainer import Generation, Segment, Trainer
 from emojax.progress import TrainingProgress
@@ -40,10 +40,10 @@ class Session:
     """Folder of the checkpoints of a stack that is being trained."""
     return self.folder / 'checkpoints' / 'running' / name
 
-  def stop_if_asked(self):
-    """Raises StopRequested after a signal."""
-    if self.stop:
-      raise StopRequested(self.stop.received.name)
+  def stop_if_asked(self, step: int = 0):
+    """Raises StopRequested after a signal; `step` as in `StopFlag.asked`."""
+    if reason := self.stop.asked(step):
+      raise StopRequested(reason)
 
 
 def train(
@@ -77,17 +77,18 @@ def train(
     )
     for segment in trainer.segments(generation, state, epoch):
       if segment.epoch > epoch:  # else only the soft labels were missing
-        host = trainer.fetch(segment.state)
-        check_finite(name, host)
+        state = trainer.portable(segment.state)
+        check_finite(name, _watched(trainer, state))
         _write_log(session, trainer, name, epoch, segment)
         epoch = segment.epoch
-        checkpoints.save(epoch, host)
-      session.stop_if_asked()
+        checkpoints.save(epoch, state)
+      session.stop_if_asked(epoch)
   finally:
     checkpoints.close()
   return segment
 
 
+@processes.by_one
 def forget(session: Session, name: str):
   """Deletes the checkpoints of a stack that is finished."""
   shutil.rmtree(session.running(name), ignore_errors=True)
@@ -96,11 +97,19 @@ def forget(session: Session, name: str):
 def _restore(checkpoints, trainer: Trainer, generation: Generation):
   """The newest checkpoint's state and epoch, or fresh members and 0."""
   state = trainer.init(generation.number)
-  found = checkpoints.restore_latest(trainer.fetch(state))
+  found = checkpoints.restore_latest(trainer.shapes(state))
   if found is None:
     return state, 0
   epoch, host = found
   return trainer.place(host), epoch
+
+
+def _watched(trainer: Trainer, state: member.MemberState) -> member.MemberState:
+  """A state whose fields that `check_finite` reads are whole on this host."""
+  score, first_bad = trainer.fetch((state.best.score, state.first_bad))
+  return state._replace(
+    best=state.best._replace(score=score), first_bad=first_bad
+  )
 
 
 def check_finite(name: str, state: member.MemberState):

@@ -14,6 +14,7 @@ import numpy as np
 import optax
 
 import emojax
+from emojax import processes
 
 UNFINISHED = '.emojax-tmp'  # ending of files that are being written
 
@@ -23,8 +24,16 @@ class WorkdirError(ValueError):
 
 
 def write_text(path: pathlib.Path, text: str):
-  """Writes a file atomically: a killed run leaves the old one or none."""
-  path = pathlib.Path(path)
+  """Writes a file atomically: a killed run leaves the old one or none.
+
+  Of several processes the first one writes, and all return when they see it.
+  """
+  _write_text(pathlib.Path(path), text)
+  processes.wait_until_visible(pathlib.Path(path))
+
+
+@processes.by_one
+def _write_text(path: pathlib.Path, text: str):
   path.parent.mkdir(parents=True, exist_ok=True)
   temporary = path.with_name(f'.{path.name}.{os.getpid()}{UNFINISHED}')
   try:
@@ -40,8 +49,13 @@ def write_json(path: pathlib.Path, value: Any):
 
 
 def write_arrays(path: pathlib.Path, arrays: dict[str, np.ndarray]):
-  """Writes an .npz atomically."""
-  path = pathlib.Path(path)
+  """Writes an .npz as `write_text` does."""
+  _write_arrays(pathlib.Path(path), arrays)
+  processes.wait_until_visible(pathlib.Path(path))
+
+
+@processes.by_one
+def _write_arrays(path: pathlib.Path, arrays: dict[str, np.ndarray]):
   path.parent.mkdir(parents=True, exist_ok=True)
   temporary = path.with_name(f'.{path.name}.{os.getpid()}{UNFINISHED}')
   try:
@@ -130,7 +144,18 @@ class Workdir:
 
     Raises:
       WorkdirError: If the folder holds another run or somebody's files.
+      ProcessError: If the processes of a job do not share it.
     """
+    if not processes.all_same(json.dumps(self.config)):
+      raise processes.ProcessError(
+        'the processes were started with different configurations: give all '
+        'of them the same flags'
+      )
+    self._open()
+    processes.check_shared(self.path)
+
+  @processes.by_one
+  def _open(self):
     if self.path.is_dir():
       self._sweep()
     if not (self / 'config.json').exists():
@@ -176,6 +201,7 @@ class Workdir:
         f'cannot make --workdir {self.path}: {error}'
       ) from error
 
+  @processes.by_one
   def append_metrics(self, lines: Iterable[dict[str, Any]]):
     """Appends to metrics.jsonl, flushed to the disk."""
     with open(self / 'metrics.jsonl', 'a') as file:
@@ -183,6 +209,7 @@ class Workdir:
       file.flush()
       os.fsync(file.fileno())
 
+  @processes.by_one
   def trim_metrics(self, keep: Callable[[dict[str, Any]], bool]):
     """Drops lines of epochs that a resumed run trains again, and torn lines."""
     path = self / 'metrics.jsonl'

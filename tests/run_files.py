@@ -33,9 +33,9 @@ def assert_same_run(found: pathlib.Path, expected: pathlib.Path):
   assert_same_weights(found / 'checkpoints', expected / 'checkpoints')
 
 
-def assert_same_weights(found: pathlib.Path, expected: pathlib.Path):
-  names = sorted(p.name for p in expected.iterdir())
-  assert sorted(p.name for p in found.iterdir()) == names  # and no litter
-  for name in set(names) - {'running'}:
+def assert_same_weights(found: pathlib.Path, expected: pathlib.Path, names=()):
+  present = sorted(p.name for p in expected.iterdir())
+  assert sorted(p.name for p in found.iterdir()) == present  # and no litter
+  for name in names or set(present) - {'running'}:
     a, b = (checkpoint.load_tree(p / name) for p in (found, expected))
     np.testing.assert_equal(a, b)

@@ -9,6 +9,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from emojax import processes
+
 PyTree = Any
 
 
@@ -19,8 +21,10 @@ class CheckpointError(RuntimeError):
 class Checkpoints:
   """The rolling checkpoints of a run.
 
-  A checkpoint's step is the number of epochs behind it. Stacks are saved
-  without padding, so a run may resume on another number of devices.
+  A checkpoint's step is the number of epochs behind it. What is restored is
+  whole and without padding, so a run may resume on another number of devices
+  or processes. Of several processes, all call these methods; each writes the
+  parts of the arrays that its own devices hold.
 
   Args:
     folder: Where they are; made when missing.
@@ -62,7 +66,10 @@ class Checkpoints:
     for i, step in enumerate(steps):
       try:
         tree = self._restore(step, template)
+      except jax.errors.JaxRuntimeError:  # a process has died, not the file
+        raise
       except Exception as error:  # Orbax raises many kinds for damaged files.
+        tree = None
         logging.warning(
           'checkpoint %s of %s cannot be read (%s: %s); trying the one before',
           step,
@@ -70,7 +77,7 @@ class Checkpoints:
           type(error).__name__,
           _first_line(error),
         )
-      else:
+      if not processes.any_of(tree is None):
         self._delete(steps[:i])
         return step, tree
     if len(steps) >= self._keep:
@@ -87,15 +94,25 @@ class Checkpoints:
       self._manager.delete(step)
 
   def _restore(self, step: int, template: PyTree) -> PyTree:
-    shapes = jax.tree.map(
-      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), template
+    # Every process reads whole arrays, whichever devices they were saved from.
+    arrays = jax.tree.map(
+      lambda x: np.broadcast_to(np.zeros((), x.dtype), x.shape), template
     )
-    tree = self._manager.restore(step, args=ocp.args.StandardRestore(shapes))
-    return jax.tree.map(np.asarray, tree)
+    tree = self._manager.restore(step, args=ocp.args.StandardRestore(arrays))
+    return jax.tree.map(_without_padding, tree, template)
 
   def close(self):
     """Releases the manager's resources."""
     self._manager.close()
+
+
+def _without_padding(found: np.ndarray, template) -> np.ndarray:
+  """Drops the members that only filled up the devices of another mesh."""
+  if found.shape == template.shape:
+    return found
+  if found.shape[1:] != template.shape[1:] or len(found) < len(template):
+    raise ValueError(f'shape {found.shape}, expected {template.shape}')
+  return found[: len(template)]
 
 
 def save_tree(path: pathlib.Path, tree: PyTree):
@@ -105,6 +122,7 @@ def save_tree(path: pathlib.Path, tree: PyTree):
     ocp.StandardCheckpointer() as checkpointer,
   ):
     checkpointer.save(pathlib.Path(path).absolute(), tree, force=True)
+  processes.wait_until_visible(pathlib.Path(path))
 
 
 def load_tree(path: pathlib.Path, template: PyTree | None = None) -> PyTree:

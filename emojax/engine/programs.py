@@ -98,15 +98,18 @@ def generation_program(
       val,
       predict_chunk,
     )
-    label = functools.partial(
-      _soft_labels, method, state, train.inputs, predict_chunk
-    )
-    shapes = jax.eval_shape(label)
 
-    def zeros():
+    @functools.partial(jax.jit, inline=True)  # traced once
+    def label(state, inputs):
+      return _soft_labels(method, state, inputs, predict_chunk)
+
+    shapes = jax.eval_shape(label, state, train.inputs)
+
+    def zeros(*_):
       return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
 
-    return state, logs, jax.lax.cond(last, label, zeros)
+    soft = jax.lax.cond(last, label, zeros, state, train.inputs)
+    return state, logs, soft
 
   def program(
     state, hparams, weight, plan, num_epochs, num_steps, last, train, val
@@ -126,8 +129,9 @@ def steps_program(method: member.Method, mesh, chunk: int) -> Callable:
 
   Returns:
     A jitted function of (state, sums, hparams, plan int32 [M, K, B], num_steps,
-    rows) -> (state, sums), with rows stacked [M, ...] and the plan's indices
-    counting within them. State and sums are donated.
+    rows) -> (state, sums), with rows [M, shards * R, ...] and the plan's
+    indices counting within the R rows of a batch device. State and sums are
+    donated.
   """
 
   def one(stacked, num_steps):
@@ -141,7 +145,8 @@ def steps_program(method: member.Method, mesh, chunk: int) -> Callable:
     return map_members(one, chunk)(stacked, num_steps)
 
   plan_spec = P(MEMBER, None, BATCH)
-  in_specs = (STACKED, STACKED, STACKED, plan_spec, SHARED, STACKED)
+  rows_spec = P(MEMBER, BATCH)
+  in_specs = (STACKED, STACKED, STACKED, plan_spec, SHARED, rows_spec)
   return _program(program, mesh, in_specs, STACKED, donate=(0, 1))
 
 

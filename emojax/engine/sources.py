@@ -55,7 +55,11 @@ def blocks(source: ClipSource, multiple: int) -> Iterator[dict[str, Any]]:
 
 
 def stream(
-  source: ClipSource, targets: PyTree, plan: np.ndarray, steps: int
+  source: ClipSource,
+  targets: PyTree,
+  plan: np.ndarray,
+  steps: int,
+  shards: int = 1,
 ) -> Iterator[tuple[tuple[dict[str, Any], PyTree], np.ndarray, int]]:
   """Rows of an epoch, some steps at a time.
 
@@ -65,21 +69,26 @@ def stream(
     plan: int32 [M, K, B], the epoch's clip indices.
     steps: Steps per chunk, at least 2 (a loop over one step would be compiled
       differently). The last chunk is padded to this many.
+    shards: Devices over which a batch is split; each gets the rows of its part.
 
   Yields:
-    ((inputs, targets) with leading axes [M, steps * B], plan into these rows
-    int32 [M, steps, B], number of steps that count).
+    ((inputs, targets) with leading axes [M, steps * B], all steps of a shard
+    before those of the next; plan int32 [M, steps, B], which counts within the
+    rows of a shard; number of steps that count).
   """
   members, total, batch = plan.shape
   steps = max(2, steps)
-  local = np.arange(steps * batch, dtype=np.int32).reshape(steps, batch)
+  width = batch // shards
+  local = np.arange(steps * width, dtype=np.int32).reshape(steps, width)
+  local = np.tile(local, (1, shards))
   local = np.broadcast_to(local, (members, steps, batch))
 
   def read(start):
     part = plan[:, start : start + steps]
     missing = steps - part.shape[1]
     part = np.pad(part, ((0, 0), (0, missing), (0, 0)), mode='edge')
-    flat = part.reshape(-1)
+    part = part.reshape(members, steps, shards, width)
+    flat = part.swapaxes(1, 2).reshape(-1)
 
     def fold(x):
       return x.reshape(members, steps * batch, *x.shape[1:])

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from emojax import processes
 from emojax.engine import member, programs, sources, stack
 from emojax.engine import plan as plans
 
@@ -163,7 +164,26 @@ class Trainer:
 
   def fetch(self, tree: PyTree) -> PyTree:
     """Brings a stack to the host without its padding, NumPy [M, ...]."""
-    return stack.unpad_members(jax.device_get(tree), self.settings.members)
+    whole = stack.gather(tree, self.mesh)
+    return stack.unpad_members(whole, self.settings.members)
+
+  def portable(self, tree: PyTree) -> PyTree:
+    """A stack for checkpoints: as `fetch`, or spread over the processes.
+
+    Of several processes each writes what its own devices hold, padding and all;
+    nothing is gathered.
+    """
+    return self.fetch(tree) if processes.count() == 1 else tree
+
+  def shapes(self, tree: PyTree) -> PyTree:
+    """Shapes and types of a stack without its padding."""
+
+    def shape(x):
+      return jax.ShapeDtypeStruct(
+        (self.settings.members, *x.shape[1:]), x.dtype
+      )
+
+    return jax.tree.map(shape, tree)
 
   def init(self, generation: int) -> member.MemberState:
     """Returns the fresh members of a generation."""
@@ -237,7 +257,7 @@ class Trainer:
     logs = jax.tree.map(lambda x: x[:, : len(epochs)], logs)
     if not label:
       return state, logs, None
-    soft = jax.device_get(soft)
+    soft = stack.gather(soft, self.mesh)
     soft = jax.tree.map(lambda x: x[: len(self.train)], soft)
     return state, logs, soft
 
@@ -260,17 +280,28 @@ class Trainer:
     sums = {name: np.zeros(self._size, np.float32) for name in names}
     sums = stack.put(sums, self.mesh, stack.MEMBER)
     hparams = self.place(generation.hparams)
+    # Every process reads the clips of its own members and parts of batches.
+    split = (stack.MEMBER, None, stack.BATCH)
+    plan = stack.pad_members(plan, self._size)
+    plan = stack.local_part(plan, self.mesh, *split)
+    shards = len(stack.local_places(self.mesh, stack.BATCH))
     chunks = sources.stream(
-      self.train, generation.targets, plan, self.settings.stream_steps
+      self.train,
+      generation.targets,
+      plan,
+      self.settings.stream_steps,
+      shards,
     )
     for rows, local_plan, steps in chunks:
       state, sums = self._steps(
         state,
         sums,
         hparams,
-        self.place(local_plan, None, stack.BATCH),
+        stack.put_part(local_plan, self.mesh, *split),
         jnp.int32(steps),
-        self.place(member.Rows(*rows)),
+        stack.put_part(
+          member.Rows(*rows), self.mesh, stack.MEMBER, stack.BATCH
+        ),
       )
     outputs = self.predict(state.params, state.model_state, self.val)
     return self._finish(

@@ -10,7 +10,7 @@ from typing import Any
 import rich.table
 from rich.console import Console
 
-from emojax import workdir
+from emojax import processes, workdir
 from emojax.report import (
   contents,
   findings,
@@ -26,6 +26,7 @@ from emojax.report.summary import headline
 TITLE = 'Uncertainty by iterative self-distillation'
 
 
+@processes.by_one
 def write(
   folder: str | os.PathLike,
   examples=None,
