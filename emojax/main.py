@@ -70,6 +70,7 @@ EXPERIMENTS = {
   'bayesian': 'emojax.bayesian',
   'distillation': 'emojax.distillation',
   'incomplete_labels': 'emojax.incomplete_labels',
+  'relative_uncertainty': 'emojax.relative_uncertainty',
   'shared_annotations': 'emojax.shared_annotations',
   'study': 'emojax.study',
 }
@@ -86,6 +87,8 @@ MINIMUM = {
   'ensemble.size': 1,
   'train.epochs': 1,
   'train.clips_per_task': 1,
+  'train.batch_size': 2,
+  'relabel.start_epoch': 0,
   'train.max_steps': 0,
   'train.learning_rate': 0,
   'train.decay_every': 1,

@@ -93,6 +93,7 @@ def test_sizes_are_those_of_the_published_networks(name, parameters):
     ('imagenet', 'torchvision', 48, 2),
     ('cifar', 'torchvision', 44, 6),
     ('cifar', 'torchvision', 32, 4),
+    ('half', 'torchvision', 48, 3),
   ],
 )
 def test_sizes_of_the_map(stem, layout, size, expected):
@@ -122,7 +123,10 @@ def test_max_pool_is_the_window_reduction(padding):
 @pytest.mark.parametrize(
   ('options', 'message'),
   [
-    ({'stem': 'cifa'}, "ResNet stem 'cifa': expected one of imagenet, cifar"),
+    (
+      {'stem': 'cifa'},
+      "ResNet stem 'cifa': expected one of imagenet, cifar, half",
+    ),
     ({'layout': 'tv'}, "ResNet layout 'tv': expected one of torchvision"),
   ],
 )
@@ -133,7 +137,7 @@ def test_unknown_names_are_refused(options, message):
 
 
 def test_unknown_depths_are_refused():
-  with pytest.raises(ValueError, match="'resnet19': expected one of resnet18"):
+  with pytest.raises(ValueError, match="'resnet19': expected one of resnet10"):
     resnet.make('resnet19')
 
 
