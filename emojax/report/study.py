@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 
-from emojax import workdir
+from emojax import processes, workdir
 from emojax.report import (
   comparability,
   findings,
@@ -92,6 +92,7 @@ def _facts(name: str, variant: Variant) -> list[tuple[str, str]]:
   ]
 
 
+@processes.by_one
 def write(
   folder: pathlib.Path, variants: Mapping[str, Variant], shown: Shown
 ) -> pathlib.Path:
