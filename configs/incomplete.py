@@ -83,8 +83,8 @@ def embedded() -> ConfigDict:
   config.train.steps = 60  # of an epoch; 0: until the smallest subset ends
   config.train.clips_per_task = 20
   config.train.learning_rate = 1e-3
-  config.train.decay_every = 4  # epochs; 0: a constant rate, as in the code
-  config.train.decay_factor = 0.1
+  config.train.decay_every = 4  # epochs
+  config.train.decay_factor = 0.1  # 1 in the code: a constant rate
   config.train.beta1 = 0.9  # 0.5 in the code
   config.train.patience = 0  # epochs without improvement; 0: no early stopping
   config.train.augment = 'incomplete'

@@ -86,8 +86,8 @@ def embedded() -> ConfigDict:
   config.train.steps = 60  # of an epoch; 0: until the smallest subset ends
   config.train.clips_per_task = 20
   config.train.learning_rate = 1e-3
-  config.train.decay_every = 4  # epochs; 0: a constant rate, as in the paper
-  config.train.decay_factor = 0.1
+  config.train.decay_every = 4  # epochs
+  config.train.decay_factor = 0.1  # 1 in the paper: a constant rate
   config.train.beta1 = 0.9  # 0.5 in the code
   config.train.patience = 5  # epochs without improvement; 0: no early stopping
   config.train.augment = 'incomplete'
@@ -190,7 +190,7 @@ def paper() -> ConfigDict:
     stage.student_epochs = 40
     stage.steps = 0
     stage.learning_rate = 1e-4
-    stage.decay_every = 0
+    stage.decay_factor = 1.0
   config.train.clips_per_task = 64
   config.recurrent.clips_per_task = 16
   config.runtime.stream_steps = 20

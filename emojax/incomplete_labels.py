@@ -107,8 +107,8 @@ def _single_task(run: stages.Run) -> dict[str, list[Predictions]]:
     trainer = stages.make_trainer(run, of, source, seeds, epochs)
     for condition, parts in found.items():
       name = f'single-{task.name}-{condition}'
-      groups = [data.groups[condition][task.name]]
-      generation = stages.generation(name, source, groups, config.train, seeds)
+      subsets = data.subsets(condition, [task.name])
+      generation = stages.generation(name, source, subsets, config.train, seeds)
       parts.append(stages.train_stack(run, name, trainer, generation, source))
   return found
 
@@ -121,9 +121,9 @@ def _multitask(run: stages.Run) -> dict[str, pairs.Pair]:
   own = own_labels(data.schema, SUBSETS)
   source = stages.Sources(data.stills, data.val, data.test)
   names = [roles.subset_name(names) for names in SUBSETS]
-  groups = [data.groups[config.multitask][name] for name in names]
+  subsets = data.subsets(config.multitask, names)
   cnn = builders.cnn_method(config, data.schema, own)
-  pair = pairs.teach(run, 'cnn', cnn, source, groups, config.train)
+  pair = pairs.teach(run, 'cnn', cnn, source, subsets, config.train)
   found = {'CNN': pair}
   if not config.recurrent.lengths:
     return found
@@ -131,11 +131,11 @@ def _multitask(run: stages.Run) -> dict[str, pairs.Pair]:
   rnn = builders.rnn_method(config, data.schema, own)
   for length in config.recurrent.lengths:
     cut, places = recurrent.cut_sequences(whole, length)
-    groups = [
-      recurrent.sequence_group(places, data.clip_groups[name]) for name in names
-    ]
+    subsets = recurrent.sequence_subsets(
+      places, [data.clip_groups[name] for name in names]
+    )
     found[f'RNN {length}'] = pairs.teach(
-      run, f'rnn{length}', rnn, cut, groups, config.recurrent
+      run, f'rnn{length}', rnn, cut, subsets, config.recurrent
     )
   return found
 
@@ -174,7 +174,8 @@ def studies_of(
         'challenge); imbalanced: with external data; balanced: resampled.',
       )
     )
-  cnn = {name: row for name, row in rows.items() if name.startswith('CNN')}
+  trained = {name: row for name, row in rows.items() if 'extractor' not in name}
+  cnn = {k: row for k, row in trained.items() if k.startswith('CNN')}
   if cnn:
     before = {}
     if 'balanced' in single:
@@ -189,7 +190,7 @@ def studies_of(
         'the best student instead of the mean. Figure 5 prints no numbers.',
       )
     )
-  if len(rows) > len(cnn):
+  if len(trained) > len(cnn):
     found.append(
       report.Study(
         'Figure 6 and Table II: recurrent networks by length of sequences',

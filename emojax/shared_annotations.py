@@ -50,6 +50,7 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
     StopRequested: After SIGINT or SIGTERM, with everything saved.
     DivergedError: If a loss is not finite.
   """
+  check(config)
   schema = schema_from_config(config, ('expr', 'va'))
   with console.status('making the data set'):
     data = roles.from_config(config, schema, SUBSETS)
@@ -66,6 +67,25 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
     studies, findings = studies_of(rows), findings_of(rows)
   named = {found.name: found for found in stacks.values()}
   return pairs.conclude(this, TITLE, SPLIT, named, studies, findings, console)
+
+
+def check(config):
+  """Raises ValueError if a stack lacks the one that it learns from."""
+  if not set(config.teachers) <= {2, 3}:
+    raise ValueError(
+      f'config.teachers {config.teachers}: expected 2 (subsets EXPR and VA), 3 '
+      '(EXPR_VA, too) or both'
+    )
+  if config.sharing and 3 not in config.teachers:
+    raise ValueError(
+      'students learn from the teacher of three subsets: add 3 to '
+      'config.teachers, or set config.sharing=()'
+    )
+  if config.recurrent.lengths and True not in config.sharing:
+    raise ValueError(
+      'features come from the student with shared annotations: add True to '
+      'config.sharing, or set config.recurrent.lengths=()'
+    )
 
 
 def _epochs(config) -> int:
@@ -92,13 +112,17 @@ def _train(run: stages.Run) -> dict[str, Predictions]:
   config, data, found = run.config, run.roles, {}
   source = stages.Sources(data.stills, data.val, data.test)
   names = [roles.subset_name(names) for names in SUBSETS]
-  groups = [data.groups['balanced'][name] for name in names]
   for subsets in config.teachers:
     of = builders.cnn_method(
       config, data.schema, supervised(data.schema, subsets, False)
     )
     found[f'{subsets} subsets'] = pairs.teachers(
-      run, f'cnn{subsets}', of, source, groups[:subsets], config.train
+      run,
+      f'cnn{subsets}',
+      of,
+      source,
+      data.subsets('balanced', names[:subsets]),
+      config.train,
     )
   for sharing in config.sharing:
     of = builders.cnn_method(
@@ -111,7 +135,7 @@ def _train(run: stages.Run) -> dict[str, Predictions]:
       found['3 subsets'],
       of,
       source,
-      groups,
+      data.subsets('balanced', names),
       config.train,
     )
   if config.recurrent.lengths:
@@ -135,10 +159,10 @@ def _recurrent(run: stages.Run, cnn: Predictions, of) -> dict[str, Predictions]:
   ]
   for length in config.recurrent.lengths:
     cut, places = recurrent.cut_sequences(whole, length)
-    groups = [
-      recurrent.sequence_group(places, data.clip_groups[name]) for name in names
-    ]
-    shared = cut, groups, config.recurrent
+    subsets = recurrent.sequence_subsets(
+      places, [data.clip_groups[name] for name in names]
+    )
+    shared = cut, subsets, config.recurrent
     name = f'rnn{length}'
     teacher = pairs.teachers(run, name, methods[0], *shared)
     student = pairs.students(run, name, teacher, methods[1], *shared)

@@ -21,13 +21,6 @@ def options_from_config(config) -> Options:
   )
 
 
-def schedule_from_config(stage):
-  """Learning-rate factor by epoch; `decay_every` 0 for a constant one."""
-  if not stage.decay_every:
-    return method.constant
-  return methods.step_decay(stage.decay_every, stage.decay_factor)
-
-
 def cnn_from_config(config, schema: tasks.Schema) -> MultitaskCNN:
   """Builds the CNN; a schema of one task makes a single-task CNN."""
   m = config.model
@@ -87,7 +80,7 @@ def rnn_method(config, schema: tasks.Schema, supervised) -> Method:
 
 def _shared(config, stage, supervised):
   return {
-    'schedule': schedule_from_config(stage),
+    'schedule': methods.step_decay(stage.decay_every, stage.decay_factor),
     'patience': stage.patience,
     'supervised': supervised,
     'options': options_from_config(config),

@@ -206,8 +206,3 @@ def two_stage(
     axis_name=axis_name,
     patience=patience,
   )
-
-
-def constant(epoch) -> jax.Array:
-  """A learning rate that stays (the code of both papers)."""
-  return jnp.ones_like(epoch, jnp.float32)

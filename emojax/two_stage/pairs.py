@@ -11,7 +11,7 @@ from emojax.engine.member import Method
 from emojax.evaluation import Predictions
 from emojax.report.findings import Finding
 from emojax.two_stage import report, scores, stages
-from emojax.two_stage.roles import Roles
+from emojax.two_stage.roles import Roles, Subsets
 from emojax.two_stage.stages import Run, Sources
 
 
@@ -27,7 +27,7 @@ def teachers(
   name: str,
   of: Method,
   sources: Sources,
-  groups: Sequence[np.ndarray],
+  subsets: Subsets,
   stage,
 ) -> Predictions:
   """Trains one teacher per seed as one stack, `<name>-teacher`.
@@ -37,12 +37,12 @@ def teachers(
     name: What the stacks are called.
     of: The teachers' method.
     sources: The data.
-    groups: Clip indices of every subset.
+    subsets: What batches draw from.
     stage: `config.train` or `config.recurrent`.
   """
   name, seeds = f'{name}-teacher', run.config.ensemble.seeds
   trainer = stages.make_trainer(run, of, sources, seeds, stage.teacher_epochs)
-  generation = stages.generation(name, sources, groups, stage, seeds)
+  generation = stages.generation(name, sources, subsets, stage, seeds)
   return stages.train_stack(
     run, name, trainer, generation, sources, teaches=True
   )
@@ -54,7 +54,7 @@ def students(
   teacher: Predictions,
   of: Method,
   sources: Sources,
-  groups: Sequence[np.ndarray],
+  subsets: Subsets,
   stage,
 ) -> Predictions:
   """Trains the students of all teachers as one stack, `<name>-student`.
@@ -65,7 +65,7 @@ def students(
     teacher: The finished stack of teachers.
     of: The students' method.
     sources: The data, those of the teachers.
-    groups: Clip indices of every subset.
+    subsets: What batches draw from.
     stage: `config.train` or `config.recurrent`.
   """
   name, ensemble = f'{name}-student', run.config.ensemble
@@ -74,7 +74,7 @@ def students(
   generation = stages.generation(
     name,
     sources,
-    groups,
+    subsets,
     stage,
     members,
     stages.teacher_logits(run, teacher.name),
@@ -82,10 +82,10 @@ def students(
   return stages.train_stack(run, name, trainer, generation, sources)
 
 
-def teach(run: Run, name: str, of: Method, sources, groups, stage) -> Pair:
+def teach(run: Run, name: str, of: Method, sources, subsets, stage) -> Pair:
   """Teachers and their students with one method; see `teachers`."""
-  first = teachers(run, name, of, sources, groups, stage)
-  return Pair(first, students(run, name, first, of, sources, groups, stage))
+  first = teachers(run, name, of, sources, subsets, stage)
+  return Pair(first, students(run, name, first, of, sources, subsets, stage))
 
 
 def bin_values(run: Run) -> np.ndarray:

@@ -1,6 +1,7 @@
 """From a finished CNN to sequences of its features."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import jax
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from emojax.engine import checkpoint
 from emojax.engine.member import Method
 from emojax.two_stage import builders, features, method, stages
+from emojax.two_stage.roles import Subsets
 from emojax.two_stage.stages import Run, Sources
 
 
@@ -94,16 +96,25 @@ def cut_sequences(
   return sources, places
 
 
-def sequence_group(places: features.Places, clips: np.ndarray) -> np.ndarray:
-  """Sequences that come from some clips, int32.
+def sequence_subsets(
+  places: features.Places, clip_groups: Sequence[np.ndarray]
+) -> Subsets:
+  """Subsets of sequences.
+
+  Args:
+    places: Where the sequences come from.
+    clip_groups: The clips of every subset.
 
   Raises:
-    ValueError: If there are none.
+    ValueError: If a subset has none.
   """
-  found = np.flatnonzero(np.isin(places.clip[:, 0], clips)).astype(np.int32)
-  if not len(found):
+  groups = [
+    np.flatnonzero(np.isin(places.clip[:, 0], clips)).astype(np.int32)
+    for clips in clip_groups
+  ]
+  if not all(map(len, groups)):
     raise ValueError(
       'a subset has no video for the recurrent stage: make clips that have its '
       'labels (config.data.train_clips), or set config.recurrent.lengths=()'
     )
-  return found
+  return Subsets(groups, min(map(len, groups)))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import rich.table
 from rich.console import Console
 
-from emojax import workdir
+from emojax import processes, workdir
 from emojax.report import page, style, table
 from emojax.report.estimates import (
   UNCLEAR,
@@ -126,6 +126,7 @@ def figure(study: Study):
   return made
 
 
+@processes.by_one
 def write(
   folder: pathlib.Path,
   title: str,
@@ -133,8 +134,8 @@ def write(
   studies: Sequence[Study],
   findings: Sequence[Finding],
   facts: Sequence[tuple[str, str]],
-) -> pathlib.Path:
-  """Writes report.md, report.html and figures/*.png; returns the page's path."""
+):
+  """Writes report.md, report.html and figures/*.png."""
   blocks: list[page.Block] = [
     page.Paragraph(lead, lead=True),
     page.Heading("The paper's findings in this run"),
@@ -148,7 +149,6 @@ def write(
   blocks += [page.Heading('The run'), page.Facts(list(facts))]
   workdir.write_text(folder / 'report.md', page.to_markdown(title, blocks))
   workdir.write_text(folder / 'report.html', page.to_html(title, blocks))
-  return folder / 'report.html'
 
 
 def _picture(path: pathlib.Path, study: Study) -> page.Picture:

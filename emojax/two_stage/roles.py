@@ -9,7 +9,7 @@ of the external data sets.
 import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,19 @@ MAIN = 'main'
 CONDITIONS = ('baseline', 'imbalanced', 'balanced')
 OTHER_PEOPLE = 1000  # added to the seed of the external embedded stills
 Groups = dict[str, np.ndarray]
+
+
+class Subsets(NamedTuple):
+  """What batches draw from.
+
+  Attributes:
+    groups: Indices of every subset; those of a balanced one repeat.
+    smallest: Items of the smallest subset before resampling, which make an
+      epoch (papers 001 and 002).
+  """
+
+  groups: list[np.ndarray]
+  smallest: int
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -52,6 +65,20 @@ class Roles:
   clip_groups: Groups
   val: Any
   test: Any
+
+  def subsets(self, condition: str, names: Sequence[str]) -> Subsets:
+    """Subsets of stills in some order.
+
+    Raises:
+      ValueError: On an unknown condition.
+    """
+    if condition not in self.groups:
+      raise ValueError(
+        f'condition {condition!r}: expected one of {", ".join(CONDITIONS)}'
+      )
+    found = [self.groups[condition][name] for name in names]
+    before = 'imbalanced' if condition == 'balanced' else condition
+    return Subsets(found, min(len(self.groups[before][name]) for name in names))
 
 
 def subset_name(names: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ import pathlib
 import time
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from emojax.engine.member import Method
 from emojax.engine.trainer import Generation, Settings, Trainer
 from emojax.evaluation import Predictions
 from emojax.two_stage import features, method
-from emojax.two_stage.roles import Roles
+from emojax.two_stage.roles import Roles, Subsets
 
 PyTree = Any
 
@@ -131,7 +131,7 @@ def make_trainer(
 def generation(
   name: str,
   sources: Sources,
-  groups: Sequence[np.ndarray],
+  subsets: Subsets,
   stage,
   members: int,
   teacher: PyTree | None = None,
@@ -141,14 +141,15 @@ def generation(
   Args:
     name: Name of the stack; its seed follows from it, whatever else is run.
     sources: The data.
-    groups: Clip indices of every subset, in order.
+    subsets: What batches draw from.
     stage: `config.train` or `config.recurrent`.
     members: M.
     teacher: Task name -> logits [S, N, L, num_outputs] of S teachers; member m
       of M has teacher `m // (M / S)`. None for teachers.
   """
   per_group = stage.clips_per_task
-  steps = stage.steps or plans.steps_per_epoch(groups, per_group)
+  whole = [np.arange(subsets.smallest)]
+  steps = stage.steps or plans.steps_per_epoch(whole, per_group)
   hparams = {'learning_rate': np.full(members, stage.learning_rate, np.float32)}
   if teacher is not None:
     seeds = len(next(iter(teacher.values())))
@@ -158,7 +159,7 @@ def generation(
   train = sources.train
   return Generation(
     number=zlib.crc32(name.encode()) >> 1,
-    groups=groups,
+    groups=subsets.groups,
     clips_per_group=per_group,
     steps=steps,
     targets=method.batch_targets(train.targets, train.frame_mask, teacher),

@@ -73,10 +73,8 @@ def test_the_best_epoch_is_one_before_the_stop(free, stopped):
   np.testing.assert_array_equal(stopped[0].best.epoch, expected)
 
 
-@pytest.mark.parametrize(
-  'settings', [{'epochs_per_call': 3}, {'stream_steps': 2}, {'chunk': 0}]
-)
-def test_segments_streams_and_vectors_stop_alike(stopped, settings):
+@pytest.mark.parametrize('settings', [{'epochs_per_call': 3}, {'chunk': 0}])
+def test_segments_and_vectors_stop_alike(stopped, settings):
   state, logs = run(stopping, **settings)
   np.testing.assert_array_equal(logs['stopped'], stopped[1]['stopped'])
   toy.assert_close(state.params, stopped[0].params, 2e-3)

@@ -166,6 +166,15 @@ def test_main_videos_are_thinned_beside_external_data(incomplete):
   assert neutral(thin) <= neutral(incomplete) / 2
 
 
+def test_an_epoch_is_of_the_data_before_resampling(incomplete):
+  found = incomplete.subsets('balanced', ('expr', 'va'))
+  assert [len(g) for g in found.groups] == [4 * 56, 4 * 56]
+  assert found.smallest == 56
+  assert incomplete.subsets('baseline', ('va',)).smallest == 32
+  with pytest.raises(ValueError, match=r"condition 'other': expected one of"):
+    incomplete.subsets('other', ('va',))
+
+
 def test_a_subset_without_data():
   config = config_of('shared_annotations', data__external_stills__full=0)
   with pytest.raises(ValueError, match=r'config.data.external.expr_va'):

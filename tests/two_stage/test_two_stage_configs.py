@@ -6,7 +6,7 @@ import runpy
 import jax
 import pytest
 
-from emojax import main, models, tasks
+from emojax import main, models, shared_annotations, tasks
 from emojax.losses.two_stage import own_labels
 from emojax.two_stage import builders
 from emojax.workdir import flatten
@@ -37,9 +37,12 @@ def test_presets_are_described(file, preset):
 
 @pytest.mark.parametrize('file', FILES)
 def test_they_are_experiments_of_the_program(file):
-  config = MODULES[file]['get_config']()
-  assert config.experiment in main.EXPERIMENTS
-  main.check_ranges(config)
+  for preset in MODULES[file]['PRESETS']:
+    config = MODULES[file]['get_config'](preset)
+    assert config.experiment in main.EXPERIMENTS
+    main.check_ranges(config)
+    if file == 'shared_annotations':
+      shared_annotations.check(config)
   with pytest.raises(ValueError, match=r"no preset 'big'; it has embedded"):
     MODULES[file]['get_config']('big')
 
@@ -99,7 +102,7 @@ def test_models_of_the_presets_can_be_built(file, preset):
         'train.patience': 5,
         'train.clips_per_task': 64,
         'train.learning_rate': 1e-4,
-        'train.decay_every': 0,
+        'train.decay_factor': 1.0,
         'recurrent.patience': 5,
         'recurrent.clips_per_task': 16,
         'recurrent.lengths': (32,),
@@ -115,6 +118,21 @@ def test_hyper_parameters_of_the_papers(file, settings):
   assert {key: found[key] for key in settings} == settings
 
 
+@pytest.mark.parametrize(
+  ('settings', 'message'),
+  [
+    ({'teachers': (4,)}, r'config.teachers \(4,\)'),
+    ({'teachers': (2,)}, r'add 3 to config.teachers'),
+    ({'sharing': (False,)}, r'add True to config.sharing'),
+  ],
+)
+def test_stacks_without_the_one_before(settings, message):
+  config = MODULES['shared_annotations']['get_config']()
+  config.update(settings)
+  with pytest.raises(ValueError, match=message):
+    shared_annotations.check(config)
+
+
 def test_settings_reach_the_method():
   config = MODULES['shared_annotations']['get_config']('paper')
   schema = (tasks.expr_task(), tasks.va_task())
@@ -122,7 +140,7 @@ def test_settings_reach_the_method():
   found = builders.rnn_method(config, schema, own)
   assert found.patience == 5
   assert found.schedule(39) == 1  # constant
-  config.recurrent.decay_every = 3
+  config.recurrent.update(decay_every=3, decay_factor=0.1)
   assert builders.rnn_method(config, schema, own).schedule(3) == pytest.approx(
     0.1
   )

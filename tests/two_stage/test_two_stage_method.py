@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from emojax import tasks
+from emojax import methods, tasks
 from emojax.engine import member
 from emojax.losses import two_stage as losses
 from emojax.models.cnn_rnn import CNNRNN
@@ -26,7 +26,7 @@ def of():
     supervised=OWN,
     options=losses.PAPER,
     bin_values=tasks.bin_values(),
-    schedule=method.constant,
+    schedule=methods.step_decay(1, 1.0),
   )
 
 
