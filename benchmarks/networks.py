@@ -7,8 +7,9 @@
 Each network is trained in a process of its own by the engine's loop, on random
 grey images. A step is a forward and a backward pass over a batch and an update
 of one member; processor time is the sum over cores, which other processes do
-not lengthen much. The program's memory is what XLA plans for activations and other
-temporary arrays; the peak is that of the whole process, compilation included.
+not lengthen as much. The program's memory is what XLA plans for activations
+and other temporary arrays; the peak is that of the whole process, compilation
+included.
 """
 
 import argparse
