@@ -122,7 +122,7 @@ def forward(processes: list[subprocess.Popen]):
 
 def wait(processes: list[subprocess.Popen]) -> int:
   """Waits for all; after a failure of one ends the others; the exit code."""
-  first = None
+  first, deadline, ended = None, 0.0, False
   while None in [process.poll() for process in processes]:
     failed = [p for p in processes if p.returncode not in (None, 0)]
     if failed and first is None:
@@ -131,18 +131,19 @@ def wait(processes: list[subprocess.Popen]) -> int:
       for process in processes:
         if process.poll() is None:
           process.kill()
+          ended = True
     time.sleep(0.1)
   codes = [process.returncode for process in processes]
   first = first or next((p for p in processes if p.returncode), None)
   if first is None:
     return 0
-  return _report(processes.index(first), first.returncode, codes)
+  if ended or len(set(codes)) > 1:  # else all were asked to, and have said so
+    _report(processes.index(first), first.returncode)
+  return 128 - first.returncode if first.returncode < 0 else first.returncode
 
 
-def _report(number: int, code: int, codes: list[int]) -> int:
-  """Says which process ended first and how; returns an exit code."""
-  if set(codes) == {code}:  # all alike, e.g. after a signal: they have said so
-    return 128 - code if code < 0 else code
+def _report(number: int, code: int):
+  """Says which process ended first, and how."""
   how = f'with exit code {code}'
   if code < 0:
     how = f'by {signal.Signals(-code).name}'
@@ -151,7 +152,6 @@ def _report(number: int, code: int, codes: list[int]) -> int:
     'above say why; the same command resumes the run.',
     file=sys.stderr,
   )
-  return 128 - code if code < 0 else code
 
 
 def main(argv: list[str]) -> int:
