@@ -143,7 +143,7 @@ def out_of_domain(
       options = _options(data, clip_index.ANY)
       clips = pipeline.foreign(store, spec, options, memory_bytes=0)
       limit = data.get('ood_limit', 0)
-      sets[store.spec.name] = load.at_most(clips, limit)
+      sets[store.name] = load.at_most(clips, limit)
   return sets
 
 

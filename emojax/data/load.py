@@ -38,6 +38,7 @@ def _embedded(data) -> Dataset:
     num_test=data.test_clips,
     num_ood=data.ood_clips,
     audio=data.audio,
+    eval_clip_length=data.eval_clip_length or None,
   )
 
 
@@ -53,6 +54,13 @@ def _prepared(data) -> Dataset:
       f'config.data.audio is set, but {data.path} has no sound: prepare it '
       'with --audio log_mel, or choose a model without sound'
     )
+  foreign = folders(data.ood_path)
+  for other in foreign.values():
+    if other.spec.channels > store.spec.channels:
+      raise ValueError(
+        f'{other.path} is in colour and {data.path} is grey, so that colour '
+        'alone would tell them apart: prepare it with --channels 1'
+      )
   dataset = pipeline.load_dataset(
     store,
     clip_length=data.clip_length,
@@ -62,7 +70,7 @@ def _prepared(data) -> Dataset:
     val_fraction=data.get('val_fraction', 0.0),
     val_seed=data.seed,
     unlabelled=data.get('unlabelled', False),
-    ood=folders(data.ood_path),
+    ood=foreign,
     image_size=data.image_size,
     channels=CHANNELS,
     audio=data.audio,

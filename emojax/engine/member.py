@@ -7,6 +7,7 @@ generation is cut into calls.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -341,7 +342,10 @@ def train_epochs(
     The new state, and the log as arrays [E].
   """
 
-  def epoch(state, plan):
+  # Traced once: a jitted function remembers what it has traced, first for the
+  # shape of the log and then for the loop.
+  @functools.partial(jax.jit, inline=True)
+  def epoch(state, plan, hparams, num_steps, train, val):
     state, sums = train_steps(
       method, state, zero_sums(method), hparams, plan, num_steps, train
     )
@@ -353,11 +357,13 @@ def train_epochs(
     )
     return finish_epoch(method, state, sums, num_steps, outputs, val.targets)
 
+  shared = (hparams, num_steps, train, val)
+
   def body(e, carry):
     state, logs = carry
-    state, log = epoch(state, plan[e])
+    state, log = epoch(state, plan[e], *shared)
     return state, jax.tree.map(lambda xs, x: xs.at[e].set(x), logs, log)
 
-  _, log = jax.eval_shape(epoch, state, plan[0])
+  _, log = jax.eval_shape(epoch, state, plan[0], *shared)
   logs = jax.tree.map(lambda x: jnp.zeros((plan.shape[0],)), log)
   return jax.lax.fori_loop(0, num_epochs, body, (state, logs))

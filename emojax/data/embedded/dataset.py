@@ -33,6 +33,7 @@ def make(
   num_ood: int = 32,
   audio: bool = False,
   *,
+  eval_clip_length: int | None = None,
   audio_kind: str = 'log_mel',
   frame_rate: float = 7.5,
   imbalance: bool = True,
@@ -57,6 +58,7 @@ def make(
     num_val, num_test: Fully labelled clips.
     num_ood: Clips of each out-of-distribution set, 'digits' and 'textures'.
     audio: Also synthesise voices and compute their features (needs librosa).
+    eval_clip_length: Frames of the clips that are not for training, if not L.
     audio_kind: 'log_mel' or 'mfcc'; see `data.audio`.
     frame_rate: Frames per second; 7.5 is 30 fps video with a stride of 4.
     imbalance: Class frequencies like those of Aff-Wild2 (paper 000, appendix
@@ -69,12 +71,14 @@ def make(
   num_train = dict(NUM_TRAIN if num_train is None else num_train)
   _check_arguments(num_train, label_noise, invalid_rate)
   sound = audio_kind if audio else None
+  lengths = {'train': clip_length}
+  eval_length = eval_clip_length or clip_length
 
   def clips(split: str, group: str, count: int) -> Clips:
     params = parameters.sample_clip_parameters(
       seed,
       count,
-      clip_length,
+      lengths.get(split, eval_length),
       split=split,
       group=group,
       frame_rate=frame_rate,
@@ -83,7 +87,7 @@ def make(
     return make_clips(params, size, sound, invalid_rate, threads)
 
   train, groups = _make_train(clips, num_train, label_noise, seed)
-  ood_options = seed, num_ood, clip_length, size, sound, frame_rate
+  ood_options = seed, num_ood, eval_length, size, sound, frame_rate
   return Dataset(
     train=train,
     groups=groups,
