@@ -12,7 +12,7 @@ import run_files
 import small_bnn
 from rich.console import Console
 
-from emojax import models, workdir
+from emojax import models, tasks, workdir
 from emojax.bayesian import experiment, networks, report
 from emojax.engine import programs, sources
 from emojax.evaluation import Predictions
@@ -248,3 +248,28 @@ def test_drawn_labels_follow_the_soft_ones():
   np.testing.assert_array_equal(first.sum(-1), 1)
   np.testing.assert_allclose(first.mean((0, 1)), [0.7, 0.3, 0], atol=0.03)
   assert not np.array_equal(first, second)
+
+
+def test_batch_statistics_in_passes_mix_the_faces():
+  """As keras-uncertainty's passes did; the default ones do not."""
+  schema = (tasks.expr_task(),)
+  model = small_bnn.Small(schema, 32, noise='none', lowering='lax')
+  rng = np.random.default_rng(0)
+  image = rng.integers(0, 256, (3, 1, 32, 32, 3)).astype(np.uint8)
+  variables = models.init(model, jax.random.key(0))
+  params = variables.pop('params')
+  sample = networks.sample_with_batch_statistics(model)
+
+  def first(images):
+    inputs = {'image': images}
+    mixed = sample(params, variables, inputs, jax.random.key(1))['expr'][0]
+    still = model.apply(
+      {'params': params, **variables},
+      {'image': images / np.float32(255)},
+      train=False,
+    )
+    return np.asarray(mixed), np.asarray(still['expr'][0])
+
+  (mixed, still), (other_mixed, other_still) = first(image), first(image[:2])
+  assert np.abs(mixed - other_mixed).max() > 1e-4
+  np.testing.assert_allclose(still, other_still, rtol=1e-4, atol=1e-5)
