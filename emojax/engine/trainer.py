@@ -233,8 +233,18 @@ class Trainer:
       g.clips_per_group,
     )
 
-  def _one_program(self, generation, state, epochs, last):
-    """A segment as one call of the generation program."""
+  def lower(self, generation: Generation) -> jax.stages.Lowered:
+    """The program of a generation's first segment, to look at."""
+    s = self.settings
+    epochs = range(min(s.epochs_per_call or s.epochs, s.epochs))
+    keys = member_keys(s.seed, generation.number, self._size)
+    state = jax.eval_shape(self._init, keys)
+    return self._generation.lower(
+      state, *self._arguments(generation, epochs, False)
+    )
+
+  def _arguments(self, generation, epochs, label: bool) -> tuple:
+    """Arguments of the generation program after the state."""
     s = self.settings
     inputs, val = self._resident
     plan = self._plan(generation, epochs)
@@ -242,9 +252,7 @@ class Trainer:
     missing = (s.epochs_per_call or s.epochs) - len(epochs)
     plan = np.pad(plan, ((0, 0), (0, missing), (0, 0), (0, 0)))
     weight = np.arange(self._size) < s.members
-    label = last and generation.soft_labels
-    state, logs, soft = self._generation(
-      state,
+    return (
       self.place(generation.hparams),
       stack.put(weight.astype(np.float32), self.mesh, stack.MEMBER),
       self.place(plan, None, None, stack.BATCH),
@@ -253,6 +261,13 @@ class Trainer:
       jnp.bool_(label),
       member.Rows(inputs, self.share(generation.targets)),
       val,
+    )
+
+  def _one_program(self, generation, state, epochs, last):
+    """A segment as one call of the generation program."""
+    label = last and generation.soft_labels
+    state, logs, soft = self._generation(
+      state, *self._arguments(generation, epochs, label)
     )
     logs = jax.tree.map(lambda x: x[:, : len(epochs)], logs)
     if not label:
