@@ -1,0 +1,142 @@
+"""configs/ferplus.py: one task, stills, votes, several foreign sets."""
+
+import io
+import json
+import pathlib
+import runpy
+
+import numpy as np
+import pytest
+import small_run
+import trees
+from rich.console import Console
+
+from emojax import distillation, models, workdir
+from emojax.data import load, prepare
+from emojax.data.augment import augmentation
+from emojax.evaluation import Predictions, judge
+
+PATH = pathlib.Path(small_run.ROOT) / 'configs' / 'ferplus.py'
+get_config = runpy.run_path(str(PATH))['get_config']
+EMOTIONS = 'neutral,happiness,surprise,sadness,anger,disgust,fear,contempt'
+
+
+def make_ferplus(root):
+  """Files of 48 training faces and 24 of PublicTest, every third undecided."""
+  rng = np.random.default_rng(0)
+  root.mkdir()
+  faces, ballots = ['emotion,pixels,Usage'], []
+  for i in range(72):
+    split = 'Training' if i < 48 else 'PublicTest'
+    pixels = ' '.join(map(str, rng.integers(0, 256, 2304)))
+    faces.append(f'0,{pixels},{split}')
+    votes = np.zeros(10, int)
+    votes[i % 8] += 5 if i % 3 == 0 else 8
+    votes[(i + 1) % 8] += 5 if i % 3 == 0 else 2
+    names = ','.join(map(str, votes))
+    ballots.append(f'{split},fer{i:07d}.png,{names}')
+  header = f'Usage,Image name,{EMOTIONS},unknown,NF'
+  (root / 'fer2013.csv').write_text('\n'.join(faces))
+  (root / 'fer2013new.csv').write_text('\n'.join([header, *ballots]))
+  return root
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  """Prepared faces, and two foreign sets: grey and in colour."""
+  root = tmp_path_factory.mktemp('sets')
+  options = {'unlabelled': 'true', 'duplicates': 'drop_training'}
+  prepare.prepare(
+    'ferplus',
+    make_ferplus(root / 'fer'),
+    root / 'ferplus',
+    size=48,
+    workers=1,
+    options=options,
+  )
+  tree = trees.rafdb(root / 'raf')
+  for name, channels in (('grey', 1), ('colour', 3)):
+    prepare.prepare(
+      'rafdb',
+      tree.root,
+      root / name,
+      size=48,
+      channels=channels,
+      workers=1,
+      options=tree.options,
+    )
+  return root
+
+
+def small_config(folder, **changes):
+  config = get_config('tiny')
+  settings = {
+    'model.name': 'small',
+    'data.path': str(folder / 'ferplus'),
+    'data.ood_path': str(folder / 'grey'),
+    'data.ood_limit': 3,
+    'data.ood_clips': 5,
+    'data.val_fraction': 0.25,
+    'train.clips_per_task': 4,
+    'runtime.predict_clips': 4,
+  }
+  config.update_from_flattened_dict(settings | changes)
+  return config
+
+
+def test_presets():
+  assert get_config().to_dict() == get_config('votes').to_dict()
+  assert get_config().data.clip_length == 1
+  assert not get_config().loss.reweight
+  augmentation(get_config().train.augment, get_config().train.augment_per)
+  with pytest.raises(ValueError, match="no preset 'big'; it has votes, tiny"):
+    get_config('big')
+
+
+def test_data(folder):
+  dataset = load.from_config(small_config(folder).data).check()
+  # Two thirds of 48 have a majority; a quarter of these is for validation.
+  assert [len(dataset.train), len(dataset.val)] == [24, 8]
+  assert len(dataset.test) == 24
+  assert dataset.test.targets['expr'].mask.sum() == 16
+  assert dataset.test.votes.shape == (24, 1, 10)
+  assert {k: len(v) for k, v in dataset.ood.items()} == {
+    'digits': 5,
+    'textures': 5,
+    'rafdb': 3,
+  }
+  for clips in (dataset.test, *dataset.ood.values()):
+    assert clips.image.shape[1:] == (1, 32, 32, 3)
+    np.testing.assert_array_equal(clips.image[..., 0], clips.image[..., 2])
+
+
+def test_foreign_sets_that_would_be_unfair(folder):
+  config = small_config(folder, **{'data.ood_path': str(folder / 'colour')})
+  with pytest.raises(ValueError, match=r'colour alone.*--channels 1'):
+    load.from_config(config.data)
+  twice = f'{folder / "grey"}, {folder / "grey"}'
+  config = small_config(folder, **{'data.ood_path': twice})
+  with pytest.raises(ValueError, match='names a data set twice'):
+    load.from_config(config.data)
+
+
+@pytest.mark.slow
+def test_a_run_is_judged_by_votes(folder, tmp_path, monkeypatch):
+  monkeypatch.setitem(models.MODELS, 'small', small_run.small)
+  monkeypatch.setattr(judge, 'REPLICATES', 20)
+  config = small_config(folder)
+  run = workdir.Workdir(tmp_path / 'run', config.to_dict())
+  run.open()
+  console = Console(file=io.StringIO(), width=200)
+  results = distillation.run(config, run, console)
+  found = json.loads((run / 'results.json').read_text())['votes']
+  assert (found['faces'], found['labelled']) == (24, 16)
+  assert 'Stu1 ensemble' in found['rows']
+  row = found['rows']['Tea single + MC dropout']['mean']
+  assert {'ood/digits/epistemic', 'ood/rafdb/total'} <= set(row)
+  assert results['labelled_frames'] == {'expr': 16}
+  tea = Predictions.load(run / 'predictions' / 'Tea.npz')
+  assert tea.logits['test']['expr'].shape == (2, 24, 1, 8)
+  text = (run / 'report.md').read_text()
+  assert "## Against the annotators' votes" in text
+  assert 'Students less teachers' in console.file.getvalue()
