@@ -9,7 +9,7 @@ from typing import Any
 import rich.table
 from rich.console import Console
 
-from emojax import workdir
+from emojax import processes, workdir
 from emojax.bayesian import figures, findings, tables
 from emojax.bayesian.findings import METHODS, NETWORKS
 from emojax.report import page, style, table
@@ -40,6 +40,7 @@ CURVES = {
 LABEL_FIGURES, VOTE_FIGURES = list(CURVES)[:3], list(CURVES)[3:]
 
 
+@processes.by_one
 def write(folder: pathlib.Path, clips) -> pathlib.Path:
   """Writes the report of a finished run from its JSON files.
 
