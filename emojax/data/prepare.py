@@ -92,26 +92,42 @@ def prepare(
     'min_shard_frames': min_shard_frames,
     'options': {key: str(v) for key, v in sorted((options or {}).items())},
   }
-  if workfolder.is_finished(out, settings):
-    console.print(f'{out} is finished already', highlight=False)
+  _check_apart(name, pathlib.Path(source), out)
+  finished = workfolder.is_finished(out, settings)
+  if finished and not pathlib.Path(source).exists():
+    console.print(f'{out} is finished; {source} is gone', highlight=False)
     return out
   workers = workers or os.cpu_count()
   # Before the folder is taken: a mistyped option or source leaves no trace.
   listing = base.scan(name, source, strict=strict, **(options or {}))
+  digest = shards.digest(listing)
+  if finished:
+    workfolder.check_same_source(out, digest)
+    console.print(f'{out} is finished already', highlight=False)
+    return out
   with workfolder.working(out, settings) as work:
-    workfolder.check_source(work, shards.digest(listing))
+    workfolder.check_source(work, digest)
     spec = _spec(listing, size, channels, audio)
     planned = shards.plan(listing, segment_frames, min_shard_frames)
     places = [shards.place(out, work, name, plan) for plan in planned]
     notes = _write_all(listing, planned, places, spec, strict, workers, console)
     written = list(zip(planned, places, notes))
-    _finish(out, listing, spec, settings, written)
+    _finish(out, listing, spec, settings | {'source': digest}, written)
     shutil.rmtree(work)
   text = (out / 'summary.txt').read_text()
   console.print(
     f'{text}{out} is ready', highlight=False, markup=False, soft_wrap=True
   )
   return out
+
+
+def _check_apart(name: str, source: pathlib.Path, out: pathlib.Path):
+  """The folders of one's own images may have any name, so none is spared."""
+  if name == 'folder' and source.resolve() in out.resolve().parents:
+    raise ValueError(
+      f'--out {out} is inside --source {source}: its files would be read as '
+      'images of yours the next time; choose a folder outside'
+    )
 
 
 def _check_range(name: str, value: int, low: int, high: int):

@@ -68,6 +68,17 @@ def working(
     yield work
 
 
+def check_same_source(out: pathlib.Path, digest: str):
+  """Refuses a finished data set that was made from something else."""
+  settings = json.loads((out / store.FILE).read_text())['settings']
+  if settings.get('source', digest) != digest:
+    raise store.StoreError(
+      f'{out} is finished, but was made from another source, or the source has '
+      'changed since: choose another --out, or delete that folder to make it '
+      'again'
+    )
+
+
 def check_source(work: pathlib.Path, digest: str):
   """Refuses to go on if the source changed since the work began."""
   path = work / 'listing.json'

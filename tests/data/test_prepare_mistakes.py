@@ -130,6 +130,33 @@ def test_an_image_twice(tmp_path, capsys):
   assert table.video_id.tolist() == ['b.png', 'c.png']
 
 
+def test_a_finished_folder_is_of_one_source(tmp_path, capsys):
+  source = tmp_path / 'in'
+  for name in 'ab':
+    image(source / f'{name}.png')
+  table = source / 'labels.csv'
+  text = 'path,expression,split\na.png,happy,train\nb.png,sad,train\n'
+  table.write_text(text)
+  arguments = 'folder', source, tmp_path / 'out'
+  assert 'is ready' in run(capsys, *arguments, status=0)
+  assert 'is finished already' in run(capsys, *arguments, status=0)
+  table.write_text(text.replace('happy', 'sad'))
+  assert 'the source has changed since' in run(capsys, *arguments)
+  table.write_text(text)
+  assert 'is finished already' in run(capsys, *arguments, status=0)
+  shutil.rmtree(source)
+  assert f'{source} is gone' in run(capsys, *arguments, status=0)
+
+
+def test_output_among_the_images(tmp_path, capsys):
+  image(tmp_path / 'in' / 'happiness' / 'a.png')
+  out = tmp_path / 'in' / 'prepared'
+  assert 'choose a folder outside' in run(
+    capsys, 'folder', tmp_path / 'in', out
+  )
+  assert not out.exists()
+
+
 def test_nothing_that_can_be_used_can_be_mended(tmp_path, capsys):
   path = tmp_path / 'in' / 'happiness' / 'a.png'
   image(path)
