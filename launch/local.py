@@ -122,28 +122,33 @@ def forward(processes: list[subprocess.Popen]):
 
 def wait(processes: list[subprocess.Popen]) -> int:
   """Waits for all; after a failure of one ends the others; the exit code."""
-  first, deadline, ended = None, 0.0, False
+  failed, deadline, ended = [], 0.0, False
   while None in [process.poll() for process in processes]:
-    failed = [p for p in processes if p.returncode not in (None, 0)]
-    if failed and first is None:
-      first, deadline = failed[0], time.monotonic() + GRACE_SECONDS
-    if first is not None and time.monotonic() > deadline:
+    if not ended:
+      failed = [p for p in processes if p.returncode not in (None, 0)]
+    if failed and not deadline:
+      deadline = time.monotonic() + GRACE_SECONDS
+    if failed and not ended and time.monotonic() > deadline:
       for process in processes:
         if process.poll() is None:
           process.kill()
           ended = True
     time.sleep(0.1)
   codes = [process.returncode for process in processes]
-  first = first or next((p for p in processes if p.returncode), None)
-  if first is None:
+  if not ended:
+    failed = [process for process in processes if process.returncode]
+  if not failed:
     return 0
+  # The others may notice a process that was killed before we do: the one that
+  # a signal has ended is the cause.
+  cause = min(failed, key=lambda process: process.returncode)
   if ended or len(set(codes)) > 1:  # else all were asked to, and have said so
-    _report(processes.index(first), first.returncode)
-  return 128 - first.returncode if first.returncode < 0 else first.returncode
+    _report(processes.index(cause), cause.returncode)
+  return 128 - cause.returncode if cause.returncode < 0 else cause.returncode
 
 
 def _report(number: int, code: int):
-  """Says which process ended first, and how."""
+  """Says which process ended the job, and how."""
   how = f'with exit code {code}'
   if code < 0:
     how = f'by {signal.Signals(-code).name}'

@@ -130,7 +130,6 @@ def test_two_processes_are_one(run, reference, tmp_path):
   assert files == {p.name for p in reference.iterdir()}
 
 
-@pytest.mark.skip(reason='to be mended: which process ends first is a race')
 def test_a_killed_job_resumes_on_other_devices(run, reference, tmp_path):
   folder = tmp_path / 'run'
   code, out = run(folder, 2, processes=2, JOB_RUN_DIES='1:1')

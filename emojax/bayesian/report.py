@@ -1,6 +1,5 @@
 """Writes report.md, report.html and figures/*.png of a run of paper 004."""
 
-import io
 import json
 import pathlib
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +12,7 @@ from emojax import processes, workdir
 from emojax.bayesian import figures, findings, tables
 from emojax.bayesian.findings import METHODS, NETWORKS
 from emojax.report import page, style, table
+from emojax.report.write import draw
 
 TITLE = 'Bayesian neural networks for facial emotion'
 Results = Mapping[str, Any]
@@ -56,7 +56,7 @@ def write(folder: pathlib.Path, clips) -> pathlib.Path:
     for name in ('results', 'curves', 'config')
   )
   with style.use():
-    pictures = _draw(folder / 'figures', _figures(results, curves, clips))
+    pictures = draw(folder / 'figures', _figures(results, curves, clips))
   blocks = _blocks(results, config, pictures)
   workdir.write_text(folder / 'report.md', page.to_markdown(TITLE, blocks))
   workdir.write_text(folder / 'report.html', page.to_html(TITLE, blocks))
@@ -121,24 +121,6 @@ def _figures(
         'below the bars the predictions; classes: '
         f'{", ".join(f"{name[:2]} {name}" for name in labels)}.',
       )
-
-
-def _draw(folder: pathlib.Path, drawings) -> dict[str, page.Picture]:
-  """Saves the figures that have something to show."""
-  pictures = {}
-  folder.mkdir(exist_ok=True)
-  for name, draw, caption in drawings:
-    figure = draw()
-    path = folder / f'{name}.png'
-    path.unlink(missing_ok=True)  # of an earlier report
-    if figure is not None:
-      buffer = io.BytesIO()
-      # Without the version of matplotlib, equal figures are equal files.
-      figure.savefig(buffer, format='png', metadata={'Software': None})
-      path.write_bytes(buffer.getvalue())
-      relative = f'{folder.name}/{path.name}'
-      pictures[name] = page.Picture(buffer.getvalue(), relative, caption)
-  return pictures
 
 
 def _blocks(results: Results, config: Results, pictures) -> list[page.Block]:

@@ -25,7 +25,8 @@ def main():
 
 def table(image_size: int, width: float) -> rich.table.Table:
   title = f'ABAW 2021 tasks, {image_size} x {image_size} images, width {width}'
-  result = rich.table.Table('model', title=title)
+  result = rich.table.Table(title=title)
+  result.add_column('model', no_wrap=True)
   for name in ('parameters', 'with Flax GRUs', 'multiply-accumulates'):
     result.add_column(name, justify='right')
   for name in models.MODELS:

@@ -39,7 +39,6 @@ def labels_bytes(trainer, generation) -> int:
   return num * toy.LENGTH * (2 + 3 + 2) * 4
 
 
-@pytest.mark.skip(reason='to be mended: fails for two devices')
 @pytest.mark.parametrize('devices', [2, 4])
 def test_members_communicate_after_training_only(devices):
   found = collectives(compiled(devices, devices).as_text())

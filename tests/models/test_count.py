@@ -32,7 +32,6 @@ def test_multiply_accumulates_follow_the_image_size():
   assert large.macs - heads == 4 * (small.macs - heads)
 
 
-@pytest.mark.skip(reason='to be mended: long names are cut in narrow terminals')
 def test_the_table_names_every_model(capsys, monkeypatch):
   monkeypatch.setattr('sys.argv', ['models', '--image-size', '32'])
   command.main()
