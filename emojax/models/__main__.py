@@ -10,6 +10,7 @@ from emojax.models.count import count
 
 
 def main():
+  """Prints the table."""
   parser = argparse.ArgumentParser(prog='python -m emojax.models')
   parser.add_argument('--image-size', type=int, default=112)
   parser.add_argument('--width', type=float, default=1.0)
@@ -24,6 +25,7 @@ def main():
 
 
 def table(image_size: int, width: float) -> rich.table.Table:
+  """Parameters and multiply-accumulates of every model, by part."""
   title = f'ABAW 2021 tasks, {image_size} x {image_size} images, width {width}'
   result = rich.table.Table(title=title)
   result.add_column('model', no_wrap=True)

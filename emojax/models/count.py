@@ -41,6 +41,7 @@ def count(model) -> Count:
 
 
 def num_parameters(tree) -> int:
+  """Elements of all arrays of a tree."""
   return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
 

@@ -130,6 +130,29 @@ def test_an_image_twice(tmp_path, capsys):
   assert table.video_id.tolist() == ['b.png', 'c.png']
 
 
+def test_a_file_in_two_splits(tmp_path, capsys):
+  for name in 'ab':
+    image(tmp_path / 'in' / f'{name}.png')
+  (tmp_path / 'in' / 'labels.csv').write_text(
+    'path,expression,split,subject\na.png,happy,train,one\n'
+    './a.png,sad,test,two\nb.png,sad,train,one\n'
+  )
+  arguments = 'folder', tmp_path / 'in', tmp_path / 'out'
+  text = run(capsys, *arguments, status=0)
+  assert "files in more than one split: 1, such as 'a.png'" in text
+
+
+@pytest.mark.parametrize(
+  ('encoding', 'byte'), [('utf-16', '0xff'), ('latin-1', '0xe9')]
+)
+def test_a_table_that_is_no_utf_8(encoding, byte, tmp_path, capsys):
+  image(tmp_path / 'in' / 'a.png')
+  table = tmp_path / 'in' / 'labels.csv'
+  table.write_bytes('path,expression,café\na.png,happy,x\n'.encode(encoding))
+  text = run(capsys, 'folder', tmp_path / 'in', tmp_path / 'out')
+  assert f'{table}, line 1: found byte {byte}' in text
+
+
 def test_a_finished_folder_is_of_one_source(tmp_path, capsys):
   source = tmp_path / 'in'
   for name in 'ab':

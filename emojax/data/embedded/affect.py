@@ -80,6 +80,7 @@ def _events(rng, times, shortest: float, longest: float):
 
 
 def smoothstep(x):
+  """0 up to 0, 1 from 1 on, smooth in between."""
   x = np.clip(x, 0, 1)
   return x * x * (3 - 2 * x)
 

@@ -61,6 +61,7 @@ def paint_face(part: Part, p, shade) -> None:
 
 
 def paint_hair(part: Part, p) -> None:
+  """Hair above the hairline."""
   part = part.rows(-9, -0.1)
   u, v = part.u, part.v
   line = v - p['hairline'] - (0.25 + 0.5 * p['hair_side']) * (u * u)
@@ -80,6 +81,7 @@ def lids(p):
 
 
 def paint_eyes(part: Part, p) -> None:
+  """Eyes with lids, iris, pupil and lashes."""
   part = part.rows(EYE - 0.22, EYE + 0.16)
   image, soft = part.image, p['soft']
   a = part.a - p['eye_space']
@@ -108,6 +110,7 @@ def _iris_distance(part: Part, a, v, p):
 
 
 def paint_brows(part: Part, p) -> None:
+  """Brows; their inner end, middle and outer end move apart."""
   part = part.rows(BROW - 0.3, BROW + 0.3)
   inner = 0.13 - 0.055 * p['AU4']
   length = 0.46 - 0.02 * p['AU4']
@@ -141,6 +144,7 @@ def mouth(p):
 
 
 def paint_mouth(part: Part, p) -> None:
+  """Lips and the opening between them, in the shape of `mouth`."""
   part = part.rows(MOUTH - 0.3, MOUTH + 0.5)
   image, soft = part.image, p['soft']
   width, corner, above, below, tight = mouth(p)

@@ -10,6 +10,7 @@ frame from 0). Empty cells are missing.
 
 import functools
 import pathlib
+import posixpath
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -112,7 +113,7 @@ def _row(line: int, columns: tuple[str, ...], cells: list[str]) -> Row:
   expression = text.get('expression', '')
   return Row(
     line,
-    text['path'],
+    posixpath.normpath(text['path']),  # './a.png' is 'a.png'
     split,
     subject,
     clip,
@@ -132,6 +133,7 @@ def records(
 ) -> tuple[tasks.Schema, list[Record]]:
   """Returns the schema of the table's columns, and its records."""
   schema = _schema(rows, order)
+  _note_shared_files(rows, problems)
   groups: dict[tuple[str, str], list[Row]] = {}
   for row in rows:
     groups.setdefault((row.split, row.clip or row.path), []).append(row)
@@ -140,6 +142,18 @@ def records(
     with problems.at(path, group[0].line):
       found.append(_record(path, name, group, schema, fps, problems))
   return schema, found
+
+
+def _note_shared_files(rows: list[Row], problems: Problems):
+  """Warns of files that a model would be trained and tested on."""
+  splits: dict[str, set[str]] = {}
+  for row in rows:
+    splits.setdefault(row.path, set()).add(row.split)
+  shared = [name for name, where in splits.items() if len(where) > 1]
+  if shared:
+    problems.note(
+      f'files in more than one split: {len(shared)}, such as {shared[0]!r}'
+    )
 
 
 def _schema(rows: list[Row], order: tuple[str, ...]) -> tasks.Schema:

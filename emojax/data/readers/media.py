@@ -76,7 +76,7 @@ def open_clip(path: pathlib.Path, fps: float = 0.0) -> Clip:
   name = path.name if '\0' not in str(path) else ''
   if name not in folders.names_in(path.parent):
     expected = f'an image ({", ".join(folders.IMAGES)}), folder or video'
-    raise DataError('nothing of the kind', expected, path)
+    raise DataError(f'no file {os.fspath(path)!r}', expected)
   return Clip((ImageFile(os.fspath(path), upright=True),), (0,))
 
 

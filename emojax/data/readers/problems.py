@@ -130,7 +130,8 @@ class _At:
   def __exit__(self, kind, error, trace) -> bool:
     if not isinstance(error, DataError):
       return False
-    file = self.file if error.file is None else error.file
-    line = self.line if error.line is None else error.line
+    file, line = self.file, self.line if error.line is None else error.line
+    if error.file is not None:
+      file, line = error.file, error.line  # a line of ours is not of that file
     self.problems.add(file, line, error.found, error.expected)
     return True

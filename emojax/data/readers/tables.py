@@ -117,7 +117,10 @@ def header(path: pathlib.Path, delimiter: str = ',') -> tuple[int, list[str]]:
   with open(path, 'rb') as file:
     for number, raw in enumerate(file, 1):
       if raw.strip():
-        return number, cells(decode(raw, number == 1), delimiter)
+        try:
+          return number, cells(decode(raw, number == 1), delimiter)
+        except DataError as error:
+          raise DataError(error.found, error.expected, path, number) from None
   raise DataError('an empty file', 'a header line', path)
 
 

@@ -170,7 +170,11 @@ def test_table(tmp_path):
     ('path,AU1', 'images/p0.png,2', 'AU1'),
     ('path,valence', 'images/p0.png,-5', 'valence'),
     ('path,expression', 'images/p0.png,3', 'class'),
-    ('path,expression', 'images/nobody.png,anger', 'nothing of the kind'),
+    (
+      'path,expression',
+      'images/nobody.png,anger',
+      r'labels.csv, line 2: found no file .*nobody.png',
+    ),
     ('path,expression', 'images/p0.png,', 'no label'),
     ('path,expression,split', 'images/p0.png,anger,half', 'split'),
     ('path,expression', 'images/p0.png', '1 columns'),
