@@ -7,6 +7,7 @@ these over a batch are in `losses.two_stage`.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from emojax import tasks
 from emojax.losses import pointwise, reductions
@@ -37,7 +38,7 @@ def one_hot_bins(values, bins: int = tasks.NUM_BINS):
   Returns:
     float32 [..., K].
   """
-  edges = jnp.linspace(-1, 1, bins + 1)
+  edges = np.linspace(-1, 1, bins + 1, dtype=np.float32)  # 0 is exactly 0
   number = jnp.searchsorted(edges, values, side='right') - 1
   return jax.nn.one_hot(jnp.clip(number, 0, bins - 1), bins)
 

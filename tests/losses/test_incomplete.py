@@ -60,6 +60,12 @@ def test_bins_are_those_of_digitize(value, bins):
   assert int(found.argmax()) == expected
 
 
+@pytest.mark.parametrize('bin_', range(20))
+def test_edges_belong_to_the_bin_above(bin_):
+  edge = np.float32(bin_ / 10 - 1)
+  assert incomplete.one_hot_bins(edge).argmax() == bin_
+
+
 def test_ends_of_the_range_are_in_the_outer_bins():
   found = incomplete.one_hot_bins(jnp.array([-1.0, 1.0, -1.5, 1.5]))
   np.testing.assert_array_equal(found.argmax(-1), [0, 19, 0, 19])
