@@ -28,7 +28,7 @@ def image(path, mode='RGB', color=(200, 100, 50)):
 def test_the_name_of_another_data_set(kind, tmp_path):
   tree = trees.BUILDERS[kind](tmp_path)
   # FER+ lies beside the file of FER2013.
-  right = {'ferplus': {'ferplus', 'fer2013'}}.get(tree.name, {tree.name})
+  right = {tree.name, *({'ferplus', 'fer2013'} if 'fer' in tree.name else ())}
   for name in base.READERS.keys() - right:
     with pytest.raises(base.DataError) as caught:
       base.scan(name, tree.root)
@@ -37,6 +37,18 @@ def test_the_name_of_another_data_set(kind, tmp_path):
     if name == 'folder' or name in layouts.MARKS:
       official = tree.name in layouts.MARKS
       assert not official or f'give the name {tree.name!r}' in text
+
+
+def test_ferplus_without_its_votes(tmp_path, capsys):
+  tree = trees.fer2013(tmp_path / 'fer')
+  arguments = 'ferplus', tree.root, tmp_path / 'out'
+  text = run(capsys, *arguments)
+  assert f'{tree.root}/fer2013new.csv: found no such file' in text
+  assert 'beside fer2013.csv' in text
+  assert '`prepare fer2013` reads fer2013.csv as it is' in text
+  assert "layout of 'fer2013'" not in text
+  trees.ferplus(tree.root)
+  assert 'is ready' in run(capsys, *arguments, status=0)
 
 
 def test_two_data_sets_in_one_folder(tmp_path):

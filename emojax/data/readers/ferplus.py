@@ -82,7 +82,7 @@ def scan(
 
 def _by_row(source: pathlib.Path, problems: Problems) -> list[Face]:
   """Faces of fer2013.csv with the votes in the same row of fer2013new.csv."""
-  path = folders.first_existing(source / 'fer2013new.csv')
+  path = _votes_file(source)
   rows = fer_csv.read(fer_csv.find(source), problems)
   pairs = files.join(rows, files.read_new(path, problems), path)
   files.check_agreement(pairs, path)
@@ -106,6 +106,20 @@ def _by_row(source: pathlib.Path, problems: Problems) -> list[Face]:
     f'{repeated} image names repeat (all their rows are kept)'
   )
   return faces
+
+
+def _votes_file(source: pathlib.Path) -> pathlib.Path:
+  path = source / 'fer2013new.csv'
+  if path.is_file():
+    return path
+  raise DataError(
+    'no such file',
+    'the votes: put fer2013new.csv of the FERPlus release '
+    '(github.com/microsoft/FERPlus) beside fer2013.csv. Without it, '
+    '`prepare fer2013` reads fer2013.csv as it is, and option '
+    'labels=label_csv reads FER2013Train/label.csv and its siblings',
+    path,
+  )
 
 
 def _by_name(source, digests: bool, problems: Problems) -> list[Face]:
