@@ -126,6 +126,40 @@ def test_names_that_are_no_text(tmp_path, capsys):
   assert table.video_id.tolist() == ['happiness/a.png']
 
 
+def test_images_that_are_in_no_class_folder(tmp_path, capsys):
+  for name in ('in/a.png', 'in/b.png', 'in/train/c.png'):
+    image(tmp_path / name)
+  arguments = 'folder', tmp_path / 'in', tmp_path / 'out'
+  text = run(capsys, *arguments)
+  assert f'{tmp_path}/in: found 3 images and videos, none in a folder' in text
+  assert 'a folder per class, SOURCE/CLASS/IMAGE' in text
+  for name in ('happiness', 'sadness'):
+    image(tmp_path / 'in' / 'train' / name / 'd.png')
+  text = run(capsys, *arguments, '--strict')
+  assert 'in/a.png: found an image outside of the class folders' in text
+  text = run(capsys, *arguments, status=0)
+  assert '3 problems; what they touch was left out' in text
+  assert 'train/c.png: found an image outside of the class folders' in text
+  assert 'of one class' not in text
+  table = frame_table.load(tmp_path / 'out' / 'labels-train.npz')
+  names = ['train/happiness/d.png', 'train/sadness/d.png']
+  assert table.video_id.tolist() == names
+
+
+def test_a_folder_too_many_or_too_few(tmp_path, capsys):
+  for name in (
+    'flat/all/a.png',
+    'flat/all/b.png',
+    'more/test/c.png',
+    'more/x/c.png',
+  ):
+    image(tmp_path / name)
+  text = run(capsys, 'folder', tmp_path / 'flat', tmp_path / 'a', status=0)
+  assert "all 2 images and clips are of one class, 'all': expected" in text
+  text = run(capsys, 'folder', tmp_path / 'more', tmp_path / 'b', status=0)
+  assert 'folders test are read as classes, not as splits, since x' in text
+
+
 def test_an_image_twice(tmp_path, capsys):
   for name in 'abc':
     image(tmp_path / 'in' / f'{name}.png')

@@ -19,6 +19,11 @@ from emojax.data.readers.records import Listing, Record
 
 TABLES = ('labels.csv', 'labels.tsv')
 EXPRESSIONS = (*tasks.AFFWILD2, 'contempt')
+MEDIA = (*folders.IMAGES, *media.VIDEOS)
+LAYOUT = (
+  'a folder per class, SOURCE/CLASS/IMAGE or SOURCE/SPLIT/CLASS/IMAGE, or a '
+  'table SOURCE/labels.csv'
+)
 
 
 def scan(
@@ -59,10 +64,11 @@ def scan(
   else:
     # Of another data set, folders that are no classes would be taken for some.
     layouts.refuse_others('folder', source)
-    items = list(_items(source))
+    items = _items(source, problems)
     order = class_order(names, [item[1] for item in items])
     schema = (tasks.expr_task(order),)
     records = _from_folders(source, items, order, fps, problems)
+    _note_one_class(records, order, problems)
   records = splits.by_subject(records, validation_fraction, seed)
   return Listing('folder', schema, records, problems)
 
@@ -110,18 +116,60 @@ def _table(source: pathlib.Path, table: str) -> pathlib.Path | None:
   return next((source / n for n in TABLES if (source / n).is_file()), None)
 
 
-def _items(source: pathlib.Path):
-  """Yields (split, class folder name, path of an image or clip)."""
+def _items(
+  source: pathlib.Path, problems: Problems
+) -> list[tuple[str, str, pathlib.Path]]:
+  """Returns (split, class folder name, path) of every image or clip.
+
+  Raises:
+    DataError: There is none in a folder of a class.
+  """
+  roots = _roots(source, problems)
+  items = [
+    (split, folder.name, path)
+    for root, split in roots.items()
+    for folder in folders.subfolders(root)
+    for path in sorted(_files(folder) + folders.subfolders(folder))
+  ]
+  outside = [path for root in {source, *roots} for path in _files(root)]
+  if not items:
+    found = f'{len(outside)} images and videos, none in a folder of a class'
+    raise DataError(found, LAYOUT, source)
+  for path in sorted(outside):
+    problems.add(path, None, 'an image outside of the class folders', LAYOUT)
+  return items
+
+
+def _files(folder: pathlib.Path) -> list[pathlib.Path]:
+  return [folder / name for name in folders.names_in(folder, MEDIA)]
+
+
+def _roots(source: pathlib.Path, problems: Problems) -> dict[pathlib.Path, str]:
+  """Returns {folder with class folders: split}."""
   top = folders.subfolders(source)
   names = {path: media.SPLIT_NAMES.get(path.name.lower()) for path in top}
-  if not top or None in names.values():
-    names = {source: 'train'}
-  for root, split in names.items():
-    for folder in folders.subfolders(root):
-      files = folders.names_in(folder, (*folders.IMAGES, *media.VIDEOS))
-      paths = [folder / name for name in files]
-      for path in sorted(paths + folders.subfolders(folder)):
-        yield split, folder.name, path
+  if top and None not in names.values():
+    return names
+  known = [path.name for path, split in names.items() if split]
+  other = [path.name for path, split in names.items() if not split]
+  if known:
+    problems.note(
+      f'folders {", ".join(known)} are read as classes, not as splits, since '
+      f'{", ".join(other[:5])} beside them cannot be a split'
+    )
+  return {source: 'train'}
+
+
+def _note_one_class(
+  records: list[Record], order: tuple[str, ...], problems: Problems
+):
+  """Warns of one folder too many, or too few, above the images."""
+  found = {int(r.targets['expr'].value[0].argmax()) for r in records}
+  if len(found) == 1:
+    problems.note(
+      f'all {len(records)} images and clips are of one class, '
+      f'{order[found.pop()]!r}: expected {LAYOUT}'
+    )
 
 
 def _from_folders(
