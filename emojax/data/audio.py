@@ -48,7 +48,9 @@ def features(waveform: np.ndarray, kind: str = 'log_mel') -> np.ndarray:
     are padded with zeros at the end.
   """
   if kind not in KINDS:
-    raise ValueError(f'audio features {kind!r}: expected one of {KINDS}')
+    raise ValueError(
+      f'audio features {kind!r}: expected one of {", ".join(KINDS)}'
+    )
   waveform = np.asarray(waveform, np.float32)
   short = (NUM_FRAMES - 1) * HOP - waveform.shape[-1]
   if short > 0:

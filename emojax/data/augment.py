@@ -121,7 +121,8 @@ def augmentation(name: str, per: str | None = None) -> Augment:
   compose, published = _find(name)
   per = per or published
   if per not in transforms.PER:
-    raise ValueError(f'per {per!r}: expected one of {transforms.PER}')
+    known = ', '.join(transforms.PER)
+    raise ValueError(f'per {per!r}: expected one of {known}')
 
   def apply(key, images, first=0):
     keys = transforms.example_keys(key, images.shape[0], first)

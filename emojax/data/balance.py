@@ -163,7 +163,7 @@ def va_weights(
     float64 [N]; every cell that is not empty has the same sum, 1.
   """
   if limits not in LIMITS:
-    raise ValueError(f'limits {limits!r}: expected one of {LIMITS}')
+    raise ValueError(f'limits {limits!r}: expected one of {", ".join(LIMITS)}')
   if mask is not None and np.ndim(mask) == 2:
     mask = np.min(mask, axis=1)
   valid = _valid(mask, len(values))

@@ -77,7 +77,9 @@ def draw(
   """
   tables = {data.name: data.table(split) for data in stores}
   if len(tables) < len(stores):
-    raise ValueError(f'two data sets of one name: {[d.name for d in stores]}')
+    raise ValueError(
+      f'two data sets of one name: {", ".join(d.name for d in stores)}'
+    )
   out.mkdir(parents=True, exist_ok=True)
   paths = []
   for task in stores[0].spec.schema:
@@ -100,8 +102,9 @@ def _has(data: stored.Store, task: tasks.Task) -> bool:
     return False
   if mine != task:
     raise ValueError(
-      f'{data.path}: task {task.name!r} has labels {mine.labels}, expected '
-      f'{task.labels}; prepare it with expressions= or action_units='
+      f'{data.path}: task {task.name!r} has labels {", ".join(mine.labels)}; '
+      f'expected {", ".join(task.labels)}; prepare it with expressions= or '
+      'action_units='
     )
   return True
 

@@ -84,7 +84,9 @@ def build(
   for group, required in groups.items():
     unknown = sorted(set(required or ()) - set(names))
     if unknown:
-      raise ValueError(f'group {group!r}: no task {unknown[0]!r} in {names}')
+      raise ValueError(
+        f'group {group!r}: no task {unknown[0]!r} in ' + ', '.join(names)
+      )
     valid = _labelled(table, names, required)
     prefix = f'{group}/' if len(groups) > 1 else ''
     part = _cut_group(table, valid, prefix, length, stride, tail, gaps)

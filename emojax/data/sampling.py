@@ -42,14 +42,16 @@ def clip_weights(
     float64 [N].
   """
   if variant not in VARIANTS:
-    raise ValueError(f'variant {variant!r}: expected one of {VARIANTS}')
+    raise ValueError(
+      f'variant {variant!r}: expected one of {", ".join(VARIANTS)}'
+    )
   by_kind = {task.kind: task for task in schema if task.name in names}
   kinds = tuple(sorted(by_kind))
   if len(by_kind) != len(names) or kinds not in _WEIGHTS:
     raise ValueError(
-      f'tasks {tuple(names)} cannot be balanced together: expected one task, '
-      'or a categorical and a binned one, of '
-      f'{[(task.name, task.kind) for task in schema]}'
+      f'tasks {", ".join(names)} cannot be balanced together: expected one '
+      'task, or a categorical and a binned one, of '
+      + ', '.join(f'{task.name} ({task.kind})' for task in schema)
     )
   found = [_flat(targets[by_kind[kind].name]) for kind in kinds]
   # A histogram cell needs both numbers; any action unit makes a frame count.

@@ -32,7 +32,7 @@ def uniforms(
 ) -> jax.Array:
   """Numbers in [0, 1), [B, L, count] per frame or [B, 1, count] per clip."""
   if per not in PER:
-    raise ValueError(f'per {per!r}: expected one of {PER}')
+    raise ValueError(f'per {per!r}: expected one of {", ".join(PER)}')
   shape = (images.shape[1] if per == 'frame' else 1, count)
   # XLA compiles a flat draw several times faster than a shaped one.
   flat = jax.vmap(lambda key: jax.random.uniform(key, (math.prod(shape),)))

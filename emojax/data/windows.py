@@ -70,9 +70,9 @@ def cut(
 
 def _check(frames, length, stride, tail, gaps):
   if tail not in TAILS:
-    raise ValueError(f'tail {tail!r}: expected one of {TAILS}')
+    raise ValueError(f'tail {tail!r}: expected one of {", ".join(TAILS)}')
   if gaps not in GAPS:
-    raise ValueError(f'gaps {gaps!r}: expected one of {GAPS}')
+    raise ValueError(f'gaps {gaps!r}: expected one of {", ".join(GAPS)}')
   if length < 1 or stride < 1:
     raise ValueError(f'length {length} and stride {stride} must be at least 1')
   if (np.diff(frames) <= 0).any():

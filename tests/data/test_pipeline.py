@@ -300,7 +300,7 @@ def test_wrong_requests_say_what_there_is(affwild2_store):
     pipeline.open_clips(affwild2_store, 'train', schema=tasks.ABAW2020)
   with pytest.raises(store.StoreError, match="'eval'; it has train, valida"):
     pipeline.open_clips(affwild2_store, 'eval')
-  with pytest.raises(ValueError, match=r"no task 'fau' in \['au', 'expr'"):
+  with pytest.raises(ValueError, match="no task 'fau' in au, expr, va"):
     pipeline.open_clips(affwild2_store, 'train', groups={'g': ('fau',)})
   with pytest.raises(ValueError, match="'au' has no clip of 64 frames"):
     pipeline.open_clips(affwild2_store, 'train', clip_length=64)

@@ -112,6 +112,27 @@ def test_names_in_any_script(tmp_path, capsys):
   assert data.train.image.shape == (3, 1, 16, 16, 3)
 
 
+def test_wording(tmp_path, capsys):
+  """Codes of missing values, one problem, lists of names, nothing at all."""
+  tree = trees.affwild2(tmp_path / 'aff')
+  path = tree.root / 'VA_Set' / 'Train_Set' / 'a.txt'
+  lines = path.read_text().split('\n')
+  path.write_text('\n'.join([lines[0], '-3,0.5', *lines[2:]]))
+  text = str(base.scan('affwild2', tree.root).problems.summary())
+  assert 'Left out because of 1 problem:' in text
+  assert "found '-3'; expected a value in -1..1, or -5 for missing" in text
+  for name in 'ab':
+    image(tmp_path / 'in' / f'{name}.png')
+  table = tmp_path / 'in' / 'labels.csv'
+  table.write_text('path,expression\na.png,angry\nb.png,joy\n')
+  text = str(base.scan('folder', table.parent).problems.summary())
+  assert "found class 'joy'; expected one of neutral, anger, disgust" in text
+  assert '(' not in text.split('joy')[1].split('\n')[0]
+  table.write_text('path,expression\n')
+  text = run(capsys, 'folder', table.parent, tmp_path / 'out')
+  assert 'looked for CLASS/IMAGE, labels.csv, labels.tsv' in text
+
+
 def test_names_that_are_no_text(tmp_path, capsys):
   image(tmp_path / 'in' / 'happiness' / 'a.png')
   odd = os.fsencode(tmp_path / 'in' / 'happiness') + b'/\xff\xfe.png'
@@ -138,7 +159,7 @@ def test_images_that_are_in_no_class_folder(tmp_path, capsys):
   text = run(capsys, *arguments, '--strict')
   assert 'in/a.png: found an image outside of the class folders' in text
   text = run(capsys, *arguments, status=0)
-  assert '3 problems; what they touch was left out' in text
+  assert 'Left out because of 3 problems:' in text
   assert 'train/c.png: found an image outside of the class folders' in text
   assert 'of one class' not in text
   table = frame_table.load(tmp_path / 'out' / 'labels-train.npz')
@@ -171,7 +192,7 @@ def test_an_image_twice(tmp_path, capsys):
   assert 'line 2: found a.png again' in run(capsys, *arguments, '--strict')
   text = run(capsys, *arguments, status=0)
   assert 'line 3: found a.png again' in text
-  assert '1 subjects are in more than one split: b.png' in text
+  assert 'subjects in more than one split: 1, b.png' in text
   table = frame_table.load(tmp_path / 'out' / 'labels-train.npz')
   assert table.video_id.tolist() == ['b.png', 'c.png']
 

@@ -130,7 +130,7 @@ def ood_clips(
   random level.
   """
   if kind not in KINDS:
-    raise ValueError(f'kind {kind!r}: expected one of {KINDS}')
+    raise ValueError(f'kind {kind!r}: expected one of {", ".join(KINDS)}')
   make = digits if kind == 'digits' else textures
   image = make(seed, num_clips, clip_length, size)
   sound = audio_kind and voice.noise_features(

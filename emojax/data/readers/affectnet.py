@@ -88,7 +88,8 @@ def scan(
       records.append(_record(face))
     else:
       left_out[NO_CLASS[face.expression]] += 1
-  problems.note(f'left out, without an expression class: {left_out}')
+  text = ', '.join(f'{name} {count}' for name, count in left_out.items())
+  problems.note(f'left out, without an expression class: {text}')
   return Listing('affectnet', SCHEMA, records, problems)
 
 
@@ -149,7 +150,8 @@ def _columns(path: pathlib.Path, crop: str) -> tuple[int, tuple[str, ...]]:
   boxes = {'own': COLUMNS[1:5], 'landmarks': COLUMNS[5:6], 'none': ()}[crop]
   absent = {COLUMNS[0], *boxes, *COLUMNS[6:]} - set(names)
   if absent:
-    raise DataError(f'no column {min(absent)!r}', f'columns {COLUMNS}', path)
+    expected = f'columns {", ".join(COLUMNS)}'
+    raise DataError(f'no column {min(absent)!r}', expected, path)
   return number, names
 
 

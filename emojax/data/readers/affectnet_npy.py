@@ -52,14 +52,10 @@ def _labels(path: pathlib.Path, stem: pathlib.Path, landmarks: bool):
 
 def parse_va(valence: str, arousal: str) -> tuple[float, float] | None:
   """Returns both values in [-1, 1], None when either is -2 (missing)."""
-  values = [tables.real(t, -2, 1, 'a value') for t in (valence, arousal)]
-  if -2 in values:
-    return None
-  if min(values) < -1:
-    raise DataError(
-      f'{valence}, {arousal}', 'values in [-1, 1] or -2 (missing)'
-    )
-  return values[0], values[1]
+  first, second = (
+    tables.real_or(text, -1, 1, -2, 'a value') for text in (valence, arousal)
+  )
+  return None if -2 in (first, second) else (first, second)
 
 
 def scalar(path: pathlib.Path) -> str:

@@ -194,8 +194,9 @@ def _note_shared_videos(records: list[Record], problems: Problems):
   shared = sorted(name for name, where in splits.items() if len(where) > 1)
   if shared:
     problems.note(
-      f'{len(shared)} videos are in more than one split, for different tasks '
-      f'or persons, as in the official files: {", ".join(shared[:5])} ...'
+      f'videos in more than one split: {len(shared)}, for different tasks or '
+      f'persons, as in the official files: {", ".join(shared[:5])}'
+      + ('' if len(shared) < 6 else ', ...')
     )
 
 

@@ -36,7 +36,8 @@ def read_aus(path: pathlib.Path, problems: Problems) -> Annotation:
   names = tuple(re.sub(r'AU0*(?=\d)', 'AU', name.upper()) for name in names)
   labels.check_columns(names, AUS)
   if set(names) not in (set(tasks.AU12), set(tasks.AU8)):
-    raise DataError(f'columns {names}', f'{tasks.AU12} or {tasks.AU8}')
+    wanted = ' or '.join(', '.join(aus) for aus in (tasks.AU12, tasks.AU8))
+    raise DataError(f'columns {", ".join(names)}', wanted)
 
   def parse(text: str) -> tuple[float, ...]:
     row = tables.cells(text)
@@ -49,9 +50,9 @@ def read_aus(path: pathlib.Path, problems: Problems) -> Annotation:
 
 
 def _au(cell: str) -> float:
-  value = tables.real(cell, -1, 1, 'an action unit')
+  value = tables.real_or(cell, 0, 1, -1, 'an action unit')
   if value not in (-1, 0, 1):
-    raise DataError(repr(cell), 'an action unit that is 0, 1 or -1 (missing)')
+    raise DataError(repr(cell), 'an action unit: 0 or 1, or -1 for missing')
   return value
 
 
@@ -60,12 +61,12 @@ def read_expressions(path: pathlib.Path, problems: Problems) -> Annotation:
   after, names = tables.header(path)
   names = labels.expression_order(names, EXPRESSIONS)
   if not set(tasks.AFFWILD2) <= set(names):
-    raise DataError(
-      f'classes {names}', f'a header that names {EXPRESSIONS[:7]}'
-    )
+    expected = f'a header that names {", ".join(tasks.AFFWILD2)}'
+    raise DataError(f'classes {", ".join(names)}', expected)
 
   def parse(text: str) -> tuple[int]:
-    return (tables.integer(text, -1, len(names) - 1, 'a class number'),)
+    what = 'a class number (-1: missing)'
+    return (tables.integer(text, -1, len(names) - 1, what),)
 
   numbers = _array(_rows(path, problems, after, parse, (-1,)), 1)[:, 0]
   index = np.append(tasks.reorder(names, tasks.AFFWILD2), -1)
@@ -82,10 +83,7 @@ def read_va(path: pathlib.Path, problems: Problems) -> Annotation:
   def parse(text: str) -> tuple[float, ...]:
     row = tables.cells(text)
     tables.expect_columns(row, 2)
-    value = tuple(tables.real(cell, -5, 1, 'a value') for cell in row)
-    if any(-5 < v < -1 for v in value):
-      raise DataError(repr(text), 'values in [-1, 1], or -5 (missing)')
-    return value
+    return tuple(tables.real_or(cell, -1, 1, -5, 'a value') for cell in row)
 
   tables.expect_columns(cells, 2)
   value = _array(_rows(path, problems, after, parse, (-5.0, -5.0)), 2)

@@ -103,7 +103,7 @@ def scan(
   listing.records = [r for r in listing.records if _storable(r, problems)]
   if not listing.records:
     raise DataError(
-      f'no usable record ({problems.summary() or "no problem recorded"})',
+      f'no usable record ({problems.summary() or layouts.sought(name)})',
       f'the layout of {name!r} that docs/datasets.md shows',
       source,
     )
@@ -132,7 +132,7 @@ def _note_shared_subjects(listing: Listing):
   shared = sorted(name for name, where in splits.items() if len(where) > 1)
   if shared:
     listing.problems.note(
-      f'{len(shared)} subjects are in more than one split: '
+      f'subjects in more than one split: {len(shared)}, '
       + ', '.join(shared[:5])
       + ('' if len(shared) < 6 else ', ...')
     )

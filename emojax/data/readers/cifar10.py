@@ -125,7 +125,8 @@ def _class_order(path: pathlib.Path) -> np.ndarray:
     raise DataError('no names', "'label_names': a list", path)
   names = tuple(n.decode() if isinstance(n, bytes) else str(n) for n in names)
   if sorted(names) != sorted(tasks.CIFAR10):
-    raise DataError(f'label names {names}', f'{tasks.CIFAR10}', path)
+    found = f'label names {", ".join(names)!r}'
+    raise DataError(found, ', '.join(tasks.CIFAR10), path)
   return tasks.reorder(names, tasks.CIFAR10)
 
 

@@ -64,7 +64,8 @@ def read(path: pathlib.Path, problems: Problems) -> list[Face]:
     labels.check_columns(columns, COLUMNS)
     tables.expect_columns(list(columns), len(COLUMNS))
   except DataError as error:
-    raise DataError(error.found, f'the header {COLUMNS}', path) from None
+    expected = f'the header {",".join(COLUMNS)}'
+    raise DataError(error.found, expected, path) from None
   rows = _raw_rows(path, after)
   return [_face(path, columns, problems, *row) for row in rows]
 

@@ -48,7 +48,8 @@ def read_new(path: pathlib.Path, problems: Problems) -> list[Ballot]:
     labels.check_columns(columns, HEADER)
     tables.expect_columns(names, len(HEADER))
   except DataError as error:
-    raise DataError(error.found, f'the header {HEADER}', path) from None
+    expected = f'the header {",".join(HEADER)}'
+    raise DataError(error.found, expected, path) from None
   order = [columns.index(name) for name in HEADER]
   return [
     _ballot(path, raw, number, order, problems)
@@ -105,13 +106,19 @@ def join(
   want = collections.Counter(ballot.split for ballot in ballots)
   if None in have or None in want or any(have[s] != want[s] for s in have):
     raise DataError(
-      f'{dict(want)} rows for {dict(have)} faces in fer2013.csv',
+      f'rows: {_counts(want)}, for the faces of fer2013.csv: {_counts(have)}',
       'as many rows as fer2013.csv in every split that it has: FER+ is joined '
       'row by row, so restore the original files',
       path,
     )
   queues = {s: iter([b for b in ballots if b.split == s]) for s in have}
   return [(face, next(queues[face.split])) for face in faces]
+
+
+def _counts(splits: collections.Counter) -> str:
+  return ', '.join(
+    f'{split or "unreadable"} {count}' for split, count in splits.items()
+  )
 
 
 def check_agreement(pairs, path: pathlib.Path):

@@ -13,7 +13,7 @@ import pathlib
 
 from emojax import tasks
 from emojax.data.readers import folder_table, folders, layouts, media, splits
-from emojax.data.readers.labels import canonical, one_hot
+from emojax.data.readers.labels import canonical, class_number, one_hot
 from emojax.data.readers.problems import DataError, Problems
 from emojax.data.readers.records import Listing, Record
 
@@ -185,14 +185,6 @@ def _from_folders(
       key = str(path.relative_to(source))
       records.append(clip.record(key, key, split, targets))
   return records
-
-
-def class_number(name: str, order: tuple[str, ...]) -> int:
-  """Returns the number of a class name; raises DataError if it has none."""
-  for candidate in (name, canonical(name)):
-    if candidate in order:
-      return order.index(candidate)
-  raise DataError(f'class {name!r}', f'one of {order}, or option classes')
 
 
 def _repeat(target: tasks.Target, count: int) -> tasks.Target:

@@ -86,7 +86,8 @@ def _columns(
       raise DataError(f'column {cell!r} again', 'each once', path, 1)
     columns.append(column)
   if 'path' not in columns:
-    raise DataError(f'columns {cells}', "a column 'path'", path, 1)
+    found = f'columns {", ".join(cells)}'
+    raise DataError(found, "a column 'path'", path, 1)
   return tuple(columns)
 
 
@@ -181,7 +182,8 @@ def _record(
   """Joins the rows of one clip, or of one image, folder or video."""
   subjects = {row.subject for row in group if row.subject}
   if len(subjects) > 1:
-    raise DataError(f'subjects {subjects} in {name!r}', 'one per clip')
+    several = ', '.join(sorted(subjects))
+    raise DataError(f'subjects {several} in {name!r}', 'one per clip')
   subject = subjects.pop() if subjects else name
   first, split = path.parent / group[0].path, group[0].split
   if len(group) == 1 and group[0].frame is None:
@@ -249,17 +251,9 @@ def _fill(targets: tasks.Targets, place, row: Row, schema: tasks.Schema):
     value, mask = targets[task.name]
     if task.kind == 'categorical':
       if row.expression:
-        value[place, _class(row.expression, task.labels)] = 1
+        value[place, labels.class_number(row.expression, task.labels)] = 1
         mask[place] = 1
       continue
     for i, label in enumerate(task.labels):
       if label in row.numbers:
         value[place, i], mask[place, i] = row.numbers[label], 1
-
-
-def _class(text: str, order: tuple[str, ...]) -> int:
-  """Number of a class given by name; raises DataError if it has none."""
-  for candidate in (text, labels.canonical(text)):
-    if candidate in order:
-      return order.index(candidate)
-  raise DataError(f'class {text!r}', f'one of {order}, or option classes')

@@ -41,9 +41,19 @@ def check_columns(names: tuple[str, ...], allowed: tuple[str, ...]):
   """Raises DataError unless every name is allowed and occurs once."""
   unknown = [name for name in names if name not in allowed]
   if unknown:
-    raise DataError(f'column {unknown[0]!r}', f'names among {allowed}')
+    expected = f'names among {", ".join(allowed)}'
+    raise DataError(f'column {unknown[0]!r}', expected)
   if len(set(names)) != len(names):
-    raise DataError(f'columns {names}', 'every name only once')
+    raise DataError(f'columns {", ".join(names)}', 'every name only once')
+
+
+def class_number(name: str, order: tuple[str, ...]) -> int:
+  """Returns the number of a class name; raises DataError if it has none."""
+  for candidate in (name, canonical(name)):
+    if candidate in order:
+      return order.index(candidate)
+  expected = f'one of {", ".join(order)}, or option classes'
+  raise DataError(f'class {name!r}', expected)
 
 
 def one_hot(number: int, count: int) -> tasks.Target:

@@ -41,5 +41,11 @@ def refuse_others(name: str, source: pathlib.Path):
       )
 
 
+def sought(name: str) -> str:
+  """What was looked for in a source that has no record and no problem."""
+  places = MARKS.get(name, ('CLASS/IMAGE', 'labels.csv', 'labels.tsv'))
+  return f'looked for {", ".join(places)}: not there, or without any row'
+
+
 def _looks_like(source: pathlib.Path, name: str) -> bool:
   return any(next(source.glob(mark), None) for mark in MARKS.get(name, ()))

@@ -110,7 +110,8 @@ class Problems:
     """Text: how much was left out, why, and the first examples of it."""
     lines = list(self.notes)
     if self.count:
-      lines.append(f'{self.count} problems; what they touch was left out:')
+      many = '' if self.count == 1 else 's'
+      lines.append(f'Left out because of {self.count} problem{many}:')
       for reason, count in self.reasons.most_common():
         lines.append(f'  {count} x expected {reason}')
         same = (item for item in self.items if item.expected == reason)

@@ -56,7 +56,7 @@ def project(
   listing.problems.note(
     f'{frames - sum(map(len, kept))} of {frames} frames and '
     f'{len(records) - len(kept)} of {len(records)} records have no label '
-    f'under the names {[task.labels for task in schema]}'
+    f'under the names {", ".join(n for task in schema for n in task.labels)}'
   )
   return dataclasses.replace(listing, schema=schema, records=kept)
 
@@ -74,7 +74,8 @@ def _projected(task: tasks.Task, names: tuple[str, ...] | None) -> tasks.Task:
   if names is None:
     return task
   if not set(names) & set(task.labels):
-    raise DataError(f'labels {task.labels}', f'some of {names}')
+    found = f'labels {", ".join(task.labels)}'
+    raise DataError(found, f'some of {", ".join(names)}')
   return dataclasses.replace(task, labels=names)
 
 

@@ -29,7 +29,21 @@ def real(text: str, low: float, high: float, what: str = 'a number') -> float:
   text = text.strip()
   if _REAL.fullmatch(text) and low <= float(text) <= high:
     return float(text)
-  raise DataError(shorten(text), f'{what} in [{low}, {high}]')
+  raise DataError(shorten(text), f'{what} in {low}..{high}')
+
+
+def real_or(
+  text: str, low: float, high: float, missing: float, what: str
+) -> float:
+  """Parses a number in [low, high] or the code of a missing one."""
+  try:
+    number = real(text, min(low, missing), high)
+  except DataError:
+    number = None
+  if number is None or (number < low and number != missing):
+    expected = f'{what} in {low}..{high}, or {missing} for missing'
+    raise DataError(shorten(text.strip()), expected)
+  return number
 
 
 def shorten(text: str, size: int = 40) -> str:
