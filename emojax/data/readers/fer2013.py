@@ -24,7 +24,8 @@ def scan(
   Args:
     duplicates: keep (with a note of their number), or drop: every image once,
       evaluation splits before training, without constant images and without
-      training images of conflicting labels.
+      training images of conflicting labels; or drop_training: the same for
+      training images, while the other splits stay whole.
   """
   path = fer_csv.find(source)
   faces = [face for face in fer_csv.read(path, problems) if face.good]

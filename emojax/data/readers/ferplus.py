@@ -53,8 +53,8 @@ def scan(
       probability, crossentropy, multi_target, plurality (the most frequent
       answer) or raw (all votes for emotions). Probability and crossentropy
       have the same targets; the former draws one label per visit.
-    eval_rule: The same for validation and test faces; the published code
-      always takes majority.
+    eval_rule: The same, of the same rules, for validation and test faces; the
+      published code always takes majority.
     labels: fer2013new (fer2013new.csv) or label_csv (FER2013Train/label.csv
       and its siblings, which the published training code reads).
     duplicates: keep (with a note of their number), or drop: every image once,

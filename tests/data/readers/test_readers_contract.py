@@ -4,6 +4,7 @@ import concurrent.futures
 import io
 import multiprocessing
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -59,6 +60,27 @@ def test_an_empty_folder_is_an_error_that_names_it(name, tmp_path):
     base.scan(name, tmp_path)
   with pytest.raises(base.DataError, match='nowhere'):
     base.scan(name, tmp_path / 'nowhere')
+
+
+@pytest.mark.parametrize('kind', trees.BUILDERS)
+def test_help_lists_all_values_of_an_option(kind, tmp_path):
+  """The values that an error offers are those that the help names."""
+  tree = trees.BUILDERS[kind](tmp_path)
+  found = base.options(tree.name)
+  checked = set()
+  for key, option in found.items():
+    if isinstance(option.default, str):
+      try:
+        base.scan(tree.name, tree.root, **{**tree.options, key: 'nonsense'})
+      except base.DataError as error:
+        if error.found == f"option {key}='nonsense'":
+          text = found['rule' if key == 'eval_rule' else key].help
+          expected = error.expected.removeprefix(f'{key}=')
+          values = set(re.findall(r'\w+', expected)) - {'one', 'of', 'or'}
+          assert values <= set(re.findall(r'\w+', text)), (key, values)
+          assert option.default in values
+          checked.add(key)
+  assert {'expressions', 'action_units'} <= checked
 
 
 def test_options_come_as_text_or_values(tmp_path):
