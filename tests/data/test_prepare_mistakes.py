@@ -133,6 +133,30 @@ def test_wording(tmp_path, capsys):
   assert 'looked for CLASS/IMAGE, labels.csv, labels.tsv' in text
 
 
+@pytest.mark.parametrize('column', ['path', 'subject', 'clip', 'expression'])
+@pytest.mark.parametrize('code', ['\0', '\x1b', '\x7f', '\x85'])
+def test_control_characters_in_a_table(column, code, tmp_path):
+  image(tmp_path / 'a.png')
+  row = {'path': 'a.png', 'subject': 'ann', 'clip': 'one', 'expression': 'joy'}
+  damaged = row | {column: f'{row[column]}{code}x'}
+  lines = [','.join(cells) for cells in (row, row.values(), damaged.values())]
+  table = tmp_path / 'labels.csv'
+  table.write_text('\n'.join(lines) + '\n', encoding='utf-8')
+  with pytest.raises(base.DataError) as caught:
+    base.scan('folder', tmp_path, strict=True)
+  text = str(caught.value)
+  assert f'{table}, line 3: found {column} {damaged[column]!r}' in text
+  assert 'expected text without control characters' in text
+
+
+def test_control_characters_in_names_of_files(tmp_path):
+  for name in ('yes/a.png', 'yes/b\n.png', 'no/a.png'):
+    image(tmp_path / name)
+  listing = base.scan('folder', tmp_path)
+  assert listing.counts() == {'train': 2}
+  assert r"the name 'yes/b\n.png'" in listing.problems.summary()
+
+
 def test_names_that_are_no_text(tmp_path, capsys):
   image(tmp_path / 'in' / 'happiness' / 'a.png')
   odd = os.fsencode(tmp_path / 'in' / 'happiness') + b'/\xff\xfe.png'

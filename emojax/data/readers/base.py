@@ -14,7 +14,7 @@ import importlib
 import os
 import pathlib
 
-from emojax.data.readers import layouts
+from emojax.data.readers import layouts, tables
 from emojax.data.readers import options as options_lib
 from emojax.data.readers import project as project_lib
 from emojax.data.readers.problems import (
@@ -118,6 +118,7 @@ def _storable(record: Record, problems: Problems) -> bool:
   """Whether the record's names are text; files may be named in any bytes."""
   with problems.at(None):
     for name in (record.video_id, record.subject_id):
+      tables.text(name, 'the name')
       if name != readable(name):
         raise DataError(f'the name {name!r}', 'names of files in UTF-8')
     return True

@@ -96,8 +96,11 @@ def _row(line: int, columns: tuple[str, ...], cells: list[str]) -> Row:
     column: '' if cell.lower() in MISSING else cell
     for column, cell in zip(columns, cells)
   }
-  if not text['path'] or '\0' in text['path']:
-    raise DataError(f'path {text["path"]!r}', 'the path of an image or clip')
+  for column, cell in text.items():
+    if column:
+      tables.text(cell, column)
+  if not text['path']:
+    raise DataError('no path', 'the path of an image or clip')
   split = media.SPLIT_NAMES.get((text.get('split') or 'train').lower())
   if split is None:
     raise DataError(f'split {text["split"]!r}', ', '.join(media.SPLIT_NAMES))

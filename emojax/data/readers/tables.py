@@ -8,6 +8,7 @@ from typing import Any
 
 from emojax.data.readers.problems import DataError, Problems
 
+_CONTROL = re.compile('[\x00-\x1f\x7f-\x9f]')
 _INT = re.compile(r'-?(0|[1-9][0-9]*)')
 _REAL = re.compile(r'[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?')
 
@@ -49,6 +50,18 @@ def real_or(
 def shorten(text: str, size: int = 40) -> str:
   """Returns a quoted text that fits a message."""
   return repr(text if len(text) <= size else text[:size] + '...')
+
+
+def text(cell: str, what: str) -> str:
+  """Returns a name as it is; raises DataError for control characters.
+
+  NumPy's texts lose a NUL at their end, and a line end would break tables.
+  """
+  if _CONTROL.search(cell):
+    raise DataError(
+      f'{what} {shorten(cell)}', 'text without control characters'
+    )
+  return cell
 
 
 def lines(
