@@ -41,7 +41,7 @@ def embedded() -> ConfigDict:
   # a subset with expression *and* valence/arousal labels, and splits that are
   # labelled in full.
   config.data.train_clips = ConfigDict(
-    {'au': 1080, 'expr': 1080, 'va': 1080, 'shared': 180}
+    {'au': 1440, 'expr': 1440, 'va': 1440, 'shared': 240}
   )
   config.data.val_clips = 30
   config.data.test_clips = 80
@@ -67,11 +67,11 @@ def embedded() -> ConfigDict:
   config.ensemble.size = 5
 
   config.train = ConfigDict()
-  config.train.epochs = 6
+  config.train.epochs = 5
   config.train.clips_per_task = 9
   config.train.max_steps = 0  # of an epoch; 0: until the smallest subset ends
-  config.train.learning_rate = 2e-3
-  config.train.decay_every = 4  # epochs
+  config.train.learning_rate = 4e-3
+  config.train.decay_every = 3  # epochs
   config.train.decay_factor = 0.1
   config.train.augment = 'emenet'
   config.train.augment_per = 'frame'  # one draw per 'frame' or per 'clip'

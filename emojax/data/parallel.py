@@ -1,11 +1,13 @@
 """Many jobs in worker processes, under a progress bar with an ETA."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
+from multiprocessing import connection
 from typing import Any
 
 from rich import console as rich_console
@@ -80,31 +82,51 @@ def _in_process(function, jobs, workers) -> Iterator[tuple[int, Any]]:
 def _in_pool(function, jobs, workers) -> Iterator[tuple[int, Any]]:
   # A spawned worker, unlike a forked one, has no threads or locks of ours.
   context = multiprocessing.get_context('spawn')
-  pool = futures.ProcessPoolExecutor(workers, context, _leave_with_parent)
+  watched, held = context.Pipe(duplex=False)
+  pool = futures.ProcessPoolExecutor(
+    workers, context, _leave_with_parent, (watched,)
+  )
   pending: dict[futures.Future, int] = {}
   jobs = iter(jobs)
   try:
     while True:
       while len(pending) < 2 * workers and (job := next(jobs, None)):
-        pending[pool.submit(function, job[1])] = job[0]
+        with _ctrl_c_held():
+          pending[pool.submit(function, job[1])] = job[0]
       if not pending:
         return
       ready, _ = futures.wait(pending, return_when=futures.FIRST_COMPLETED)
       for future in ready:
         yield pending.pop(future), future.result()
+  except (KeyboardInterrupt, GeneratorExit):
+    held.close()  # nobody waits for the jobs at hand
+    raise
   finally:
     pool.shutdown(wait=True, cancel_futures=True)
+    held.close()
+    watched.close()
 
 
-def _leave_with_parent():
-  """Ends a worker whose parent was killed; it would wait for ever.
+@contextlib.contextmanager
+def _ctrl_c_held() -> Iterator[None]:
+  """Starts workers that never see Ctrl-C, which a terminal sends to all.
 
-  After Ctrl-C the parent stops, and its workers finish the job at hand.
+  They inherit what is blocked; otherwise those that are still importing would
+  print tracebacks. This process gets the signal afterwards.
   """
-  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+  try:
+    yield
+  finally:
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _leave_with_parent(watched: connection.Connection):
+  """Ends a worker once the other end is closed, also by a parent's death."""
 
   def wait():
-    multiprocessing.parent_process().join()
+    with contextlib.suppress(EOFError, OSError):
+      watched.recv()
     os._exit(1)
 
   threading.Thread(target=wait, daemon=True).start()

@@ -15,6 +15,7 @@ import contextlib
 import os
 import pathlib
 import shutil
+import signal
 import sys
 import textwrap
 from typing import Any
@@ -291,11 +292,23 @@ def _option_help(option) -> str:
   )
 
 
+class Terminated(KeyboardInterrupt):
+  """SIGTERM, which stops the work as Ctrl-C does."""
+
+
+def _terminate(number, frame):
+  del frame
+  # `timeout` sends it twice: once to the process, once to its group.
+  signal.signal(number, signal.SIG_IGN)
+  raise Terminated
+
+
 def main(argv: list[str] | None = None) -> int:
-  """Command line; returns the exit status."""
+  """Command line; returns the exit status: 130 and 143 after a signal."""
   given = vars(_arguments(argv))
   given['options'] = dict(given.pop('option'))
   console = rich_console.Console(stderr=True)
+  previous = signal.signal(signal.SIGTERM, _terminate)
   try:
     prepare(**given, console=console)
   except (OSError, ImportError, ValueError) as error:
@@ -303,9 +316,11 @@ def main(argv: list[str] | None = None) -> int:
       f'error: {error}', highlight=False, markup=False, soft_wrap=True
     )
     return 1
-  except KeyboardInterrupt:
+  except KeyboardInterrupt as stop:
     console.print('stopped: run the same command to go on')
-    return 130
+    return 143 if isinstance(stop, Terminated) else 130
+  finally:
+    signal.signal(signal.SIGTERM, previous)
   return 0
 
 

@@ -1,10 +1,12 @@
 """Preparation: contents, restart, independence of workers, refusals."""
 
+import contextlib
 import json
 import math
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -312,6 +314,40 @@ def test_command_line_errors(tmp_path, capsys):
   text = capsys.readouterr().out
   assert all(f'\n  {name}\n' in text for name in base.READERS)
   assert 'noise_file=' in text
+
+
+# Two workers whose jobs outlast the test; the first line says that they run.
+WORKING = """
+import sys, time
+from rich.console import Console
+from emojax.data import parallel, prepare
+prepare.prepare = lambda console, **_: list(parallel.run(
+  time.sleep, ((i, 1, s) for i, s in enumerate([0, 0, 60, 60, 60, 60])),
+  workers=2, total=6, title='t', unit='u', console=console))
+sys.exit(prepare.main(['rafdb', '--source=a', '--out=b']))
+"""
+
+
+@pytest.mark.parametrize('to_all', [False, True])
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_signals_end_all_processes_with_one_line(number, to_all):
+  process = subprocess.Popen(
+    [sys.executable, '-c', WORKING],
+    stderr=subprocess.PIPE,
+    text=True,
+    start_new_session=True,
+  )
+  try:
+    assert 't: 1 of 6 u' in process.stderr.readline()
+    (os.killpg if to_all else os.kill)(process.pid, number)
+    # Workers hold the pipe as well: it ends with the last of them.
+    text = process.communicate(timeout=30)[1]
+  finally:
+    with contextlib.suppress(ProcessLookupError):
+      os.killpg(process.pid, signal.SIGKILL)
+  assert process.returncode == 128 + number
+  lines = [line for line in text.splitlines() if not line.startswith('t: ')]
+  assert lines == ['stopped: run the same command to go on']
 
 
 @pytest.mark.parametrize('workers', [1, 2])
