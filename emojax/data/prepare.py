@@ -9,7 +9,6 @@ command again goes on where it was stopped; what is written does not depend on
 the number of workers or on interruptions.
 """
 
-import argparse
 import collections
 import contextlib
 import os
@@ -17,7 +16,6 @@ import pathlib
 import shutil
 import signal
 import sys
-import textwrap
 from typing import Any
 
 from rich import console as rich_console
@@ -26,14 +24,13 @@ from emojax.data import (
   frame_table,
   overview,
   parallel,
+  prepare_arguments,
   shards,
   store,
   workfolder,
 )
 from emojax.data.readers import base
 
-AUDIO = ('log_mel', 'mfcc')
-SEGMENT_FRAMES = 64
 MAX_SIZE = 4096
 # Records whose colour is looked at to choose the number of channels.
 COLOUR_SAMPLES = 16
@@ -49,7 +46,7 @@ def prepare(
   audio: str | None = None,
   strict: bool = False,
   workers: int | None = None,
-  segment_frames: int = SEGMENT_FRAMES,
+  segment_frames: int = shards.SEGMENT_FRAMES,
   min_shard_frames: int = shards.MIN_SHARD_FRAMES,
   options: dict[str, Any] | None = None,
   console: rich_console.Console | None = None,
@@ -236,62 +233,6 @@ def _join_labels(out, split: str, parts) -> frame_table.FrameTable:
   return table
 
 
-def _arguments(argv: list[str] | None) -> argparse.Namespace:
-  parser = argparse.ArgumentParser(
-    'python -m emojax.data.prepare',
-    description=__doc__,
-    epilog=_reader_help(),
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-  )
-  add = parser.add_argument
-  add('name', choices=base.READERS, metavar='NAME', help='data set, see below')
-  add('--source', required=True, help='folder with the official layout')
-  add('--out', required=True, help='folder to write')
-  add('--size', type=int, default=112, help='image size (default 112)')
-  add('--channels', type=int, choices=(1, 3), help='default: as the images')
-  add('--audio', choices=AUDIO, help='store features of the sound')
-  add('--strict', action='store_true', help='stop at the first problem')
-  add('--workers', type=int, help='processes (default: all cores)')
-  add('--segment_frames', type=int, default=SEGMENT_FRAMES, help='per record')
-  add(
-    '--option',
-    action='append',
-    default=[],
-    metavar='KEY=VALUE',
-    type=_key_value,
-    help='option of the reader, see below; may be repeated',
-  )
-  return parser.parse_args(argv)
-
-
-def _key_value(text: str) -> tuple[str, str]:
-  key, equals, value = text.partition('=')
-  if not (key and equals):
-    raise argparse.ArgumentTypeError(f'{text!r}: expected KEY=VALUE')
-  return key, value
-
-
-def _reader_help() -> str:
-  """Names of all readers with their options; those of all come first."""
-  options = {name: base.options(name) for name in base.READERS}
-  common = set.intersection(*(set(found) for found in options.values()))
-  some = next(iter(options.values()))
-  lines = ['options of all data sets:']
-  lines += [_option_help(some[key]) for key in some if key in common]
-  lines.append('data sets and their own options:')
-  for name, found in options.items():
-    lines.append(f'  {name}')
-    lines += [_option_help(found[key]) for key in found if key not in common]
-  return '\n'.join(lines)
-
-
-def _option_help(option) -> str:
-  text = f'{option.name}={option.default}: {option.help}'
-  return textwrap.fill(
-    text, 78, initial_indent=' ' * 4, subsequent_indent=' ' * 6
-  )
-
-
 class Terminated(KeyboardInterrupt):
   """SIGTERM, which stops the work as Ctrl-C does."""
 
@@ -305,11 +246,10 @@ def _terminate(number, frame):
 
 def main(argv: list[str] | None = None) -> int:
   """Command line; returns the exit status: 130 and 143 after a signal."""
-  given = vars(_arguments(argv))
-  given['options'] = dict(given.pop('option'))
   console = rich_console.Console(stderr=True)
   previous = signal.signal(signal.SIGTERM, _terminate)
   try:
+    given = prepare_arguments.parse(argv, __doc__)
     prepare(**given, console=console)
   except (OSError, ImportError, ValueError) as error:
     console.print(

@@ -19,6 +19,7 @@ from emojax.data import audio as audio_lib
 from emojax.data import codec, frame_table, store
 from emojax.data.readers import base
 
+SEGMENT_FRAMES = 64
 MIN_SHARD_FRAMES = 2048
 MAX_SHARDS = 128  # per split: every open shard costs a file handle
 PROBLEMS_KEPT = 100  # per shard

@@ -328,8 +328,9 @@ sys.exit(prepare.main(['rafdb', '--source=a', '--out=b']))
 """
 
 
-@pytest.mark.parametrize('to_all', [False, True])
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+  ('number', 'to_all'), [(signal.SIGTERM, False), (signal.SIGINT, True)]
+)
 def test_signals_end_all_processes_with_one_line(number, to_all):
   process = subprocess.Popen(
     [sys.executable, '-c', WORKING],
