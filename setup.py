@@ -27,6 +27,7 @@ setuptools.setup(
     'absl-py>=2.1',
     'array_record>=0.8',
     'clu>=0.0.12',
+    'filelock>=3.16',
     'flax>=0.12',
     'grain>=0.2.12',
     'importlib_resources>=6',
