@@ -182,13 +182,14 @@ def gradients(m: member.Method, image, values) -> dict[str, PyTree]:
     'params', 'loss', 'gradients' (a tree like the parameters) and 'logits'.
   """
   state = jax.tree.map(lambda x: x[0], fresh(m))
+  params, model_state = state.params.tree(), state.model_state.tree()
   weights = {k: v[0] for k, v in hparams(1).items()}
   weights['task_weight'] = state.balance.weights
   batch = {'inputs': {'image': image}, 'targets': problems.targets(values)}
   step = jax.jit(jax.value_and_grad(m.objective, has_aux=True))
   (loss, _), grads = step(
-    state.params, state.model_state, batch, jax.random.key(0), weights
+    params, model_state, batch, jax.random.key(0), weights
   )
-  logits = jax.jit(m.predict)(state.params, state.model_state, batch['inputs'])
+  logits = jax.jit(m.predict)(params, model_state, batch['inputs'])
   found = {'loss': loss, 'gradients': grads, 'logits': logits}
-  return {'params': state.params} | jax.device_get(found)
+  return {'params': params} | jax.device_get(found)

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import optax
 
 from emojax import task_balance
+from emojax.engine.packing import Packed, pack
 from emojax.tasks import Targets
 
 PyTree = Any
@@ -25,9 +26,10 @@ NEVER = jnp.iinfo(jnp.int32).max
 class Objective(Protocol):
   """What one training step minimises.
 
-  `batch` has 'inputs' (dictionary of arrays [B, ...]) and 'targets'; `hparams` holds the member's own numbers, among them
-  'task_weight' [tasks]. The result is the loss and auxiliary values with
-  'model_state' (the new one) and 'losses' (a dictionary of scalars to log).
+  `batch` has 'inputs' (dictionary of arrays [B, ...]) and 'targets'; `hparams`
+  holds the member's own numbers, among them 'task_weight' [tasks]. The result is
+  the loss and auxiliary values with 'model_state' (the new one) and 'losses' (a
+  dictionary of scalars to log).
   """
 
   def __call__(
@@ -59,19 +61,20 @@ class Best(NamedTuple):
 
   score: jax.Array
   epoch: jax.Array
-  params: PyTree
-  model_state: PyTree
+  params: Packed
+  model_state: Packed
 
 
 class MemberState(NamedTuple):
   """All that a member carries from step to step.
 
-  `key` is raw key data, so that checkpoints hold plain arrays; `first_bad` is the first step whose loss of each name was not finite, or the
-  largest int32.
+  Weights and the model's state are vectors (packing.py). `key` is raw key data,
+  so that checkpoints hold plain arrays; `first_bad` is the first step whose loss
+  of each name was not finite, or the largest int32.
   """
 
-  params: PyTree
-  model_state: PyTree
+  params: Packed
+  model_state: Packed
   opt_state: PyTree
   key: jax.Array
   step: jax.Array
@@ -88,7 +91,8 @@ class Method:
   Attributes:
     init: `key -> (params, model_state)`.
     objective: See `Objective`.
-    optimizer: Gradient transformation without the learning rate.
+    optimizer: Gradient transformation without the learning rate, of `Packed`
+      gradients: by element, or with `Packed.tree` where layers differ.
     schedule: `epoch -> factor` on the member's 'learning_rate'.
     predict: `(params, model_state, inputs) -> outputs`, without randomness.
     sample: `(params, model_state, inputs, key) -> outputs`, one stochastic
@@ -123,7 +127,7 @@ class Method:
 def init(method: Method, key: jax.Array) -> MemberState:
   """Returns the state of a member before its first step."""
   init_key, train_key = jax.random.split(key)
-  params, model_state = method.init(init_key)
+  params, model_state = map(pack, method.init(init_key))
   best = Best(jnp.float32(-jnp.inf), jnp.int32(0), params, model_state)
   state = MemberState(
     params=params,
@@ -157,8 +161,9 @@ def train_step(
   key = jax.random.fold_in(key, state.step)
   hparams = {**hparams, 'task_weight': state.balance.weights}
   (_, aux), grads = jax.value_and_grad(method.objective, has_aux=True)(
-    state.params, state.model_state, batch, key, hparams
+    state.params.tree(), state.model_state.tree(), batch, key, hparams
   )
+  grads = pack(grads)
   # Every shard differentiates the same global loss (the objective gathers the
   # outputs), so the mean of the shards' gradients is the global gradient.
   grads = _mean_over_batch_axis(method, grads)
@@ -178,7 +183,7 @@ def train_step(
   }
   state = state._replace(
     params=params,
-    model_state=aux['model_state'],
+    model_state=pack(aux['model_state']),
     opt_state=opt_state,
     step=state.step + 1,
     first_bad=first_bad,
@@ -349,11 +354,9 @@ def train_epochs(
     state, sums = train_steps(
       method, state, zero_sums(method), hparams, plan, num_steps, train
     )
+    weights = state.params.tree(), state.model_state.tree()
     outputs = predict_rows(
-      method,
-      lambda x: method.predict(state.params, state.model_state, x),
-      val.inputs,
-      chunk,
+      method, lambda x: method.predict(*weights, x), val.inputs, chunk
     )
     return finish_epoch(method, state, sums, num_steps, outputs, val.targets)
 

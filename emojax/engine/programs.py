@@ -10,6 +10,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from emojax.engine import member
+from emojax.engine.packing import unpack
 from emojax.engine.stack import BATCH, MEMBER, ensemble_mean, map_members
 
 PyTree = Any
@@ -62,10 +63,10 @@ def init_program(method: member.Method, mesh, chunk: int) -> Callable:
 
 
 def _soft_labels(method, state, inputs, predict_chunk):
-  best = state.best
+  weights = state.best.params.tree(), state.best.model_state.tree()
 
   def predict(x):
-    return method.soft_labels(method.predict(best.params, best.model_state, x))
+    return method.soft_labels(method.predict(*weights, x))
 
   return member.predict_rows(method, predict, inputs, predict_chunk)
 
@@ -173,10 +174,13 @@ def finish_program(method: member.Method, mesh, chunk: int) -> Callable:
 def predict_program(
   method: member.Method, mesh, chunk: int, predict_chunk: int
 ) -> Callable:
-  """Returns the jitted (params, model_state, inputs) -> outputs [M, N, ...]."""
+  """Returns the jitted (params, model_state, inputs) -> outputs [M, N, ...].
+
+  Weights are trees, or `Packed` as a state has them.
+  """
 
   def one(stacked, inputs):
-    predict = functools.partial(method.predict, *stacked)
+    predict = functools.partial(method.predict, *unpack(stacked))
     return member.predict_rows(method, predict, inputs, predict_chunk)
 
   def program(params, model_state, inputs):
@@ -197,7 +201,7 @@ def sample_program(
   """
 
   def one(stacked, inputs):
-    params, model_state, keys = stacked
+    params, model_state, keys = unpack(stacked)
 
     def passes(chunk_and_number):
       x, number = chunk_and_number

@@ -18,6 +18,7 @@ import numpy as np
 from emojax import processes
 from emojax.engine import member, programs, sources, stack
 from emojax.engine import plan as plans
+from emojax.engine.packing import unpack
 
 PyTree = Any
 
@@ -163,17 +164,20 @@ class Trainer:
     return stack.put(tree, self.mesh)
 
   def fetch(self, tree: PyTree) -> PyTree:
-    """Brings a stack to the host without its padding, NumPy [M, ...]."""
+    """Brings a stack to the host: NumPy [M, ...], unpacked, without padding."""
+    return unpack(self._fetch(tree))
+
+  def _fetch(self, tree: PyTree) -> PyTree:
     whole = stack.gather(tree, self.mesh)
     return stack.unpad_members(whole, self.settings.members)
 
   def portable(self, tree: PyTree) -> PyTree:
-    """A stack for checkpoints: as `fetch`, or spread over the processes.
+    """A stack for checkpoints: on the host, or spread over the processes.
 
     Of several processes each writes what its own devices hold, padding and all;
     nothing is gathered.
     """
-    return self.fetch(tree) if processes.count() == 1 else tree
+    return self._fetch(tree) if processes.count() == 1 else tree
 
   def shapes(self, tree: PyTree) -> PyTree:
     """Shapes and types of a stack without its padding."""

@@ -159,13 +159,13 @@ def _finish(run: Run, name: str, trainer: Trainer, state):
   best, config = state.best, run.config
   chosen = state if config.eval.weights == 'last' else best
   weights = {
-    'params': chosen.params,
-    'batch_stats': chosen.model_state['batch_stats'],
+    'params': trainer.fetch(chosen.params),
+    'batch_stats': trainer.fetch(chosen.model_state)['batch_stats'],
   }
-  checkpoint.save_tree(run.path('checkpoints', name), trainer.fetch(weights))
+  checkpoint.save_tree(run.path('checkpoints', name), weights)
   run.session.progress.describe(f'{name}: predicting')
   found = outputs.predict(run, trainer, chosen)
-  final = trainer.fetch(state.model_state['labels'])
+  final = trainer.fetch(state.model_state)['labels']
   rows = [
     relabel.current(relabel.Memory(*row), given)
     for *row, given in zip(*final, run.members.labels)

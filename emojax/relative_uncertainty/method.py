@@ -9,6 +9,7 @@ import optax
 
 from emojax import models
 from emojax.engine.member import Method, isolated
+from emojax.engine.packing import pack
 from emojax.methods import gather_batch
 from emojax.metrics import emotion
 from emojax.models.uncertainty_net import UncertaintyNet
@@ -219,12 +220,9 @@ def make_optimizer(
 
   def scaled(updates, params=None):
     del params
-    return {
-      name: jax.tree.map(lambda x: x * classifier_rate, tree)
-      if name == 'classifier'
-      else tree
-      for name, tree in updates.items()
-    }
+    layers = updates.tree()
+    last = jax.tree.map(lambda x: x * classifier_rate, layers['classifier'])
+    return pack({**layers, 'classifier': last})
 
   return optax.chain(
     *([optax.clip(clip)] if clip else []),

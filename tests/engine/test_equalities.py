@@ -30,7 +30,7 @@ def test_it_learns():
 
 def test_members_differ():
   state, _, _ = reference()
-  kernel = state.params['au']['kernel']
+  kernel = state.params.tree()['au']['kernel']
   assert np.abs(kernel[0] - kernel[1]).max() > 1e-3
 
 
@@ -66,10 +66,10 @@ def test_resumed_is_uninterrupted():
   trainer = toy.trainer()
   segments = trainer.segments(toy.generation(), trainer.init(0))
   next(segments)
-  saved = trainer.fetch(next(segments).state)
+  saved = trainer.portable(next(segments).state)
   fresh = toy.trainer()
   *_, segment = fresh.segments(toy.generation(), fresh.place(saved), 2)
-  toy.assert_same(fresh.fetch(segment.state), state)
+  toy.assert_same(fresh.portable(segment.state), state)
   toy.assert_same(segment.soft_labels, soft)
 
 
@@ -77,7 +77,7 @@ def test_only_the_soft_labels_are_missing():
   state, _, soft = reference()
   trainer = toy.trainer()
   (segment,) = trainer.segments(toy.generation(), trainer.place(state), 4)
-  toy.assert_same(trainer.fetch(segment.state), state)
+  toy.assert_same(trainer.portable(segment.state), state)
   toy.assert_same(segment.soft_labels, soft)
 
 

@@ -135,7 +135,7 @@ def train(trainer: Trainer, generation: Generation):
   for segment in trainer.segments(generation, trainer.init(generation.number)):
     logs.append(segment.logs)
   joined = {k: np.concatenate([x[k] for x in logs], 1) for k in logs[0]}
-  return trainer.fetch(segment.state), joined, segment.soft_labels
+  return trainer.portable(segment.state), joined, segment.soft_labels
 
 
 def assert_same(a, b):

@@ -13,7 +13,7 @@ import sys
 import toy
 
 from emojax import processes
-from emojax.engine import checkpoint
+from emojax.engine import checkpoint, packing
 
 MEMBERS = 4
 
@@ -28,7 +28,7 @@ def main(folder: str, coordinator: str, number: str, process: str):
   checkpoints.save(segment.epoch, trainer.portable(segment.state))
   # What has been saved, padding included, is found whole by each process.
   _, found = checkpoints.restore_latest(trainer.shapes(segment.state))
-  toy.assert_same(found, trainer.fetch(segment.state))
+  toy.assert_same(packing.unpack(found), trainer.fetch(segment.state))
   checkpoints.close()
   processes.leave()
 

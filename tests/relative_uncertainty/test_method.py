@@ -9,6 +9,7 @@ import pytest
 
 from emojax import tasks
 from emojax.data import augment
+from emojax.engine.packing import pack
 from emojax.models import resnet
 from emojax.models.uncertainty_net import UncertaintyNet
 from emojax.relative_uncertainty import learners, method
@@ -117,13 +118,14 @@ def test_optimisers_are_those_of_pytorch(kind):
     else torch.optim.SGD(groups, lr=0.01, momentum=0.9, weight_decay=0.1)
   )
   ours = method.make_optimizer(kind, 0.1, classifier_rate=10.0)
-  params, state = start, ours.init(start)
+  params, state = start, ours.init(pack(start))
   for step in range(4):
     grads = {n: np.sin(step + v) for n, v in params.items()}
     for name, grad in grads.items():
       tensors[name].grad = torch.from_numpy(grad)
     theirs.step()
-    updates, state = ours.update(grads, state, params)
+    updates, state = ours.update(pack(grads), state, pack(params))
+    updates = updates.tree()
     params = {
       n: np.asarray(params[n] - 0.01 * updates[n], np.float32) for n in params
     }
@@ -135,11 +137,10 @@ def test_optimisers_are_those_of_pytorch(kind):
 
 def test_gradient_values_are_clipped():
   optimizer = method.make_optimizer('sgd', 0.0, momentum=0.0, clip=0.1)
-  params = {'x': np.zeros(2, np.float32)}
-  updates, _ = optimizer.update(
-    {'x': np.float32([5, -0.01])}, optimizer.init(params), params
-  )
-  np.testing.assert_allclose(updates['x'], [0.1, -0.01])
+  params = pack({'classifier': np.zeros(2, np.float32)})
+  grads = pack({'classifier': np.float32([5, -0.01])})
+  updates, _ = optimizer.update(grads, optimizer.init(params), params)
+  np.testing.assert_allclose(updates.tree()['classifier'], [0.1, -0.01])
 
 
 def test_schedules():

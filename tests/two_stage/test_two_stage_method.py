@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from emojax import methods, tasks
-from emojax.engine import member
 from emojax.losses import two_stage as losses
 from emojax.models.cnn_rnn import CNNRNN
 from emojax.report import table
@@ -53,16 +52,16 @@ def batch(teachers=0, seed=0):
 
 
 def test_loss_is_that_of_the_outputs(of):
-  state = member.init(of, jax.random.key(0))
+  params, model_state = of.init(jax.random.key(0))
   data = batch()
   loss, aux = jax.jit(of.objective)(
-    state.params,
-    state.model_state,
+    params,
+    model_state,
     data,
     jax.random.key(1),
     {'learning_rate': jnp.float32(1)},
   )
-  outputs = of.predict(state.params, state.model_state, data['inputs'])
+  outputs = of.predict(params, model_state, data['inputs'])
   want, parts = losses.two_stage_loss(
     outputs,
     data['targets']['hard'],
@@ -77,13 +76,13 @@ def test_loss_is_that_of_the_outputs(of):
 
 
 def test_every_student_has_a_teacher_of_its_own(of):
-  state = member.init(of, jax.random.key(0))
+  params, model_state = of.init(jax.random.key(0))
   objective = jax.jit(of.objective)
 
   def loss(data, number):
     hparams = {'learning_rate': jnp.float32(1), 'teacher': jnp.int32(number)}
     key = jax.random.key(1)
-    return objective(state.params, state.model_state, data, key, hparams)[0]
+    return objective(params, model_state, data, key, hparams)[0]
 
   both = batch(teachers=2)
   for number in range(2):
