@@ -64,7 +64,7 @@ def embedded() -> ConfigDict:
   config.model.pretrained = ''  # a PyTorch MobileFaceNet state_dict
 
   config.ensemble = ConfigDict()
-  config.ensemble.size = 5
+  config.ensemble.size = 6  # even, so that two devices share it
 
   config.train = ConfigDict()
   config.train.epochs = 5
