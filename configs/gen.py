@@ -70,7 +70,7 @@ def embedded() -> ConfigDict:
   config.train.epochs = 5
   config.train.clips_per_task = 9
   config.train.max_steps = 0  # of an epoch; 0: until the smallest subset ends
-  config.train.learning_rate = 4e-3
+  config.train.learning_rate = 3e-3
   config.train.decay_every = 3  # epochs
   config.train.decay_factor = 0.1
   config.train.augment = 'emenet'
@@ -94,7 +94,7 @@ def embedded() -> ConfigDict:
   config.runtime.member_chunk = -1  # members vectorised at a time; -1: auto
   config.runtime.predict_clips = 6
   config.runtime.stream_steps = 0  # 0: data resident on the device
-  config.runtime.cpu_devices = 0  # 0: as many as share the members evenly
+  config.runtime.cpu_devices = 0  # 0: those that end in the fewest rounds
   config.runtime.member_devices = 0  # 0: all that have members to train
   config.runtime.batch_devices = 1
   config.runtime.lowering = 'auto'  # of convolutions: 'lax' or 'matmul'
@@ -137,6 +137,7 @@ def paper_v() -> ConfigDict:
   config.model.width = 1.0
   config.model.hidden = 128
   config.model.dropout = 0.5
+  config.ensemble.size = 5
   config.train.epochs = 10
   config.train.clips_per_task = 5
   config.train.learning_rate = 1e-3

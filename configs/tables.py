@@ -82,6 +82,7 @@ def _base(paper: bool) -> ConfigDict:
   """EMENet-V with as many generations as the paper's tables have."""
   config = GEN['get_config']('paper_v' if paper else 'embedded')
   config.generations = 4
+  config.ensemble.size = 5
   return config
 
 

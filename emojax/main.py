@@ -244,8 +244,9 @@ def check_ranges(config):
 def set_cpu_devices(config):
   """Gives JAX several CPU devices for members to train side by side.
 
-  A loop's body hardly uses more than two cores, so on CPU a stack of members is
-  faster on several devices: as many as share the members evenly.
+  A loop's body hardly uses more than one core and a half, so on CPU a stack is
+  faster on several devices: as many as finish it in the fewest rounds. Where
+  they do not divide it, padding trains beside the last members.
   """
   import jax
 
@@ -254,9 +255,12 @@ def set_cpu_devices(config):
   members = config.ensemble.size
   # Processes on one host share its cores, so each takes what it is told to.
   most = 1 if jax.distributed.is_initialized() else min(_cores(), members)
-  even = max(n for n in range(1, most + 1) if members % n == 0)
+  rounds = -(-members // most)
+  fewest = -(-members // rounds)
   try:
-    jax.config.update('jax_num_cpu_devices', config.runtime.cpu_devices or even)
+    jax.config.update(
+      'jax_num_cpu_devices', config.runtime.cpu_devices or fewest
+    )
   except RuntimeError:
     logging.warning('JAX runs already: it keeps its CPU devices')
 

@@ -9,6 +9,9 @@ from emojax import tasks
 from emojax.data.embedded import affect, annotator, people
 
 CLIPS_PER_SUBJECT = 4
+# A close crop, as aligned faces are published: without it a fifth of the pixels
+# show hair and background.
+ZOOM = 1.3
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -135,7 +138,7 @@ def _motion(rng, times) -> dict[str, np.ndarray]:
   sizes |= dict(roll=0.07, yaw=0.3, pitch=0.25)
   for name, size in sizes.items():
     motion[name] = np.clip(_wander(rng, times, size), -3 * size, 3 * size)
-  motion['scale'] = 1 + np.clip(_wander(rng, times, 0.03), -0.09, 0.09)
+  motion['scale'] = ZOOM + np.clip(_wander(rng, times, 0.03), -0.09, 0.09)
   return motion
 
 
