@@ -160,8 +160,7 @@ class Workdir:
       self._sweep()
     if not (self / 'config.json').exists():
       self._check_empty()
-      stored = {'config': self.config, 'environment': environment()}
-      write_json(self / 'config.json', stored)
+      self._claim()
       return
     found = flatten(_read_config(self / 'config.json'))
     wanted = flatten(self.config)
@@ -173,12 +172,20 @@ class Workdir:
       if not key.startswith('runtime.')
       and found.get(key, missing) != wanted.get(key, missing)
     ]
-    if differing:
+    if differing and [file.name for file in self.path.iterdir()] == [
+      'config.json'
+    ]:
+      self._claim()  # that run has ended before it began, with an error
+    elif differing:
       raise WorkdirError(
         f'{self.path} holds a run of another configuration:\n'
         + '\n'.join(differing)
         + '\nChoose another --workdir, or give the same settings to resume.'
       )
+
+  def _claim(self):
+    stored = {'config': self.config, 'environment': environment()}
+    write_json(self / 'config.json', stored)
 
   def _sweep(self):
     """Removes what a killed run was writing."""

@@ -64,6 +64,7 @@ def test_an_empty_folder_is_fine(tmp_path):
 
 
 def test_another_configuration_is_refused_by_name(run):
+  (run / 'metrics.jsonl').touch()
   other = changed(seed=1, train__epochs=5)
   with pytest.raises(workdir.WorkdirError) as error:
     workdir.Workdir(run.path, other).open()
@@ -76,12 +77,20 @@ def test_another_configuration_is_refused_by_name(run):
 
 
 def test_settings_that_came_or_went_are_named(run):
+  (run / 'metrics.jsonl').touch()
   other = changed(new=7)
   del other['train']['epochs']
   with pytest.raises(workdir.WorkdirError) as error:
     workdir.Workdir(run.path, other).open()
   assert "new: '(absent)' there, 7 now" in str(error.value)
   assert "train.epochs: 3 there, '(absent)' now" in str(error.value)
+
+
+def test_a_run_that_never_began_is_no_obstacle(run):
+  other = changed(seed=1)
+  workdir.Workdir(run.path, other).open()
+  stored = json.loads((run / 'config.json').read_text())
+  assert stored['config']['seed'] == 1
 
 
 def test_how_it_is_computed_may_differ(run):
