@@ -98,7 +98,8 @@ def assert_close(found, expected, name='results'):
     for a, b in zip(found, expected):
       assert_close(a, b, name)
   elif isinstance(expected, float):
-    np.testing.assert_allclose(found, expected, 1e-3, 2e-3, err_msg=name)
+    atol = 2e-2 if 'spearman' in name else 2e-3
+    np.testing.assert_allclose(found, expected, 1e-3, atol, err_msg=name)
   else:
     assert found == expected, name
 

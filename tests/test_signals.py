@@ -1,6 +1,5 @@
 """Signals: the first one is remembered, the second one acts."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -22,7 +21,7 @@ def test_nothing_received():
 @pytest.mark.parametrize('number', BOTH)
 def test_first_one_is_remembered(number, capfd):
   with StopFlag() as stop:
-    os.kill(os.getpid(), number)
+    signal.raise_signal(number)
     assert stop
     assert stop.received == number
   message = capfd.readouterr().err
@@ -32,16 +31,16 @@ def test_first_one_is_remembered(number, capfd):
 
 def test_second_interrupt_acts():
   with StopFlag() as stop:
-    os.kill(os.getpid(), signal.SIGINT)
+    signal.raise_signal(signal.SIGINT)
     assert stop
     with pytest.raises(KeyboardInterrupt):
-      os.kill(os.getpid(), signal.SIGINT)
+      signal.raise_signal(signal.SIGINT)
 
 
 def test_one_of_each_is_remembered():
   with StopFlag() as stop:
-    os.kill(os.getpid(), signal.SIGTERM)
-    os.kill(os.getpid(), signal.SIGINT)
+    signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(signal.SIGINT)
     assert stop.received == signal.SIGINT
 
 
@@ -58,7 +57,7 @@ def test_handlers_come_back(number):
 
 def _fail_after(number):
   with StopFlag():
-    os.kill(os.getpid(), number)
+    signal.raise_signal(number)
     raise ZeroDivisionError
 
 

@@ -23,6 +23,7 @@ from emojax.report.estimates import (
 
 Results = Mapping[str, Any]
 AUC_MARGIN = 0.01
+CHANCE = 0.5  # AUC of a guess
 RULE = (
   'A difference between means over the members counts if its 95 % confidence '
   "interval (Welch's t) does not contain 0; otherwise the verdict is "
@@ -171,8 +172,11 @@ def out_of_domain(results: Results) -> list[Finding]:
   found = []
   for kind in runs[names[0]]['ood']:
     aucs = {n: runs[n]['ood'][kind]['ensemble/epistemic'] for n in names}
-    gap = max(aucs[name] for name in names[1:]) - aucs[names[0]]
-    verdict = YES if gap > 0 else NO
+    best = max(aucs[name] for name in names[1:])
+    gap = best - aucs[names[0]]
+    # Who is better at guessing is of no interest.
+    detected = max(best, aucs[names[0]]) > CHANCE + AUC_MARGIN
+    verdict = (YES if gap > 0 else NO) if detected else UNCLEAR
     found.append(
       Finding(
         claim='Epistemic uncertainty of the best student ensemble detects '

@@ -342,7 +342,7 @@ def test_signals_end_all_processes_with_one_line(number, to_all):
     assert 't: 1 of 6 u' in process.stderr.readline()
     (os.killpg if to_all else os.kill)(process.pid, number)
     # Workers hold the pipe as well: it ends with the last of them.
-    text = process.communicate(timeout=30)[1]
+    text = process.communicate(timeout=120)[1]
   finally:
     with contextlib.suppress(ProcessLookupError):
       os.killpg(process.pid, signal.SIGKILL)

@@ -117,6 +117,19 @@ def test_html_stands_alone(full):
   assert f'{results["generations"]["Stu2"]["ensemble"]["total"]:.4f}' in text
 
 
+def test_detection_below_chance_is_no_detection():
+  generations = {
+    name: {'ood': {'digits': {'ensemble/epistemic': auc}}}
+    for name, auc in (('Tea', 0.31), ('Stu1', 0.49))
+  }
+  results = {'names': ['Tea', 'Stu1'], 'generations': generations}
+  (found,) = findings.out_of_domain(results)
+  assert found.verdict == findings.UNCLEAR
+  generations['Stu1']['ood']['digits']['ensemble/epistemic'] = 0.7
+  (found,) = findings.out_of_domain(results)
+  assert found.verdict == findings.YES
+
+
 def test_verdicts_follow_the_numbers(full):
   results = full[1]
   verdicts = {f.claim: f.verdict for f in findings.all_findings(results)}
