@@ -94,7 +94,7 @@ def embedded() -> ConfigDict:
   config.runtime.member_chunk = -1  # members vectorised at a time; -1: auto
   config.runtime.predict_clips = 6
   config.runtime.stream_steps = 0  # 0: data resident on the device
-  config.runtime.cpu_devices = 0  # 0: those that end in the fewest rounds
+  config.runtime.cpu_devices = 0  # 0: as many as share the members evenly
   config.runtime.member_devices = 0  # 0: all that have members to train
   config.runtime.batch_devices = 1
   config.runtime.lowering = 'auto'  # of convolutions: 'lax' or 'matmul'

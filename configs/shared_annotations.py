@@ -118,7 +118,7 @@ def embedded() -> ConfigDict:
   config.runtime.member_chunk = -1  # members vectorised at a time; -1: auto
   config.runtime.predict_clips = 10
   config.runtime.stream_steps = 0  # 0: data resident on the device
-  config.runtime.cpu_devices = 0  # 0: those that end in the fewest rounds
+  config.runtime.cpu_devices = 0  # 0: as many as share the members evenly
   config.runtime.member_devices = 0
   config.runtime.lowering = 'auto'  # of convolutions: 'lax' or 'matmul'
   # On CPU: compile quickly rather than well, for short runs.

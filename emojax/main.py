@@ -244,9 +244,9 @@ def check_ranges(config):
 def set_cpu_devices(config):
   """Gives JAX several CPU devices for members to train side by side.
 
-  A loop's body hardly uses more than one core and a half, so on CPU a stack is
-  faster on several devices: as many as finish it in the fewest rounds. Where
-  they do not divide it, padding trains beside the last members.
+  A loop's body hardly uses more than one core and a half where arrays are small,
+  so on CPU a stack is faster on several devices: as many as share the members
+  evenly, since training padding costs more than it gains where arrays are large.
   """
   import jax
 
@@ -255,8 +255,7 @@ def set_cpu_devices(config):
   members = config.ensemble.size
   # Processes on one host share its cores, so each takes what it is told to.
   most = 1 if jax.distributed.is_initialized() else min(_cores(), members)
-  rounds = -(-members // most)
-  fewest = -(-members // rounds)
+  even = max(n for n in range(1, most + 1) if members % n == 0)
   try:
     jax.config.update(
       'jax_num_cpu_devices', config.runtime.cpu_devices or fewest
