@@ -257,9 +257,7 @@ def set_cpu_devices(config):
   most = 1 if jax.distributed.is_initialized() else min(_cores(), members)
   even = max(n for n in range(1, most + 1) if members % n == 0)
   try:
-    jax.config.update(
-      'jax_num_cpu_devices', config.runtime.cpu_devices or fewest
-    )
+    jax.config.update('jax_num_cpu_devices', config.runtime.cpu_devices or even)
   except RuntimeError:
     logging.warning('JAX runs already: it keeps its CPU devices')
 

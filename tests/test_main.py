@@ -221,9 +221,8 @@ def test_no_compilation_cache(monkeypatch):
 @pytest.mark.parametrize(
   ('members', 'asked', 'cores', 'devices'),
   [
-    (5, 0, 2, 2),
+    (5, 0, 2, 1),
     (6, 0, 4, 3),
-    (5, 0, 4, 3),
     (4, 0, 8, 4),
     (1, 0, 8, 1),
     (5, 2, 8, 2),
