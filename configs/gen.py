@@ -120,9 +120,8 @@ def tiny() -> ConfigDict:
   config.train.clips_per_task = 3
   config.eval.mc_samples = 3
   config.runtime.predict_clips = 4
-  config.runtime.cpu_devices = (
-    1  # a program for several takes longer to compile
-  )
+  # A program for several devices takes longer to compile.
+  config.runtime.cpu_devices = 1
   return config
 
 

@@ -246,7 +246,7 @@ def set_cpu_devices(config):
 
   A loop's body hardly uses more than one core and a half where arrays are small,
   so on CPU a stack is faster on several devices: as many as share the members
-  evenly, since training padding costs more than it gains where arrays are large.
+  evenly, since padding costs more than it gains where arrays are large.
   """
   import jax
 

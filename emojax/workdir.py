@@ -172,16 +172,18 @@ class Workdir:
       if not key.startswith('runtime.')
       and found.get(key, missing) != wanted.get(key, missing)
     ]
-    if differing and [file.name for file in self.path.iterdir()] == [
-      'config.json'
-    ]:
-      self._claim()  # that run has ended before it began, with an error
+    if differing and not self._begun():
+      self._claim()
     elif differing:
       raise WorkdirError(
         f'{self.path} holds a run of another configuration:\n'
         + '\n'.join(differing)
         + '\nChoose another --workdir, or give the same settings to resume.'
       )
+
+  def _begun(self) -> bool:
+    """Whether there is more than what a run writes before its data are read."""
+    return {path.name for path in self.path.iterdir()} != {'config.json'}
 
   def _claim(self):
     stored = {'config': self.config, 'environment': environment()}

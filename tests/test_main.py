@@ -220,13 +220,7 @@ def test_no_compilation_cache(monkeypatch):
 
 @pytest.mark.parametrize(
   ('members', 'asked', 'cores', 'devices'),
-  [
-    (5, 0, 2, 1),
-    (6, 0, 4, 3),
-    (4, 0, 8, 4),
-    (1, 0, 8, 1),
-    (5, 2, 8, 2),
-  ],
+  [(5, 0, 2, 1), (6, 0, 4, 3), (4, 0, 8, 4), (1, 0, 8, 1), (5, 2, 8, 2)],
 )
 def test_cpu_devices(monkeypatch, members, asked, cores, devices):
   set_to = {}

@@ -4,10 +4,8 @@ import argparse
 import textwrap
 from typing import Any
 
-from emojax.data import shards
+from emojax.data import audio, shards
 from emojax.data.readers import base
-
-AUDIO = ('log_mel', 'mfcc')
 
 
 def parse(argv: list[str] | None, description: str) -> dict[str, Any]:
@@ -28,7 +26,7 @@ def parse(argv: list[str] | None, description: str) -> dict[str, Any]:
   add('--out', required=True, help='folder to write')
   add('--size', type=int, default=112, help='image size (default 112)')
   add('--channels', type=int, choices=(1, 3), help='default: as the images')
-  add('--audio', choices=AUDIO, help='store features of the sound')
+  add('--audio', choices=audio.KINDS, help='store features of the sound')
   add('--strict', action='store_true', help='stop at the first problem')
   add('--workers', type=int, help='processes (default: all cores)')
   add(

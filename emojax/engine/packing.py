@@ -1,9 +1,9 @@
 """A pytree in one vector per type of number.
 
 Networks have hundreds of small arrays, and a member's state several copies of
-them. Loops that carry these one by one compile slowly, and run a tiny kernel
-for each: carried as a few vectors, EMENet's generation program compiles in half
-the time and a step of small images takes three quarters of it.
+them. A program whose loops carry these one by one has a kernel for each that only
+copies it in or out, and compiles slowly (docs/benchmarks.md). A few vectors do
+not need them.
 """
 
 import dataclasses

@@ -110,11 +110,12 @@ def _optimum(axis, value: float):
     axis.axhline(value, **look)
     return
   axis.text(
-    0.02,
-    0.03,
+    1,
+    1.03,
     f'Bayes optimum far below: {value:.3f}',
     color=style.TRUTH,
     fontsize=9.5,
+    ha='right',
     transform=axis.transAxes,
   )
 

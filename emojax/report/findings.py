@@ -28,7 +28,8 @@ RULE = (
   'A difference between means over the members counts if its 95 % confidence '
   "interval (Welch's t) does not contain 0; otherwise the verdict is "
   '"unclear". The interval covers the random seeds of the members, not the '
-  f'choice of frames. AUCs of ensembles must differ by {AUC_MARGIN}.'
+  f'choice of frames. AUCs of ensembles must differ by {AUC_MARGIN}, and the '
+  f'better one must be above chance by as much.'
 )
 
 

@@ -9,8 +9,8 @@ from emojax import tasks
 from emojax.data.embedded import affect, annotator, people
 
 CLIPS_PER_SUBJECT = 4
-# A close crop, as aligned faces are published: without it a fifth of the pixels
-# show hair and background.
+# A close crop, as aligned faces are published: the face, with little of the hair
+# and the background.
 ZOOM = 1.3
 
 
