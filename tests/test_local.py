@@ -10,7 +10,7 @@ import time
 import pytest
 
 LOCAL = pathlib.Path(__file__).parent.parent / 'launch' / 'local.py'
-# Knows its number from the last flag. GRACE shortens the wait for the others.
+# Knows its number from the last flag.
 PROGRAM = """
 import os, signal, sys, time
 number = int(sys.argv[-1].split('=')[1])
@@ -20,13 +20,13 @@ print('hello', sys.argv[1], os.environ['XLA_FLAGS'].split()[-1], flush=True)
 SLEEP = 'time.sleep(60)'
 
 
-def start(tmp_path, body: str, *options: str, argument='x'):
+def start(tmp_path, body: str, *options: str, argument='x', grace=30.0):
   program = tmp_path / 'program.py'
   program.write_text(PROGRAM.format(body))
   code = (
     f'import runpy, sys; sys.argv[0] = {str(LOCAL)!r}; '
     f'local = runpy.run_path({str(LOCAL)!r}); '
-    "local['wait'].__globals__['GRACE_SECONDS'] = 0.5; "
+    f"local['wait'].__globals__['GRACE_SECONDS'] = {grace}; "
     "sys.exit(local['main'](sys.argv[1:]))"
   )
   command = [sys.executable, '-c', code, f'--program={program}', *options]
@@ -71,7 +71,7 @@ def test_relays_output_with_the_number(tmp_path):
 def test_one_that_fails_ends_all(tmp_path, body, code, how):
   begun = time.monotonic()
   found, out = ended(
-    start(tmp_path, f'{SLEEP} if number != 1 else None\n{body}')
+    start(tmp_path, f'{SLEEP} if number != 1 else None\n{body}', grace=0.5)
   )
   assert time.monotonic() - begun < 30
   assert found == code
