@@ -10,8 +10,7 @@ import numpy as np
 
 from benchmarks import problem as problems
 from benchmarks import workers
-from emojax import main as program
-from emojax import methods, models, tasks
+from emojax import compilation, methods, models, tasks
 from emojax.data.augment import augmentation
 from emojax.data.clips import Clips
 from emojax.engine import member, programs, stack
@@ -58,7 +57,7 @@ def set_up(spec):
   Raises:
     WorkerError: If several CPU devices are wanted beside an accelerator.
   """
-  program.set_cache(spec['cache'])
+  compilation.set_cache(spec['cache'])
   jax.config.update('jax_num_cpu_devices', spec['devices'])
   if len(jax.devices()) < spec['devices']:
     raise workers.WorkerError(

@@ -137,13 +137,13 @@ def main(arguments: Sequence[str]) -> int:
   from rich.console import Console
   from rich.markup import escape
 
+  from emojax import compilation, reevaluation, rescoring
   from emojax import main as program
-  from emojax import reevaluation, rescoring
   from emojax.engine.checkpoint import CheckpointError
 
   console = Console()
   try:
-    program.set_cache('auto')
+    compilation.set_cache('auto')
     evaluation = reevaluation.prepare(request)
     program.set_cpu_devices(evaluation.config)
     folder = rescoring.execute(evaluation, console)

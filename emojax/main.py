@@ -12,7 +12,6 @@ import difflib
 import functools
 import importlib
 import os
-import pathlib
 import runpy
 import sys
 import traceback
@@ -113,7 +112,6 @@ MINIMUM = {
   'runtime.member_devices': 0,
   'runtime.batch_devices': 1,
 }
-CACHE_BYTES = 2 * 2**30
 
 
 def main(argv: list[str]):
@@ -153,11 +151,11 @@ def execute(config) -> int:
   from rich.console import Console
   from rich.markup import escape
 
-  from emojax import processes, training, workdir
+  from emojax import compilation, processes, training, workdir
   from emojax.engine.checkpoint import CheckpointError
   from emojax.signals import StopRequested
 
-  set_cache(_CACHE.value)
+  compilation.set_cache(_CACHE.value)
   set_cpu_devices(config)
   set_optimisation(config)
   experiment = importlib.import_module(EXPERIMENTS[config.experiment])
@@ -278,20 +276,6 @@ def _cores() -> int:
   if hasattr(os, 'sched_getaffinity'):
     return len(os.sched_getaffinity(0))
   return os.cpu_count() or 1
-
-
-def set_cache(choice: str):
-  """Turns on JAX's persistent compilation cache, with a bound on its size."""
-  import jax
-
-  if choice == 'off':
-    return
-  folder = choice
-  if choice == 'auto':
-    base = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
-    folder = str(pathlib.Path(base) / 'emojax' / 'jax')
-  jax.config.update('jax_compilation_cache_dir', folder)
-  jax.config.update('jax_compilation_cache_max_size', CACHE_BYTES)
 
 
 def parse_flags(argv: list[str]) -> list[str]:

@@ -201,24 +201,6 @@ def test_developers_get_the_traceback(invoke, monkeypatch):
 
 
 @pytest.mark.parametrize(
-  ('value', 'folder'),
-  [('auto', '{}/emojax/jax'), ('/some/where', '/some/where')],
-)
-def test_compilation_cache(monkeypatch, value, folder):
-  set_to = {}
-  monkeypatch.setenv('XDG_CACHE_HOME', '/caches')
-  monkeypatch.setattr('jax.config.update', set_to.__setitem__)
-  main.set_cache(value)
-  assert set_to['jax_compilation_cache_dir'] == folder.format('/caches')
-  assert set_to['jax_compilation_cache_max_size'] == main.CACHE_BYTES
-
-
-def test_no_compilation_cache(monkeypatch):
-  monkeypatch.setattr('jax.config.update', lambda *_: pytest.fail('set'))
-  main.set_cache('off')
-
-
-@pytest.mark.parametrize(
   ('members', 'asked', 'cores', 'devices'),
   [(5, 0, 2, 1), (6, 0, 4, 3), (4, 0, 8, 4), (1, 0, 8, 1), (5, 2, 8, 2)],
 )
