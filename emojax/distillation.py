@@ -8,7 +8,6 @@ mean probabilities of the ensemble before it (section 3.4).
 import contextlib
 import dataclasses
 import pathlib
-import time
 import zipfile
 from typing import Any
 
@@ -231,10 +230,9 @@ def _run_generation(
   if run.predictions_path(name).exists():
     session.progress.skip(run.config.train.epochs)
   else:
-    start = time.monotonic()
     segment = training.train(session, run.trainer, name, generation)
     _finish_generation(run, name, generation.number, segment)
-    session.timings[name] = time.monotonic() - start
+    session.timings.lap()
     session.stop_if_asked()
   training.forget(session, name)
   if not generation.soft_labels:
@@ -305,8 +303,7 @@ def _conclude(run: Run, names: list[str], console: Console) -> dict[str, Any]:
       seed=run.config.seed,
       bin_values=tasks.bin_values(kind=run.config.loss.bin_values),
     )
-    timings = run.session.timings
-    results['timings'] = {k: round(v, 1) for k, v in timings.items()}
+    results['timings'] = run.session.timings.rounded()
     workdir.write_json(run.path('curves.json'), curves)
     workdir.write_json(run.path('results.json'), results)
     clips = getattr(run.dataset, results['split'])

@@ -14,6 +14,7 @@ from emojax.engine import checkpoint, member
 from emojax.engine.trainer import Generation, Segment, Trainer
 from emojax.progress import TrainingProgress
 from emojax.signals import StopFlag, StopRequested
+from emojax.timing import Timings
 
 
 class DivergedError(RuntimeError):
@@ -28,13 +29,16 @@ class Session:
     folder: The run's folder.
     progress: The bar over all epochs of all stacks.
     stop: Raised by SIGINT and SIGTERM.
-    timings: Seconds by name, for results.json.
+    timings: How long the stacks took.
   """
 
   folder: workdir.Workdir
   progress: TrainingProgress
   stop: StopFlag
-  timings: dict[str, float] = dataclasses.field(default_factory=dict)
+  timings: Timings = dataclasses.field(init=False)
+
+  def __post_init__(self):
+    self.timings = Timings(self.folder / 'timings.json')
 
   def running(self, name: str) -> pathlib.Path:
     """Folder of the checkpoints of a stack that is being trained."""
@@ -51,7 +55,7 @@ def train(
 ) -> Segment:
   """Trains a stack to its last epoch, saving after every segment.
 
-  Resumes from the newest readable checkpoint. Once all that is wanted of the
+  Resumes from the newest readable checkpoint, and measures the time. Once all that is wanted of the
   stack is on disk, `forget` its checkpoints.
 
   Args:
@@ -68,6 +72,7 @@ def train(
     DivergedError: If a loss is not finite.
   """
   session.progress.describe(name)
+  session.timings.start(name)
   checkpoints = checkpoint.Checkpoints(session.running(name))
   try:
     state, epoch = _restore(checkpoints, trainer, generation)
@@ -82,6 +87,7 @@ def train(
         _write_log(session, trainer, name, epoch, segment)
         epoch = segment.epoch
         checkpoints.save(epoch, state)
+        session.timings.lap()
       session.stop_if_asked(epoch)
   finally:
     checkpoints.close()

@@ -2,7 +2,6 @@
 
 import dataclasses
 import pathlib
-import time
 import zipfile
 from typing import Any
 
@@ -115,19 +114,16 @@ def _run_stack(run: Run, kind: Stack):
   if not missing:
     session.progress.skip(run.config.train.epochs)
   else:
-    start = time.monotonic()
     trainer = _trainer(run, kind)
     generation = networks.generation(run.config, kind, run.faces)
     segment = training.train(session, trainer, kind.name, generation)
-    session.timings[kind.name] = time.monotonic() - start
     weights, epochs = _selected(run, trainer, segment)
     checkpoint.save_tree(run.path('checkpoints', kind.name), weights)
     for name in missing:
       session.progress.describe(f'{kind.network}, {name}: predicting')
-      start = time.monotonic()
+      session.timings.start(f'{kind.network}-{name} predictions')
       _predict(run, kind, name, weights, epochs)
-      timing = f'{kind.network}-{name} predictions'
-      session.timings[timing] = time.monotonic() - start
+      session.timings.lap()
       session.stop_if_asked()
   training.forget(session, kind.name)
 
@@ -229,8 +225,7 @@ def _conclude(run: Run, kinds: list[Stack], console: Console) -> dict[str, Any]:
       'batch_norm': config.mc.batch_norm,
     }
     results = evaluate.results(run.faces, facts, found)
-    timings = run.session.timings
-    results['timings'] = {k: round(v, 1) for k, v in timings.items()}
+    results['timings'] = run.session.timings.rounded()
     workdir.write_json(run.path('curves.json'), curves)
     workdir.write_json(run.path('results.json'), results)
     report.write(run.session.folder.path, run.faces.clips)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import pathlib
-import time
 from typing import Any
 
 import numpy as np
@@ -105,12 +104,11 @@ def _run_method(run: Run, name: str):
   if run.outputs_path(name).exists():
     session.progress.skip(run.config.train.epochs)
   else:
-    start = time.monotonic()
     generation = generation_of(run)
     trainer = trainer_of(run, name, generation.steps)
     segment = training.train(session, trainer, name, generation)
     _finish(run, name, trainer, segment.state)
-    session.timings[name] = time.monotonic() - start
+    session.timings.lap()
     session.stop_if_asked()
   training.forget(session, name)
 
@@ -180,8 +178,7 @@ def _conclude(run: Run, console: Console) -> dict[str, Any]:
   """Evaluates, writes results.json and the report, prints the tables."""
   with console.status('evaluating'):
     results, curves = evaluation.evaluate(run)
-    timings = run.session.timings
-    results['timings'] = {k: round(v, 1) for k, v in timings.items()}
+    results['timings'] = run.session.timings.rounded()
     workdir.write_json(run.path('curves.json'), curves)
     workdir.write_json(run.path('results.json'), results)
     report.write(run, results, curves)

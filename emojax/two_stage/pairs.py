@@ -167,8 +167,9 @@ def conclude(
     }
     for name, predictions in stacks.items()
   }
+  timings = run.session.timings.rounded()
   results = report.results(
-    run.roles.name, split, studies, findings, every, run.session.timings
+    run.roles.name, split, studies, findings, every, timings
   )
   workdir.write_json(run.path('results.json'), results)
   lead = (
@@ -178,9 +179,7 @@ def conclude(
     f'{sum(f.verdict == "no" for f in findings)}.'
   )
   facts = [('Data set', run.roles.name)]
-  facts += [
-    (f'Time, {k}', f'{v:,.1f} s') for k, v in run.session.timings.items()
-  ]
+  facts += [(f'Time, {k}', f'{v:,.1f} s') for k, v in timings.items()]
   facts += [
     (f'Selected epochs, {name}', ', '.join(str(e + 1) for e in p.epochs))
     for name, p in stacks.items()

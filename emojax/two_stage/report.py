@@ -200,5 +200,5 @@ def results(
       {'claim': f.claim, 'here': f.here, 'verdict': f.verdict} for f in findings
     ],
     'stacks': dict(stacks),
-    'timings': {key: round(value, 1) for key, value in timings.items()},
+    'timings': dict(timings),
   }

@@ -8,7 +8,6 @@ logits, a CNN's features) is read from files, so that resuming changes nothing.
 import dataclasses
 import functools
 import pathlib
-import time
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -190,10 +189,9 @@ def train_stack(
   if run.predictions(name).exists():
     session.progress.skip(trainer.settings.epochs)
   else:
-    start = time.monotonic()
     best = training.train(session, trainer, name, of).state.best
     _finish(run, name, trainer, best, sources, teaches)
-    session.timings[name] = time.monotonic() - start
+    session.timings.lap()
     session.stop_if_asked()
   training.forget(session, name)
   return run.load(name)
