@@ -183,7 +183,7 @@ def cross_validate(
     seed: Seed of the split.
     bin_values: [K], needed by binned tasks.
     directions: 1 is the published protocol: one fit, one evaluation. 2 also
-      exchanges the halves and averages, which wastes no frame.
+      exchanges the halves and averages: the NLL of all frames.
 
   Returns:
     Scaled and unscaled NLL and the temperatures.

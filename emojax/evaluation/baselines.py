@@ -35,8 +35,9 @@ def cross_validated_scaling(
 ) -> dict[str, Any]:
   """Temperature scaling by test-time cross-validation (section 5.2).
 
-  Every member has its own split of the frames into a half to fit the
-  temperatures and a half to score them.
+  Every member has its own split of the frames into halves. Each half is scored
+  with temperatures that were fitted on the other, so that the numbers are of the
+  same frames as those without scaling; the paper scores one half.
 
   Args:
     schema: Tasks with labels.
@@ -45,8 +46,8 @@ def cross_validated_scaling(
     seed: Seed of the splits.
 
   Returns:
-    `members`, `mean`, `std` of the NLL after scaling, `uncalibrated` (mean of
-    the NLL of the same halves before), `temperatures` (task -> by member), and
+    `members`, `mean`, `std` of the NLL after scaling, `uncalibrated` (mean NLL
+    before), `temperatures` (task -> by member, mean of the two), and
     `ensemble`: the NLL of the scaled members' mean probability, where all
     members share one pair of halves.
   """
@@ -56,11 +57,16 @@ def cross_validated_scaling(
     for task in _scaled_tasks(schema):
       index, target, _ = frames[task.name]
       result = temperature.cross_validate(
-        task, pick(logits[task.name][member], index), target, seed + member
+        task,
+        pick(logits[task.name][member], index),
+        target,
+        seed + member,
+        directions=2,
       )
       row |= _nll_rows(task, result.nll)
       unscaled |= _nll_rows(task, result.uncalibrated_nll)
-      found.setdefault(task.name, []).append(result.temperatures[0].tolist())
+      temperatures = result.temperatures.mean(0)
+      found.setdefault(task.name, []).append(temperatures.tolist())
     rows.append(row)
     before.append(unscaled)
   uncalibrated, _ = scores.over_members(before)
@@ -75,25 +81,31 @@ def _scaled_ensemble(schema, logits, frames, seed: int) -> scores.Metrics:
     index, target, _ = frames[task.name]
     members = pick(logits[task.name], index)
     order = np.random.default_rng(seed).permutation(len(index))
-    fitted, scored = np.array_split(order, 2)
-    part, rest = (
-      tasks.Target(target.value[half], target.mask[half])
-      for half in (fitted, scored)
-    )
-    probs = np.mean(
-      [
-        _scaled(task, one[scored], temperature.fit(task, one[fitted], part))
-        for one in members
-      ],
-      axis=0,
-    )
-    nll = (
-      calibration.binary_nll
-      if task.kind == 'binary'
-      else calibration.categorical_nll
-    )
-    row |= _nll_rows(task, nll(probs, *rest))
+    halves = np.array_split(order, 2)
+    both = [
+      _scaled_half(task, members, target, fitted, scored)
+      for fitted, scored in (halves, halves[::-1])
+    ]
+    row |= _nll_rows(task, np.mean(both, axis=0))
   return row
+
+
+def _scaled_half(task, members, target, fitted, scored):
+  """NLL of an ensemble's `scored` frames, scaled by what fits the others."""
+  part, rest = (
+    tasks.Target(target.value[half], target.mask[half])
+    for half in (fitted, scored)
+  )
+  probs = np.mean(
+    [
+      _scaled(task, one[scored], temperature.fit(task, one[fitted], part))
+      for one in members
+    ],
+    axis=0,
+  )
+  binary = task.kind == 'binary'
+  nll = calibration.binary_nll if binary else calibration.categorical_nll
+  return nll(probs, *rest)
 
 
 def _scaled(task: tasks.Task, logits, temperatures) -> np.ndarray:

@@ -99,7 +99,10 @@ def generation_styles(names: list[str]) -> dict[str, dict]:
 
 
 def legend(figure, axis, columns: int = 5):
-  """One legend for all panels, below them; error bars (single models) first."""
+  """One legend for all panels, below them; error bars (single models) first.
+
+  It has as many columns as fit the figure, `columns` at most.
+  """
   handles, labels = axis.get_legend_handles_labels()
   if not labels:
     return
@@ -107,9 +110,11 @@ def legend(figure, axis, columns: int = 5):
   pairs = sorted(
     zip(handles, labels), key=lambda p: 'single models' not in p[1]
   )
-  figure.legend(
-    *zip(*pairs), loc='outside lower center', ncols=min(columns, len(labels))
-  )
+  for count in range(min(columns, len(labels)), 0, -1):
+    made = figure.legend(*zip(*pairs), loc='outside lower center', ncols=count)
+    if made.get_window_extent().width <= figure.bbox.width or count == 1:
+      return
+    made.remove()
 
 
 def density_colors() -> colors.Colormap:
