@@ -198,6 +198,8 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
     config.runtime.batch_devices,
     config.ensemble.size,
   )
+  # What no network can be is said before the data set is made.
+  model_from_config(config, tasks.ABAW2021)
   with console.status('making the data set'):
     dataset = load.from_config(config.data)
   console.print(load.summary(dataset), highlight=False, soft_wrap=True)

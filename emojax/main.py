@@ -158,6 +158,7 @@ def execute(config) -> int:
   compilation.set_cache(_CACHE.value)
   set_cpu_devices(config)
   set_optimisation(config)
+  processes.check_count(_PROCESSES.value)
   experiment = importlib.import_module(EXPERIMENTS[config.experiment])
   console = Console(quiet=processes.index() > 0)
   say = functools.partial(
@@ -197,12 +198,7 @@ def execute(config) -> int:
   except jax.errors.JaxRuntimeError as error:
     if processes.count() == 1:
       raise
-    raise processes.ProcessError(
-      f'process {processes.index()} cannot go on: '
-      f'{str(error).splitlines()[0][:300]}\nProbably another process has ended '
-      'or cannot be reached; its own output says why. Run the same commands to '
-      'resume from the last checkpoint.'
-    ) from error
+    raise processes.lost(error) from error
   say(f'Report: {folder / "report.html"}')
   return 0
 
@@ -218,6 +214,8 @@ def job_from_flags() -> tuple:
       '--coordinator=HOST:PORT, --processes and --process belong together; '
       f'found {job}'
     )
+  if not 0 < int(address[2]) < 2**16:
+    _fail(f'--coordinator={_COORDINATOR.value}: expected a port below 65536')
   if _PROCESS.value >= _PROCESSES.value:
     _fail(
       f'--process={_PROCESS.value}: expected 0 to {_PROCESSES.value - 1}, as '

@@ -13,7 +13,9 @@ import importlib.util
 import itertools
 import os
 import pathlib
+import socket
 import sys
+import threading
 import time
 import zlib
 from collections.abc import Callable, Mapping
@@ -23,6 +25,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 VISIBLE_SECONDS = 60  # until all see a file that one has written; NFS caches 30
+JOINING_SECONDS = 300  # that a process waits for the others at the start
+NOTICE_SECONDS = 10  # until it says so
 ENDING_SECONDS = 3600  # that a process waits at its end for others, if alive
 
 
@@ -69,14 +73,18 @@ def join(
   Raises:
     ProcessError: If the job cannot be joined.
   """
+  if coordinator:
+    _check_address(coordinator, process)
   try:
-    jax.distributed.initialize(
-      coordinator,
-      processes,
-      process,
-      heartbeat_timeout_seconds=heartbeat,
-      shutdown_timeout_seconds=ENDING_SECONDS,
-    )
+    with _notice(coordinator or environment()):
+      jax.distributed.initialize(
+        coordinator,
+        processes,
+        process,
+        initialization_timeout=JOINING_SECONDS,
+        heartbeat_timeout_seconds=heartbeat,
+        shutdown_timeout_seconds=ENDING_SECONDS,
+      )
   except Exception as error:  # of gRPC, metadata servers, cluster interfaces
     job = coordinator or f'the job that {environment()} describes'
     raise ProcessError(
@@ -84,6 +92,84 @@ def join(
       'process 0 runs, that its address can be reached and its port is free; '
       '--distributed=off runs this process by itself.'
     ) from error
+
+
+def _check_address(coordinator: str, process: int):
+  """Raises ProcessError if the job cannot meet there; JAX would crash.
+
+  Process 0 must be able to listen, the others wait until it does.
+  """
+  host, _, port = coordinator.rpartition(':')
+  if process == 0:
+    try:
+      with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(('', int(port)))
+    except OSError as error:
+      raise ProcessError(
+        f'process 0 cannot listen at port {port}: {error.strerror}. Give all '
+        'processes another port in --coordinator.'
+      ) from error
+    return
+  end = time.monotonic() + JOINING_SECONDS
+  with _notice(coordinator):
+    while not _answers(host.strip('[]'), int(port)):
+      if time.monotonic() > end:
+        raise ProcessError(
+          f'process 0 has not answered at {coordinator} for '
+          f'{JOINING_SECONDS} s: check that it runs, and that this address is '
+          'its host and can be reached from here'
+        )
+      time.sleep(0.5)
+
+
+def _answers(host: str, port: int) -> bool:
+  try:
+    socket.create_connection((host, port), timeout=5).close()
+  except OSError:
+    return False
+  return True
+
+
+@contextlib.contextmanager
+def _notice(job: str | None):
+  """Says that this process waits for others, unless that ends soon."""
+  text = (
+    f'waiting for the other processes of {job}, {JOINING_SECONDS} s at most'
+  )
+  timer = threading.Timer(NOTICE_SECONDS, print, [text], {'file': sys.stderr})
+  timer.daemon = True
+  timer.start()
+  try:
+    yield
+  finally:
+    timer.cancel()
+
+
+def check_count(expected: int | None):
+  """Raises ProcessError unless the job has as many processes as were meant."""
+  if expected not in (None, count()):
+    raise ProcessError(
+      f'process {index()} was started with --processes={expected}, but its job '
+      f'has {count()}: give all of them the same number'
+    )
+
+
+def lost(error: Exception) -> ProcessError:
+  """What to raise when this process cannot reach another one any more."""
+  first = (str(error).splitlines() or [''])[0][:300]
+  return ProcessError(
+    f'process {index()} cannot go on: {first}\nProbably another process has '
+    'ended or cannot be reached; its own output may say why. Run the same '
+    'commands to resume from the last checkpoint.'
+  )
+
+
+def is_lost(error: Exception) -> bool:
+  """Whether an error is that of a broken connection between processes."""
+  return count() > 1 and any(
+    word in str(error) for word in ('Gloo', 'closed by peer', 'NCCL')
+  )
 
 
 def count() -> int:

@@ -5,6 +5,8 @@ import signal
 
 from emojax import processes
 
+SHOW_CURSOR = '\x1b[?25h'
+
 
 class StopRequested(Exception):
   """The run was asked to stop and has saved its state."""
@@ -34,13 +36,15 @@ class StopFlag:
   def _handle(self, number, frame):
     del frame
     self.received = signal.Signals(number)
-    signal.signal(number, self._previous[number])
+    # Not Python's handler for SIGINT: its exception is lost in callbacks.
+    signal.signal(number, signal.SIG_DFL)
     # Not `print`: the signal may have come while the main thread prints.
     message = (
       f'\n{self.received.name}: saving at the end of this segment; '
       'once more to stop at once\n'
     )
-    os.write(2, message.encode())
+    # The progress bar hides the cursor, and the next signal ends the process.
+    os.write(2, (message + SHOW_CURSOR * os.isatty(2)).encode())
 
   def asked(self, step: int = 0) -> str:
     """Says, alike in all processes, what has asked the run to stop, or ''.

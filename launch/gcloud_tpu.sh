@@ -8,11 +8,13 @@
 #   PROJECT=my-project launch/gcloud_tpu.sh delete   # it costs money until then
 #
 # Run it from the repository's folder; what follows `run` goes to emojax.main, and
-# the same command resumes (the run ends with the connection: use tmux for a
-# long one). Edit, or set in the environment: PROJECT, ZONE, TYPE,
+# the same command resumes. Use tmux for a long run: when the connection breaks,
+# its output is lost, and whether it goes on is up to ssh. Edit, or set in the environment: PROJECT, ZONE, TYPE,
 # VERSION, NAME, SPOT. A slice of several hosts (e.g. TYPE=v5litepod-16) needs a
 # file system that all of them share for --workdir: set NFS=SERVER:/SHARE, e.g. of
-# a Filestore instance, which `create` mounts at /runs of every host.
+# a Filestore instance, which `create` mounts at /runs of every host, and `mount`
+# mounts again after a restart; then --workdir=/runs/first, and `fetch /runs/first`
+# brings it to runs/first here.
 set -euo pipefail
 
 PROJECT=${PROJECT:?set PROJECT to your Google Cloud project}
@@ -42,11 +44,15 @@ create() {
   tar --exclude=.git --exclude=runs --exclude=.venv -czf "$archive" .
   tpu scp "$archive" "$NAME:emojax.tar.gz" --worker=all
   everywhere "mkdir -p emojax && tar -xzf emojax.tar.gz -C emojax &&
-    python3 -m venv venv && venv/bin/pip install -q -e 'emojax[tpu]'"
-  if [ -n "$NFS" ]; then
-    everywhere "sudo apt-get install -yq nfs-common && sudo mkdir -p /runs &&
-      sudo mount $NFS /runs"
-  fi
+    curl -LsSf https://astral.sh/uv/install.sh | sh &&
+    .local/bin/uv venv -q --clear --python 3.12 venv &&
+    .local/bin/uv pip install -q --python venv/bin/python -e 'emojax[tpu]'"
+  [ -z "$NFS" ] || mount_nfs
+}
+
+mount_nfs() {
+  everywhere "sudo apt-get install -yq nfs-common && sudo mkdir -p /runs &&
+    sudo mount ${NFS:?set NFS to SERVER:/SHARE} /runs"
 }
 
 run() {
@@ -56,17 +62,20 @@ run() {
 }
 
 fetch() {
-  mkdir -p "$(dirname "$1")"
-  tpu scp --recurse "$NAME:emojax/$1" "$1" --worker=0
+  local from=$1 to=${1#/}
+  [[ $from = /* ]] || from=emojax/$from
+  mkdir -p "$(dirname "$to")"
+  tpu scp --recurse "$NAME:$from" "$to" --worker=0
 }
 
 case ${1:-} in
   create) create ;;
+  mount) mount_nfs ;;
   run) run "${@:2}" ;;
   fetch) fetch "${2:?name the folder to fetch}" ;;
   delete) tpu delete "$NAME" --quiet ;;
   *)
-    echo "usage: PROJECT=... $0 create | run FLAGS... | fetch FOLDER | delete" >&2
+    echo "usage: PROJECT=... $0 create | mount | run FLAGS... | fetch FOLDER | delete" >&2
     exit 2
     ;;
 esac

@@ -9,10 +9,13 @@ one of them fails, all are ended. Ctrl-C and SIGTERM let them save at the end of
 the segment; Ctrl-C once more stops them at once. The same command resumes.
 
 It shows on one machine what a job on several does, and uses them no better than
-`python -m emojax.main` does by itself.
+`python -m emojax.main` does by itself: `tiny` takes some minutes on two cores,
+most of them to compile the program in every process. Devices beyond the number of
+members have nothing to do.
 """
 
 import argparse
+import ctypes
 import os
 import pathlib
 import signal
@@ -95,9 +98,15 @@ def start(args: argparse.Namespace, number: int) -> subprocess.Popen:
     stdout=subprocess.PIPE,
     stderr=subprocess.STDOUT,
     start_new_session=True,
+    preexec_fn=_end_with_parent if sys.platform == 'linux' else None,
     text=True,
     errors='replace',
   )
+
+
+def _end_with_parent():
+  """Asks Linux to send this process SIGTERM when the launcher is killed."""
+  ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def relay(process: subprocess.Popen, number: int, lock: threading.Lock):
@@ -150,11 +159,12 @@ def wait(processes: list[subprocess.Popen]) -> int:
 def _report(number: int, code: int):
   """Says which process ended the job, and how."""
   how = f'with exit code {code}'
+  why = ' Its last lines above say why.'
   if code < 0:
-    how = f'by {signal.Signals(-code).name}'
+    how, why = f'by {signal.Signals(-code).name}', ''
   print(
-    f'process {number} was ended {how}, so the job has stopped. Its last lines '
-    'above say why; the same command resumes the run.',
+    f'process {number} was ended {how}, so the job has stopped.{why} The same '
+    'command resumes the run.',
     file=sys.stderr,
   )
 

@@ -1,5 +1,7 @@
 """What several processes agree on, with the other processes played by hand."""
 
+import socket
+import threading
 import types
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 from jax.experimental import multihost_utils
 
 from emojax import processes, signals, workdir
-from emojax.engine import stack
+from emojax.engine import checkpoint, stack
 from emojax.processes import ProcessError
 
 
@@ -210,3 +212,57 @@ def test_rows_of_a_mesh_take_turns(counts, batch, order):
 def test_a_process_without_members_is_an_error(job):
   with pytest.raises(ValueError, match=r'leaves processes \[1\] without'):
     stack.make_mesh(2)
+
+
+def test_process_0_needs_a_free_port():
+  with socket.socket() as other:
+    other.bind(('', 0))
+    other.listen()
+    port = other.getsockname()[1]
+    with pytest.raises(ProcessError, match=f'cannot listen at port {port}: .*'):
+      processes.join(f'127.0.0.1:{port}', 2, 0)
+
+
+def test_process_0_must_answer(monkeypatch, capsys):
+  monkeypatch.setattr(processes, 'JOINING_SECONDS', 0.2)
+  monkeypatch.setattr(processes, 'NOTICE_SECONDS', 0.01)
+  with socket.socket() as nobody:
+    nobody.bind(('127.0.0.1', 0))  # and does not listen
+    address = f'127.0.0.1:{nobody.getsockname()[1]}'
+    with pytest.raises(ProcessError, match=f'not answered at {address} for'):
+      processes.join(address, 2, 1)
+  assert f'waiting for the other processes of {address}' in (
+    capsys.readouterr().err
+  )
+
+
+def test_the_others_wait_until_process_0_listens(monkeypatch):
+  given = {}
+  monkeypatch.setattr(
+    'jax.distributed.initialize', lambda *job, **_: given.update(job=job)
+  )
+  with socket.socket() as server:
+    server.bind(('127.0.0.1', 0))
+    address = f'127.0.0.1:{server.getsockname()[1]}'
+    timer = threading.Timer(0.6, server.listen)
+    timer.start()
+    processes.join(address, 2, 1)
+    timer.join()
+  assert given['job'] == (address, 2, 1)
+
+
+def test_all_mean_the_same_number_of_processes(job):
+  processes.check_count(2)
+  processes.check_count(None)
+  with pytest.raises(ProcessError, match='--processes=3, but its job has 2'):
+    processes.check_count(3)
+
+
+def test_a_broken_connection_is_no_fault_of_a_disk(job, tmp_path):
+  broken = ValueError('UNKNOWN: Gloo AllGather failed: closed by peer')
+  with pytest.raises(ProcessError, match='another process has ended'):
+    with checkpoint._explained('cannot write it'):
+      raise broken
+  with pytest.raises(checkpoint.CheckpointError, match='cannot write it'):
+    with checkpoint._explained('cannot write it'):
+      raise ValueError('x')

@@ -29,14 +29,6 @@ def test_first_one_is_remembered(number, capfd):
   assert 'once more to stop at once' in message
 
 
-def test_second_interrupt_acts():
-  with StopFlag() as stop:
-    signal.raise_signal(signal.SIGINT)
-    assert stop
-    with pytest.raises(KeyboardInterrupt):
-      signal.raise_signal(signal.SIGINT)
-
-
 def test_one_of_each_is_remembered():
   with StopFlag() as stop:
     signal.raise_signal(signal.SIGTERM)
@@ -73,7 +65,8 @@ with StopFlag() as stop:
 """
 
 
-def test_second_terminate_ends_the_process():
+@pytest.mark.parametrize('number', BOTH)
+def test_second_one_ends_the_process(number):
   with subprocess.Popen(
     [sys.executable, '-c', PROGRAM],
     stdout=subprocess.PIPE,
@@ -81,14 +74,14 @@ def test_second_terminate_ends_the_process():
     text=True,
   ) as process:
     assert process.stdout.readline() == 'ready\n'
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     for line in process.stdout:
       if line == 'stopping\n':
         break
     else:
       pytest.fail(process.stderr.read())
     begun = time.monotonic()
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == -signal.SIGTERM
+    process.send_signal(number)
+    assert process.wait(30) == -number
     assert time.monotonic() - begun < 30
-    assert 'SIGTERM: saving' in process.stderr.read()
+    assert f'{number.name}: saving' in process.stderr.read()

@@ -150,6 +150,8 @@ class _explained:
   def __exit__(self, kind, error, trace):
     if error is None or not isinstance(error, Exception):
       return False
+    if processes.is_lost(error):
+      raise processes.lost(error) from error
     reason = f'{kind.__name__}: {_first_line(error)}'
     if getattr(error, 'errno', None) == errno.ENOSPC or (
       'No space left' in str(error)

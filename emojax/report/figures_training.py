@@ -91,8 +91,8 @@ def _curves(axis, lines: Lines, name: str, key: str, color: str):
 def task_weights(lines: Lines, names: Sequence[str]):
   """Weights of Algorithm 1 by epoch, mean and range over members."""
   keys = [k for k in lines[0] if k.startswith('task_weight/')] if lines else []
-  if not keys:
-    return None
+  if not keys or len({line[key] for line in lines for key in keys}) == 1:
+    return None  # Algorithm 1 was off, or there is only one task
   figure, axes = style.grid(1, len(names), width=3.0, height=2.9, sharey=True)
   palette = ('#0072b2', '#d55e00', '#009e73', '#cc79a7')
   for axis, name in zip(axes[0], names):
@@ -114,8 +114,8 @@ def task_weights(lines: Lines, names: Sequence[str]):
       axis.fill_between(
         epochs, values.min(0), values.max(0), alpha=0.15, linewidth=0, **look
       )
-    axis.set(title=name, xlabel='epoch', ylim=(0, None))
+    axis.set(title=name, xlabel='epoch')
     axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-  axes[0][0].set_ylabel('task weight')
+  axes[0][0].set(ylabel='task weight', ylim=(0, None))  # of all: shared
   style.legend(figure, axes[0][0])
   return figure
