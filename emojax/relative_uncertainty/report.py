@@ -56,7 +56,7 @@ def make_blocks(run, results, curves) -> list[page.Block]:
     ):
       blocks.append(_picture(run, name, figure, caption))
     blocks += [page.Heading('Features and images'), *_of_methods(run)]
-  return blocks + [page.Heading('Settings'), _facts(run, results)]
+  return blocks + [page.Heading('The run'), _facts(run, results)]
 
 
 def summary(results) -> str:

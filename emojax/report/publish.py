@@ -11,16 +11,20 @@ go into a folder beside the page; examples, which may show people, do not.
 import argparse
 import pathlib
 import platform
+import re
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from emojax import workdir
 from emojax.report import contents, page, style
-from emojax.report.write import draw, read
+from emojax.report.write import draw, read, read_json
 
 START, END = '<!-- made from the run -->', '<!-- end -->'
-PRIVATE = ('example',)  # figures of people's faces
+# Figures of people's faces begin with these.
+PRIVATE = ('example', 'gallery', 'uncertain_')
+PICTURE = re.compile(r'!\[.*\]\(figures/([^)]+)\.png\)\n\n\*.*\*\n')
 # Settings that are paths on somebody's machine; only the last part is shown.
 PATHS = ('data.path', 'data.ood_path', 'model.pretrained')
 
@@ -47,28 +51,56 @@ def publish(
     ValueError: The page is there but lacks the marks.
   """
   folder, target = pathlib.Path(folder), pathlib.Path(target)
-  run = read(folder)
   figures = target.parent / 'figures' / target.stem
   figures.mkdir(parents=True, exist_ok=True)
+  results = read_json(folder, 'results.json')
+  if 'generations' in results:
+    blocks = _blocks(folder, figures, command, machine)
+    text = page.to_markdown('', blocks)
+  else:
+    config = read_json(folder, 'config.json')
+    facts = page.Facts(list(_facts(results, config, command, machine)))
+    text = page.to_markdown('', [page.Heading('How it was run'), facts])
+    text += _report(folder, figures)
+  made = f'{START}\n\n{text.split(chr(10), 2)[2].strip()}\n\n{END}'
+  workdir.write_text(target, _placed(target, made))
+  return target
+
+
+def _blocks(folder, figures, command, machine) -> list[page.Block]:
+  """The report of a run of generations, without its last section."""
+  run = read(folder)
   with style.use():
     pictures = draw(
       figures, (f for f in contents.figures(run) if f[0] not in PRIVATE)
     )
   pictures = {
     name: page.Picture(
-      found.png, f'figures/{target.stem}/{name}.png', found.caption
+      found.png, f'figures/{figures.name}/{name}.png', found.caption
     )
     for name, found in pictures.items()
   }
   blocks = contents.blocks(run, pictures)
-  facts = page.Facts(list(_facts(run, command, machine)))
+  facts = _facts(run.results, run.config, command, machine)
   # The report ends with everything about the run; the page has it in short.
   blocks = [b for b in blocks if not isinstance(b, page.Facts)]
   blocks = [b for b in blocks if b != page.Heading('The run')]
-  text = page.to_markdown('', [page.Heading('How it was run'), facts, *blocks])
-  made = f'{START}\n\n{text.split(chr(10), 2)[2].strip()}\n\n{END}'
-  workdir.write_text(target, _placed(target, made))
-  return target
+  return [page.Heading('How it was run'), page.Facts(list(facts)), *blocks]
+
+
+def _report(folder: pathlib.Path, figures: pathlib.Path) -> str:
+  """report.md of any other run, without its title and its last section."""
+  text = (folder / 'report.md').read_text().split('\n', 2)[2]
+  text = text.split('\n## The run\n')[0]
+
+  def place(match):
+    name = match[1]
+    if name.startswith(PRIVATE):
+      return ''
+    shutil.copyfile(folder / f'figures/{name}.png', figures / f'{name}.png')
+    return match[0].replace('](figures/', f'](figures/{figures.name}/')
+
+  return '\n' + PICTURE.sub(place, text)
 
 
 def _placed(target: pathlib.Path, made: str) -> str:
@@ -85,10 +117,10 @@ def _placed(target: pathlib.Path, made: str) -> str:
   return before + made + rest.split(END)[1]
 
 
-def _facts(run: contents.Run, command: str, machine: str) -> Iterator[tuple]:
+def _facts(results, stored, command: str, machine: str) -> Iterator[tuple]:
   """Yields what one needs to do it again."""
-  results, environment = run.results, run.config.get('environment', {})
-  config = workdir.flatten(dict(run.config.get('config', {})))
+  environment = stored.get('environment', {})
+  config = workdir.flatten(dict(stored.get('config', {})))
   yield 'Command', f'`{command}`'
   yield 'Commit', str(environment.get('revision', 'unknown'))
   yield 'Machine', machine
@@ -98,8 +130,9 @@ def _facts(run: contents.Run, command: str, machine: str) -> Iterator[tuple]:
   yield 'Time', ', '.join(f'{k} {_minutes(v)}' for k, v in times) or 'unknown'
   seeds = {k: v for k, v in config.items() if k.endswith('seed')}
   yield 'Seeds', ', '.join(f'{k} {v}' for k, v in seeds.items())
-  yield 'Test images', f'{results["num_frames"]:,} ({results["dataset"]})'
-  for name, generation in results['generations'].items():
+  if 'num_frames' in results:
+    yield 'Test images', f'{results["num_frames"]:,} ({results["dataset"]})'
+  for name, generation in results.get('generations', {}).items():
     epochs = ', '.join(str(epoch + 1) for epoch in generation['epochs'])
     yield f'Selected epochs, {name}', epochs
   yield 'Settings', '; '.join(_settings(config))

@@ -66,8 +66,8 @@ def read(
 ) -> contents.Run:
   """Everything that a report is made of; as `write`."""
   return contents.Run(
-    results=_read(folder, 'results.json'),
-    curves=_read(folder, 'curves.json'),
+    results=read_json(folder, 'results.json'),
+    curves=read_json(folder, 'curves.json'),
     lines=_read_lines(folder / 'metrics.jsonl'),
     config=_read_config(folder / 'config.json'),
     predictions=folder / 'predictions',
@@ -88,7 +88,8 @@ def terminal(results: Mapping[str, Any], console: Console):
     table.show(item, console)
 
 
-def _read(folder: pathlib.Path, name: str):
+def read_json(folder: pathlib.Path, name: str):
+  """Reads a file of a run; raises FileNotFoundError that explains."""
   path = folder / name
   if not path.exists():
     raise FileNotFoundError(

@@ -142,6 +142,46 @@ def test_a_page_keeps_what_was_written_by_hand(folder, tmp_path):
   assert target.read_text() == text
 
 
+REPORT = """# A study
+
+The lead.
+
+![Faces (Figure 4).](figures/gallery-rul.png)
+
+*Faces (Figure 4).*
+
+![Scores [%].](figures/scores.png)
+
+*Scores [%].*
+
+## The run
+
+| data.path | /home/me/secret |
+"""
+
+
+def test_a_page_of_another_experiment(tmp_path):
+  path, target = tmp_path / 'run', tmp_path / 'docs' / 'rul.md'
+  (path / 'figures').mkdir(parents=True)
+  target.parent.mkdir()
+  for name in ('gallery-rul', 'scores'):
+    (path / 'figures' / f'{name}.png').write_bytes(b'png')
+  (path / 'config.json').write_text(json.dumps(CONFIG))
+  results = {'format': 'emojax-rul-1', 'timings': {'rul': 90.0}}
+  (path / 'results.json').write_text(json.dumps(results))
+  (path / 'report.md').write_text(REPORT)
+  publish.publish(path, target, 'the command', 'a laptop')
+  text = target.read_text()
+  for part in ('`the command`', 'rul 2 min', 'The lead.', 'data.path=ferplus'):
+    assert part in text
+  assert '![Scores [%].](figures/rul/scores.png)\n\n*Scores [%].*' in text
+  assert 'Faces' not in text  # they may be people's
+  assert 'secret' not in text
+  assert '# A study' not in text
+  names = [p.name for p in (target.parent / 'figures' / 'rul').iterdir()]
+  assert names == ['scores.png']
+
+
 def test_a_page_without_the_marks_is_left_alone(folder, tmp_path, capsys):
   path, _ = folder
   target = tmp_path / 'page.md'
