@@ -162,7 +162,13 @@ def test_the_papers_presets_have_its_settings():
   assert made['v'].generations == 4
   assert made['va'].generations == 3
   sizes = {name: c.ensemble.size for name, c in made.items()}
-  assert sizes == {'v': 5, 'va': 5, 'unweighted': 10, 'unbalanced': 5}
+  assert sizes == {
+    'v': 5,
+    'va': 5,
+    'unweighted': 10,
+    'unbalanced': 5,
+    'balanced': 5,
+  }
   assert made['unbalanced'].train.balance == 'off'
   assert not made['unweighted'].loss.reweight
 
