@@ -1,11 +1,16 @@
-"""One training step of the networks of paper 004: time and memory.
+"""One training step of the networks of papers 001 and 004: time and memory.
 
   python -m benchmarks.networks
   python -m benchmarks.networks --networks alexnet --width 0.25 --batch 64
+  python -m benchmarks.networks --networks resnet50 --size 112 --batch 60
   python -m benchmarks.networks --quick
 
+`resnet50` is the multitask CNN of paper 001, on colour images, with equal numbers
+for action units, expressions, and valence and arousal; the others are paper 004's
+on grey ones.
+
 Each network is trained in a process of its own by the engine's loop, on random
-grey images. A step is a forward and a backward pass over a batch and an update
+images. A step is a forward and a backward pass over a batch and an update
 of one member; processor time is the sum over cores, which other processes do
 not lengthen as much. The program's memory is what XLA plans for activations
 and other temporary arrays; the peak is that of the whole process, compilation
@@ -92,35 +97,77 @@ def problem(args: argparse.Namespace):
   import jax.numpy as jnp
   import numpy as np
 
-  from emojax import tasks
-  from emojax.bayesian import networks
-  from emojax.engine import member, stack
+  from emojax.engine import member
 
-  config = runpy.run_path(str(ROOT / 'configs' / 'bnn.py'))['get_config'](
-    'paper'
-  )
-  config.data.image_size, config.model.width = args.size, args.width
-  schema = (tasks.expr_task(tasks.FERPLUS),)
-  kind = networks.Stack(args.worker, args.noise, 1, ())
-  method = networks.method(config, kind, schema, stack.make_mesh(1, 1))
+  make = _multitask if args.worker == 'resnet50' else _classifier
+  method, channels, targets, hparams = make(args)
   state = jax.jit(functools.partial(member.init, method))(jax.random.key(0))
-  rng = np.random.default_rng(0)
-  shape = (args.batch, 1, args.size, args.size, 1)
-  label = np.eye(8, dtype=np.float32)[rng.integers(8, size=args.batch)]
-  rows = member.Rows(
-    {'image': jnp.asarray(rng.integers(0, 256, shape, np.uint8))},
-    {'expr': tasks.Target(label[:, None], np.ones((args.batch, 1), 'float32'))},
-  )
+  shape = (args.batch, 1, args.size, args.size, channels)
+  image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+  rows = member.Rows({'image': jnp.asarray(image)}, targets)
   plan = np.tile(np.arange(args.batch, dtype=np.int32), (args.steps, 1))
-  ones = jnp.ones(8)
-  hparams = {'pos_weight': ones[0], 'class_weight': ones}
-  hparams['learning_rate'] = 1e-4 * ones[0]
+  hparams = {'learning_rate': jnp.float32(1e-4), **hparams}
   sums = member.zero_sums(method)
 
   def arguments(steps: int):
     return state, sums, hparams, plan, jnp.int32(steps), rows
 
   return method, arguments
+
+
+def _preset(name: str, args: argparse.Namespace):
+  """The preset `paper` of a configuration, at the size that is measured."""
+  path = ROOT / 'configs' / f'{name}.py'
+  config = runpy.run_path(str(path))['get_config']('paper')
+  config.data.image_size, config.model.width = args.size, args.width
+  return config
+
+
+def _labels(count: int, task):
+  """Random labels of all frames."""
+  import numpy as np
+
+  from emojax import tasks
+
+  width, rng = len(task.labels), np.random.default_rng(1)
+  value = np.eye(width, dtype='float32')[rng.integers(width, size=count)]
+  if task.kind == 'binned':
+    value = rng.uniform(-1, 1, (count, width)).astype('float32')
+  one = task.kind == 'categorical'  # class, or several labels
+  mask = np.ones((count, 1) if one else (count, 1, width))
+  return tasks.Target(value[:, None], mask.astype('float32'))
+
+
+def _classifier(args):
+  """A network of paper 004: method, channels, targets, hparams."""
+  import numpy as np
+
+  from emojax import tasks
+  from emojax.bayesian import networks
+  from emojax.engine import stack
+
+  schema = (tasks.expr_task(tasks.FERPLUS),)
+  kind = networks.Stack(args.worker, args.noise, 1, ())
+  config = _preset('bnn', args)
+  method = networks.method(config, kind, schema, stack.make_mesh(1, 1))
+  hparams = {'pos_weight': np.float32(1), 'class_weight': np.ones(8, 'float32')}
+  return method, 1, {'expr': _labels(args.batch, schema[0])}, hparams
+
+
+def _multitask(args):
+  """The CNN of paper 001: method, channels, targets, hparams."""
+  import numpy as np
+
+  from emojax import incomplete_labels
+  from emojax.two_stage import builders
+  from emojax.two_stage.method import batch_targets
+
+  config = _preset('incomplete', args)
+  schema = incomplete_labels.schema_from_config(config, ('au', 'expr', 'va'))
+  method = builders.cnn_method(config, schema, np.eye(3))
+  labels = {task.name: _labels(args.batch, task) for task in schema}
+  targets = batch_targets(labels, np.ones((args.batch, 1), 'float32'))
+  return method, 3, targets, {}
 
 
 def row(name: str, options: list[str]) -> list[str]:
@@ -160,8 +207,8 @@ def main():
     with console.status(name):
       rows.append(row(name, options))
   made = tables.Table(
-    f'One training step: batch {args.batch}, {args.size} px, grey, width '
-    f'{args.width:g}, {args.noise}',
+    f'One training step: batch {args.batch}, {args.size} px, width '
+    f'{args.width:g}',
     columns,
     rows,
   )
