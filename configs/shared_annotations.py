@@ -70,9 +70,9 @@ def embedded() -> ConfigDict:
 
   config.model = ConfigDict()
   config.model.name = 'multitask_cnn'  # or multitask_cnn_torchvision
-  config.model.depth = 'resnet50'  # or 'resnet18', 'resnet34'
-  config.model.stem = 'imagenet'  # or 'cifar', for small images
-  config.model.width = 0.125  # multiplies the channels of the ResNet-50
+  config.model.depth = 'resnet18'  # or 'resnet34', 'resnet50' as in the paper
+  config.model.stem = 'half'  # 'imagenet' for large images, 'cifar' for tiny ones
+  config.model.width = 0.25  # multiplies the channels
   config.model.hidden = 128  # of the heads; the features of a task
   config.model.gru = 64  # of each direction
   config.model.head = 'published'  # 'paper': Figure 4, without BatchNorm
@@ -81,11 +81,11 @@ def embedded() -> ConfigDict:
   config.model.pretrained = ''  # a PyTorch state_dict of a ResNet-50
 
   config.train = ConfigDict()  # of the CNNs
-  config.train.teacher_epochs = 8
-  config.train.student_epochs = 8
+  config.train.teacher_epochs = 5
+  config.train.student_epochs = 5
   config.train.steps = 60  # of an epoch; 0: until the smallest subset ends
   config.train.clips_per_task = 20
-  config.train.learning_rate = 1e-3
+  config.train.learning_rate = 3e-3
   config.train.decay_every = 4  # epochs
   config.train.decay_factor = 0.1  # 1 in the paper: a constant rate
   config.train.beta1 = 0.9  # 0.5 in the code
@@ -186,6 +186,8 @@ def paper() -> ConfigDict:
   config.data.image_size = 112
   config.data.va_every = 5
   config.data.keep = ConfigDict({'neutral': 10, 'happiness': 2, 'sadness': 2})
+  config.model.depth = 'resnet50'
+  config.model.stem = 'imagenet'
   config.model.width = 1.0
   config.model.head = 'paper'
   for stage in (config.train, config.recurrent):
