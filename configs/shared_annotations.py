@@ -71,7 +71,7 @@ def embedded() -> ConfigDict:
   config.model = ConfigDict()
   config.model.name = 'multitask_cnn'  # or multitask_cnn_torchvision
   config.model.depth = 'resnet18'  # or 'resnet34', 'resnet50' as in the paper
-  config.model.stem = 'half'  # 'imagenet' for large images, 'cifar' for tiny ones
+  config.model.stem = 'half'  # 'imagenet' for large images, 'cifar' for small
   config.model.width = 0.25  # multiplies the channels
   config.model.hidden = 128  # of the heads; the features of a task
   config.model.gru = 64  # of each direction
