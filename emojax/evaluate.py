@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
   add('--split', help="split to evaluate; the run's test split without it")
   add(
     '--generations',
-    type=_names,
+    type=_some_names,
     metavar='Tea,Stu1',
     help='all that are finished without it',
   )
@@ -84,8 +84,17 @@ def _names(text: str) -> tuple[str, ...]:
   return tuple(part.strip() for part in text.split(',') if part.strip())
 
 
+def _some_names(text: str) -> tuple[str, ...]:
+  if not (names := _names(text)):
+    raise argparse.ArgumentTypeError('expected at least one name')
+  return names
+
+
 def _numbers(text: str) -> tuple[int, ...]:
-  return tuple(int(part) for part in _names(text))
+  names = _some_names(text)
+  if not all(name.isdecimal() for name in names):
+    raise argparse.ArgumentTypeError(f'{text!r}: expected numbers from 0')
+  return tuple(int(name) for name in names)
 
 
 def parse(arguments: Sequence[str]):

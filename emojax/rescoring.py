@@ -14,7 +14,7 @@ from emojax.distillation import MC_STREAM
 from emojax.evaluation import Predictions, evaluate
 from emojax.evaluation.context import FIT_SPLIT
 from emojax.reevaluation import Evaluation
-from emojax.runs import RunError
+from emojax.runs import DAMAGED, RunError
 
 
 def execute(evaluation: Evaluation, console: Console) -> pathlib.Path:
@@ -106,11 +106,18 @@ class _Predictor:
   def __call__(self, name: str) -> Predictions:
     path = self._folder / 'predictions' / f'{name}.npz'
     if path.exists():
-      return Predictions.load(path, self._of.run.schema)
+      try:
+        return Predictions.load(path, self._of.run.schema)
+      except DAMAGED as error:
+        self._say(f'{path} is damaged ({error}): predicting again')
     with self._console.status(f'{name}: predicting'):
       made = self._predict(name)
     made.save(path)
+    self._say(f'{name}: predicted')  # the status is not seen in logs
     return made
+
+  def _say(self, text: str):
+    self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
   def _predict(self, name: str) -> Predictions:
     this, run = self._of, self._of.run

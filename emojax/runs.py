@@ -29,6 +29,9 @@ from emojax.evaluation.context import FIT_SPLIT
 
 PyTree = Any
 
+# What NumPy raises for files that are cut off or not its own.
+DAMAGED = (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile)
+
 
 class RunError(ValueError):
   """A folder is no run, or has not what is asked of it; says what to do."""
@@ -264,8 +267,7 @@ class _readable:
     return self
 
   def __exit__(self, kind, error, trace):
-    damaged = (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile)
-    if error is None or not isinstance(error, damaged):
+    if error is None or not isinstance(error, DAMAGED):
       return False
     raise RunError(
       f'{self.path} is damaged ({error}): delete it and give the command that '

@@ -92,7 +92,8 @@ class Predictions:
     Raises:
       ValueError: if it is another kind of file or its labels differ.
     """
-    with np.load(path, allow_pickle=False) as file:
+    # Opened here: NumPy leaves files open that it cannot read.
+    with open(path, 'rb') as raw, np.load(raw, allow_pickle=False) as file:
       if 'header' not in file:
         raise ValueError(f'{path}: no header; not written by Predictions.save')
       header = json.loads(str(file['header']))

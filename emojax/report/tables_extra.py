@@ -56,7 +56,7 @@ def calibration(results: Results) -> Table | None:
     better=['low'] * len(keys),
     note='ECE: expected calibration error, 10 bins; AUs by the probability of '
     'presence, expressions by the largest probability. TS here is fitted on '
-    'the validation set and applied to the test set.',
+    "the run's own validation set.",
   )
 
 

@@ -38,3 +38,7 @@ def test_the_table_names_every_model(capsys, monkeypatch):
   printed = capsys.readouterr().out
   for name in models.MODELS:
     assert name in printed
+  assert 'trunk' not in printed
+  monkeypatch.setattr('sys.argv', ['models', '--image-size', '32', '--parts'])
+  command.main()
+  assert 'trunk' in capsys.readouterr().out

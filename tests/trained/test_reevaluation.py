@@ -62,6 +62,18 @@ def test_the_same_command_computes_nothing_again(run_path, monkeypatch):
   assert again == found
 
 
+def test_a_damaged_file_of_the_evaluation_is_made_again(run_path):
+  arguments = '--generations=Tea', '--mc-samples=0', '--ood=', '--name=damaged'
+  found, folder, text = execute(run_path, *arguments)
+  assert 'Tea: predicted' in text
+  (folder / 'report.html').unlink()
+  path = folder / 'predictions' / 'Tea.npz'
+  path.write_bytes(path.read_bytes()[:3000])
+  again, _, text = execute(run_path, *arguments)
+  assert 'Tea.npz is damaged' in text
+  assert again['generations'] == found['generations']
+
+
 def test_fewer_members_are_rows_of_the_run(run_path):
   arguments = '--members=1', '--generations=Stu1', '--mc-samples=0'
   found, folder, _ = execute(run_path, *arguments, '--ood=', '--no-temperature')
@@ -159,7 +171,8 @@ def test_split_that_is_not_in_the_files(run_path, faces):
   [
     (['--splt=test'], 'did you mean --split?'),
     (['--mc-samples=-1'], 'expected at least 0'),
-    (['--members=a'], 'invalid _numbers value'),
+    (['--members=a'], "'a': expected numbers from 0"),
+    (['--generations='], 'expected at least one name'),
   ],
 )
 def test_wrong_arguments(capsys, arguments, message):
