@@ -126,8 +126,8 @@ def _facts(results, stored, command: str, machine: str) -> Iterator[tuple]:
   yield 'Machine', machine
   versions = ('python', 'jax', 'flax', 'optax', 'numpy')
   yield 'Versions', ', '.join(f'{v} {environment.get(v)}' for v in versions)
-  times = results.get('timings', {}).items()
-  yield 'Time', ', '.join(f'{k} {_minutes(v)}' for k, v in times) or 'unknown'
+  if times := results.get('timings', {}).items():  # a study's runs have theirs
+    yield 'Time', ', '.join(f'{k} {_minutes(v)}' for k, v in times)
   seeds = {k: v for k, v in config.items() if k.endswith('seed')}
   yield 'Seeds', ', '.join(f'{k} {v}' for k, v in seeds.items())
   if 'num_frames' in results:
