@@ -12,7 +12,14 @@ from rich.console import Console
 
 from emojax import reference, report, tasks
 from emojax.evaluation import evaluate
-from emojax.report import examples, findings, style, summary, tables
+from emojax.report import (
+  examples,
+  figures_training,
+  findings,
+  style,
+  summary,
+  tables,
+)
 from emojax.report.figures_training import by_member
 
 
@@ -25,8 +32,8 @@ def log_lines(names, members, epochs=3):
       'epoch': epoch,
       'member': member,
       'best': epoch < 2,
-      'task_weight/au': 0.5,
-      'task_weight/expr': 0.5,
+      'task_weight/au': 0.5 + 0.1 * epoch,
+      'task_weight/expr': 0.5 - 0.1 * epoch,
       **{key: value - (epoch - 1) ** 2 / 9 for key, value in scores.items()},
     }
     for name in names
@@ -72,6 +79,14 @@ FIGURES = (
   'entropy example excess generations ood_roc rejection reliability_ensemble '
   'reliability_single scores task_weights training uncertainty'
 ).split()
+
+
+def test_weights_that_never_change_make_no_figure():
+  lines = [
+    line | {'task_weight/au': 0.5, 'task_weight/expr': 0.5}
+    for line in log_lines(['Tea'], 2)
+  ]
+  assert figures_training.task_weights(lines, ['Tea']) is None
 
 
 def test_all_files_are_written(full):
