@@ -18,6 +18,7 @@ external ones those that are named:
   python -m emojax.main --config=configs/incomplete.py:paper \
     --config.data.path=AFFWILD2 --config.data.external.au=DISFA \
     --config.data.external.expr=EXPW --config.data.external.va=AFEWVA \
+    --config.model.pretrained=resnet50.pth \
     --workdir=runs/incomplete_paper
 
 Every setting below can be overridden as `--config.train.steps=50`.
@@ -175,7 +176,10 @@ def tiny() -> ConfigDict:
 
 
 def paper() -> ConfigDict:
-  """The paper's settings, for prepared Aff-Wild2 and external data sets."""
+  """The paper's settings, for prepared Aff-Wild2 and external data sets.
+
+  Its networks start from pretrained weights: give model.pretrained.
+  """
   config = embedded()
   config.ensemble.seeds = 1
   config.data.name = 'prepared'

@@ -20,6 +20,7 @@ external ones those that are named:
   python -m emojax.main --config=configs/shared_annotations.py:paper \
     --config.data.path=AFFWILD2 --config.data.external.expr=EXPW \
     --config.data.external.va=AFEWVA --config.data.external.expr_va=AFFECTNET \
+    --config.model.pretrained=resnet50.pth \
     --workdir=runs/shared_paper
 
 Every setting below can be overridden as `--config.train.steps=50`.
@@ -179,7 +180,10 @@ def tiny() -> ConfigDict:
 
 
 def paper() -> ConfigDict:
-  """The paper's settings, for prepared Aff-Wild2 and external data sets."""
+  """The paper's settings, for prepared Aff-Wild2 and external data sets.
+
+  Its networks start from pretrained weights: give model.pretrained.
+  """
   config = embedded()
   config.ensemble.seeds = 10
   config.data.name = 'prepared'
