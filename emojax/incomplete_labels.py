@@ -66,6 +66,7 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
     StopRequested: After SIGINT or SIGTERM, with everything saved.
     DivergedError: If a loss is not finite.
   """
+  check(config)
   schema = schema_from_config(config, ('au', 'expr', 'va'))
   with console.status('making the data set'):
     data = roles.from_config(config, schema, SUBSETS)
@@ -84,6 +85,15 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   stacks += [p for pair in multitask.values() for p in pair]
   stacks = {predictions.name: predictions for predictions in stacks}
   return pairs.conclude(this, TITLE, SPLIT, stacks, studies, findings, console)
+
+
+def check(config):
+  """Raises ValueError if there is nothing to train, or sequences are too long."""
+  if not config.conditions and not config.multitask:
+    raise ValueError(
+      'conditions is empty and so is multitask: nothing is to be trained'
+    )
+  recurrent.check_lengths(config)
 
 
 def _epochs(config) -> int:

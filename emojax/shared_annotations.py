@@ -71,6 +71,9 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
 
 def check(config):
   """Raises ValueError if a stack lacks the one that it learns from."""
+  recurrent.check_lengths(config)
+  if not config.teachers:
+    raise ValueError('teachers is empty: nothing is to be trained')
   if not set(config.teachers) <= {2, 3}:
     raise ValueError(
       f'config.teachers {config.teachers}: expected 2 (subsets EXPR and VA), 3 '

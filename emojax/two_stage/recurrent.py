@@ -72,6 +72,16 @@ def _extractor(run: Run, name: str, member: int, of: Method):
   return predict
 
 
+def check_lengths(config):
+  """Raises ValueError if clips are shorter than sequences, before training."""
+  for length in config.recurrent.lengths:
+    if not 1 <= length <= config.data.clip_length:
+      raise ValueError(
+        f'recurrent.lengths has {length}: expected 1 to data.clip_length, '
+        f'{config.data.clip_length} frames'
+      )
+
+
 def cut_sequences(
   whole: Sources, length: int
 ) -> tuple[Sources, features.Places]:

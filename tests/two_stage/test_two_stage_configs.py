@@ -6,7 +6,7 @@ import runpy
 import jax
 import pytest
 
-from emojax import main, models, shared_annotations, tasks
+from emojax import incomplete_labels, main, models, shared_annotations, tasks
 from emojax.losses.two_stage import own_labels
 from emojax.two_stage import builders
 from emojax.workdir import flatten
@@ -124,6 +124,8 @@ def test_hyper_parameters_of_the_papers(file, settings):
     ({'teachers': (4,)}, r'config.teachers \(4,\)'),
     ({'teachers': (2,)}, r'add 3 to config.teachers'),
     ({'sharing': (False,)}, r'add True to config.sharing'),
+    ({'teachers': (), 'sharing': ()}, 'nothing is to be trained'),
+    ({'recurrent': {'lengths': (33,)}}, 'lengths has 33: expected 1 to .* 32'),
   ],
 )
 def test_stacks_without_the_one_before(settings, message):
@@ -131,6 +133,21 @@ def test_stacks_without_the_one_before(settings, message):
   config.update(settings)
   with pytest.raises(ValueError, match=message):
     shared_annotations.check(config)
+
+
+@pytest.mark.parametrize(
+  ('settings', 'message'),
+  [
+    ({'conditions': (), 'multitask': ''}, 'nothing is to be trained'),
+    ({'recurrent': {'lengths': (8, 0)}}, 'lengths has 0: expected 1 to'),
+  ],
+)
+def test_nothing_to_train_and_impossible_lengths(settings, message):
+  config = MODULES['incomplete']['get_config']()
+  incomplete_labels.check(config)
+  config.update(settings)
+  with pytest.raises(ValueError, match=message):
+    incomplete_labels.check(config)
 
 
 def test_settings_reach_the_method():
