@@ -112,7 +112,7 @@ def _optimum(axis, value: float):
   axis.text(
     1,
     1.03,
-    f'Bayes optimum far below: {value:.3f}',
+    f'Bayes optimum {value:.3f}',
     color=style.TRUTH,
     fontsize=9.5,
     ha='right',
