@@ -133,8 +133,8 @@ def _labels(count: int, task):
   value = np.eye(width, dtype='float32')[rng.integers(width, size=count)]
   if task.kind == 'binned':
     value = rng.uniform(-1, 1, (count, width)).astype('float32')
-  one = task.kind == 'categorical'  # class, or several labels
-  mask = np.ones((count, 1) if one else (count, 1, width))
+  one_class = task.kind == 'categorical'
+  mask = np.ones((count, 1) if one_class else (count, 1, width))
   return tasks.Target(value[:, None], mask.astype('float32'))
 
 
@@ -208,7 +208,7 @@ def main():
       rows.append(row(name, options))
   made = tables.Table(
     f'One training step: batch {args.batch}, {args.size} px, width '
-    f'{args.width:g}',
+    f'{args.width:g}, {args.noise} in networks of paper 004',
     columns,
     rows,
   )

@@ -43,8 +43,10 @@ class StopFlag:
       f'\n{self.received.name}: saving at the end of this segment; '
       'once more to stop at once\n'
     )
-    # The progress bar hides the cursor, and the next signal ends the process.
-    os.write(2, (message + SHOW_CURSOR * os.isatty(2)).encode())
+    if os.isatty(2):
+      # The progress bar hides the cursor, and the next signal ends the process.
+      message += SHOW_CURSOR
+    os.write(2, message.encode())
 
   def asked(self, step: int = 0) -> str:
     """Says, alike in all processes, what has asked the run to stop, or ''.

@@ -55,8 +55,8 @@ def train(
 ) -> Segment:
   """Trains a stack to its last epoch, saving after every segment.
 
-  Resumes from the newest readable checkpoint, and measures the time. Once all that is wanted of the
-  stack is on disk, `forget` its checkpoints.
+  Resumes from the newest readable checkpoint, and measures the time. Once all
+  that is wanted of the stack is on disk, `forget` its checkpoints.
 
   Args:
     session: What the stacks of the run share.

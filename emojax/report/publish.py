@@ -72,7 +72,8 @@ def _blocks(folder, figures, command, machine) -> list[page.Block]:
   run = read(folder)
   with style.use():
     pictures = draw(
-      figures, (f for f in contents.figures(run) if f[0] not in PRIVATE)
+      figures,
+      (f for f in contents.figures(run) if not f[0].startswith(PRIVATE)),
     )
   pictures = {
     name: page.Picture(

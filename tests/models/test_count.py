@@ -39,6 +39,11 @@ def test_the_table_names_every_model(capsys, monkeypatch):
   for name in models.MODELS:
     assert name in printed
   assert 'trunk' not in printed
+
+
+def test_the_table_shows_parts_if_asked(capsys, monkeypatch):
+  one = {'emenet_v': models.MODELS['emenet_v']}
+  monkeypatch.setattr(models, 'MODELS', one)
   monkeypatch.setattr('sys.argv', ['models', '--image-size', '32', '--parts'])
   command.main()
   assert 'trunk' in capsys.readouterr().out
