@@ -156,17 +156,25 @@ def tiny() -> ConfigDict:
 
 
 def small() -> ConfigDict:
-  """48-pixel faces on two cores: FER2013, FER+, folders."""
+  """48-pixel faces on two cores: FER2013, FER+, folders.
+
+  60 networks in about an hour, so each sees 4,000 images nine times.
+  """
   config = embedded()
   config.data.name = 'prepared'
   config.data.image_size = 48
-  config.data.val_split = 'validation'
+  config.data.val_split = ''
+  config.data.val_fraction = 0.02  # only shows the progress
   config.data.test_split = 'validation'
   config.noise.rates = (0.0, 0.1, 0.2, 0.3)
   config.ensemble.size = 12
+  config.model.depth = 'resnet10'
+  config.model.stem = 'imagenet'
   config.model.width = 0.25
-  config.train.epochs = 10
+  config.train.images = 4000
+  config.train.epochs = 9
   config.train.batch_size = 64
+  config.train.learning_rate = 3e-3
   config.runtime.predict_clips = 64
   return config
 
@@ -175,8 +183,9 @@ def small_cifar10() -> ConfigDict:
   """CIFAR-10 on two cores."""
   config = small()
   config.data.image_size = 32
-  config.data.val_split = 'test'
   config.data.test_split = 'test'
+  config.model.stem = 'half'
+  config.train.images = 3000
   return config
 
 
