@@ -23,8 +23,10 @@ def measure(spec) -> tuple[None, dict]:
     return clock[-1] - clock[-2]
 
   from benchmarks import engine
+  from emojax import compilation
   from emojax.engine.trainer import Generation
 
+  compilation.collect_seldom()
   facts = {'imports': lap()}
   engine.set_up(spec)
   members = spec['members']

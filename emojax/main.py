@@ -160,6 +160,7 @@ def execute(config) -> int:
   set_optimisation(config)
   processes.check_count(_PROCESSES.value)
   experiment = importlib.import_module(EXPERIMENTS[config.experiment])
+  compilation.collect_seldom()
   console = Console(quiet=processes.index() > 0)
   say = functools.partial(
     console.print, markup=False, highlight=False, soft_wrap=True

@@ -1,5 +1,7 @@
 """The folder of a run: what is in it, whether it may be written to."""
 
+import errno
+import fcntl
 import json
 import os
 import pathlib
@@ -17,6 +19,8 @@ import emojax
 from emojax import processes
 
 UNFINISHED = '.emojax-tmp'  # ending of files that are being written
+LOCK = '.lock'
+_HELD: dict[pathlib.Path, int] = {}  # locks of this process, until it ends
 
 
 class WorkdirError(ValueError):
@@ -156,13 +160,15 @@ class Workdir:
 
   @processes.by_one
   def _open(self):
-    if self.path.is_dir():
-      self._sweep()
     if not (self / 'config.json').exists():
       self._check_empty()
+      self._hold()
+      self._sweep()
       self._claim()
       return
     found = flatten(_read_config(self / 'config.json'))
+    self._hold()
+    self._sweep()
     wanted = flatten(self.config)
     missing = object()
     differing = [
@@ -183,7 +189,33 @@ class Workdir:
 
   def _begun(self) -> bool:
     """Whether there is more than what a run writes before its data are read."""
-    return {path.name for path in self.path.iterdir()} != {'config.json'}
+    return not self._names() <= {'config.json'}
+
+  def _names(self) -> set[str]:
+    """What is in the folder, but for the lock and files half written."""
+    names = {path.name for path in self.path.iterdir()}
+    return {n for n in names if n != LOCK and not n.endswith(UNFINISHED)}
+
+  def _hold(self):
+    """Locks the folder: two processes would overwrite each other's state.
+
+    The lock ends with the process, however that ends.
+    """
+    path = (self / LOCK).resolve()
+    if path in _HELD:
+      return
+    file = os.open(path, os.O_WRONLY | os.O_CREAT)
+    try:
+      fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+      os.close(file)
+      if error.errno in (errno.EACCES, errno.EAGAIN):
+        raise WorkdirError(
+          f'another process is at work in {self.path}: wait until it has ended, '
+          'or choose another --workdir'
+        ) from error
+      return  # a file system without locks
+    _HELD[path] = file
 
   def _claim(self):
     stored = {'config': self.config, 'environment': environment()}
@@ -198,7 +230,7 @@ class Workdir:
   def _check_empty(self):
     if self.path.exists() and not self.path.is_dir():
       raise WorkdirError(f'--workdir {self.path} is a file; name a folder')
-    if self.path.exists() and any(self.path.iterdir()):
+    if self.path.exists() and self._names():
       raise WorkdirError(
         f'--workdir {self.path} has files but no config.json, so it is not a '
         'run of emojax; choose a new or an empty folder'

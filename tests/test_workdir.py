@@ -5,6 +5,8 @@ import json
 import os
 import pathlib
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -144,9 +146,26 @@ def test_killed_while_it_was_made(tmp_path, monkeypatch):
     patch.setattr(pathlib.Path, 'unlink', lambda *_, **__: None)
     with pytest.raises(KeyboardInterrupt):
       workdir.Workdir(tmp_path, CONFIG).open()
-  assert len(os.listdir(tmp_path)) == 1  # the torn file is there
+  assert len(os.listdir(tmp_path)) == 2  # the torn file is there
   workdir.Workdir(tmp_path, CONFIG).open()
-  assert os.listdir(tmp_path) == ['config.json']
+  assert sorted(os.listdir(tmp_path)) == [workdir.LOCK, 'config.json']
+
+
+def test_one_process_at_a_time(tmp_path):
+  program = (
+    'import sys; from emojax import workdir\n'
+    'workdir.Workdir(sys.argv[1], {}).open()\n'
+    'print("open", flush=True); sys.stdin.read()'
+  )
+  command = [sys.executable, '-c', program, str(tmp_path)]
+  pipe = subprocess.PIPE
+  with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as other:
+    assert other.stdout.readline() == 'open\n'
+    with pytest.raises(workdir.WorkdirError, match='another process is at'):
+      workdir.Workdir(tmp_path, {}).open()
+    other.kill()
+  workdir.Workdir(tmp_path, {}).open()
+  workdir.Workdir(tmp_path, {}).open()  # a process does not meet itself
 
 
 def test_torn_files_of_a_killed_run_are_swept(run):
@@ -157,6 +176,7 @@ def test_torn_files_of_a_killed_run_are_swept(run):
   (run / '.notes').write_text("the user's own")
   workdir.Workdir(run.path, CONFIG).open()
   assert sorted(os.listdir(run.path)) == [
+    workdir.LOCK,
     '.notes',
     'config.json',
     'predictions',

@@ -275,6 +275,7 @@ def isolated(fn: Callable, true: jax.Array, *args) -> PyTree:
     true: A traced value that is always true.
     *args: Arguments of `fn`.
   """
+  fn = jax.jit(fn, inline=True)  # traced once
   shapes = jax.eval_shape(fn, *args)
 
   def never(*_):

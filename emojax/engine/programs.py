@@ -1,5 +1,6 @@
 """The jitted programs: whole generations, streamed pieces, predictions."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -84,6 +85,10 @@ def generation_program(
     labels for the training clips after training (zeros otherwise); `train` and
     `val` are as in `member.train_epochs`. The state is donated.
   """
+
+  # Validation and soft labels predict alike: traced once.
+  predict = jax.jit(method.predict, inline=True)
+  method = dataclasses.replace(method, predict=predict)
 
   def one(stacked, shared):
     state, hparams, plan = stacked

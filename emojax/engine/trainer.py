@@ -81,6 +81,7 @@ class Segment(NamedTuple):
   soft_labels: PyTree | None
 
 
+@functools.partial(jax.jit, static_argnums=(0, 2))
 def member_keys(seed: int, generation: int, members: int) -> jax.Array:
   """Keys [M] of a generation's members; member m's depends on nothing else."""
   base = jax.random.fold_in(jax.random.key(seed), generation)

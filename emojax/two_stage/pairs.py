@@ -147,6 +147,16 @@ def describe(data: Roles) -> str:
   )
 
 
+def _scored(data) -> str:
+  """The split whose scores are shown, as a reader must know it."""
+  if data.name == 'embedded':
+    return 'the test set'
+  text = f'the split {data.test_split!r}'
+  if data.test_split == data.val_split:
+    text += ' (on which epochs and the best CNN were chosen, too)'
+  return text
+
+
 def conclude(
   run: Run,
   title: str,
@@ -173,7 +183,7 @@ def conclude(
   )
   workdir.write_json(run.path('results.json'), results)
   lead = (
-    f'{run.config.ensemble.seeds} seeds on the {split} set of '
+    f'{run.config.ensemble.seeds} seeds on {_scored(run.config.data)} of '
     f'{run.roles.name}. Of {len(findings)} findings checked, this run shows '
     f'{sum(f.verdict == "yes" for f in findings)} and contradicts '
     f'{sum(f.verdict == "no" for f in findings)}.'

@@ -40,6 +40,7 @@ def test_own_test_split_gives_the_runs_numbers(run_path):
   assert found['evaluation']['notes'] == []
   assert 'Table 1.' in text
   assert sorted(p.name for p in folder.iterdir()) == [
+    '.lock',
     'config.json',
     'curves.json',
     'figures',
