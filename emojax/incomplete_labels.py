@@ -243,6 +243,7 @@ def findings_of(
         rows['CNN teacher'],
         keys,
         'on all tasks (Figure 5)',
+        paired=True,
       ),
       compare(
         'The ensemble of students beats the mean student on all tasks',
@@ -250,6 +251,7 @@ def findings_of(
         rows['CNN student'],
         keys,
         'on all tasks (Figure 5)',
+        paired=True,
       ),
     ]
   for name in rows:

@@ -121,7 +121,11 @@ def without_spread(table: Table) -> Table:
       Cell(cell.value) if isinstance(cell, Cell) else cell for cell in cells
     ]
 
-  return dataclasses.replace(table, sections=_with_cells(table, change))
+  sections = [
+    dataclasses.replace(s, title=s.title.replace('mean ± std', 'mean'))
+    for s in _with_cells(table, change)
+  ]
+  return dataclasses.replace(table, sections=sections)
 
 
 def last_column(table: Table) -> Table:

@@ -9,6 +9,7 @@ import rich.table
 from rich.console import Console
 
 from emojax import processes, workdir
+from emojax.evaluation.scores import summarise
 from emojax.report import page, style, table
 from emojax.report.estimates import (
   UNCLEAR,
@@ -30,8 +31,9 @@ NAMES = {
 }
 RULE = (
   'A difference between means over the seeds counts if its 95 % confidence '
-  "interval (Welch's t) does not contain 0; otherwise the verdict is "
-  '"unclear". A finding of several parts is shown if all of them are, and '
+  "interval (Student's t of the differences by seed where students are compared "
+  "with their own teachers, or with others of the same teachers; else Welch's "
+  't) does not contain 0; otherwise the verdict is "unclear". A finding of several parts is shown if all of them are, and '
   'contradicted if one is. The interval covers the random seeds, not the choice '
   'of frames.'
 )
@@ -60,7 +62,12 @@ class Study(NamedTuple):
 
 
 def compare(
-  claim: str, better: Row, worse: Row, keys: Sequence[str], paper: str
+  claim: str,
+  better: Row,
+  worse: Row,
+  keys: Sequence[str],
+  paper: str,
+  paired: bool = False,
 ) -> Finding:
   """Finding that one row is better than another in all of some metrics.
 
@@ -70,11 +77,27 @@ def compare(
     worse: The other one.
     keys: Metrics.
     paper: The paper's numbers, as text.
+    paired: Whether a seed's numbers of both rows go back to one teacher, so
+      that what they have in common cancels.
   """
-  gains = {key: difference(_of(better, key), _of(worse, key)) for key in keys}
+  gain = _paired_gain if paired else _gain
+  gains = {key: gain(better, worse, key) for key in keys}
   here = ', '.join(f'{NAMES[key]} {g.signed()}' for key, g in gains.items())
   verdicts = [judge(gain) for gain in gains.values()]
   return Finding(claim, paper, here, combine(verdicts) if verdicts else UNCLEAR)
+
+
+def _gain(better: Row, worse: Row, key: str) -> Estimate:
+  return difference(_of(better, key), _of(worse, key))
+
+
+def _paired_gain(better: Row, worse: Row, key: str) -> Estimate:
+  pairs = zip(better['members'], worse['members'], strict=True)
+  gains = [(a.get(key), b.get(key)) for a, b in pairs]
+  if any(None in pair for pair in gains):
+    return Estimate(None, None)
+  row = summarise([{key: a - b} for a, b in gains])
+  return of_members(row, key, len(gains))
 
 
 def _of(row: Row, key: str) -> Estimate:

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
 from emojax import methods, tasks
 from emojax.losses import two_stage as losses
@@ -114,6 +115,17 @@ def test_findings_need_a_difference_beyond_the_seeds():
   found = report.compare('', high, exact, ['total'], '')
   assert found.verdict == 'yes'
   assert 'total +1.000 ± 0.248' in found.here
+
+
+def test_students_are_compared_with_their_own_teachers():
+  teachers, students = row(1.0, 2.0, 3.0), row(1.1, 2.12, 3.11)
+  arguments = students, teachers, ['total'], ''
+  assert report.compare('', *arguments).verdict == 'unclear'
+  found = report.compare('', *arguments, paired=True)
+  assert found.verdict == 'yes'
+  expected = scipy.stats.ttest_rel([1.1, 2.12, 3.11], [1.0, 2.0, 3.0])
+  low, high = expected.confidence_interval()
+  assert f'total {(low + high) / 2:+.3f} ± {(high - low) / 2:.3f}' in found.here
 
 
 def test_tables_put_the_paper_beside_this_run():
