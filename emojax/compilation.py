@@ -17,7 +17,7 @@ def collect_seldom():
   those of every import, are searched again and again: a third of the time.
   """
   gc.freeze()
-  gc.set_threshold(100_000, 50, 50)
+  gc.set_threshold(100_000, 10, 10)
 
 
 def set_cache(choice: str):

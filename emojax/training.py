@@ -4,6 +4,7 @@ Every experiment trains its stacks with `train`, whatever they learn.
 """
 
 import dataclasses
+import gc
 import pathlib
 import shutil
 
@@ -73,6 +74,7 @@ def train(
   """
   session.progress.describe(name)
   session.timings.start(name)
+  gc.collect()  # what earlier stacks had on the devices
   checkpoints = checkpoint.Checkpoints(session.running(name))
   try:
     state, epoch = _restore(checkpoints, trainer, generation)

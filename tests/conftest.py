@@ -1,7 +1,10 @@
 """Four CPU devices for every test, and a compiler that does not try hard."""
 
+import gc
 import os
 
+# Tracing makes millions of objects that live on (see `compilation`).
+gc.set_threshold(100_000, 10, 10)
 # Before JAX is imported anywhere.
 os.environ['XLA_FLAGS'] = (
   os.environ.get('XLA_FLAGS', '')
