@@ -89,6 +89,7 @@ MINIMUM = {
   'train.batch_size': 2,
   'relabel.start_epoch': 0,
   'train.max_steps': 0,
+  'train.images': 0,
   'train.learning_rate': 0,
   'train.decay_every': 1,
   'ensemble.seeds': 1,

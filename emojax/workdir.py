@@ -188,8 +188,11 @@ class Workdir:
       )
 
   def _begun(self) -> bool:
-    """Whether there is more than what a run writes before its data are read."""
-    return not self._names() <= {'config.json'}
+    """Whether there is more than what a run writes before it trains."""
+    return any(
+      (self / name).is_file() or _has_files(self / name)
+      for name in self._names() - {'config.json'}
+    )
 
   def _names(self) -> set[str]:
     """What is in the folder, but for the lock and files half written."""
@@ -265,6 +268,10 @@ class Workdir:
       if keep(entry):
         kept.append(line + '\n')
     write_text(path, ''.join(kept))
+
+
+def _has_files(folder: pathlib.Path) -> bool:
+  return any(path.is_file() for path in folder.rglob('*'))
 
 
 def _read_config(path: pathlib.Path) -> dict[str, Any]:

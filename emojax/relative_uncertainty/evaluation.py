@@ -85,7 +85,8 @@ class Truth:
 def _disagreement(test, task):
   if test.votes is not None:
     shares, index = votes.shares(test.votes[:, 0], len(task.labels))
-    return votes.entropy(shares), index
+    # The same votes for other classes have the same rank.
+    return np.round(votes.entropy(shares), 9), index
   if test.truth is not None:
     truth = np.float64(test.truth[task.name][:, 0])
     return votes.entropy(truth), np.arange(len(truth))

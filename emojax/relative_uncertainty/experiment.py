@@ -84,7 +84,6 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   with StopFlag() as stop, TrainingProgress(console, total) as progress:
     session = training.Session(folder, progress, stop)
     this = Run(config, dataset, task, drawn, mesh, session)
-    workdir.write_arrays(this.path('predictions', 'labels.npz'), _saved(drawn))
     for name in config.methods:
       _run_method(this, name)
   return _conclude(this, console)
@@ -135,6 +134,7 @@ def generation_of(run: Run) -> Generation:
     hparams={
       'learning_rate': np.full(count, config.train.learning_rate, np.float32),
       'labels': run.members.labels,
+      'relabel': run.members.noisy,
     },
     soft_labels=False,
   )
@@ -171,6 +171,8 @@ def _finish(run: Run, name: str, trainer: Trainer, state):
   found['labels'] = np.stack([np.asarray(row) for row in rows])
   found['best_epoch'] = trainer.fetch(best.epoch)
   found['best_score'] = trainer.fetch(best.score)
+  labels = run.path('predictions', 'labels.npz')
+  workdir.write_arrays(labels, _saved(run.members))
   workdir.write_arrays(run.outputs_path(name), found)
 
 

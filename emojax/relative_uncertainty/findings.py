@@ -3,6 +3,7 @@
 import numpy as np
 
 from emojax.relative_uncertainty import paper
+from emojax.relative_uncertainty.members import CLEAN
 from emojax.relative_uncertainty.setup import METHODS
 from emojax.report.estimates import Estimate, combine, judge
 
@@ -11,8 +12,8 @@ RULE = (
   'Repetitions of the same number share data order, flipped labels and, where '
   'networks have the same shape, initial weights, so differences are taken '
   'pairwise. One counts if its 95 % confidence interval does not contain 0; '
-  'otherwise the verdict is "unclear". With three repetitions only large '
-  'differences can be shown.'
+  'otherwise the verdict is "unclear". Accuracies differ in points. '
+  'With few repetitions only large differences can be shown.'
 )
 
 
@@ -38,13 +39,13 @@ def all_findings(results) -> list[tuple[str, str, str, str]]:
   if not rivals:
     return []
   levels, lowest = results['levels'], results['levels'][0]
-  noisy = [level for level in levels if level != '0 %']
+  noisy = [level for level in levels if level != CLEAN]
   rows = [
     _lead(
       results,
       f'RUL is more accurate with {level} wrong labels'
       if level != 'stored'
-      else "RUL is more accurate with the data set's own wrong labels",
+      else 'RUL is more accurate with the labels as they are stored',
       _paper_lead(level),
       level,
       'acc',

@@ -81,6 +81,10 @@ def _mean_sigma(outputs):
   return jnp.exp(outputs['log_sigma']).mean(-1)
 
 
+def _mean_inverse_sigma(outputs):
+  return jnp.exp(-outputs['log_sigma']).mean(-1)
+
+
 def baseline() -> Learner:
   """Cross-entropy; uncertainty is one minus the highest probability."""
 
@@ -134,7 +138,10 @@ def rul(
       )
     return Terms(loss.mean() * (0.5 if halved else 1.0), {}, batch.memory)
 
-  return Learner(learn, 'log_sigma', 'branch', _mean_sigma)
+  # The loss of a hard image falls with its weight: here sigma is a certainty.
+  uncertain = structure != 'loss_attention'
+  estimate = _mean_sigma if uncertain else _mean_inverse_sigma
+  return Learner(learn, 'log_sigma', 'branch', estimate)
 
 
 def scn(high: float = 0.7, margin: float = 0.15) -> Learner:

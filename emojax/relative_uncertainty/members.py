@@ -9,7 +9,7 @@ from emojax.data import label_noise, pipeline
 from emojax.data.clips import Dataset
 from emojax.data.stored import Store
 
-STORED = 'stored'
+CLEAN, STORED = '0 %', 'stored'
 
 
 class Members(NamedTuple):
@@ -34,6 +34,11 @@ class Members(NamedTuple):
     """Which labels are wrong, bool [M, N]."""
     return self.labels != self.clean
 
+  @property
+  def noisy(self) -> np.ndarray:
+    """Which members have a noise level above 0, bool [M]."""
+    return np.repeat([x != CLEAN for x in self.levels], self.repetitions)
+
   def of_level(self, level: str) -> range:
     """The members of a noise level."""
     start = self.levels.index(level) * self.repetitions
@@ -50,10 +55,15 @@ def from_config(config, dataset: Dataset, task: tasks.Task) -> Members:
     task: The task.
 
   Raises:
-    ValueError: If the members cannot be shared evenly, or a label is soft.
+    ValueError: If the members cannot be shared evenly, the rates are not in
+      order, or a label is soft.
   """
   given, clean = _labels(config.data, dataset, task)
   rates = [float(rate) for rate in config.noise.rates]
+  if rates != sorted(set(rates)):
+    raise ValueError(
+      f'config.noise.rates={tuple(rates)}: give every rate once, lowest first'
+    )
   levels = [f'{100 * rate:g} %' for rate in rates]
   levels += [STORED] if config.noise.stored else []
   size = config.ensemble.size

@@ -113,8 +113,9 @@ def objective(
   """Objective of the engine.
 
   A batch's targets are {'index': int32 [B]}, the images' numbers; the member's
-  `hparams` hold the given labels of all images, 'labels' int32 [N]. So members
-  of one program learn from different labels.
+  `hparams` hold the given labels of all images, 'labels' int32 [N], and whether
+  they may change, 'relabel'. So members of one program learn from different
+  labels.
   """
   (task,) = model.schema
 
@@ -158,6 +159,7 @@ def objective(
     memory, changed = relabelling.update(
       memory,
       relabel,
+      hparams['relabel'],
       index,
       labels,
       learner.logits(outputs),

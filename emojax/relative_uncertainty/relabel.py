@@ -58,13 +58,20 @@ def current(memory: Memory, given, index=slice(None)):
 
 
 def update(
-  memory: Memory, settings: Relabel, index, labels, logits, uncertainty
+  memory: Memory,
+  settings: Relabel,
+  allowed,
+  index,
+  labels,
+  logits,
+  uncertainty,
 ) -> tuple[Memory, jax.Array]:
   """Changes labels of a batch after a step.
 
   Args:
     memory: The memory before.
     settings: When labels change.
+    allowed: Whether this member's labels may change, a bool of its own.
     index: int32 [B], numbers of the images.
     labels: int32 [B], their current labels.
     logits: Predictions for the images themselves [B, K].
@@ -77,7 +84,7 @@ def update(
   if settings.fraction == 0:
     return memory._replace(step=step), jnp.float32(0)
   suspects = noisy_labels.most_uncertain(uncertainty, settings.fraction)
-  suspects &= memory.step >= settings.first_step
+  suspects &= allowed & (memory.step >= settings.first_step)
   new, changed = noisy_labels.relabelled(
     logits, labels, suspects, settings.margin
   )

@@ -104,7 +104,10 @@ def _picture(run, name, figure, caption) -> page.Picture:
 
 def _facts(run, results) -> page.Facts:
   config = run.config
-  relabelled = ', '.join(METHODS[name] for name in config.relabel.methods)
+  relabelled = ', '.join(
+    METHODS[name] for name in config.methods if name in config.relabel.methods
+  )
+  settings = workdir.flatten(config.to_dict())
   seconds = results['timings']
   return page.Facts(
     [
@@ -121,13 +124,15 @@ def _facts(run, results) -> page.Facts:
       (
         'relabelling',
         f'{relabelled or "none"}; from epoch {config.relabel.start_epoch} on, '
-        f'{config.relabel.fraction:.0%} most uncertain of a batch',
+        f'{config.relabel.fraction:.0%} most uncertain of a batch; never where '
+        'no label was flipped',
       ),
       (
         'seconds',
         ', '.join(f'{name} {value:g}' for name, value in seconds.items())
         or '–',
       ),
+      *((f'config: {k}', str(v)) for k, v in sorted(settings.items())),
     ]
   )
 

@@ -35,6 +35,12 @@ def check_methods(config):
       f'{tuple(config.relabel.methods)}: expected different ones of '
       f'{", ".join(METHODS)}'
     )
+  for name, value, high in (
+    ('relabel.fraction', config.relabel.fraction, 1.0),
+    ('model.dropout', config.model.dropout, 0.99),
+  ):
+    if not 0 <= value <= high:
+      raise ValueError(f'config.{name}={value}: expected 0 to {high:g}')
   if config.eval.weights not in ('last', 'best'):
     raise ValueError(
       f"config.eval.weights={config.eval.weights}: expected 'last' or 'best'"

@@ -61,8 +61,8 @@ def accuracy(results: Results) -> Table:
     ['high'] * len(levels),
     digits=2,
     note=(
-      f'Mean and standard deviation of {results["repetitions"]} runs, on test '
-      "labels without noise. The paper's networks are larger, and pretrained "
+      f'Mean and standard deviation over {results["repetitions"]} repetitions; '
+      "the test labels are not flipped. The paper's networks are larger, and pretrained "
       'on faces for RAF-DB and AffectNet.'
     ),
   )
@@ -96,7 +96,7 @@ def rejection(results: Results) -> Table:
     note=(
       'Among equally uncertain images the expected accuracy of a random order '
       "is taken. The baseline's uncertainty is one minus its highest "
-      'probability.'
+      "probability. The paper's networks saw no flipped labels."
     ),
   )
 
@@ -128,8 +128,8 @@ def structures(results: Results) -> Table | None:
     ['high'] * 2,
     digits=2,
     note=(
-      'Mixed logits of a linear classifier are logits of mixed features, so '
-      '"mix output" mixes probabilities here (loss.mix_output).'
+      'Mixed logits of a linear classifier are logits of mixed features, so by '
+      'default "mix output" mixes probabilities (loss.mix_output).'
     ),
   )
 
@@ -175,9 +175,9 @@ def disagreement(results: Results) -> Table | None:
   level = results['levels'][0]
   keys = {
     'wrong predictions: AUROC': 'auroc/error',
-    '(by highest probability)': 'auroc/error/msp',
+    'wrong predictions: AUROC by highest probability': 'auroc/error/msp',
     'disagreement: Spearman': 'spearman',
-    '(by highest probability) ': 'spearman/msp',
+    'disagreement: Spearman by highest probability': 'spearman/msp',
   }
   return Table(
     f'What the uncertainty of test images tells, noise {level}',

@@ -137,7 +137,7 @@ def test_labels_change_from_the_first_step_on_and_are_remembered():
   for step, expected in ((0, 1), (1, 0)):
     labels = relabel.current(memory, given, index)
     memory, changed = relabel.update(
-      memory, settings, index, labels, logits, doubt
+      memory, settings, True, index, labels, logits, doubt
     )
     assert relabel.current(memory, given)[4] == expected
     assert changed == step
@@ -145,16 +145,18 @@ def test_labels_change_from_the_first_step_on_and_are_remembered():
   # An image that is drawn again keeps its label unless it changes again.
   labels = relabel.current(memory, given, index)
   memory, changed = relabel.update(
-    memory, settings, index, labels, logits, 1 - doubt
+    memory, settings, True, index, labels, logits, 1 - doubt
   )
   assert relabel.current(memory, given).tolist() == [0, 1, 0, 0, 0, 2]
   assert changed == 1
 
 
-def test_a_fraction_of_zero_changes_nothing():
+@pytest.mark.parametrize(('fraction', 'allowed'), [(0.0, True), (1.0, False)])
+def test_nothing_changes(fraction, allowed):
   memory, changed = relabel.update(
     relabel.fresh(3),
-    relabel.Relabel(0.0, 0.2, 0),
+    relabel.Relabel(fraction, 0.2, 0),
+    allowed,
     np.int32([0]),
     np.int32([1]),
     np.float32([[9, 0]]),
@@ -163,3 +165,26 @@ def test_a_fraction_of_zero_changes_nothing():
   assert changed == 0
   assert not memory.changed.any()
   assert memory.step == 1
+
+
+def test_a_hard_image_is_the_uncertain_one_whatever_is_mixed():
+  """A step along the gradient raises its uncertainty, by every structure."""
+  labels = jnp.int32([0, 1])
+  features = jnp.float32([[4.0, 0.0], [1.0, 0.0]])  # the second one is wrong
+  for structure in ('mix_features', 'mix_output', 'loss_attention'):
+    learner = learners.rul(structure=structure)
+
+    def loss(log_sigma, learner=learner):
+      outputs = {
+        'features': features,
+        'logits': features,
+        'log_sigma': log_sigma,
+      }
+      key = jax.random.key(0)
+      batch = learners.Batch(outputs, labels, key, lambda x: x, {})
+      return learner.learn(batch).loss
+
+    start = jnp.zeros((2, 3))
+    stepped = start - 0.1 * jax.grad(loss)(start)
+    easy, hard = learner.uncertainty({'log_sigma': stepped})
+    assert hard > easy, structure

@@ -40,6 +40,7 @@ def test_levels_by_repetitions():
   assert found.levels == ('0 %', '20 %')
   assert found.repetitions == 2
   assert list(found.of_level('20 %')) == [2, 3]
+  assert found.noisy.tolist() == [False, False, True, True]
   np.testing.assert_array_equal(found.clean, values[:, 0].argmax(-1))
   assert found.flipped.sum(1).tolist() == [0, 0, 10, 10]
   assert (found.labels[2] != found.labels[3]).any()
@@ -65,6 +66,12 @@ def test_members_that_cannot_be_shared_evenly():
     ValueError, match=r'size=5 members cannot be shared evenly'
   ):
     members.from_config(config(size=5), dataset(hard()), TASK)
+
+
+@pytest.mark.parametrize('rates', [(0.2, 0.0), (0.0, 0.0)])
+def test_rates_out_of_order(rates):
+  with pytest.raises(ValueError, match='give every rate once, lowest first'):
+    members.from_config(config(rates), dataset(hard()), TASK)
 
 
 def test_soft_labels_are_refused():

@@ -55,6 +55,7 @@ def test_a_batch_over_devices_is_the_same_step(make):
   hparams = {
     'learning_rate': np.float32(1e-3),
     'labels': jnp.asarray(rng.integers(0, 7, N), jnp.int32),
+    'relabel': True,
   }
 
   def gradient(objective, batch):
@@ -87,7 +88,11 @@ def test_images_get_their_own_labels(make):
 
   @jax.jit
   def loss(labels):
-    hparams = {'learning_rate': jnp.float32(1), 'labels': labels}
+    hparams = {
+      'learning_rate': jnp.float32(1),
+      'labels': labels,
+      'relabel': True,
+    }
     return objective(params, state, batch, jax.random.key(1), hparams)[0]
 
   labels = np.arange(N, dtype=np.int32) % 7
