@@ -93,6 +93,11 @@ def check(config, kinds: list[Stack]):
   ):
     if value < low:
       raise ValueError(f'config.{name}={value}: expected at least {low}')
+  if not (config.model.dropout == -1 or 0 <= config.model.dropout < 1):
+    raise ValueError(
+      f'config.model.dropout={config.model.dropout}: expected a rate below 1, or '
+      "-1 for the networks' own"
+    )
   if config.train.select not in SELECT:
     raise ValueError(
       f'config.train.select={config.train.select!r}: expected last or best'
@@ -157,7 +162,7 @@ def _selected(run: Run, trainer: Trainer, segment):
 def _predict(run: Run, kind: Stack, name: str, weights: PyTree, epochs):
   """Writes what a method predicts with the first members of a stack."""
   config = run.config
-  size, chunk = kind.members, 0
+  size, chunk = config.ensemble.size, 0
   if name != 'ensemble':
     size, chunk = config.mc.members, config.mc.batch
   trainer = _trainer(run, dataclasses.replace(kind, members=size), chunk)

@@ -14,7 +14,7 @@ LINES = {
   'dropconnect': {'color': '#cc79a7', 'marker': 's'},
   'ensemble': {'color': '#d55e00', 'marker': '^'},
 }
-FEWEST = 10  # predictions in a bin of a calibration curve
+FEWEST = 10  # faces in a bin of a calibration curve
 
 
 def by_size(results: Results, score: str, label: str):
@@ -95,11 +95,11 @@ def calibration(results: Results, curves: Results, by_votes: bool = False):
 
 
 def _curve(axis, curve, network: str, number: int, by_votes: bool):
-  kept = np.array(curve['count']) >= FEWEST
-  names = ('confidence', 'accuracy')
+  names = ('confidence', 'accuracy', 'count')
   if by_votes:
-    names = ('share_confidence', 'share')
-  x, y = (_numbers(curve[name])[kept] for name in names)
+    names = ('share_confidence', 'share', 'share_count')
+  x, y, count = (_numbers(curve[name]) for name in names)
+  x, y = x[count >= FEWEST], y[count >= FEWEST]
   colors = (style.SINGLE, style.ENSEMBLE, style.TRUTH, *style.OTHER_METHODS)
   axis.plot(
     x,

@@ -92,15 +92,15 @@ def _figures(
       name,
       lambda score=score, label=label: figures.by_size(results, score, label),
       f'{caption} by the number of samples or members. Bands: standard '
-      'deviation over random draws of these (at the full size of an ensemble '
-      'there is only one).',
+      'deviation over random draws of these (with all members or passes that '
+      'there are, there is only one draw).',
     )
   yield (
     'calibration',
     lambda: figures.calibration(results, curves),
     'Like Figure 5: calibration at the number of samples with the least error '
     'and the least calibration error. Below the diagonal, predictions are too '
-    f'sure. Bins with fewer than {figures.FEWEST} predictions are not drawn.',
+    f'sure. Bins with fewer than {figures.FEWEST} faces are not drawn.',
   )
   yield (
     'calibration_votes',

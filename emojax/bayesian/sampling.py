@@ -14,8 +14,6 @@ from emojax.bayesian.scores import Judges
 from emojax.evaluation import resampling, votes
 from emojax.metrics import calibration, divergence, ood
 
-CHANGES = 5  # draws of each network over which a change is averaged
-
 
 class Draws(NamedTuple):
   """Mean predictions of growing samples of one network's pool.
@@ -112,6 +110,8 @@ def change(
 
   The change is the mean over draws and networks. Faces are resampled (the same
   ones for both sizes); the interval is for these networks, not for new ones.
+  Resampled calibration errors are larger on average than that of all faces, so
+  intervals are moved by the difference.
 
   Args:
     members: Draws of each network that is sampled.
@@ -126,7 +126,7 @@ def change(
   most = members[0].orders.shape[1]
   rows: dict[str, list[np.ndarray]] = {}
   for draws in members:
-    for draw in range(min(CHANGES, len(draws.orders))):
+    for draw in range(len(draws.orders)):
       first, last = (
         resampled(draws.mean(draw, size), judges, counts) for size in (1, most)
       )
@@ -135,7 +135,8 @@ def change(
   found = {}
   for name, parts in rows.items():
     values = np.mean(parts, axis=0)
-    low, high = resampling.interval(values)
+    bias = values[1:].mean() - values[0] if replicates else 0.0
+    low, high = (end - bias for end in resampling.interval(values))
     if np.isfinite([values[0], low, high]).all():
       found[name] = {'value': float(values[0]), 'low': low, 'high': high}
   return found
@@ -178,9 +179,10 @@ def reliability(members: list[Draws], judges: Judges, size: int) -> dict:
   """Calibration curve of `size` samples, all draws and networks pooled.
 
   Returns:
-    `confidence`, `accuracy` (None in empty bins) and `count` by bin, and
-    `share`, the mean share of votes for the predicted class (without votes
-    None).
+    `confidence`, `accuracy` (None in empty bins) and `count`, mean number of
+    faces, by bin; the same of the mean share of votes for the predicted class
+    as `share_confidence`, `share` and `share_count` (`share` is None without
+    votes).
   """
   means = [d.mean(i, size) for d in members for i in range(len(d.orders))]
   probs = np.concatenate(means)
@@ -192,7 +194,7 @@ def reliability(members: list[Draws], judges: Judges, size: int) -> dict:
     'size': size,
     'confidence': _list(curve.confidence),
     'accuracy': _list(curve.accuracy),
-    'count': [int(n) for n in curve.count],
+    'count': _list(np.divide(curve.count, len(means))),
     'share': None,
   }
   if judges.votes is not None:
@@ -202,4 +204,5 @@ def reliability(members: list[Draws], judges: Judges, size: int) -> dict:
     by_vote = calibration.reliability_curve(p.max(-1), shares, scores.BINS)
     found['share'] = _list(by_vote.accuracy)
     found['share_confidence'] = _list(by_vote.confidence)
+    found['share_count'] = _list(np.divide(by_vote.count, len(means)))
   return found

@@ -181,6 +181,7 @@ def test_damaged_predictions(tmp_path):
     ({'train__optimizer': 'lamb'}, 'config.train.optimizer=.*auto, adam or'),
     ({'train__select': 'first'}, 'config.train.select=.*last or best'),
     ({'mc__passes': 0}, 'config.mc.passes=0: expected at least 1'),
+    ({'model__dropout': 1.0}, 'config.model.dropout=1.0: expected a rate'),
     ({'mc__batch_norm': 'off'}, 'config.mc.batch_norm=.*inference, training'),
     (
       {'train__learning_rate__alexnet': 0.0},

@@ -148,6 +148,12 @@ def test_an_ensemble_of_noisy_copies_gets_better():
   for name in ('error', 'nll', 'votes/kl', 'confidence'):
     assert found['mean'][name][-1] < found['mean'][name][0]
     assert found['change'][name]['high'] < 0
+  for name, change in found['change'].items():
+    first, *_, last = found['mean'][name]
+    assert change['value'] == pytest.approx(last - first, abs=2e-6), name
+    assert change['low'] < change['value'] < change['high'], name
+  for curve in curves['reliability'].values():  # faces, whatever the draws
+    assert sum(curve['count']) == pytest.approx(100)
   assert found['change']['votes/entropy_correlation']['low'] > 0
   assert found['mean']['ood/noise'][-1] > found['mean']['ood/noise'][0]
   kinds = found['uncertainty']
