@@ -3,6 +3,8 @@
 import gc
 import os
 
+import pytest
+
 # Tracing makes millions of objects that live on (see `compilation`).
 gc.set_threshold(100_000, 10, 10)
 # Before JAX is imported anywhere.
@@ -13,3 +15,10 @@ os.environ['XLA_FLAGS'] = (
   + ' --xla_backend_optimization_level=0'
 )
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+
+
+@pytest.fixture(autouse=True, scope='module')
+def collected():
+  """Programs and data of a module's tests do not wait for the next ones'."""
+  yield
+  gc.collect()
