@@ -84,6 +84,7 @@ def metrics(path):
 def test_files_of_a_run(reference):
   path, _ = reference
   assert sorted(os.listdir(path)) == [
+    '.lock',
     'checkpoints',
     'config.json',
     'curves.json',
