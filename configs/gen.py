@@ -98,8 +98,6 @@ def embedded() -> ConfigDict:
   config.runtime.member_devices = 0  # 0: all that have members to train
   config.runtime.batch_devices = 1
   config.runtime.lowering = 'auto'  # of convolutions: 'lax' or 'matmul'
-  # On CPU: compile quickly rather than well, for short runs.
-  config.runtime.quick_compile = False
   return config
 
 
@@ -124,7 +122,6 @@ def tiny() -> ConfigDict:
   config.runtime.predict_clips = 4
   # A program for several devices takes longer to compile.
   config.runtime.cpu_devices = 1
-  config.runtime.quick_compile = True
   return config
 
 

@@ -119,8 +119,6 @@ def embedded() -> ConfigDict:
   config.runtime.cpu_devices = 0  # 0: as many as share the members evenly
   config.runtime.member_devices = 0
   config.runtime.lowering = 'auto'  # of convolutions: 'lax' or 'matmul'
-  # On CPU: compile quickly rather than well, for short runs.
-  config.runtime.quick_compile = False
   return config
 
 
@@ -171,7 +169,6 @@ def tiny() -> ConfigDict:
   config.recurrent.student_epochs = 2
   config.recurrent.steps = 3
   config.recurrent.clips_per_task = 2
-  config.runtime.quick_compile = True
   return config
 
 

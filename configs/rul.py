@@ -132,7 +132,6 @@ def embedded() -> ConfigDict:
   config.runtime.member_devices = 0  # 0: all that have members to train
   config.runtime.batch_devices = 1
   config.runtime.lowering = 'auto'  # of convolutions: 'lax' or 'matmul'
-  config.runtime.quick_compile = False  # for runs that mostly compile
   return config
 
 
@@ -151,7 +150,6 @@ def tiny() -> ConfigDict:
   config.train.batch_size = 12
   config.relabel.start_epoch = 1
   config.eval.tsne_images = 40
-  config.runtime.quick_compile = True
   return config
 
 

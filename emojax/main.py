@@ -158,7 +158,6 @@ def execute(config) -> int:
 
   compilation.set_cache(_CACHE.value)
   set_cpu_devices(config)
-  set_optimisation(config)
   processes.check_count(_PROCESSES.value)
   experiment = importlib.import_module(EXPERIMENTS[config.experiment])
   compilation.collect_seldom()
@@ -258,17 +257,6 @@ def set_cpu_devices(config):
     jax.config.update('jax_num_cpu_devices', config.runtime.cpu_devices or even)
   except RuntimeError:
     logging.warning('JAX runs already: it keeps its CPU devices')
-
-
-def set_optimisation(config):
-  """Lets XLA:CPU compile quickly rather than well, if the configuration says so.
-
-  For short runs, of which compilation is the longest part.
-  """
-  flag = '--xla_backend_optimization_level'
-  flags_ = os.environ.get('XLA_FLAGS', '')
-  if config.runtime.get('quick_compile', False) and flag not in flags_:
-    os.environ['XLA_FLAGS'] = f'{flags_} {flag}=0'.strip()
 
 
 def _cores() -> int:

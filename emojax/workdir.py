@@ -167,8 +167,9 @@ class Workdir:
       self._claim()
       return
     found = flatten(_read_config(self / 'config.json'))
-    self._hold()
-    self._sweep()
+    if not self.finished:  # else nothing is written; it may be read-only
+      self._hold()
+      self._sweep()
     wanted = flatten(self.config)
     missing = object()
     differing = [

@@ -135,7 +135,7 @@ def change(
   found = {}
   for name, parts in rows.items():
     values = np.mean(parts, axis=0)
-    bias = values[1:].mean() - values[0] if replicates else 0.0
+    bias = values[1:].mean() - values[0]
     low, high = (end - bias for end in resampling.interval(values))
     if np.isfinite([values[0], low, high]).all():
       found[name] = {'value': float(values[0]), 'low': low, 'high': high}

@@ -25,7 +25,8 @@ def steps_per_epoch(groups: Sequence[np.ndarray], clips_per_group: int) -> int:
   if smallest < clips_per_group:
     raise ValueError(
       f'the smallest task subset has {smallest} clips but a batch takes '
-      f'{clips_per_group} of each: lower the batch size (config.train.clips_per_task)'
+      f'{clips_per_group} of each: lower the batch size '
+      '(config.train.clips_per_task)'
     )
   return smallest // clips_per_group
 

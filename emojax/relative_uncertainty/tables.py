@@ -62,8 +62,8 @@ def accuracy(results: Results) -> Table:
     digits=2,
     note=(
       f'Mean and standard deviation over {results["repetitions"]} repetitions; '
-      "the test labels are not flipped. The paper's networks are larger, and pretrained "
-      'on faces for RAF-DB and AffectNet.'
+      "the test labels are not flipped. The paper's networks are larger, and "
+      'pretrained on faces for RAF-DB and AffectNet.'
     ),
   )
 

@@ -33,9 +33,9 @@ RULE = (
   'A difference between means over the seeds counts if its 95 % confidence '
   "interval (Student's t of the differences by seed where students are compared "
   "with their own teachers, or with others of the same teachers; else Welch's "
-  't) does not contain 0; otherwise the verdict is "unclear". A finding of several parts is shown if all of them are, and '
-  'contradicted if one is. The interval covers the random seeds, not the choice '
-  'of frames.'
+  't) does not contain 0; otherwise the verdict is "unclear". A finding of '
+  'several parts is shown if all of them are, and contradicted if one is. The '
+  'interval covers the random seeds, not the choice of frames.'
 )
 COMPARABLE = (
   "The papers' numbers are of Aff-Wild2 and of networks that were pretrained on "
