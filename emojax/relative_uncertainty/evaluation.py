@@ -168,14 +168,10 @@ def _labels(truth, found, m):
 
 
 def _histogram(doubt):
-  """Counts of uncertainties that are brought to [0, 1] (Figures 5 and 6).
-
-  Single images can be thousands of times as uncertain as the others, which
-  would all be in one bin: the largest and smallest hundredth are at the ends.
-  """
-  low, high = np.percentile(doubt, [1, 99])
+  """Counts of uncertainties that are brought to [0, 1] (Figures 5 and 6)."""
+  low, high = doubt.min(), doubt.max()
   scaled = (doubt - low) / (high - low) if high > low else np.zeros(len(doubt))
-  return np.histogram(scaled.clip(0, 1), BINS, (0, 1))[0]
+  return np.histogram(scaled, BINS, (0, 1))[0]
 
 
 def _curves(rows):

@@ -50,9 +50,8 @@ def make_blocks(run, results, curves) -> list[page.Block]:
       (
         'histograms',
         figures.histograms(results, curves),
-        'Uncertainties of the test images, their 1st and 99th percentile '
-        f'brought to 0 and 1 (Figures 5 and 6), noise {results["levels"][0]}; '
-        'mean of the repetitions.',
+        'Uncertainties of the test images, brought to [0, 1] (Figures 5 and '
+        f'6), noise {results["levels"][0]}; mean of the repetitions.',
       ),
     ):
       blocks.append(_picture(run, name, figure, caption))
