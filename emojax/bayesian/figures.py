@@ -42,7 +42,7 @@ def by_size(results: Results, score: str, label: str):
     axis.set(title=NETWORKS[network], xlabel='samples or members')
     axis.xaxis.get_major_locator().set_params(integer=True)
   axes[0][0].set_ylabel(label)
-  style.legend(figure, axes[0][0])
+  style.legend(figure)
   return figure
 
 

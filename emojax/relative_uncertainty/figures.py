@@ -35,7 +35,7 @@ def rejection(results, curves):
       axis.plot(rejected, values, markevery=10, **method_style(name))
     axis.set(title=f'noise: {level}', xlabel='rejected [%]', xlim=(0, 50))
     axis.set_ylabel('accuracy [%]')
-  style.legend(figure, axes[0])
+  style.legend(figure)
   return figure
 
 
@@ -88,7 +88,7 @@ def embedding(run, found, name: str):
   right.set_title('uncertainty')
   for axis in (left, right):
     axis.set(xticks=[], yticks=[])
-  style.legend(figure, left)
+  style.legend(figure)
   return figure
 
 

@@ -65,7 +65,7 @@ def total(results: Mapping[str, Any]):
   figure, axes = style.grid(1, 1, width=5.6, height=4)
   panel(axes[0][0], results, 'total')
   axes[0][0].set_xlabel('generation')
-  style.legend(figure, axes[0][0])
+  style.legend(figure)
   return figure
 
 
@@ -77,7 +77,7 @@ def scores(results: Mapping[str, Any]):
   figure, axes = style.panels(len(keys))
   for axis, key in zip(axes, keys):
     panel(axis, results, key)
-  style.legend(figure, axes[0])
+  style.legend(figure)
   return figure
 
 
@@ -135,7 +135,7 @@ def uncertainty(results: Mapping[str, Any]):
     )
     if best.get(key) is not None:
       _optimum(axis, best[key])
-  style.legend(figure, axes[0], columns=3)
+  style.legend(figure, columns=3)
   return figure
 
 
@@ -177,5 +177,5 @@ def excess(results: Mapping[str, Any]):
     axis.set_title(f'{key.upper()}: KL(p* ‖ p) [nats]')
     axis.set_xticks(places, names)
     axis.set_xlim(-0.4, len(places) - 0.6)
-  style.legend(figure, axes[0][0])
+  style.legend(figure)
   return figure

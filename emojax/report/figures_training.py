@@ -117,5 +117,5 @@ def task_weights(lines: Lines, names: Sequence[str]):
     axis.set(title=name, xlabel='epoch')
     axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
   axes[0][0].set(ylabel='task weight', ylim=(0, None))  # of all: shared
-  style.legend(figure, axes[0][0])
+  style.legend(figure)
   return figure

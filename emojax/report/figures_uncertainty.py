@@ -85,7 +85,7 @@ def reliability(results: Mapping[str, Any], curves: Curves, kind: str):
       below.set_xlabel('confidence')
       axis.set_ylabel('accuracy')
   axes[1][0].set_ylabel('share')
-  style.legend(figure, axes[0][0])
+  style.legend(figure)
   return figure
 
 
@@ -115,7 +115,7 @@ def rejection(results: Mapping[str, Any], curves: Curves):
       ylim=(0, None),
     )
   # Column by column: single over ensemble.
-  style.legend(figure, axes[0][0], columns=len(results['names']))
+  style.legend(figure, columns=len(results['names']))
   return figure
 
 

@@ -177,7 +177,7 @@ def figure4(variants: Variants):
     figures_generations.panel(axis, variant.results, 'total')
     axis.set_title(f'{variant.model}: total emotion metric')
     axis.set_xlabel('generation')
-  style.legend(figure, axes[0][0])
+  style.legend(figure)
   return figure
 
 

@@ -98,19 +98,23 @@ def generation_styles(names: list[str]) -> dict[str, dict]:
   return styles
 
 
-def legend(figure, axis, columns: int = 5):
+def legend(figure, columns: int = 5):
   """One legend for all panels, below them; error bars (single models) first.
 
   It has as many columns as fit the figure, `columns` at most.
   """
-  handles, labels = axis.get_legend_handles_labels()
-  if not labels:
+  found = {}
+  for axis in figure.axes:
+    for handle, label in zip(*axis.get_legend_handles_labels()):
+      found.setdefault(label, handle)
+  if not found:
     return
   # Matplotlib lists error bars last.
   pairs = sorted(
-    zip(handles, labels), key=lambda p: 'single models' not in p[1]
+    ((handle, label) for label, handle in found.items()),
+    key=lambda pair: 'single models' not in pair[1],
   )
-  for count in range(min(columns, len(labels)), 0, -1):
+  for count in range(min(columns, len(pairs)), 0, -1):
     made = figure.legend(*zip(*pairs), loc='outside lower center', ncols=count)
     if made.get_window_extent().width <= figure.bbox.width or count == 1:
       return

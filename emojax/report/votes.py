@@ -240,7 +240,7 @@ def figure(results: Results, curves: Mapping[str, Any]):
     xlim=(0, None),
     ylim=(0, None),
   )
-  style.legend(sketch, left, columns=3)
+  style.legend(sketch, columns=3)
   return sketch
 
 

@@ -12,8 +12,19 @@ def test_legends_fit_their_figures(width, columns):
     figure, axis = plt.subplots(figsize=(width, 3), layout='constrained')
     for k in range(6):
       axis.plot([0, k], label=f'something of a length {k}')
-    style.legend(figure, axis, columns=4)
+    style.legend(figure, columns=4)
   (found,) = figure.legends
   assert found._ncols == columns
   assert found.get_window_extent().width <= figure.bbox.width
+  plt.close(figure)
+
+
+def test_a_legend_names_the_lines_of_all_panels_once():
+  figure, axes = plt.subplots(1, 2, layout='constrained')
+  for axis, names in zip(axes, (('a', 'single models'), ('a', 'b'))):
+    for name in names:
+      axis.plot([0, 1], label=name)
+  style.legend(figure)
+  (found,) = figure.legends
+  assert [t.get_text() for t in found.texts] == ['single models', 'a', 'b']
   plt.close(figure)
