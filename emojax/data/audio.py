@@ -9,7 +9,9 @@ runs: HTK scale, filters of height 1, power spectrum, log(x + 1e-6).
 """
 
 import functools
+import os
 import pathlib
+from collections.abc import Iterable
 
 import numpy as np
 import scipy.fft
@@ -18,9 +20,12 @@ import scipy.sparse
 SAMPLE_RATE = 16000
 HOP, WINDOW, FFT = 160, 400, 512  # samples
 NUM_MELS = NUM_FRAMES = 64
+BLOCK_FRAMES = 4096  # audio frames transformed at a time
 KINDS = ('log_mel', 'mfcc')
 # What soundfile reads; everything else is opened as a video.
 _SOUND_SUFFIXES = ('.wav', '.flac', '.ogg')
+# Of time stamps, in seconds: codecs are off by less, broken files by more.
+_SMALLEST_GAP, _LARGEST_GAP = 0.05, 3600.0
 
 
 def _import_librosa():
@@ -66,15 +71,29 @@ def _mel_spectrum(waveform: np.ndarray) -> np.ndarray:
   """`librosa.feature.melspectrogram`, [..., n] to [..., 64, T].
 
   Its dense product wakes all BLAS threads for every clip and rounds differently
-  for other clip lengths; most of the filters' entries are 0.
+  for other clip lengths; most of the filters' entries are 0. Blocks, because
+  the spectrum of an hour is a gigabyte and every worker would hold one.
   """
+  frames = 1 + waveform.shape[-1] // HOP
+  ends = [(0, 0)] * (waveform.ndim - 1) + [(FFT // 2, FFT // 2)]
+  padded = np.pad(waveform, ends, 'reflect')
+  mel = np.empty((*waveform.shape[:-1], NUM_MELS, frames), np.float32)
+  for start in range(0, frames, BLOCK_FRAMES):
+    stop = min(start + BLOCK_FRAMES, frames)
+    part = padded[..., start * HOP : (stop - 1) * HOP + FFT]
+    mel[..., start:stop] = _mel_block(part)
+  return mel
+
+
+def _mel_block(padded: np.ndarray) -> np.ndarray:
+  """`_mel_spectrum` of samples that need no padding any more."""
   spectrum = _import_librosa().stft(
-    waveform,
+    padded,
     n_fft=FFT,
     hop_length=HOP,
     win_length=WINDOW,
     window='hann',
-    pad_mode='reflect',
+    center=False,
   )
   power = np.moveaxis(np.abs(spectrum) ** 2, -2, 0)
   mel = _mel_filters() @ power.reshape(len(power), -1)
@@ -136,7 +155,8 @@ def read_audio(path, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
 
   Args:
     path: A sound file (.wav, .flac, .ogg; read with soundfile) or a video
-      (everything else; read with PyAV).
+      (everything else; read with PyAV; sample 0 is that of its first
+      picture).
     sample_rate: Samples per second of the result.
 
   Returns:
@@ -150,8 +170,7 @@ def read_audio(path, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
   path = pathlib.Path(path)
   if not path.is_file():
     raise FileNotFoundError(f'{path}: no such sound or video file')
-  sound = path.suffix.lower() in _SOUND_SUFFIXES
-  samples, rate = (_read_sound if sound else _read_video)(path)
+  samples, rate = (_read_sound if _is_sound(path) else _read_video)(path)
   if rate == sample_rate:
     return samples
   return _import_librosa().resample(
@@ -159,13 +178,40 @@ def read_audio(path, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
   )
 
 
-def _read_sound(path) -> tuple[np.ndarray, int]:
+def check_installed(paths: Iterable[str | os.PathLike]) -> None:
+  """Raises ImportError now if features of these files could not be made."""
+  _import_librosa()
+  for path in {_is_sound(path): path for path in paths}.values():
+    (_import_soundfile if _is_sound(path) else _import_av)(path)
+
+
+def _is_sound(path: str | os.PathLike) -> bool:
+  return pathlib.Path(path).suffix.lower() in _SOUND_SUFFIXES
+
+
+def _import_soundfile(path):
   try:
     import soundfile
   except ImportError as error:
     raise ImportError(
       f'{path}: sound files need soundfile: pip install emojax[audio]'
     ) from error
+  return soundfile
+
+
+def _import_av(path):
+  try:
+    import av
+  except ImportError as error:
+    raise ImportError(
+      f'{path}: the sound of videos needs PyAV: pip install emojax[video], or '
+      'extract it with ffmpeg to .wav'
+    ) from error
+  return av
+
+
+def _read_sound(path) -> tuple[np.ndarray, int]:
+  soundfile = _import_soundfile(path)
   try:
     samples, rate = soundfile.read(path, dtype='float32', always_2d=True)
   except soundfile.SoundFileError as error:
@@ -177,30 +223,57 @@ def _read_sound(path) -> tuple[np.ndarray, int]:
 
 
 def _read_video(path) -> tuple[np.ndarray, int]:
-  try:
-    import av
-  except ImportError as error:
-    raise ImportError(
-      f'{path}: the sound of videos needs PyAV: pip install emojax[video], or '
-      'extract it with ffmpeg to .wav'
-    ) from error
+  av = _import_av(path)
   try:
     with av.open(str(path)) as container:
       if not container.streams.audio:
         raise ValueError(f'{path}: the file has no sound; leave audio off')
       rate = container.streams.audio[0].rate
-      return _decode(av, container), rate
+      return _decode(av, container, rate), rate
   except av.FFmpegError as error:
     raise ValueError(
       f'{path}: cannot be decoded ({error}); check the file with ffprobe'
     ) from error
 
 
-def _decode(av, container) -> np.ndarray:
-  """All samples of the first sound stream, channels averaged."""
+def _decode(av, container, rate: int) -> np.ndarray:
+  """The first sound stream from the first picture on, channels averaged.
+
+  Sound that begins later, and gaps in its time stamps, are filled with zeros:
+  without them all that follows would be heard too early.
+  """
   convert = av.AudioResampler(format='fltp')
-  frames = [*container.decode(audio=0), None]  # None flushes
-  parts = [part.to_ndarray() for f in frames for part in convert.resample(f)]
-  if not parts:
-    return np.zeros(0, np.float32)
-  return np.concatenate(parts, axis=1).mean(0)
+  origin, parts, first, count = _first_picture(container), [], 0, 0
+  for frame in container.decode(audio=0):
+    at = count
+    if origin is not None and frame.time is not None:
+      at = round((frame.time - origin) * rate)
+    if not parts:
+      first = count = min(at, 0)
+    new = [_silence(at - count, rate), *_mono(convert.resample(frame))]
+    parts += new
+    count += sum(map(len, new))
+  parts += _mono(convert.resample(None))
+  return np.concatenate([np.zeros(0, np.float32), *parts])[-first:]
+
+
+def _first_picture(container) -> float | None:
+  """Time of the first picture in seconds, None if there is none."""
+  for stream in container.streams.video[:1]:
+    if stream.start_time is not None:
+      return float(stream.start_time * stream.time_base)
+  return None
+
+
+def _silence(samples: int, rate: int) -> np.ndarray:
+  if samples > _LARGEST_GAP * rate:
+    raise ValueError(
+      f'{samples / rate:.0f} seconds without sound by the time stamps: extract '
+      'the sound with ffmpeg to .wav'
+    )
+  wide = samples > _SMALLEST_GAP * rate
+  return np.zeros(samples if wide else 0, np.float32)
+
+
+def _mono(frames) -> list[np.ndarray]:
+  return [frame.to_ndarray().mean(0) for frame in frames]

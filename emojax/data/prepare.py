@@ -26,6 +26,7 @@ from emojax.data import (
   parallel,
   prepare_arguments,
   shards,
+  sounds,
   store,
   workfolder,
 )
@@ -71,7 +72,8 @@ def prepare(
     `out`.
 
   Raises:
-    DataError: The source is not that data set, or (strict) has a problem.
+    DataError: The source is not that data set, has no sound where `audio` is
+      wanted, or (strict) has a problem.
     StoreError: `out` holds something else, or cannot be written.
     ValueError: A number is out of range.
   """
@@ -103,6 +105,8 @@ def prepare(
     workfolder.check_same_source(out, digest)
     console.print(f'{out} is finished already', highlight=False)
     return out
+  if audio:
+    listing.records = sounds.with_sound(listing)
   with workfolder.working(out, settings) as work:
     workfolder.check_source(work, digest)
     spec = _spec(listing, size, channels, audio)

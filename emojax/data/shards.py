@@ -6,7 +6,6 @@ not be written again.
 """
 
 import dataclasses
-import functools
 import hashlib
 import json
 import pathlib
@@ -15,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from emojax.data import audio as audio_lib
-from emojax.data import codec, frame_table, store
+from emojax.data import codec, frame_table, sounds, store
 from emojax.data.readers import base
 
 SEGMENT_FRAMES = 64
@@ -204,7 +202,7 @@ def _segment(
   sound = None
   if spec.audio and images:
     with found.at(record.audio_path):
-      sound = _audio(record, spec.audio)
+      sound = sounds.stretch(record, spec.audio)
     problems += found.items
   if not images or found.count:
     return None
@@ -225,35 +223,6 @@ def _votes(record: base.Record, spec: store.Spec) -> np.ndarray:
   if record.votes is not None:
     return record.votes
   return np.zeros((len(record), len(spec.vote_labels)), np.float32)
-
-
-def _audio(record: base.Record, kind: str) -> store.Audio:
-  """The stretch of the spectrogram that a record's frames need."""
-  if record.audio_path is None:
-    raise base.DataError(
-      f'no sound file for {record.video_id!r}',
-      'a .wav of every video (ffmpeg -i VIDEO -ar 16000 -ac 1 VIDEO.wav), or '
-      'no --audio',
-    )
-  if record.fps is None:
-    raise base.DataError(
-      f'no frame rate for {record.video_id!r}', 'a rate: --option fps=30'
-    )
-  spectrum = _spectrum(record.audio_path, kind)
-  times = record.frame_index / record.fps
-  # Windows of the axis 0, 1, 2, ... begin with the number of their start.
-  axis = np.arange(spectrum.shape[-1])[None]
-  start = audio_lib.windows(axis, times)[:, 0, 0]
-  low, high = start.min(), start.max() + store.AUDIO_WINDOW
-  return store.Audio(spectrum[:, low:high], (start - low).astype(np.int32))
-
-
-@functools.lru_cache(maxsize=2)
-def _spectrum(path: str, kind: str) -> np.ndarray:
-  try:
-    return audio_lib.features(audio_lib.read_audio(path), kind)
-  except (OSError, ValueError) as error:
-    raise base.DataError(str(error), 'a readable sound file', path) from error
 
 
 def _table(segment: store.Segment) -> frame_table.FrameTable:

@@ -96,10 +96,60 @@ def test_unknown_kind_and_short_spectrum_are_errors(sound):
     audio.windows(np.zeros((64, 10)), np.zeros(1))
 
 
+def test_features_are_those_of_torchaudios_definition(sound):
+  """Spectrogram, HTK filters, logarithm and DCT as torchaudio documents them;
+  nothing but the Fourier transform is a library's."""
+  torch = pytest.importorskip('torch', reason='pip install emojax[parity]')
+  spectrum = torch.stft(
+    torch.from_numpy(sound),
+    n_fft=512,
+    hop_length=160,
+    win_length=400,
+    window=torch.hann_window(400),
+    return_complex=True,
+  )
+  hertz = np.linspace(0, 8000, 257)
+  mels = np.linspace(0, 2595 * np.log10(1 + 8000 / 700), 66)
+  edge = 700 * (10 ** (mels / 2595) - 1)
+  rise = (hertz - edge[:-2, None]) / np.diff(edge)[:-1, None]
+  fall = (edge[2:, None] - hertz) / np.diff(edge)[1:, None]
+  mel = np.maximum(0, np.minimum(rise, fall)) @ spectrum.abs().numpy() ** 2
+  expected = np.log(mel + 1e-6)
+  np.testing.assert_allclose(audio.features(sound), expected, atol=2e-4)
+  n, k = np.arange(64), np.arange(64)[:, None]
+  dct = np.cos(np.pi / 64 * (n + 0.5) * k) * np.sqrt(2 / 64)
+  dct[0] /= np.sqrt(2)
+  found = audio.features(sound, 'mfcc')
+  np.testing.assert_allclose(found, dct @ expected, atol=1e-3)
+
+
+def test_blocks_do_not_show(monkeypatch, sound):
+  expected = audio.features(sound)
+  monkeypatch.setattr(audio, 'BLOCK_FRAMES', 50)
+  np.testing.assert_array_equal(audio.features(sound), expected)
+
+
 def test_missing_librosa_names_the_extra(monkeypatch, sound):
   monkeypatch.setitem(sys.modules, 'librosa', None)
   with pytest.raises(ImportError, match=r'pip install emojax\[audio\]'):
     audio.features(sound)
+
+
+@pytest.mark.parametrize(
+  ('format', 'subtype', 'atol'),
+  [
+    ('WAV', 'PCM_U8', 1e-2),
+    ('WAV', 'PCM_24', 1e-6),
+    ('WAV', 'PCM_32', 1e-6),
+    ('WAV', 'FLOAT', 0),
+    ('FLAC', 'PCM_16', 1e-4),
+  ],
+)
+def test_samples_of_any_width(tmp_path, sound, format, subtype, atol):
+  soundfile = pytest.importorskip('soundfile')
+  path = tmp_path / f'a.{format.lower()}'
+  soundfile.write(path, sound, 16000, subtype, format=format)
+  np.testing.assert_allclose(audio.read_audio(path), sound, atol=atol)
 
 
 def write_wav(path, samples, rate):
@@ -129,8 +179,8 @@ def test_read_wav_resamples(tmp_path):
   np.testing.assert_allclose(found[500:-500], expected[500:-500], atol=2e-3)
 
 
-def write_video(av, path, tone=None, rate=48000):
-  """Writes ten grey frames and, where there is one, a sound."""
+def write_video(av, path, tone=None, rate=48000, starts=(0,)):
+  """Writes ten grey frames and, where there is one, a sound in pieces."""
   with av.open(str(path), 'w') as container:
     video = container.add_stream('mpeg4', rate=30)
     video.width = video.height = 32
@@ -144,10 +194,11 @@ def write_video(av, path, tone=None, rate=48000):
       container.mux(video.encode(frame))
     container.mux(video.encode())
     if stream is not None:
-      samples = np.repeat((tone * 32767).astype(np.int16), 2)[None]
-      frame = av.AudioFrame.from_ndarray(samples, 's16', 'stereo')
-      frame.sample_rate = rate
-      container.mux(stream.encode(frame))
+      for start, part in zip(starts, np.split(tone, len(starts))):
+        samples = np.repeat((part * 32767).astype(np.int16), 2)[None]
+        frame = av.AudioFrame.from_ndarray(samples, 's16', 'stereo')
+        frame.sample_rate, frame.pts = rate, round(start * rate)
+        container.mux(stream.encode(frame))
       container.mux(stream.encode())
 
 
@@ -160,6 +211,29 @@ def test_read_video_sound(tmp_path):
   assert found.shape == (48000,)
   np.testing.assert_allclose(found, tone, atol=1e-3)
   assert audio.read_audio(path).shape == (16000,)
+
+
+@pytest.mark.parametrize(
+  ('starts', 'clicks'), [((0.5,), (1.0,)), ((0.0, 1.5), (0.5, 2.0))]
+)
+def test_sound_of_a_video_stays_with_its_pictures(tmp_path, starts, clicks):
+  """It begins late, or has a gap: what follows is heard when it happens."""
+  av = pytest.importorskip('av', reason='pip install emojax[video]')
+  path = tmp_path / 'clip.mkv'
+  tone = np.zeros(48000 * len(starts), np.float32)
+  tone[24000::48000] = 0.5  # half a second into each piece
+  write_video(av, path, tone, starts=starts)
+  found = audio.read_audio(path, 48000)
+  heard = np.flatnonzero(found > 0.4) / 48000
+  np.testing.assert_allclose(heard, clicks, atol=2e-3)
+  assert len(found) == pytest.approx(48000 * (starts[-1] + 1), abs=96)
+
+
+def test_time_stamps_that_cannot_be(tmp_path):
+  av = pytest.importorskip('av', reason='pip install emojax[video]')
+  write_video(av, tmp_path / 'a.mkv', np.zeros(48000), starts=(7200,))
+  with pytest.raises(ValueError, match='7200 seconds without sound'):
+    audio.read_audio(tmp_path / 'a.mkv')
 
 
 def test_video_without_sound_is_an_error(tmp_path):
@@ -192,6 +266,9 @@ def test_missing_readers_name_the_extra(
   tmp_path, monkeypatch, name, package, extra
 ):
   (tmp_path / name).write_bytes(b'x')
+  audio.check_installed([tmp_path / name])
   monkeypatch.setitem(sys.modules, package, None)
+  with pytest.raises(ImportError, match=rf'{name}.*emojax\[{extra}\]'):
+    audio.check_installed([tmp_path / name])
   with pytest.raises(ImportError, match=rf'{name}.*emojax\[{extra}\]'):
     audio.read_audio(tmp_path / name)

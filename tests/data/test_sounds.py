@@ -1,0 +1,73 @@
+"""Sound of records: what is missing is said before any image is read."""
+
+import shutil
+import sys
+
+import pytest
+import trees
+
+from emojax.data import prepare, shards, sounds, stored
+from emojax.data.readers import base
+
+
+@pytest.fixture
+def no_images(monkeypatch):
+  monkeypatch.setattr(shards, 'write', lambda _: pytest.fail('images are read'))
+
+
+@pytest.fixture
+def tree(affwild2_tree, tmp_path):
+  return shutil.copytree(affwild2_tree, tmp_path / 'tree')
+
+
+def run(tree, out, fps=30, **settings):
+  options = {'fps': fps} if fps else {}
+  settings = {'audio': 'mfcc', 'size': 32, 'workers': 1} | settings
+  return prepare.prepare('affwild2', tree, out, options=options, **settings)
+
+
+@pytest.mark.usefixtures('no_images')
+def test_frame_rate_or_sound_of_no_video(tree, tmp_path):
+  out = tmp_path / 'out'
+  with pytest.raises(base.DataError, match=r"none of the 8 .*'train'.*fps=30"):
+    run(tree, out, fps=0)
+  shutil.rmtree(tree / 'audio')
+  with pytest.raises(base.DataError, match=r'no sound file.*or no --audio'):
+    run(tree, out)
+  assert not out.exists()  # nothing stands in the way of another try
+
+
+@pytest.mark.usefixtures('no_images')
+def test_one_split_without_sound(tree, tmp_path):
+  (tree / 'audio' / 'video0006.wav').unlink()
+  with pytest.raises(base.DataError, match="none of the 1 videos of 'test'"):
+    run(tree, tmp_path / 'out')
+
+
+@pytest.mark.usefixtures('no_images')
+def test_packages_are_looked_for_first(tree, tmp_path, monkeypatch):
+  monkeypatch.setitem(sys.modules, 'soundfile', None)
+  with pytest.raises(ImportError, match=r'emojax\[audio\]'):
+    run(tree, tmp_path / 'out')
+  assert not (tmp_path / 'out').exists()
+
+
+def test_a_video_without_sound_is_left_out_once(tree, tmp_path):
+  (tree / 'audio' / 'video0001.wav').unlink()
+  with pytest.raises(base.DataError, match="no sound file for 'video0001'"):
+    run(tree, tmp_path / 'strict', strict=True)
+  out = run(tree, tmp_path / 'out')
+  text = (out / 'summary.txt').read_text()
+  assert 'Left out because of 1 problem:' in text
+  assert "found no sound file for 'video0001'" in text
+  found = set(stored.Store(out).table('train').video_id)
+  assert 'video0001' not in found
+  assert len(found) == 7
+
+
+def test_records_that_have_sound_stay(affwild2_tree):
+  listing = base.scan('affwild2', affwild2_tree, fps=30)
+  assert sounds.with_sound(listing) == listing.records
+  silent = base.scan('rafdb', trees.rafdb(affwild2_tree.parent / 'raf').root)
+  with pytest.raises(base.DataError, match='sound for none of the'):
+    sounds.with_sound(silent)
