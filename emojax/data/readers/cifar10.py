@@ -197,8 +197,13 @@ def _human(path: pathlib.Path, key: str) -> np.ndarray | None:
   if found is None and key == 'clean_label':
     return None
   found = np.asarray(found)
-  if found.ndim != 1 or found.dtype.kind not in 'iu' or np.any(found >= NUM):
-    raise DataError(f'no usable array {key!r}', 'class numbers [N]', path)
+  if found.ndim != 1 or found.dtype.kind not in 'iu':
+    what = f'{key!r}: {found.dtype} of shape {found.shape}'
+    raise DataError(what, 'class numbers [N], integers', path)
+  beyond = np.flatnonzero((found < 0) | (found >= NUM))
+  if len(beyond):
+    what = f'{key!r}: {found[beyond[0]]} for image {beyond[0]}'
+    raise DataError(what, f'class numbers in 0..{NUM - 1}', path)
   return found.astype(np.int64)
 
 
@@ -217,9 +222,14 @@ def _with_votes(listing: Listing, path: pathlib.Path, targets: bool) -> Listing:
       raise DataError('no votes', 'CIFAR-10H, or option test_votes=false', path)
     return listing
   votes = arrays.load_npy(path)
-  good = votes.ndim == 2 and votes.dtype.kind in 'iuf'
-  if not good or votes.shape != (OFFICIAL['test'], NUM) or votes.min() < 0:
-    raise DataError(f'shape {votes.shape}', 'votes [10000, 10]', path)
+  if votes.shape != (OFFICIAL['test'], NUM) or votes.dtype.kind not in 'iuf':
+    found = f'{votes.dtype} of shape {votes.shape}'
+    raise DataError(found, 'numbers of votes [10000, 10]', path)
+  good = np.isfinite(votes).all(-1) & (votes >= 0).all(-1) & votes.any(-1)
+  if not good.all():
+    row = int(np.argmin(good))
+    found = f'{votes[row].tolist()} for image {row}'
+    raise DataError(found, 'at least one vote, none negative or NaN', path)
   listing.vote_labels = tasks.CIFAR10
   listing.records = [
     _voted(r, votes, targets) if r.split == 'test' else r
@@ -231,7 +241,7 @@ def _with_votes(listing: Listing, path: pathlib.Path, targets: bool) -> Listing:
 def _voted(record: Record, votes: np.ndarray, targets: bool) -> Record:
   row = votes[int(record.video_id[5:])][None].astype(np.float32)
   record = dataclasses.replace(record, votes=row)
-  if not targets or not row.sum():
+  if not targets:
     return record
   target = tasks.Target(row / row.sum(), np.ones(1, np.float32))
   return dataclasses.replace(record, targets={'expr': target})

@@ -69,12 +69,33 @@ def decode(data: bytes, file: str) -> Image.Image:
   try:
     with Image.open(io.BytesIO(data)) as image:
       image.load()
-      return image if image.mode in ('L', 'RGB') else image.convert('RGB')
+      return _plain(image)
+  except DataError as error:
+    raise DataError(error.found, error.expected, file) from None
   except Exception as error:  # Pillow's decoders raise errors of many types
     # Pillow names the address of the buffer, another one in every run.
     text = str(error).split(' <_io')[0]
     found = f'no readable image ({type(error).__name__}: {text})'
     raise DataError(found, 'a whole JPEG or PNG image', file) from error
+
+
+def _plain(image: Image.Image) -> Image.Image:
+  """Brings an image to 8 bits, grey or colour.
+
+  Pillow clips grey images of more bits, so that most turn white.
+  """
+  if image.mode in ('L', 'RGB'):
+    return image
+  # Pillow before 11 opens grey PNG of 16 bits as mode 'I'.
+  if image.mode.startswith('I;16') or (image.mode, image.format) == (
+    'I',
+    'PNG',
+  ):
+    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+  if image.mode in ('I', 'F'):
+    found = f'an image of 32 bits per pixel (mode {image.mode!r})'
+    raise DataError(found, '8 or 16 bits per channel: convert it')
+  return image.convert('RGB')
 
 
 class ImageFiles(Sequence[Frame]):
@@ -83,10 +104,16 @@ class ImageFiles(Sequence[Frame]):
   Args:
     folder: The folder.
     names: File names in order of time.
+    upright: As of `ImageFile`.
   """
 
-  def __init__(self, folder: str | os.PathLike, names: Sequence[str]):
-    self.folder = os.fspath(folder)
+  def __init__(
+    self,
+    folder: str | os.PathLike,
+    names: Sequence[str],
+    upright: bool = False,
+  ):
+    self.folder, self.upright = os.fspath(folder), upright
     self.names = np.asarray(names, np.str_)
 
   def __len__(self) -> int:
@@ -95,11 +122,12 @@ class ImageFiles(Sequence[Frame]):
   def __getitem__(self, i):
     if isinstance(i, slice):
       return self.take(i)
-    return ImageFile(os.path.join(self.folder, str(self.names[i])))
+    path = os.path.join(self.folder, str(self.names[i]))
+    return ImageFile(path, upright=self.upright)
 
   def take(self, index: slice | np.ndarray) -> 'ImageFiles':
     """Returns the frames of an index array or slice."""
-    return ImageFiles(self.folder, self.names[index])
+    return ImageFiles(self.folder, self.names[index], self.upright)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -72,7 +72,8 @@ def open_clip(path: pathlib.Path, fps: float = 0.0) -> Clip:
     names = sorted(folders.names_in(path), key=natural)
     if not names:
       raise DataError('a folder without images', 'at least one', path)
-    return Clip(ImageFiles(path, names), numbers(names), fps or None)
+    frames = ImageFiles(path, names, upright=True)
+    return Clip(frames, numbers(names), fps or None)
   name = path.name if '\0' not in str(path) else ''
   if name not in folders.names_in(path.parent):
     expected = f'an image ({", ".join(folders.IMAGES)}), folder or video'

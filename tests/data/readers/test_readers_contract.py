@@ -142,6 +142,21 @@ def test_images_of_other_modes_become_grey_or_rgb(tmp_path):
     assert Image.open(io.BytesIO(data)).mode in ('L', 'RGB')
 
 
+def test_images_of_many_bits_keep_their_shades(tmp_path):
+  tree = trees.rafdb(tmp_path)
+  record = read(tree).records[0]
+  shades = np.linspace(0, 65535, 12 * 10).reshape(10, 12)
+  Image.fromarray(shades.astype(np.uint16)).save(tree.images[0], format='PNG')
+  (data,) = base.load(record)
+  found = np.asarray(Image.open(io.BytesIO(data)))
+  np.testing.assert_array_equal(found, shades.astype(np.uint16) >> 8)
+  for kind in (np.int32, np.float32):
+    image = Image.fromarray(shades.astype(kind))
+    image.save(tree.images[0], format='TIFF')
+    with pytest.raises(base.DataError, match='32 bits per pixel'):
+      base.load(record)
+
+
 @pytest.mark.parametrize(
   ('kind', 'order'), [('ferplus', 'affwild2'), ('affectnet', 'affwild2')]
 )

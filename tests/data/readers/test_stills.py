@@ -175,6 +175,27 @@ def test_cifar10_noise_and_votes(tmp_path):
   assert records['train/train_00001'].clean_targets is None
 
 
+@pytest.mark.parametrize('number_', [-1, 10])
+def test_cifar10n_has_classes_only(number_, tmp_path):
+  tree = trees.cifar10(tmp_path)
+  worst = np.arange(9)
+  worst[3] = number_
+  path = tmp_path / 'CIFAR-10_human.npz'
+  np.savez(path, worse_label=worst, clean_label=np.arange(9))
+  with pytest.raises(base.DataError, match=f'{number_} for image 3'):
+    read(tree)
+
+
+@pytest.mark.parametrize('bad', [np.nan, np.inf, -1, 0])
+def test_cifar10h_has_votes_for_every_image(bad, tmp_path):
+  tree = trees.cifar10(tmp_path)
+  votes = np.ones((10_000, 10))
+  votes[7] = bad
+  np.save(tmp_path / 'cifar10h-counts.npy', votes)
+  with pytest.raises(base.DataError, match='for image 7'):
+    read(tree)
+
+
 def test_cifar10_class_names_decide(tmp_path):
   tree = trees.cifar10(tmp_path)
   meta = {'label_names': list(reversed(tasks.CIFAR10))}
