@@ -8,6 +8,8 @@ import numpy as np
 from emojax.data import audio, store
 from emojax.data.readers import base
 
+LATE = 1.0  # seconds that a frame may lie behind the end of the sound
+
 
 def with_sound(listing: base.Listing) -> list[base.Record]:
   """Records whose frames can have sound; the others become problems.
@@ -52,6 +54,12 @@ def _missing(record: base.Record) -> base.DataError | None:
       'video files',
       record.audio_path,
     )
+  if not 0 < record.fps < np.inf:
+    return base.DataError(
+      f'{record.fps} frames per second of {name}',
+      'a rate above 0',
+      record.audio_path,
+    )
   return None
 
 
@@ -59,13 +67,21 @@ def stretch(record: base.Record, kind: str) -> store.Audio:
   """The stretch of the spectrogram that a record's frames need.
 
   Raises:
-    DataError: There is no sound, or it cannot be read.
+    DataError: There is no sound, it cannot be read, or it ends before them.
   """
   reason = _missing(record)
   if reason is not None:
     raise reason
   spectrum = _spectrum(record.audio_path, kind)
   times = record.frame_index / record.fps
+  seconds = (spectrum.shape[-1] - 1) * audio.HOP / audio.SAMPLE_RATE
+  if times.max() > seconds + LATE:
+    raise base.DataError(
+      f'{seconds:.2f} s of sound, and frame {record.frame_index.max() + 1} at '
+      f'{times.max():.2f} s ({record.fps:g} frames per second)',
+      'sound as long as the video: another file, or --option fps=...',
+      record.audio_path,
+    )
   # Windows of the axis 0, 1, 2, ... begin with the number of their start.
   axis = np.arange(spectrum.shape[-1])[None]
   start = audio.windows(axis, times)[:, 0, 0]

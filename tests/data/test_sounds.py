@@ -9,6 +9,8 @@ import trees
 from emojax.data import prepare, shards, sounds, stored
 from emojax.data.readers import base
 
+soundfile = pytest.importorskip('soundfile', reason='pip install emojax[audio]')
+
 
 @pytest.fixture
 def no_images(monkeypatch):
@@ -35,6 +37,30 @@ def test_frame_rate_or_sound_of_no_video(tree, tmp_path):
   with pytest.raises(base.DataError, match=r'no sound file.*or no --audio'):
     run(tree, out)
   assert not out.exists()  # nothing stands in the way of another try
+
+
+@pytest.mark.usefixtures('no_images')
+@pytest.mark.parametrize('fps', ['-30', 'nan', 'inf'])
+def test_frame_rates_that_cannot_be(tree, tmp_path, fps):
+  with pytest.raises(ValueError, match=r'frames per second'):
+    run(tree, tmp_path / 'out', fps=fps)
+
+
+def test_sound_that_ends_before_the_video(tree, tmp_path, monkeypatch):
+  """Its last window would be given to all frames that follow."""
+  with pytest.raises(base.DataError, match=r'1.66 s of sound, and frame 50 at'):
+    run(tree, tmp_path / 'slow', fps=10)
+  monkeypatch.setattr(sounds, 'LATE', 0.2)
+  path = tree / 'audio' / 'video0001.wav'
+  samples, rate = soundfile.read(path)
+  soundfile.write(path, samples[: int(0.7 * rate)], rate)
+  out = run(tree, tmp_path / 'out', segment_frames=10)
+  text = (out / 'summary.txt').read_text()
+  assert 'found 0.70 s of sound, and frame 30 at 0.97 s (30 frames' in text
+  table = stored.Store(out).table('train')
+  found = {name: table.frame_index[f].max() for name, _, f in table.videos()}
+  assert found['video0001'] == 19
+  assert found['video0002'] > 40
 
 
 @pytest.mark.usefixtures('no_images')

@@ -229,7 +229,7 @@ def _with_media(source, records, fps: float, problems) -> list[Record]:
 
 
 def _rates(movies: dict[str, pathlib.Path], problems: Problems) -> dict:
-  """Frame rates of the video files, rounded as the published code does."""
+  """Frame rates of the video files."""
   if movies and not video.available():
     problems.note(
       'frame rates are unknown: install PyAV (pip install av) to read them '
