@@ -31,9 +31,20 @@ def read(
         if f'{key}.jpg' not in images:
           raise DataError(f'no image {key}.jpg', 'an image per annotation')
         path = source / folder / 'images' / f'{key}.jpg'
-        row = key, split, *_labels(path, notes / key, landmarks)
+        # Both splits number their images from 0.
+        name = f'{folder}/{key}'
+        row = name, split, *_labels(path, notes / key, landmarks)
       if row is not None:
         yield row
+    labelled = folders.names_in(notes, ['_exp.npy'])
+    bare = {
+      n for n in images if f'{n.rsplit(".", 1)[0]}_exp.npy' not in labelled
+    }
+    if bare:
+      problems.note(
+        f'{folder}: {len(bare)} images without annotation are left out, such '
+        f'as {min(bare)}'
+      )
 
 
 def _labels(path: pathlib.Path, stem: pathlib.Path, landmarks: bool):

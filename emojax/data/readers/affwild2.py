@@ -11,6 +11,7 @@ missing where no face was found. One record per split and VIDEO carries all
 tasks for which that split annotates it.
 """
 
+import collections
 import dataclasses
 import pathlib
 import re
@@ -62,15 +63,17 @@ def scan(
   schema = _schema(
     [found for by_task in rows.values() for found in by_task.items()]
   )
-  records = []
+  records, left_out = [], collections.Counter()
   for (split, name), by_task in rows.items():
     with problems.at(source / images / name):
       record = _record(people, name, split, by_task, schema, problems)
       keep = labels.labelled(record.targets) | keep_unlabelled
+      left_out += _left_out(record, by_task, keep)
       if not keep.any():
         raise DataError('no image with a valid label', 'at least one')
       records.append(record.take(np.flatnonzero(keep)))
   records += _test_records(source, people, schema, problems)
+  _note_left_out(left_out, people, rows, records, problems)
   _note_shared_videos(records, problems)
   records = _with_media(source, records, fps, problems)
   info = {'generated': True} if (source / GENERATED).exists() else {}
@@ -171,6 +174,40 @@ def _fill(
     target.mask[place] = mask
   else:
     target.mask[np.ix_(place, columns)] = mask
+
+
+def _left_out(
+  record: Record, rows: dict[str, Annotation], keep: np.ndarray
+) -> collections.Counter[str]:
+  """Counts what the official files leave without a counterpart."""
+  valid = np.zeros(max(len(r.target.mask) for r in rows.values()), bool)
+  for _, mask in (found.target for found in rows.values()):
+    valid[: len(mask)] |= (mask if mask.ndim == 1 else mask.any(-1)) > 0
+  beyond = record.frame_index >= len(valid)
+  seen = np.isin(np.flatnonzero(valid), record.frame_index)
+  return collections.Counter(
+    {
+      'images without a valid label': int((~keep & ~beyond).sum()),
+      'images beyond the rows of their label files': int(
+        (~keep & beyond).sum()
+      ),
+      'labelled frames without an image': int((~seen).sum()),
+    }
+  )
+
+
+def _note_left_out(left_out, people, rows, records, problems: Problems):
+  found = [f'{count} {what}' for what, count in left_out.items() if count]
+  if found:
+    problems.note(f'left out, as usual: {", ".join(found)}')
+  used = {name for _, name in rows} | {r.video_id for r in records}
+  unused = sorted(set(people) - used)
+  if unused:
+    problems.note(
+      f'folders of images that no label file or test list names: '
+      f'{len(unused)}, {", ".join(unused[:5])}'
+      + ('' if len(unused) < 6 else ', ...')
+    )
 
 
 def _test_records(source, people, schema, problems) -> list[Record]:

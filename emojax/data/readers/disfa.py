@@ -116,6 +116,11 @@ def _record(
   frames = ImageFiles(folder, list(files.values()))
   record = Record(subject, subject, 'train', frames, {'au': target}, index)
   keep = np.flatnonzero((levels >= 0).any(-1) & (index >= 0))
+  if len(keep) < len(files):
+    problems.note(
+      f'{subject}: {len(files) - len(keep)} of {len(files)} images have no '
+      'label and are left out'
+    )
   if not len(keep):
     raise DataError('no image with a label', 'labelled images')
   return record.take(keep)

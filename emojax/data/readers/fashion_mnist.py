@@ -34,6 +34,11 @@ def scan(source: pathlib.Path, problems: Problems) -> Listing:
   schema = (tasks.expr_task(tasks.FASHION_MNIST),)
   listing = Listing('fashion_mnist', schema, records, problems)
   problems.compare(listing.counts(), OFFICIAL)
+  labels.note_classes(
+    listing,
+    {split: (count // NUM,) * NUM for split, count in OFFICIAL.items()},
+    'the files of MNIST have the same names and hold digits',
+  )
   return listing
 
 

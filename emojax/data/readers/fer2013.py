@@ -38,6 +38,7 @@ def scan(
   schema = (tasks.expr_task(tasks.FER2013),)
   listing = Listing('fer2013', schema, records, problems)
   problems.compare(listing.counts(), fer_csv.OFFICIAL)
+  labels.note_classes(listing, fer_csv.OFFICIAL_CLASSES)
   return listing
 
 

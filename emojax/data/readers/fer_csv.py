@@ -17,6 +17,12 @@ USAGES = {
   'PrivateTest': 'test',
 }
 OFFICIAL = {'train': 28709, 'validation': 3589, 'test': 3589}
+# In the order of tasks.FER2013.
+OFFICIAL_CLASSES = {
+  'train': (3995, 436, 4097, 7215, 4830, 3171, 4965),
+  'validation': (467, 56, 496, 895, 653, 415, 607),
+  'test': (491, 55, 528, 879, 594, 416, 626),
+}
 SIZE = 48
 NAMES = ('fer2013.csv', 'icml_face_data.csv')
 

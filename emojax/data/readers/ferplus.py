@@ -22,6 +22,23 @@ from emojax.data.readers.problems import DataError, Problems
 from emojax.data.readers.records import Frame, Listing, Record
 
 FULL = (0, 0, fer_csv.SIZE, fer_csv.SIZE)
+# Faces with a label in train, validation and test, by file and rule.
+OFFICIAL = {
+  'label_csv': {
+    'majority': (25045, 3191, 3137),
+    'probability': (27947, 3508, 3507),
+    'multi_target': (27667, 3472, 3466),
+  },
+  'fer2013new': {
+    'majority': (25060, 3199, 3153),
+    'probability': (27956, 3505, 3505),
+    'multi_target': (27671, 3472, 3472),
+    'plurality': (28389, 3553, 3546),
+    'raw': (28559, 3579, 3573),
+  },
+}
+for _rules in OFFICIAL.values():
+  _rules['crossentropy'] = _rules['probability']
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,7 +94,19 @@ def scan(
     'ferplus', (tasks.expr_task(tasks.FERPLUS),), records, problems
   )
   listing.vote_labels = (*tasks.FERPLUS, *ferplus_rules.VOTE_LABELS)
+  if duplicates == 'keep' and not unlabelled:
+    problems.compare(listing.counts(), _official(labels, rule, eval_rule))
   return listing
+
+
+def _official(labels: str, rule: str, eval_rule: str) -> dict[str, int]:
+  """Counts of the splits, as far as they are known."""
+  rules = {'train': rule, 'validation': eval_rule, 'test': eval_rule}
+  return {
+    split: OFFICIAL[labels][name][place]
+    for place, (split, name) in enumerate(rules.items())
+    if name in OFFICIAL[labels]
+  }
 
 
 def _by_row(source: pathlib.Path, problems: Problems) -> list[Face]:

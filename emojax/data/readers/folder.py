@@ -9,6 +9,7 @@ folder_table.py. Images, folders of frames and video files (with PyAV) all
 serve as clips.
 """
 
+import collections
 import pathlib
 
 from emojax import tasks
@@ -137,7 +138,33 @@ def _items(
     raise DataError(found, LAYOUT, source)
   for path in sorted(outside):
     problems.add(path, None, 'an image outside of the class folders', LAYOUT)
+  _report_unread(source, roots, problems)
   return items
+
+
+def _report_unread(
+  source: pathlib.Path, roots: dict[pathlib.Path, str], problems: Problems
+):
+  """Files of other formats, broken links and classes without any file."""
+  classes = [folder for root in roots for folder in folders.subfolders(root)]
+  places = [path for c in classes for path in (c, *folders.subfolders(c))]
+  ignored: collections.Counter[str] = collections.Counter()
+  for folder in places:
+    for name in folders.others_in(folder, MEDIA):
+      path, kind = folder / name, pathlib.Path(name).suffix.lower()
+      if kind in folders.FOREIGN or not path.exists():
+        found = f'a file {kind}' if path.exists() else 'a link to nothing'
+        expected = f'images ({", ".join(folders.IMAGES)}) or videos'
+        problems.add(path, None, found, expected)
+      else:
+        ignored[kind or 'no suffix'] += 1
+  if ignored:
+    kinds = ', '.join(f'{kind} {count}' for kind, count in ignored.items())
+    problems.note(f'files that are no images or videos are not read: {kinds}')
+  empty = [c for c in classes if not (_files(c) or folders.subfolders(c))]
+  if empty:
+    names = ', '.join(str(path.relative_to(source)) for path in empty[:5])
+    problems.note(f'folders of classes without images: {names}')
 
 
 def _files(folder: pathlib.Path) -> list[pathlib.Path]:

@@ -7,7 +7,30 @@ from collections.abc import Iterable
 
 from emojax.data.readers.problems import DataError, Problems
 
-IMAGES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff')
+IMAGES = (
+  '.jpg',
+  '.jpeg',
+  '.jpe',
+  '.jfif',
+  '.png',
+  '.bmp',
+  '.webp',
+  '.tif',
+  '.tiff',
+)
+# Pictures that are not read: animations, phones' and cameras' own formats.
+FOREIGN = (
+  '.gif',
+  '.heic',
+  '.heif',
+  '.avif',
+  '.jxl',
+  '.jp2',
+  '.ppm',
+  '.pgm',
+  '.tga',
+  '.dng',
+)
 
 
 def names_in(
@@ -24,6 +47,18 @@ def names_in(
   except (OSError, ValueError):  # ValueError: a NUL in the name
     return set()
   return {n for n in names if n.lower().endswith(ends) and n[0] != '.'}
+
+
+def others_in(folder: pathlib.Path, suffixes: Iterable[str]) -> list[str]:
+  """Sorted names of files (and broken links) with none of these suffixes."""
+  ends = tuple(suffixes)
+  return sorted(
+    entry.name
+    for entry in os.scandir(folder)
+    if entry.name[0] != '.'
+    and not entry.is_dir()
+    and not (entry.is_file() and entry.name.lower().endswith(ends))
+  )
 
 
 def subfolders(folder: pathlib.Path) -> list[pathlib.Path]:

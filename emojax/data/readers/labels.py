@@ -1,9 +1,12 @@
 """Label names in files, target arrays, and maps between label orders by name."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from emojax import tasks
 from emojax.data.readers.problems import DataError
+from emojax.data.readers.records import Listing
 
 # Spellings met in file headers and folder names -> names of tasks.py.
 _ALIASES = {
@@ -75,6 +78,36 @@ def masked(value: np.ndarray, valid: np.ndarray) -> tasks.Target:
   """Returns a target with `value` zeroed where it is not valid."""
   value = np.where(valid, value, 0).astype(np.float32)
   return tasks.Target(value, valid.astype(np.float32))
+
+
+def note_classes(
+  listing: Listing, official: Mapping[str, tuple[int, ...]], hint: str = ''
+):
+  """Notes splits that are complete but have other classes than officially.
+
+  Args:
+    listing: Listing of one categorical task.
+    official: Split to the number of items of each class.
+    hint: What may be the matter.
+  """
+  (task,) = listing.schema
+  for split, wanted in official.items():
+    numbers = [
+      int(record.targets[task.name].value[0].argmax())
+      for record in listing.records
+      if record.split == split
+    ]
+    found = np.bincount(numbers, minlength=len(wanted)).tolist()
+    if len(numbers) == sum(wanted) and tuple(found) != tuple(wanted):
+      pairs = ', '.join(
+        f'{name} {a:,} ({b:,})'
+        for name, a, b in zip(task.labels, found, wanted)
+        if a != b
+      )
+      listing.problems.note(
+        f'{split}: classes unlike the official ones (in brackets): {pairs}'
+        + (f'; {hint}' if hint else '')
+      )
 
 
 def labelled(targets: tasks.Targets) -> np.ndarray:

@@ -21,6 +21,10 @@ from emojax.data.readers.problems import DataError, Problems
 from emojax.data.readers.records import Listing, Record
 
 OFFICIAL = {'train': 12271, 'test': 3068}
+OFFICIAL_CLASSES = {
+  'train': (1290, 281, 717, 4772, 1982, 705, 2524),
+  'test': (329, 74, 160, 1185, 478, 162, 680),
+}
 
 
 def scan(
@@ -47,9 +51,10 @@ def scan(
     noisy = _noisy(clean, path, problems)
   folder = source / 'Image' / ('aligned' if aligned else 'original')
   present = folders.names_in(folder)
-  records = []
+  records, unnamed = [], present.copy()
   for name, (line, number) in clean.items():
     image = name.replace('.jpg', '_aligned.jpg') if aligned else name
+    unnamed.discard(image)
     with problems.at(source / labels_file, line):
       if image not in present:
         raise DataError(f'no image {image!r}', f'every image in {folder}')
@@ -60,6 +65,13 @@ def scan(
   schema = (tasks.expr_task(tasks.RAFDB),)
   listing = Listing('rafdb', schema, records, problems)
   problems.compare(listing.counts(), OFFICIAL)
+  if not noise_file:
+    labels.note_classes(listing, OFFICIAL_CLASSES)
+  if unnamed:
+    problems.note(
+      f'{len(unnamed)} images in {folder} have no usable label in '
+      f'{labels_file}, such as {min(unnamed)}'
+    )
   return listing
 
 

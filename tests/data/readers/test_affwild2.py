@@ -167,3 +167,23 @@ def test_two_releases_in_one_folder(tmp_path):
   trees.affwild2(tmp_path, 'Train_Set')
   with pytest.raises(base.DataError, match='one release'):
     read(trees.affwild2(tmp_path, 'Training_Set'))
+
+
+def test_what_has_no_counterpart_is_counted(tmp_path):
+  tree = trees.affwild2(tmp_path)
+  for name in ('a/00009.jpg', 'a/00010.jpg', 'nobody/00001.jpg'):
+    tree.image(f'cropped_aligned/{name}', 20)
+  listing, records = read(tree, strict=True)
+  summary = listing.problems.summary()
+  # Images 9 and 10 of a are in two splits; frames 3 and 7 of a, 5 of b_left,
+  # 1 and 4 of b_right have labels and no image.
+  assert '4 images beyond the rows of their label files' in summary
+  assert '7 labelled frames without an image' in summary
+  # Of a (train) image 2; of b_left 4; of b_right 5.
+  assert '3 images without a valid label' in summary
+  assert 'test list names: 1, nobody' in summary
+  images = sum(len(list(tmp_path.glob(f'cropped_aligned/{v}/*'))) for v in 'a')
+  assert len(records['train/a']) == images - 3
+  summary = read(tree, keep_unlabelled=True)[0].problems.summary()
+  assert 'valid label' not in summary
+  assert 'beyond' not in summary

@@ -132,6 +132,25 @@ def test_class_folders(tmp_path):
   assert listing.schema[0].labels == tasks.AFFWILD2
 
 
+def test_what_is_not_read_is_said(tmp_path):
+  tree = trees.folder_classes(tmp_path)
+  for name in ('happy/a.HEIC', 'happy/clip/f3.gif', 'happy/notes.txt'):
+    (tmp_path / 'train' / name).write_bytes(b'x')
+  (tmp_path / 'train/anger/gone.jpg').symlink_to(tmp_path / 'nothing.jpg')
+  (tmp_path / 'train/fear').mkdir()
+  tree.image('train/anger/x1.png', 50).rename(tmp_path / 'train/anger/x1.JFIF')
+  listing, records = read(tree)
+  assert levels(records['train/train/anger/x1.JFIF']) == [50]
+  assert listing.problems.count == 3
+  text = listing.problems.summary()
+  for part in ('a.HEIC: found a file .heic', 'f3.gif', 'a link to nothing'):
+    assert part in text
+  assert 'not read: .txt 1' in text
+  assert 'without images: train/fear' in text
+  with pytest.raises(base.DataError, match=r'link to nothing|a file'):
+    read(tree, strict=True)
+
+
 def test_classes_of_any_name(tmp_path):
   tree = trees.Tree('folder', tmp_path)
   for i, name in enumerate(('yes', 'no', 'maybe')):

@@ -143,11 +143,11 @@ def test_affectnet_npy(tmp_path):
   listing, records = read(tree, strict=True)
   assert listing.counts() == {'train': 4, 'validation': 2}
   assert [number(r) for r in records.values()] == list(range(6))
-  assert records['train/3'].targets['va'].mask.tolist() == [[0, 0]]
-  value = records['validation/5'].targets['va'].value[0]
+  assert records['train/train_set/3'].targets['va'].mask.tolist() == [[0, 0]]
+  value = records['validation/val_set/5'].targets['va'].value[0]
   assert value.tolist() == pytest.approx([0.5, -0.5])
   # 68 landmarks: 32 wide, 16 high, so 32 + 2 * 5 % * 16 pixels.
-  assert picture(records['train/1']).shape == (33, 33, 3)
+  assert picture(records['train/train_set/1']).shape == (33, 33, 3)
 
 
 def real(name: str) -> pathlib.Path:
