@@ -29,7 +29,7 @@ setuptools.setup(
     'clu>=0.0.12',
     'filelock>=3.16',
     'flax>=0.12',
-    'grain>=0.2.12',
+    'grain>=0.2.15',
     'importlib_resources>=6',
     'jax>=0.10',
     'matplotlib>=3.9',

@@ -7,6 +7,7 @@
 A split is held in memory if it fits, else read from disk; both hand out the
 same bytes. Batches come from Grain: shuffled by seed, prefetched by threads,
 resumable (`iterator.get_state()`), and the same for any number of processes.
+(The engine reads what its own plan says, through Grain: `engine/sources.py`.)
 """
 
 import os
@@ -298,25 +299,6 @@ def batches(
   order = order.map(lambda index: np.asarray(index)[mine])
   if epochs != 1:
     order = order.repeat(epochs)
-  return _read(order, clips, threads, prefetch)
-
-
-def planned(
-  clips: Clips | StoredClips,
-  plan: np.ndarray,
-  *,
-  threads: int = 1,
-  prefetch: int = 2,
-) -> grain.IterDataset:
-  """The clips of a plan, int [steps, B], one step after the other.
-
-  As for `batches`; the order is the plan's.
-  """
-  order = grain.MapDataset.source(np.asarray(plan))
-  return _read(order, clips, threads, prefetch)
-
-
-def _read(order, clips, threads, prefetch) -> grain.IterDataset:
   return order.map(clips.take).to_iter_dataset(
     grain.ReadOptions(
       num_threads=threads, prefetch_buffer_size=max(threads, prefetch)

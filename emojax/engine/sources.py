@@ -1,9 +1,14 @@
-"""Where the engine's clips come from: rows by index, in memory or from disk."""
+"""Where the engine's clips come from: rows by index, in memory or from disk.
+
+Which clips, in which order and for which process is the plan's to say
+(`plan.py`), a function of seed, epoch and step; Grain follows it ahead of the
+devices. So a resumed run needs no state of a reader.
+"""
 
 from collections.abc import Iterator
-from concurrent import futures
 from typing import Any, Protocol
 
+import grain
 import jax
 import numpy as np
 
@@ -101,13 +106,11 @@ def stream(
 
 
 def _read_ahead(read, starts) -> Iterator[Any]:
-  """Yields `read(start)` in order, always one call ahead in a thread."""
-  with futures.ThreadPoolExecutor(1) as pool:
-    pending = None
-    for start in starts:
-      upcoming = pool.submit(read, start)
-      if pending is not None:
-        yield pending.result()
-      pending = upcoming
-    if pending is not None:
-      yield pending.result()
+  """Yields `read(start)` in order; Grain reads one ahead in a thread."""
+  options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)
+  data = grain.MapDataset.source(starts).map(read).to_iter_dataset(options)
+  iterator = iter(data)
+  try:
+    yield from iterator
+  finally:
+    iterator.close()

@@ -174,14 +174,6 @@ def test_iterators_resume_where_they_were(on_disk):
     _same(next(resumed), batch)
 
 
-def test_planned_follows_the_plan(on_disk):
-  plan = np.random.default_rng(0).integers(0, len(on_disk), (6, 5))
-  found = list(pipeline.planned(on_disk, plan, threads=2))
-  assert len(found) == 6
-  for row, clips in zip(plan, found):
-    _same(clips, on_disk.take(row))
-
-
 def test_size_and_channels_can_differ_from_what_is_stored(affwild2_store):
   clips = pipeline.open_clips(
     affwild2_store, 'validation', image_size=16, channels=1

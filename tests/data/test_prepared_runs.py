@@ -25,18 +25,24 @@ SETTINGS = {
   'data__audio': True,
   'data__ood_clips': 4,
   'generations': 1,
-  'train__epochs': 1,
+  'train__epochs': 2,
   'train__max_steps': 3,
+  'train__augment': 'emenet',
   'runtime__stream_steps': 2,
   'runtime__predict_clips': 2,
 }
+
+
+def listening(**given):
+  """The small network, with sound."""
+  return small_run.small(**given).clone(audio=True)
 
 
 @pytest.fixture(scope='module', autouse=True)
 def small_and_quick():
   """A small network whose programs are compiled once for all runs."""
   with pytest.MonkeyPatch.context() as patch:
-    patch.setitem(models.MODELS, 'small', small_run.small)
+    patch.setitem(models.MODELS, 'small', listening)
     make = distillation.method_from_config
     made = {}
     patch.setattr(
@@ -124,12 +130,42 @@ def test_clips_are_read_a_few_at_a_time(from_disk):
   assert max(takes) == 2 * 2 * batch  # two members, two steps
 
 
+# 0: all clips on the device, and all steps of an epoch in one program.
+@pytest.mark.parametrize('stream_steps', [2, 0])
 def test_from_memory_it_is_the_same_run(
-  from_disk, affwild2_store, tmp_path, only_the_example
+  from_disk, affwild2_store, tmp_path, only_the_example, stream_steps
 ):
   path, _, _ = from_disk
-  execute(tmp_path / 'memory', affwild2_store, data__memory_gib=1.0)
+  changes = {'data__memory_gib': 1.0, 'runtime__stream_steps': stream_steps}
+  execute(tmp_path / 'memory', affwild2_store, **changes)
   run_files.assert_same_run(tmp_path / 'memory', path)
+
+
+class KilledError(BaseException):
+  """Stands for kill -9: nothing in the package catches it."""
+
+
+@pytest.mark.parametrize('epochs', [1, 3])
+def test_killed_and_resumed_it_is_the_same_run(
+  from_disk, affwild2_store, tmp_path, only_the_example, epochs
+):
+  """The teachers or the students die in the middle of an epoch from disk."""
+  steps, take = [], stored.StoredClips.take
+
+  def dying(self, indices):
+    rows = len(np.arange(len(self))[indices])
+    steps.append(rows == 2 * 2 * 3 * small_run.config().train.clips_per_task)
+    if sum(steps) == 2 * epochs:  # two readings an epoch
+      raise KilledError
+    return take(self, indices)
+
+  changes = {'data__memory_gib': 0.0}
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(stored.StoredClips, 'take', dying)
+    with pytest.raises(KilledError):
+      execute(tmp_path / 'run', affwild2_store, **changes)
+  execute(tmp_path / 'run', affwild2_store, **changes)
+  run_files.assert_same_run(tmp_path / 'run', from_disk[0])
 
 
 def test_a_test_split_without_labels(

@@ -40,6 +40,8 @@ class Net(nn.Module):
       x.reshape(-1, *x.shape[2:]), train
     )
     x = x.mean((1, 2)).reshape(b, n, -1)
+    if self.audio:
+      x = jnp.concatenate([x, inputs['audio'].mean(-1)], axis=-1)
     x = Dropout(0.5, self.axis_name)(x, dropout)
     return {t.name: Linear(t.num_outputs, name=t.name)(x) for t in self.schema}
 
