@@ -1,4 +1,4 @@
-"""Prepares a data set: official layout in, TFDS ArrayRecord shards out.
+r"""Prepares a data set: official layout in, TFDS ArrayRecord shards out.
 
   python -m emojax.data.prepare ferplus --source DOWNLOADS --out DATA/ferplus \
       --size 48 --option rule=majority
@@ -16,6 +16,7 @@ import pathlib
 import shutil
 import signal
 import sys
+from concurrent import futures
 from typing import Any
 
 from rich import console as rich_console
@@ -115,7 +116,7 @@ def prepare(
     notes = _write_all(listing, planned, places, spec, strict, workers, console)
     written = list(zip(planned, places, notes))
     _finish(out, listing, spec, settings | {'source': digest}, written)
-    shutil.rmtree(work)
+    shutil.rmtree(work, ignore_errors=True)
   text = (out / 'summary.txt').read_text()
   console.print(
     f'{text}{out} is ready', highlight=False, markup=False, soft_wrap=True
@@ -258,6 +259,13 @@ def main(argv: list[str] | None = None) -> int:
   except (OSError, ImportError, ValueError) as error:
     console.print(
       f'error: {error}', highlight=False, markup=False, soft_wrap=True
+    )
+    return 1
+  except futures.BrokenExecutor:
+    console.print(
+      'error: a worker process was killed, as the system does when memory runs '
+      'out: run the same command to go on, with fewer --workers',
+      soft_wrap=True,
     )
     return 1
   except KeyboardInterrupt as stop:

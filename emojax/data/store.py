@@ -21,7 +21,7 @@ import io
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -217,21 +217,40 @@ def write_shard(path: pathlib.Path, records: Iterable[bytes]) -> int:
   """Writes a shard; returns the sum of the records' sizes.
 
   The file appears under its name only when it is whole.
+
+  Raises:
+    StoreError: It cannot be written, as on a full disk.
   """
-  part = partial_path(path)
-  # Images are compressed already; group_size:1 gives access by record.
-  writer = array_record_module.ArrayRecordWriter(
-    os.fspath(part), 'group_size:1,uncompressed'
-  )
-  size = 0
+  part, size = partial_path(path), 0
   try:
-    for record in records:
-      writer.write(record)
-      size += len(record)
+    # Images are compressed already; group_size:1 gives access by record.
+    writer = _written(
+      path,
+      array_record_module.ArrayRecordWriter,
+      os.fspath(part),
+      'group_size:1,uncompressed',
+    )
+    try:
+      for record in records:
+        _written(path, writer.write, record)
+        size += len(record)
+    finally:
+      _written(path, writer.close)
+    os.replace(part, path)
   finally:
-    writer.close()
-  os.replace(part, path)
+    part.unlink(missing_ok=True)  # what a full disk needs back
   return size
+
+
+def _written(path: pathlib.Path, call: Callable[..., Any], *arguments) -> Any:
+  """Calls; ArrayRecord reports what the system refuses as RuntimeError."""
+  try:
+    return call(*arguments)
+  except RuntimeError as error:
+    raise StoreError(
+      f'{path} cannot be written ({error}): see that there is room, and run '
+      'the same command again to go on'
+    ) from error
 
 
 def write_bytes(path: pathlib.Path, data: bytes) -> None:

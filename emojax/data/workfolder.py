@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import json
 import pathlib
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,14 +22,26 @@ def is_finished(out: pathlib.Path, settings: dict[str, Any]) -> bool:
   if out.exists() and not out.is_dir():
     raise store.StoreError(f'{out} is a file: choose another --out')
   if (out / store.FILE).exists():
-    found = json.loads((out / store.FILE).read_text())['settings']
-    _compare(out, found, settings)
+    _compare(out, _settings(out), settings)
+    # A process that was killed at the very end leaves it behind.
+    shutil.rmtree(out / NAME, ignore_errors=True)
     return True
   if out.is_dir() and not (out / NAME).is_dir() and any(out.iterdir()):
     raise store.StoreError(
       f'{out} is not empty and holds no data set: choose another --out'
     )
   return False
+
+
+def _settings(out: pathlib.Path) -> dict[str, Any]:
+  """Settings of a finished data set; raises StoreError if they are damaged."""
+  try:
+    return json.loads((out / store.FILE).read_text())['settings']
+  except (ValueError, KeyError, TypeError) as error:
+    raise store.StoreError(
+      f'{out / store.FILE} is damaged ({type(error).__name__}: {error}): '
+      'choose another --out, or delete that folder to make it again'
+    ) from error
 
 
 def _compare(out, found: dict[str, Any], wanted: dict[str, Any]):
@@ -70,8 +83,7 @@ def working(
 
 def check_same_source(out: pathlib.Path, digest: str):
   """Refuses a finished data set that was made from something else."""
-  settings = json.loads((out / store.FILE).read_text())['settings']
-  if settings.get('source', digest) != digest:
+  if _settings(out).get('source', digest) != digest:
     raise store.StoreError(
       f'{out} is finished, but was made from another source, or the source has '
       'changed since: choose another --out, or delete that folder to make it '

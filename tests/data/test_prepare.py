@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent import futures
 
 import numpy as np
 import pytest
@@ -226,6 +227,29 @@ def test_finished_and_foreign_folders(affwild2_tree, affwild2_store, tmp_path):
   (tmp_path / 'photo.jpg').touch()
   with pytest.raises(store.StoreError, match='holds no data set'):
     prepare.prepare('affwild2', affwild2_tree, tmp_path, **SETTINGS)
+
+
+def test_what_a_finished_folder_may_suffer(tmp_path, capsys):
+  tree, out = trees.rafdb(tmp_path / 'tree'), tmp_path / 'out'
+  arguments = ['rafdb', '--source', str(tree.root), '--out', str(out)]
+  assert prepare.main([*arguments, '--workers=1']) == 0
+  (out / '.progress').mkdir()  # left behind by a kill at the very end
+  (out / '.progress' / 'lock').touch()
+  assert prepare.main(arguments) == 0
+  assert not (out / '.progress').exists()
+  for damaged in ('', '{}', '[]', 'no json'):
+    (out / store.FILE).write_text(damaged)
+    assert prepare.main(arguments) == 1
+    assert 'emojax.json is damaged' in capsys.readouterr().err
+
+
+def test_a_killed_worker_is_said(monkeypatch, capsys):
+  def killed(**_):
+    raise futures.BrokenExecutor('terminated abruptly')
+
+  monkeypatch.setattr(prepare, 'prepare', killed)
+  assert prepare.main(['rafdb', '--source=a', '--out=b']) == 1
+  assert 'a worker process was killed' in capsys.readouterr().err
 
 
 def _interrupt(monkeypatch, tree, out):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import resource
 import subprocess
 import sys
 
@@ -98,6 +99,20 @@ def test_a_shard_is_whole_or_not_there(tmp_path):
   assert not (tmp_path / 'shard').exists()
   with pytest.raises(store.StoreError, match='cannot be parsed'):
     store.parse(b'\xff\xff\xff')
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path):
+  limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+  # Python ignores the signal, so that writing fails as on a full disk.
+  resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+  try:
+    with pytest.raises(
+      store.StoreError, match=r'shard cannot be written .*run'
+    ):
+      store.write_shard(tmp_path / 'shard', [bytes(50_000)] * 100)
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+  assert not list(tmp_path.iterdir())
 
 
 def _encode(pixels, kind):
