@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import problem as problems
@@ -28,7 +27,7 @@ def method(size: int, lowering='auto', dropout=0.5) -> member.Method:
     problems.SCHEMA,
     augment=augmentation('none'),
     bin_values=tasks.bin_values(),
-    schedule=lambda epoch: jnp.float32(1),
+    schedule=methods.step_decay(10**6),
     balance='off',
   )
 

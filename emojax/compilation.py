@@ -1,10 +1,12 @@
-"""How programs compile: JAX's persistent cache, and Python while it traces."""
+"""How programs compile: what is kept on disk, and Python while it traces."""
 
 import gc
 import os
 import pathlib
 
 import jax
+
+from emojax.engine import executables
 
 CACHE_BYTES = 2 * 2**30
 ENTRY, LAST_USE = '-cache', '-atime'  # how names of JAX's files end
@@ -21,7 +23,7 @@ def collect_seldom():
 
 
 def set_cache(choice: str):
-  """Turns the cache on.
+  """Keeps what is compiled: whole programs, and JAX's cache for the rest.
 
   Args:
     choice: Its folder; 'auto' for one in the user's cache folder, 'off' for no
@@ -36,6 +38,7 @@ def set_cache(choice: str):
   adopt(folder)
   jax.config.update('jax_compilation_cache_dir', str(folder))
   jax.config.update('jax_compilation_cache_max_size', CACHE_BYTES)
+  executables.keep_in(folder / 'programs')
 
 
 def adopt(folder: pathlib.Path):

@@ -33,8 +33,8 @@ _WORKDIR = flags.DEFINE_string(
 _CACHE = flags.DEFINE_string(
   'compilation_cache',
   'auto',
-  "Folder of JAX's persistent compilation cache; 'auto' for the user's cache "
-  "folder, 'off' for none.",
+  "Folder of compiled programs, for runs that start again; 'auto' for the "
+  "user's cache folder, 'off' for none.",
 )
 _DISTRIBUTED = flags.DEFINE_enum(
   'distributed',

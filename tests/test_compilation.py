@@ -1,11 +1,13 @@
 """The persistent compilation cache, with JAX writing and reading entries."""
 
+import pathlib
 import subprocess
 import sys
 
 import pytest
 
 from emojax import compilation
+from emojax.engine import executables
 
 PROGRAM = """
 import sys
@@ -29,7 +31,9 @@ def test_folder(monkeypatch, tmp_path, value, expected):
   monkeypatch.chdir(tmp_path)
   monkeypatch.setenv('XDG_CACHE_HOME', 'user')
   monkeypatch.setattr('jax.config.update', set_to.__setitem__)
+  monkeypatch.setattr(executables, '_folder', None)
   compilation.set_cache(value)
+  assert executables._folder == pathlib.Path(expected, 'programs')
   assert set_to['jax_compilation_cache_dir'] == expected
   assert set_to['jax_compilation_cache_max_size'] == compilation.CACHE_BYTES
 

@@ -11,6 +11,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from emojax.engine import member
+from emojax.engine.executables import Program
 from emojax.engine.packing import unpack
 from emojax.engine.stack import BATCH, MEMBER, ensemble_mean, map_members
 
@@ -23,9 +24,7 @@ STACKED, SHARED = P(MEMBER), P()
 QUICK = {'xla_backend_optimization_level': 0}
 
 
-def _program(
-  fn, mesh, in_specs, out_specs, donate=(), options=None
-) -> Callable:
+def _program(fn, mesh, in_specs, out_specs, donate=(), options=None) -> Program:
   # Gradients and statistics use explicit collectives, so variance checking
   # has nothing to add; without it the same functions run under pmap.
   mapped = jax.shard_map(
@@ -41,16 +40,17 @@ def _program(
 
   # Stated shardings, or a state that comes back from a program would differ
   # from a fresh one in how its sharding is written, and compile it anew.
-  return jax.jit(
+  jitted = jax.jit(
     mapped,
     in_shardings=shardings(in_specs),
     out_shardings=shardings(out_specs),
     donate_argnums=donate,
     compiler_options=options,
   )
+  return Program(fn, mesh, jitted, (in_specs, out_specs, donate, options))
 
 
-def init_program(method: member.Method, mesh, chunk: int) -> Callable:
+def init_program(method: member.Method, mesh, chunk: int) -> Program:
   """Returns the jitted `keys [M] -> stack of fresh members`."""
 
   def program(keys):
@@ -86,15 +86,14 @@ def generation_program(
     `val` are as in `member.train_epochs`. The state is donated.
   """
 
-  # Validation and soft labels predict alike: traced once.
-  predict = jax.jit(method.predict, inline=True)
-  method = dataclasses.replace(method, predict=predict)
-
   def one(stacked, shared):
+    # Validation and soft labels predict alike: traced once.
+    predict = jax.jit(method.predict, inline=True)
+    once = dataclasses.replace(method, predict=predict)
     state, hparams, plan = stacked
     num_epochs, num_steps, last, train, val = shared
     state, logs = member.train_epochs(
-      method,
+      once,
       state,
       hparams,
       plan,
@@ -107,7 +106,7 @@ def generation_program(
 
     @functools.partial(jax.jit, inline=True)  # traced once
     def label(state, inputs):
-      return _soft_labels(method, state, inputs, predict_chunk)
+      return _soft_labels(once, state, inputs, predict_chunk)
 
     shapes = jax.eval_shape(label, state, train.inputs)
 
@@ -178,7 +177,7 @@ def finish_program(method: member.Method, mesh, chunk: int) -> Callable:
 
 def predict_program(
   method: member.Method, mesh, chunk: int, predict_chunk: int
-) -> Callable:
+) -> Program:
   """Returns the jitted (params, model_state, inputs) -> outputs [M, N, ...].
 
   Weights are trees, or `Packed` as a state has them.

@@ -1,0 +1,198 @@
+"""Compiled programs on disk, so that a run that starts again need not trace.
+
+JAX's own cache saves the compiler's work, but not the work of tracing a program
+to find out which one it is: most of what a restart takes. Here a program is first
+looked up by its `fingerprint`, which takes milliseconds, then by its text, for changes to
+emojax that leave the program as it was.
+
+What is read is machine code, checked against damage but not against forgery, as
+in JAX's cache: the folder must be the user's own.
+"""
+
+import contextlib
+import functools
+import hashlib
+import logging
+import os
+import pathlib
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.experimental import serialize_executable
+from jax.experimental.compilation_cache import compilation_cache
+
+from emojax import processes
+from emojax.engine import fingerprint
+
+PROGRAM, NAME = '.program', '.name'  # endings: machine code; which one it is
+MAX_BYTES = 2**30
+
+_folder: pathlib.Path | None = None
+
+
+def keep_in(folder: str | os.PathLike | None):
+  """Sets where programs are kept; None, as at first, for nowhere."""
+  global _folder
+  _folder = folder and pathlib.Path(folder)
+
+
+class Program:
+  """A jitted function whose executables may come from disk.
+
+  It is called, lowered and traced as the jitted function. Without a folder, in a
+  job of several processes, or if the function has no fingerprint, it is nothing
+  else.
+
+  Args:
+    function: What is jitted, before anything was done to it.
+    mesh: The devices it runs on.
+    jitted: The function.
+    settings: With what it was jitted.
+  """
+
+  def __init__(self, function: Callable, mesh, jitted: Callable, settings: Any):
+    self.jitted, self.lower = jitted, jitted.lower
+    self._function, self._mesh, self._settings = function, mesh, settings
+    self._ready: dict[Any, Callable] = {}
+
+  def __call__(self, *args):
+    if _folder is None:
+      return self.jitted(*args)
+    leaves, structure = jax.tree.flatten(args)
+    if any(isinstance(x, jax.core.Tracer) for x in leaves):
+      return self.jitted(*args)
+    types = tuple(map(jax.typeof, leaves))
+    if (structure, types) not in self._ready:
+      text = f'{structure} {[(t.str_short(), t.weak_type) for t in types]}'
+      self._ready[structure, types] = self._obtain(text, args)
+    return self._ready[structure, types](*args)
+
+  @functools.cached_property
+  def _fingerprint(self) -> str | None:
+    try:
+      return fingerprint.fingerprint(self._function)
+    except TypeError as error:
+      logging.info('a program is not kept: %s', error)
+      return None
+
+  def _obtain(self, types: str, args: tuple) -> Callable:
+    """The executable for arguments like these, from disk or compiled."""
+    if processes.count() > 1 or self._fingerprint is None:
+      return self.jitted
+    store = Store(_folder, list(self._mesh.devices.flat))
+    settings = fingerprint.fingerprint((self._mesh, self._settings))
+    around = (types, settings, fingerprint.environment())
+    name = _hash(self._fingerprint, fingerprint.source(), *around)
+    if (found := store.named(name)) is not None:
+      return found
+    lowered = self.lower(*args)
+    text = _hash(lowered.as_text(), *around)
+    found = store.load(text)
+    if found is None:
+      with _without_jax_cache():
+        found = lowered.compile()
+      if not store.save(text, found):
+        return found
+    store.call(name, text)
+    return found
+
+
+def _hash(*texts: str) -> str:
+  return hashlib.sha256('\0'.join(texts).encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def _without_jax_cache():
+  """JAX's cache would write the same again; what it reads cannot be kept."""
+  before = jax.config.jax_enable_compilation_cache
+  jax.config.update('jax_enable_compilation_cache', False)
+  compilation_cache.reset_cache()
+  try:
+    yield
+  finally:
+    jax.config.update('jax_enable_compilation_cache', before)
+    compilation_cache.reset_cache()
+
+
+class Store:
+  """A folder of programs, bounded: those unused for longest are deleted.
+
+  Whatever cannot be read or written is compiled instead: nothing here is needed.
+
+  Args:
+    folder: Made when something is written.
+    devices: What the programs run on.
+    max_bytes: Size of the folder.
+  """
+
+  def __init__(
+    self, folder: pathlib.Path, devices: list, max_bytes: int = MAX_BYTES
+  ):
+    self.folder, self.devices, self.max_bytes = folder, devices, max_bytes
+
+  def named(self, name: str) -> Callable | None:
+    """The executable that `call` gave this name; None if there is none."""
+    try:
+      text = (self.folder / (name + NAME)).read_text()
+    except OSError:
+      return None
+    return self.load(text)
+
+  def call(self, name: str, text: str):
+    """Makes an executable known under a name."""
+    with contextlib.suppress(OSError):
+      self._write(self.folder / (name + NAME), text.encode())
+
+  def load(self, text: str) -> Callable | None:
+    """Reads an executable; None if there is none, or if it is damaged."""
+    path = self.folder / (text + PROGRAM)
+    try:
+      data = path.read_bytes()
+      digest, data = data[:32], data[32:]
+      if hashlib.sha256(data).digest() != digest:
+        raise ValueError('its checksum is wrong')
+      found = serialize_executable.deserialize_and_load(
+        *pickle.loads(data), execution_devices=self.devices
+      )
+      os.utime(path)
+    except FileNotFoundError:
+      return None
+    except Exception as error:  # whatever a runtime says of foreign code
+      logging.warning('%s is not used and compiled anew: %s', path, error)
+      with contextlib.suppress(OSError):
+        path.unlink()
+      return None
+    return found
+
+  def save(self, text: str, executable: jax.stages.Compiled) -> bool:
+    """Writes an executable; says whether that was possible."""
+    try:
+      data = pickle.dumps(serialize_executable.serialize(executable))
+      digest = hashlib.sha256(data).digest()
+      self._write(self.folder / (text + PROGRAM), digest + data)
+    except Exception as error:  # not every executable can be written
+      logging.info('a program is not kept: %s', error)
+      return False
+    self._sweep()
+    return True
+
+  def _write(self, path: pathlib.Path, data: bytes):
+    self.folder.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
+    try:
+      temporary.write_bytes(data)
+      os.replace(temporary, path)
+    finally:
+      temporary.unlink(missing_ok=True)
+
+  def _sweep(self):
+    """Deletes what was not used for longest until the rest is small enough."""
+    with contextlib.suppress(OSError):
+      files = [(p.stat(), p) for p in self.folder.iterdir() if p.is_file()]
+      room = self.max_bytes
+      for status, path in sorted(files, key=lambda f: -f[0].st_mtime):
+        room -= status.st_size
+        if room < 0:
+          path.unlink(missing_ok=True)

@@ -1,0 +1,244 @@
+"""Fingerprints: equal where the program is, different where it may not be."""
+
+import dataclasses
+import functools
+import os
+import pathlib
+import runpy
+import subprocess
+import sys
+import types
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import toy
+
+from emojax import distillation, tasks
+from emojax.bayesian import networks
+from emojax.data.augment import augmentation
+from emojax.engine import fingerprint as fingerprints
+from emojax.engine import stack
+from emojax.engine.fingerprint import UnknownError, fingerprint
+from emojax.relative_uncertainty import setup
+from emojax.two_stage import builders
+
+CONFIGS = pathlib.Path(__file__).parents[2] / 'configs'
+
+
+def config(file: str, preset: str):
+  return runpy.run_path(str(CONFIGS / f'{file}.py'))['get_config'](preset)
+
+
+def mesh():
+  return stack.make_mesh(1)
+
+
+def gen():
+  return config('gen', 'tiny')
+
+
+def method(conf=None):
+  data = types.SimpleNamespace(schema=tasks.ABAW2021)
+  return distillation.method_from_config(conf or gen(), data, mesh())
+
+
+# Made anew by every call, and different from one another.
+VALUES = {
+  'number': lambda: 1,
+  'truth': lambda: True,
+  'float': lambda: 1.0,
+  'text': lambda: '1',
+  'nothing': lambda: None,
+  'tuple': lambda: (1, 2),
+  'list': lambda: [1, 2],
+  'dict': lambda: {'a': 1},
+  'other dict': lambda: {'a': 2},
+  'set': lambda: {'a', 'b', 'c'},
+  'array': lambda: np.zeros(3, np.float32),
+  'other shape': lambda: np.zeros((1, 3), np.float32),
+  'other type': lambda: np.zeros(3, np.int32),
+  'other value': lambda: np.ones(3, np.float32),
+  'on a device': lambda: jnp.zeros(3),
+  'scalar': lambda: np.float32(1),
+  'type of number': lambda: np.dtype('float32'),
+  'function': lambda: jnp.tanh,
+  'class': lambda: nn.Dense,
+  'module': lambda: nn.Dense(3),
+  'other module': lambda: nn.Dense(4),
+  'partial': lambda: functools.partial(jnp.sum, axis=0),
+  'other partial': lambda: functools.partial(jnp.sum, axis=1),
+  'bound': lambda: nn.Dense(3).apply,
+  'optimiser': lambda: optax.scale_by_adam(),
+  'other optimiser': lambda: optax.scale_by_adam(b1=0.8),
+  'closure': lambda: augmentation('none'),
+  'other closure': lambda: augmentation('emenet'),
+  'devices': lambda: stack.make_mesh(2),
+  'fewer devices': lambda: stack.make_mesh(1),
+  'batch devices': lambda: stack.make_mesh(1, 2),
+  'places': lambda: jax.sharding.PartitionSpec('member'),
+  'structure': lambda: jax.tree.structure({'a': 1}),
+  'method': lambda: method(),
+}
+
+
+def test_equal_things_are_equal_and_others_are_not():
+  found = {name: fingerprint(make()) for name, make in VALUES.items()}
+  assert found == {name: fingerprint(make()) for name, make in VALUES.items()}
+  assert len(set(found.values())) == len(found)
+
+
+@pytest.mark.parametrize(
+  ('key', 'value'),
+  [
+    ('model.width', 0.3),
+    ('model.dropout', 0.7),
+    ('train.decay_every', 7),
+    ('train.augment', 'none'),
+    ('train.balance', 'off'),
+  ],
+)
+def test_settings_that_change_a_program_change_it(key, value):
+  changed = gen()
+  changed.update_from_flattened_dict({key: value})
+  assert fingerprint(method(changed)) != fingerprint(method())
+
+
+def test_a_field_of_a_method_changes_it():
+  other = dataclasses.replace(method(), patience=3)
+  assert fingerprint(other) != fingerprint(method())
+
+
+def test_every_process_finds_the_same():
+  text = (
+    'import sys; sys.path.insert(0, sys.argv[1]);'
+    'from test_fingerprint import *;'
+    'print(*(fingerprint(VALUES[name]()) for name in ("set", "method")))'
+  )
+
+  def run(seed):
+    return subprocess.run(
+      [sys.executable, '-c', text, str(pathlib.Path(__file__).parent)],
+      env=os.environ | {'PYTHONHASHSEED': seed},
+      capture_output=True,
+      text=True,
+      check=True,
+    ).stdout
+
+  first = run('1')
+  assert first == run('2')
+  assert len(first.split()) == 2
+
+
+def test_what_refers_to_itself_comes_to_an_end():
+  made = []
+  made.append(made)
+  again = []
+  again.append(again)
+  assert fingerprint(made) == fingerprint(again)
+
+
+def unknown():
+  def closed_over():
+    return inner
+
+  inner = toy.brighten
+  return closed_over
+
+
+@pytest.mark.parametrize(
+  'value',
+  [
+    object(),
+    toy.brighten,  # its module may change without a new version
+    toy.Net(),
+    lambda: 1,
+    unknown(),
+    [1, (2, {'a': toy.brighten})],
+    functools.partial(toy.brighten, 1),
+    toy,
+  ],
+)
+def test_nothing_is_guessed(value):
+  with pytest.raises(UnknownError):
+    fingerprint(value)
+
+
+def test_a_value_that_is_traced_has_none():
+  def run(x):
+    with pytest.raises(UnknownError, match='this process'):
+      fingerprint(x)
+    return x
+
+  jax.jit(run)(1.0)
+
+
+def test_environment(monkeypatch):
+  before = fingerprints.environment()
+  assert fingerprints.environment() == before
+  monkeypatch.setenv('XLA_SOMETHING', '1')
+  assert fingerprints.environment() != before
+
+
+def test_environment_has_the_settings_of_jax():
+  before = fingerprints.environment()
+  kept = jax.config.jax_default_matmul_precision
+  jax.config.update('jax_default_matmul_precision', 'highest')
+  try:
+    assert fingerprints.environment() != before
+  finally:
+    jax.config.update('jax_default_matmul_precision', kept)
+  assert fingerprints.environment() == before
+
+
+def test_source_is_the_text_of_the_package(monkeypatch, tmp_path):
+  (tmp_path / 'a.py').write_text('x = 1')
+  fake = types.SimpleNamespace(__file__=str(tmp_path / '__init__.py'))
+  monkeypatch.setattr(fingerprints, 'emojax', fake)
+  digest = fingerprints.source.__wrapped__
+  before = digest()
+  (tmp_path / 'a.py').write_text('x = 2')
+  changed = digest()
+  (tmp_path / 'b.py').write_text('')
+  assert len({before, changed, digest()}) == 3
+
+
+def two_stage():
+  conf = config('incomplete', 'tiny')
+  names = [task.name for task in tasks.ABAW2020]
+  yield builders.cnn_method(conf, tasks.ABAW2020, names)
+  yield builders.rnn_method(conf, tasks.ABAW2020, names)
+
+
+def bayesian():
+  conf = config('bnn', 'tiny')
+  conf.networks = ','.join(networks.RATES)
+  for rule in ('majority', 'probability'):
+    conf.data.rule = rule
+    for batch_norm in networks.BATCH_NORM:
+      conf.mc.batch_norm = batch_norm
+      for kind in networks.stacks(conf):
+        yield networks.method(conf, kind, (tasks.expr_task(),), mesh())
+
+
+def relative_uncertainty():
+  conf = config('rul', 'tiny')
+  run = types.SimpleNamespace(
+    config=conf,
+    mesh=mesh(),
+    task=tasks.expr_task(),
+    dataset=types.SimpleNamespace(train=range(10)),
+  )
+  for name in setup.METHODS:
+    yield setup.method_from_config(run, name, 5)
+
+
+@pytest.mark.parametrize('made', [bayesian, relative_uncertainty, two_stage])
+def test_the_methods_of_all_experiments_have_one(made):
+  """Without one a program is traced at every start, and nobody notices."""
+  found = [fingerprint(m) for m in made()]
+  assert len(found) > 1
+  assert len(set(found)) == len(found)
