@@ -3,6 +3,7 @@
 import contextlib
 import multiprocessing
 import os
+import queue
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -87,17 +88,21 @@ def _in_pool(function, jobs, workers) -> Iterator[tuple[int, Any]]:
     workers, context, _leave_with_parent, (watched,)
   )
   pending: dict[futures.Future, int] = {}
+  # Not futures.wait: a signal in it can leave a lock behind that the pool's
+  # own thread then waits for.
+  ready: queue.SimpleQueue[futures.Future] = queue.SimpleQueue()
   jobs = iter(jobs)
   try:
     while True:
       while len(pending) < 2 * workers and (job := next(jobs, None)):
-        with _ctrl_c_held():
-          pending[pool.submit(function, job[1])] = job[0]
+        with _signals_held():
+          future = pool.submit(function, job[1])
+          pending[future] = job[0]
+          future.add_done_callback(ready.put)
       if not pending:
         return
-      ready, _ = futures.wait(pending, return_when=futures.FIRST_COMPLETED)
-      for future in ready:
-        yield pending.pop(future), future.result()
+      future = ready.get()
+      yield pending.pop(future), future.result()
   except (KeyboardInterrupt, GeneratorExit):
     held.close()  # nobody waits for the jobs at hand
     raise
@@ -108,13 +113,14 @@ def _in_pool(function, jobs, workers) -> Iterator[tuple[int, Any]]:
 
 
 @contextlib.contextmanager
-def _ctrl_c_held() -> Iterator[None]:
-  """Starts workers that never see Ctrl-C, which a terminal sends to all.
+def _signals_held() -> Iterator[None]:
+  """Ctrl-C and SIGTERM wait until the pool has let go of its locks.
 
-  They inherit what is blocked; otherwise those that are still importing would
-  print tracebacks. This process gets the signal afterwards.
+  Workers inherit what is blocked and so never see Ctrl-C, which a terminal
+  sends to all: those that are still importing would print tracebacks.
   """
-  before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+  held = {signal.SIGINT, signal.SIGTERM}
+  before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
   try:
     yield
   finally:
@@ -123,6 +129,8 @@ def _ctrl_c_held() -> Iterator[None]:
 
 def _leave_with_parent(watched: connection.Connection):
   """Ends a worker once the other end is closed, also by a parent's death."""
+  # The pool sends it to the others when one worker has died.
+  signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
   def wait():
     with contextlib.suppress(EOFError, OSError):
