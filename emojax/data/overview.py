@@ -42,6 +42,13 @@ def counts(spec: store.Spec, table: frame_table.FrameTable) -> dict[str, Any]:
 
 def summary(listing: base.Listing, spec: store.Spec, tables: Tables) -> str:
   """Text: what there is, and what was left out and why."""
+  lines = describe(spec, tables)
+  lines.append(listing.problems.summary() or 'Nothing was left out.')
+  return '\n'.join(lines) + '\n'
+
+
+def describe(spec: store.Spec, tables: Tables) -> list[str]:
+  """Lines: what there is, with the number of labels of every split."""
   lines = [
     f'{spec.name}: {spec.size} x {spec.size} x {spec.channels} images, tasks '
     + ', '.join(task.name for task in spec.schema)
@@ -59,8 +66,7 @@ def summary(listing: base.Listing, spec: store.Spec, tables: Tables) -> str:
       for task in spec.schema
       if np.any(table.targets[task.name].mask)
     ]
-  lines.append(listing.problems.summary() or 'Nothing was left out.')
-  return '\n'.join(lines) + '\n'
+  return lines
 
 
 def _count_text(task: tasks.Task, found: Mapping[str, Any]) -> str:

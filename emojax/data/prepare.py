@@ -204,7 +204,8 @@ def _finish(out, listing, spec, settings, written):
     )
     for split, parts in splits.items()
   }
-  store.write_info(out, spec, text.splitlines()[0], sizes)
+  described = '\n'.join(overview.describe(spec, tables))
+  store.write_info(out, spec, described, sizes)
   store.write_bytes(out / 'summary.txt', text.encode())
   overview.draw(out, spec, tables)
   facts = {

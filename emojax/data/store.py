@@ -124,7 +124,8 @@ def features(spec: Spec) -> tfds.features.FeaturesDict:
     tree['clean'] = _target_features(spec.schema)
   if spec.vote_labels:
     width = len(spec.vote_labels)
-    tree['votes'] = lib.Tensor(shape=(None, width), dtype=np.float32)
+    names = lib.Documentation(desc=', '.join(spec.vote_labels))
+    tree['votes'] = lib.Tensor(shape=(None, width), dtype=np.float32, doc=names)
   if spec.audio:
     # As bytes: a list of floats would be parsed number by number.
     tree['spectrum'] = lib.Tensor(
@@ -135,13 +136,15 @@ def features(spec: Spec) -> tfds.features.FeaturesDict:
 
 
 def _target_features(schema: tasks.Schema):
-  tree = {}
+  """Values and masks; other programs find the labels' names in the doc."""
+  lib, tree = tfds.features, {}
   for task in schema:
     width = len(task.labels)
     mask = (None,) if task.kind == 'categorical' else (None, width)
+    names = lib.Documentation(desc=', '.join(task.labels))
     tree[task.name] = {
-      'value': tfds.features.Tensor(shape=(None, width), dtype=np.float32),
-      'mask': tfds.features.Tensor(shape=mask, dtype=np.float32),
+      'value': lib.Tensor(shape=(None, width), dtype=np.float32, doc=names),
+      'mask': lib.Tensor(shape=mask, dtype=np.float32),
     }
   return tree
 

@@ -1,6 +1,7 @@
 """Before and after balancing: what the figures count, and the command."""
 
 import numpy as np
+import pytest
 import trees
 
 from emojax import tasks
@@ -29,6 +30,22 @@ def test_stages_of_classes():
   np.testing.assert_allclose(found['resampled'], 350, rtol=0.15)
   alone = balance_figures.stages(TASK, {'wild': targets['wild']})
   assert list(alone) == ['wild', 'resampled']
+
+
+def test_the_first_data_set_is_thinned_as_in_training():
+  targets = {'wild': _classes([900, 90, 10], 5), 'lab': _classes([0, 0, 70])}
+  thinning = balance_figures.Thinning(5, {'neutral': 10, 'anger': 2})
+  found = balance_figures.stages(TASK, targets, thinning=thinning)
+  assert list(found) == ['wild', 'wild, thinned', 'lab', 'merged', 'resampled']
+  assert found['wild'].tolist() == [900, 90, 5]
+  assert found['wild, thinned'].tolist() == [90, 45, 5]
+  assert found['merged'].tolist() == [90, 45, 75]
+  va = tasks.va_task()
+  value = np.linspace(-1, 1, 100, dtype=np.float32).repeat(2).reshape(-1, 2)
+  targets = {'wild': tasks.Target(value, np.ones_like(value))}
+  found = balance_figures.stages(va, targets, thinning=thinning)
+  assert found['wild, thinned'].sum() == found['resampled'].sum() == 20
+  assert found['wild'].sum() == 100
 
 
 def test_stages_of_units_and_numbers():
@@ -80,6 +97,20 @@ def test_command(affwild2_store, tmp_path, capsys, monkeypatch):
   assert list(drawn['va']) == ['generated affwild2', 'resampled']
   faces = len(stored.Store(stores['mapped']).table('train'))
   assert drawn['expr']['rafdb'].sum() == faces
+  more = [*arguments, '--data', stores['mapped'], '--keep', 'neutral=2']
+  assert balance_figures.main([*more, '--va_every=3']) == 0
+  assert 'generated affwild2, thinned' in drawn['expr']
+  frames = drawn['va']['generated affwild2'].sum()
+  assert drawn['va']['generated affwild2, thinned'].sum() == -(-frames // 3)
+  assert list(drawn['au']) == ['generated affwild2', 'resampled']
+  capsys.readouterr()
+  assert balance_figures.main([*more, '--keep', 'joy=2']) == 1
+  assert "keep 'joy': expected one of neutral" in capsys.readouterr().err
+  assert balance_figures.main([*more, '--va_every=0']) == 1
+  assert 'va_every 0' in capsys.readouterr().err
+  with pytest.raises(SystemExit):
+    balance_figures.main([*more, '--keep', 'neutral=0'])
+  assert 'expected CLASS=K' in capsys.readouterr().err
   assert balance_figures.main([*arguments, '--data', stores['own']]) == 1
   assert "task 'expr' has labels" in capsys.readouterr().err
   assert balance_figures.main([*arguments, '--split', 'eval']) == 1

@@ -31,6 +31,8 @@ print(json.dumps({
   'shape': np.shape(example['image']),
   'sum': int(np.sum(example['image'], dtype=np.int64)),
   'spectrum': example['spectrum'].shape,
+  'description': builder.info.description,
+  'names': builder.info.features['targets']['expr']['value'].doc.desc,
 }))
 """
 
@@ -52,6 +54,11 @@ def test_tfds_reads_it_without_tensorflow(affwild2_store):
   assert found['shape'] == list(np.shape(pixels))
   assert found['sum'] == np.sum(pixels, dtype=np.int64)
   assert found['spectrum'][0] == 64
+  assert found['names'] == ', '.join(tasks.AFFWILD2)
+  summary = (affwild2_store / 'summary.txt').read_text()
+  assert 'expr: neutral ' in found['description']
+  for line in found['description'].splitlines():
+    assert line.strip() in summary
 
 
 SPEC = store.Spec('demo', tasks.ABAW2021, 8, 1, ('a', 'b'), True, 'mfcc')
