@@ -1,4 +1,4 @@
-"""Images per second from a prepared data set, and memory while streaming.
+"""Images per second, decoded, augmented and batched, and memory meanwhile.
 
   python -m benchmarks.pipeline --frames 200000
   python -m benchmarks.pipeline --store DATA/affwild2 --clip_length 16
@@ -13,10 +13,19 @@ import pathlib
 import tempfile
 import time
 
+import jax
 import numpy as np
 import psutil
 
-from emojax.data import affwild2_writer, codec, pipeline, prepare, store, stored
+from emojax.data import (
+  affwild2_writer,
+  augment,
+  codec,
+  pipeline,
+  prepare,
+  store,
+  stored,
+)
 
 
 class Clock:
@@ -61,30 +70,31 @@ def decoding(path: pathlib.Path, split: str) -> None:
       codec.decode(image, data.spec.size, data.spec.channels)
 
 
-def streaming(clips, batch: int, frames: int, batches: int, prefetch: int):
-  """Times shuffled batches and watches the memory of the process."""
-  per_batch = batch * clips.clip_length
-  steps = frames // per_batch
+def streaming(clips, batch, frames, batches, prefetch, name) -> None:
+  """Times shuffled, augmented batches and watches the memory of the process."""
+  apply = jax.jit(augment.augmentation(name))
   iterator = iter(
     pipeline.batches(clips, batch, seed=0, threads=batches, prefetch=prefetch)
   )
-  next(iterator)
+  done = apply(jax.random.key(0), next(iterator).image).block_until_ready()
+  steps = frames // (batch * clips.clip_length)
   process, memory = psutil.Process(), []
-  name = f'streaming, {batches} batches at once'
-  with Clock(name, steps * per_batch):
+  with Clock(
+    f'streaming, {name}, {batches} at once', steps * batch * clips.clip_length
+  ):
     for step in range(steps):
-      next(iterator)
+      # The next one is read while this one is augmented, as in training.
+      upcoming = apply(jax.random.key(step), next(iterator).image)
+      done.block_until_ready()
+      done = upcoming
       if step % max(1, steps // 10) == 0:
         memory.append(process.memory_info().rss / 2**20)
+    done.block_until_ready()
   print('  resident MiB: ' + ' '.join(f'{m:.0f}' for m in memory))
 
 
 def augmenting(images: np.ndarray, repeats: int = 5) -> None:
   """Times every augmentation on the default device, compiled beforehand."""
-  import jax
-
-  from emojax.data import augment
-
   count = repeats * images.shape[0] * images.shape[1]
   for name in augment.COMPOSITIONS:
     apply = jax.jit(augment.augmentation(name))
@@ -107,7 +117,8 @@ def main() -> None:
   add('--prefetch', type=int, default=2)
   add('--videos', type=int, default=12, help='of the tree that is made')
   add('--video_frames', type=int, default=400)
-  add('--augment', action='store_true', help='also time augmentation')
+  add('--augment', default='emenet', help='of the streamed frames, or none')
+  add('--augmentations', action='store_true', help='also time all of them')
   args = parser.parse_args()
   with tempfile.TemporaryDirectory() as folder:
     path = args.store or make(
@@ -117,8 +128,15 @@ def main() -> None:
     clips = pipeline.open_clips(
       path, args.split, clip_length=args.clip_length, threads=args.threads
     )
-    streaming(clips, args.batch, args.frames, args.batches, args.prefetch)
-    if args.augment:
+    streaming(
+      clips,
+      args.batch,
+      args.frames,
+      args.batches,
+      args.prefetch,
+      args.augment,
+    )
+    if args.augmentations:
       augmenting(clips.take(np.arange(args.batch)).image)
 
 

@@ -39,10 +39,7 @@ def contenders(size: int, members: int, args, plain: bool):
   if devices > 1:
     spread = engine | {'devices': devices}
     vmapped = engine | {'chunk': 0}
-    # In turns with the stack, or the ratio would be of two moments.
-    alone = engine | {'members': 1}
     found += [
-      workers.Contender('emojax, 1 device, a stack of 1', ENGINE, alone),
       workers.Contender(f'emojax, {devices} devices', ENGINE, spread),
       workers.Contender('emojax, 1 device, vmapped', ENGINE, vmapped),
     ]
