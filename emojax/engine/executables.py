@@ -1,9 +1,9 @@
 """Compiled programs on disk, so that a run that starts again need not trace.
 
-JAX's own cache saves the compiler's work, but not the work of tracing a program
-to find out which one it is: most of what a restart takes. Here a program is first
-looked up by its `fingerprint`, which takes milliseconds, then by its text, for changes to
-emojax that leave the program as it was.
+JAX's own cache saves the compiler's work, but not that of tracing a program to
+find out which one it is: most of what a restart takes. Here a program is first
+looked up by its `fingerprint`, which takes milliseconds, then by its text, for
+changes to emojax that leave the program as it was.
 
 What is read is machine code, checked against damage but not against forgery, as
 in JAX's cache: the folder must be the user's own.
@@ -156,7 +156,6 @@ class Store:
       found = serialize_executable.deserialize_and_load(
         *pickle.loads(data), execution_devices=self.devices
       )
-      os.utime(path)
     except FileNotFoundError:
       return None
     except Exception as error:  # whatever a runtime says of foreign code
@@ -164,6 +163,8 @@ class Store:
       with contextlib.suppress(OSError):
         path.unlink()
       return None
+    with contextlib.suppress(OSError):  # somebody else's folder
+      os.utime(path)
     return found
 
   def save(self, text: str, executable: jax.stages.Compiled) -> bool:

@@ -3,9 +3,9 @@
 A program that was compiled by an earlier process may stand in for tracing the
 same one again only if nothing that tracing depends on has changed. Functions of
 the packages below are known by their names, as `environment` has the packages'
-versions and `source` the text of emojax itself; those made at run time by the code that
-makes them and the values that they hold. What is not understood is an error,
-never a guess.
+versions and `source` the text of emojax itself; those made at run time by their
+code and the values that they hold. What is not understood is an error, never a
+guess.
 """
 
 import dataclasses
@@ -90,6 +90,8 @@ def _parts(x: Any, describe) -> tuple:
       raise UnknownError(f'{x!r} is of this process only')
     case jax.Array() | np.ndarray() | np.generic():
       array = np.asarray(x)
+      if array.dtype.hasobject:
+        raise UnknownError(f'an array of objects: {x!r}')
       return str(array.dtype), array.shape, _sha(array.tobytes())
     case jax.sharding.Mesh():
       devices = [(d.id, d.device_kind) for d in x.devices.flat]

@@ -153,6 +153,7 @@ def unknown():
   'value',
   [
     object(),
+    np.array([object()]),
     toy.brighten,  # its module may change without a new version
     toy.Net(),
     lambda: 1,
