@@ -105,7 +105,8 @@ def generations_from_config(config, dataset: Dataset):
   groups = methods.task_groups(dataset.schema, dataset.train.targets)
   union = np.unique(np.concatenate(groups)).astype(np.int32)
   per_task = config.train.clips_per_task
-  steps = plans.steps_per_epoch(groups, per_task)
+  names = [task.name for task in dataset.schema]
+  steps = plans.steps_per_epoch(groups, per_task, names)
   steps = min(steps, config.train.max_steps or steps)
   weights = _loss_weights(config, dataset)
 

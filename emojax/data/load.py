@@ -10,6 +10,7 @@ from emojax.data.clips import Clips, Dataset
 from emojax.data.stored import Store
 
 OOD = ('digits', 'textures')
+EVAL_TAILS = ('pad', 'drop')
 CHANNELS = 3  # of the models; grey images are repeated
 
 
@@ -48,12 +49,19 @@ def _prepared(data) -> Dataset:
       'config.data.path is empty: name the folder that `python -m '
       'emojax.data.prepare` has written, as --config.data.path=FOLDER'
     )
+  eval_tail = data.get('eval_tail', 'pad')
+  if eval_tail not in EVAL_TAILS:
+    raise ValueError(
+      f'config.data.eval_tail {eval_tail!r}: expected one of '
+      f'{", ".join(EVAL_TAILS)} (clips that overlap would count frames twice)'
+    )
   store = Store(data.path)
   if data.audio and store.spec.audio is None:
     raise ValueError(
       f'config.data.audio is set, but {data.path} has no sound: prepare it '
       'with --audio log_mel, or choose a model without sound'
     )
+  _check_trained(store)
   foreign = folders(data.ood_path)
   for other in foreign.values():
     if other.spec.channels > store.spec.channels:
@@ -65,6 +73,10 @@ def _prepared(data) -> Dataset:
     store,
     clip_length=data.clip_length,
     eval_clip_length=data.eval_clip_length or None,
+    stride=data.get('stride', 0) or None,
+    tail=data.get('tail', 'drop'),
+    eval_tail=eval_tail,
+    gaps=data.get('gaps', 'jump'),
     val=data.val_split,
     test=data.test_split,
     val_fraction=data.get('val_fraction', 0.0),
@@ -80,6 +92,20 @@ def _prepared(data) -> Dataset:
   found = {name: at_most(clips, limit) for name, clips in dataset.ood.items()}
   made = {kind: drawn(kind, data, store.spec) for kind in OOD}
   return dataclasses.replace(dataset, ood={**made, **found})
+
+
+def _check_trained(store: Store) -> None:
+  """Raises ValueError if training lacks a whole subset, before images are read."""
+  targets = store.table('train').targets
+  missing = [name for name, target in targets.items() if not target.mask.any()]
+  if missing:
+    raise ValueError(
+      f'{store.path}: no training image has a label of {", ".join(missing)}; '
+      f'its labels are of {", ".join(sorted(set(targets) - set(missing)))}. '
+      f'{store.path / "summary.txt"} says what was left out: complete the '
+      'source (for Aff-Wild2, the annotations *_Set/Train_Set and the images '
+      'of their videos in cropped_aligned) and prepare it again'
+    )
 
 
 def folders(paths: str) -> dict[str, Store]:

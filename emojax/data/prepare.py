@@ -108,6 +108,7 @@ def prepare(
     return out
   if audio:
     listing.records = sounds.with_sound(listing)
+  _note_unlabelled(listing)
   with workfolder.working(out, settings) as work:
     workfolder.check_source(work, digest)
     spec = _spec(listing, size, channels, audio)
@@ -136,6 +137,18 @@ def _check_apart(name: str, source: pathlib.Path, out: pathlib.Path):
 def _check_range(name: str, value: int, low: int, high: int):
   if not low <= value <= high:
     raise ValueError(f'{name} {value}: expected {low} to {high}')
+
+
+def _note_unlabelled(listing: base.Listing):
+  """Notes subsets of the training split that turned out to be empty."""
+  train = [r for r in listing.records if r.split == 'train']
+  found = {name for record in train for name in record.groups}
+  missing = [t.name for t in listing.schema if t.name not in found]
+  if found and missing:
+    listing.problems.note(
+      f'NO LABELS of {", ".join(missing)} in the training split, whose labels '
+      f'are of {", ".join(sorted(found))}: a subset without images?'
+    )
 
 
 def _spec(listing, size, channels, audio) -> store.Spec:

@@ -11,20 +11,27 @@ from collections.abc import Sequence
 import numpy as np
 
 
-def steps_per_epoch(groups: Sequence[np.ndarray], clips_per_group: int) -> int:
+def steps_per_epoch(
+  groups: Sequence[np.ndarray],
+  clips_per_group: int,
+  names: Sequence[str] = (),
+) -> int:
   """Steps until the smallest group is used up (papers 000 and 001).
 
   Args:
     groups: Clip indices of every task subset.
     clips_per_group: Clips that a batch takes of each group.
+    names: Names of the subsets, for the message.
 
   Raises:
     ValueError: If a group has fewer clips than one batch takes of it.
   """
-  smallest = min(len(group) for group in groups)
+  sizes = [len(group) for group in groups]
+  smallest = min(sizes)
   if smallest < clips_per_group:
+    which = f' ({names[sizes.index(smallest)]})' if names else ''
     raise ValueError(
-      f'the smallest task subset has {smallest} clips but a batch takes '
+      f'the smallest task subset{which} has {smallest} clips but a batch takes '
       f'{clips_per_group} of each: lower the batch size '
       '(config.train.clips_per_task)'
     )

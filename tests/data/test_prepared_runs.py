@@ -3,6 +3,7 @@
 import functools
 import io
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -186,6 +187,38 @@ def test_a_test_split_without_labels(
 
 def data_config(**changes):
   return small_run.config(**SETTINGS | changes).data
+
+
+def test_windows_by_configuration(affwild2_store):
+  path = str(affwild2_store)
+  changes = {'data__path': path, 'data__audio': False}
+  usual = load.from_config(data_config(**changes))
+  changes |= {'data__stride': 2, 'data__tail': 'end', 'data__gaps': 'discard'}
+  made = load.from_config(data_config(**changes, data__eval_tail='drop'))
+  options = {'clip_length': 4, 'channels': 3, 'audio': False}
+  expected = pipeline.open_clips(
+    path, 'train', stride=2, tail='end', gaps='discard', **options
+  )
+  assert made.train.clip_id.tolist() == expected.clip_id.tolist()
+  assert len(made.train) > len(usual.train)
+  assert made.val.frame_mask.all()
+  assert made.val.num_frames < usual.val.num_frames == 50
+  with pytest.raises(ValueError, match=r"eval_tail 'end'.*count frames twice"):
+    load.from_config(data_config(**changes, data__eval_tail='end'))
+
+
+def test_a_subset_without_videos(affwild2_tree, tmp_path):
+  """It is said when preparing, and before a run reads any image."""
+  tree = shutil.copytree(affwild2_tree, tmp_path / 'tree')
+  for path in (tree / 'AU_Set' / 'Train_Set').iterdir():
+    shutil.rmtree(tree / 'cropped_aligned' / path.stem, ignore_errors=True)
+  out = prepare.prepare(
+    'affwild2', tree, tmp_path / 'out', size=32, audio=None, workers=1
+  )
+  text = (out / 'summary.txt').read_text()
+  assert 'NO LABELS of au in the training split' in text
+  with pytest.raises(ValueError, match=r'no training image has a label of au;'):
+    load.from_config(data_config(data__path=str(out), data__audio=False))
 
 
 def test_sound_is_read_only_if_asked_for(affwild2_store, tmp_path):
