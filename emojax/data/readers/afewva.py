@@ -106,13 +106,25 @@ def _record(folder: pathlib.Path, aligned: bool, problems: Problems) -> Record:
 
 def _load(path: pathlib.Path) -> dict[str, Any]:
   try:
-    document = json.loads(path.read_bytes())
+    document = json.loads(path.read_bytes(), object_pairs_hook=_once)
+  except DataError as error:
+    raise DataError(error.found, error.expected, path) from None
   except (ValueError, RecursionError) as error:
     raise DataError(f'no JSON ({error})', 'a JSON object', path) from None
   frames = document.get('frames') if isinstance(document, dict) else None
   if not isinstance(frames, dict):
     raise DataError('no object "frames"', '{"frames": {"00000": ...}}', path)
   return document
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+  """Refuses keys that repeat: JSON would silently take the last."""
+  found = dict(pairs)
+  if len(found) < len(pairs):
+    keys = [key for key, _ in pairs]
+    twice = next(key for key in keys if keys.count(key) > 1)
+    raise DataError(f'{twice!r} again', 'every frame and key once')
+  return found
 
 
 def _row(folder, name: str, image: str | None, entry: Any, aligned: bool):

@@ -157,6 +157,9 @@ def _noisy(
   train = [r for r in records if r.split == 'train']
   place = _places(train, batches, len(numbers), path)
   own = np.array([r.targets['expr'].value[0].argmax() for r in train])
+  if clean is not None and len(clean) != len(numbers):
+    found = f'{len(clean)} clean labels beside {len(numbers)} of {noise}'
+    raise DataError(found, 'as many', path)
   if clean is not None and not np.array_equal(clean[place], own):
     raise DataError('other clean labels', 'those of the batches', path)
   share = np.mean(numbers[place] != own)

@@ -1,6 +1,9 @@
 """Damaged files of every format: only DataError, and never a wrong label."""
 
+import json
+import pickle
 import random
+import re
 
 import numpy as np
 import pytest
@@ -155,3 +158,141 @@ def test_missing_and_damaged_images(kind, tmp_path):
         for n, image in zip(kept.frame_index.tolist(), images):
           assert image == pixels[record.key][n]
       path.write_bytes(data)
+
+
+# Never legal where a number stands; the last may be another frame's number.
+CELLS = ('inf', 'abc', '1_0', '٣', '0x1', '1e400', '1.5.2', '99999')
+
+
+@pytest.mark.parametrize('cell', CELLS)
+@pytest.mark.parametrize(
+  'kind', sorted(set(trees.BUILDERS) - {'afewva', 'folder_classes'})
+)
+def test_a_damaged_number_costs_that_row(kind, cell, tmp_path):
+  tree = trees.BUILDERS[kind](tmp_path)
+  before = labels(scan(tree))
+  rng = random.Random(f'{kind} {cell}')
+  for path in tree.tables:
+    text = path.read_text()
+    numbers = [m.span() for m in NUMBER.finditer(text, text.index('\n'))]
+    for start, end in rng.sample(numbers, min(6, len(numbers))):
+      path.write_text(text[:start] + cell + text[end:])
+      listing = scan(tree)
+      if listing is not None:
+        allowed = cell == '99999'
+        assert len(wrong(before, listing)) <= allowed, (path, start)
+    path.write_text(text)
+
+
+# A whole cell of a table that is a number.
+NUMBER = re.compile(r'(?<=[,\s])-?[0-9]+(\.[0-9]+)?(?=[,\s])')
+
+ARRAYS = {
+  'nan': np.array(np.nan),
+  'inf': np.array(np.inf),
+  'negative': np.array(-3),
+  'high': np.array(11),
+  'fraction': np.array('3.5'),
+  'text': np.array('abc'),
+  'digit': np.array('٣'),
+  'none': np.zeros(0),
+  'several': np.zeros((3, 3)),
+  'complex': np.array(1 + 2j),
+  'date': np.array('2020-01-01', 'M8[D]'),
+  'huge': np.array(10**18),
+}
+
+
+def finite(listing):
+  for record in listing.records:
+    for targets in (record.targets, record.clean_targets or {}):
+      for value, mask in targets.values():
+        assert np.isfinite(value).all()
+        assert np.isin(mask, (0, 1)).all()
+    if record.votes is not None:
+      assert np.isfinite(record.votes).all()
+      assert (record.votes >= 0).all()
+
+
+@pytest.mark.parametrize('name', ARRAYS)
+def test_other_values_in_small_arrays(name, tmp_path):
+  tree = trees.affectnet_npy(tmp_path)
+  before = labels(scan(tree))
+  for path in tree.binaries[:8]:
+    data = path.read_bytes()
+    np.save(path, ARRAYS[name])
+    listing = scan(tree)
+    finite(listing)
+    assert not wrong(before, listing), path
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf, -1, 10, 0.5, None])
+@pytest.mark.parametrize('key', ['worse_label', 'clean_label', 'votes'])
+def test_other_values_beside_cifar10(key, value, tmp_path):
+  tree = trees.cifar10(tmp_path)
+  tree.options['test_votes'] = True
+  before = labels(scan(tree))
+  human, votes = (
+    tmp_path / 'CIFAR-10_human.npz',
+    tmp_path / 'cifar10h-counts.npy',
+  )
+  arrays = {**np.load(human), 'votes': np.load(votes)}
+  damaged = arrays[key][:7]
+  if value is not None:  # else it is too short
+    damaged = arrays[key].astype(type(value))
+    damaged[4] = value
+  arrays[key] = damaged
+  np.save(votes, arrays.pop('votes'))
+  np.savez(human, **arrays)
+  listing = scan(tree)
+  if key != 'votes' or value in (-1, None) or not np.isfinite(value):
+    assert listing is None
+  else:  # a number of votes may be any
+    finite(listing)
+    assert {k[0] for k in wrong(before, listing)} <= {'test/test_00004'}
+
+
+@pytest.mark.parametrize(
+  'label', [-1, 10, 3.0, float('nan'), None, '3', True, 10**30, [1]]
+)
+def test_other_labels_in_a_batch_of_cifar10(label, tmp_path):
+  tree = trees.cifar10(tmp_path)
+  tree.options['noise'] = 'clean'
+  before = labels(scan(tree))
+  path = tmp_path / 'cifar-10-batches-py/data_batch_1'
+  batch = pickle.loads(path.read_bytes())
+  batch[b'labels'][3] = label
+  path.write_bytes(pickle.dumps(batch, protocol=2))
+  listing = scan(tree)
+  assert not wrong(before, listing)
+  assert 'train/train_00003' not in {r.key for r in listing.records}
+  assert 'of image 3' in listing.problems.summary()
+
+
+@pytest.mark.parametrize('key', ['valence', 'arousal', 'landmarks'])
+@pytest.mark.parametrize(
+  'value',
+  ['11', 'NaN', 'Infinity', 'null', '"3"', 'true', '[1]', '1e400', '{}'],
+)
+def test_other_values_in_json(key, value, tmp_path):
+  tree = trees.afewva(tmp_path)
+  before = labels(scan(tree))
+  path = tree.tables[0]
+  document = json.loads(path.read_bytes())
+  document['frames']['00001'][key] = 'here'
+  path.write_text(json.dumps(document).replace('"here"', value))
+  listing = scan(tree)
+  assert not wrong(before, listing)
+  assert listing.problems.count == 1
+  assert "frame '00001'" in listing.problems.summary()
+
+
+def test_a_frame_twice_in_json(tmp_path):
+  tree = trees.afewva(tmp_path)
+  before = labels(scan(tree))
+  text = tree.tables[0].read_text()
+  tree.tables[0].write_text(text.replace('"00003"', '"00002"'))
+  listing = scan(tree)
+  assert not wrong(before, listing)
+  assert "'00002' again" in listing.problems.summary()
