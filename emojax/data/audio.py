@@ -227,7 +227,7 @@ def _read_video(path) -> tuple[np.ndarray, int]:
   try:
     with av.open(str(path)) as container:
       if not container.streams.audio:
-        raise ValueError(f'{path}: the file has no sound; leave audio off')
+        raise ValueError(f'{path}: the file has no sound')
       rate = container.streams.audio[0].rate
       return _decode(av, container, rate), rate
   except av.FFmpegError as error:

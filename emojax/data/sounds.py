@@ -94,4 +94,5 @@ def _spectrum(path: str, kind: str) -> np.ndarray:
   try:
     return audio.features(audio.read_audio(path), kind)
   except (OSError, ValueError) as error:
-    raise base.DataError(str(error), 'a readable sound file', path) from error
+    found = str(error).removeprefix(f'{path}: ')
+    raise base.DataError(found, 'a file with sound', path) from error
