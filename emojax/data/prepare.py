@@ -35,7 +35,7 @@ from emojax.data.readers import base
 
 MAX_SIZE = 4096
 # Records whose colour is looked at to choose the number of channels.
-COLOUR_SAMPLES = 16
+COLOUR_SAMPLES = 256
 
 
 def prepare(

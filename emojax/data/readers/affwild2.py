@@ -246,8 +246,7 @@ def _with_media(source, records, fps: float, problems) -> list[Record]:
   paths = [
     path
     for folder in ('audio', 'videos')
-    for path in sorted((source / folder).rglob('*'))
-    if path.suffix.lower() in SOUND
+    for path in folders.files_below(source / folder, SOUND)
   ]
   # Sound files come first, so they win over the videos' own sound track.
   media = {p.stem: p for p in reversed(paths)}

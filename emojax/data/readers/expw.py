@@ -67,7 +67,8 @@ def _record(folder: pathlib.Path, present: set[str], row: list[str]):
     tables.integer(n, -LIMIT, LIMIT, 'a corner of the box') for n in numbers
   )
   if not (left < right and top < bottom):
-    raise DataError(f'{numbers}', 'top left right bottom of a box')
+    found = f'box {" ".join(row[2:6])}'
+    raise DataError(found, 'top left right bottom, left < right, top < bottom')
   certain = tables.real(confidence, 0, float('inf'), 'a confidence')
   number = tables.integer(label, 0, len(tasks.EXPW) - 1, 'a label')
   target = labels.one_hot(number, len(tasks.EXPW))

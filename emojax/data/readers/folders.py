@@ -49,6 +49,24 @@ def names_in(
   return {n for n in names if n.lower().endswith(ends) and n[0] != '.'}
 
 
+def files_below(
+  folder: pathlib.Path, suffixes: Iterable[str]
+) -> list[pathlib.Path]:
+  """Sorted files of a folder and of all below it, links to folders included.
+
+  Path.rglob follows no links before Python 3.13.
+  """
+  found, seen = [], set()
+  for place, below, _ in os.walk(folder, followlinks=True):
+    if os.path.realpath(place) in seen:  # links can form a circle
+      below.clear()
+      continue
+    seen.add(os.path.realpath(place))
+    path = pathlib.Path(place)
+    found += [path / name for name in names_in(path, suffixes)]
+  return sorted(found)
+
+
 def others_in(folder: pathlib.Path, suffixes: Iterable[str]) -> list[str]:
   """Sorted names of files (and broken links) with none of these suffixes."""
   ends = tuple(suffixes)

@@ -163,6 +163,20 @@ def test_batches_audio_video_and_test_list(tmp_path):
   assert 'more than one split' in listing.problems.summary()
 
 
+def test_media_behind_links_and_hidden_files(tmp_path):
+  tree = trees.affwild2(tmp_path / 'tree')
+  disk = tmp_path / 'disk'
+  disk.mkdir()
+  for name in ('a.wav', 'b.wav', '._a.mp4'):
+    (disk / name).write_bytes(b'x')
+  (tmp_path / 'tree/audio').mkdir()
+  (tmp_path / 'tree/audio/batch1').symlink_to(disk)
+  (disk / 'circle').symlink_to(tmp_path / 'tree/audio')
+  _, records = read(tree, strict=True)
+  assert records['train/a'].audio_path.endswith('audio/batch1/a.wav')
+  assert records['train/b_left'].audio_path.endswith('audio/batch1/b.wav')
+
+
 def test_two_releases_in_one_folder(tmp_path):
   trees.affwild2(tmp_path, 'Train_Set')
   with pytest.raises(base.DataError, match='one release'):
