@@ -144,7 +144,15 @@ def write_tree(
     raise ValueError(f'{out} is there already: choose another folder')
   if videos < 1 or frames < 1:
     raise ValueError(f'expected at least 1 video and frame: {videos}, {frames}')
+  if size < 1 or (workers is not None and workers < 1):
+    raise ValueError(f'expected a size and workers from 1: {size}, {workers}')
   everyone = people(out, videos, frames, size, seed, sound)
+  out.mkdir(parents=True, exist_ok=True)
+  # Nobody shall take results on these faces for results on Aff-Wild2. First of
+  # all, since a tree that was interrupted can be read as well.
+  (out / GENERATED).write_text(
+    'Procedural faces of emojax.data.affwild2_writer, not Aff-Wild2.\n'
+  )
   jobs = ((i, frames, person) for i, person in enumerate(everyone))
   for _ in parallel.run(
     write_person,
@@ -160,10 +168,6 @@ def write_tree(
   if test:
     (out / 'test_set').mkdir()
     (out / 'test_set' / 'test_set.txt').write_text('\n'.join(test))
-  # Nobody shall take results on these faces for results on Aff-Wild2.
-  (out / GENERATED).write_text(
-    'Procedural faces of emojax.data.affwild2_writer, not Aff-Wild2.\n'
-  )
   return out
 
 
@@ -266,11 +270,14 @@ def main(argv: list[str] | None = None) -> int:
   console = rich_console.Console(stderr=True)
   try:
     out = write_tree(given.pop('out'), **given, console=console)
-  except ValueError as error:
+  except (OSError, ValueError) as error:
     console.print(
       f'error: {error}', highlight=False, markup=False, soft_wrap=True
     )
     return 1
+  except KeyboardInterrupt:
+    console.print('stopped: delete the folder and start again')
+    return 130
   console.print(
     f'{out}: now run python -m emojax.data.prepare affwild2 --source {out} '
     '--out DATA (--audio log_mel --option fps=30 for the sound)',

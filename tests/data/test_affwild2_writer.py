@@ -101,3 +101,25 @@ def test_command_line(tmp_path, capsys):
   assert 'is there already' in capsys.readouterr().err
   with pytest.raises(ValueError, match='at least 1 video'):
     affwild2_writer.write_tree(tmp_path / 'none', 0)
+  for wrong in ('--size=0', '--workers=-1'):
+    arguments = ['--out', str(tmp_path / 'none'), wrong]
+    assert affwild2_writer.main(arguments) == 1
+    assert 'error: expected a size and workers' in capsys.readouterr().err
+  (tmp_path / 'file').touch()
+  assert affwild2_writer.main(['--out', str(tmp_path / 'file' / 'tree')]) == 1
+  assert 'error: ' in capsys.readouterr().err
+
+
+def test_an_interrupted_tree_is_not_the_original(tmp_path, monkeypatch, capsys):
+  write, out = affwild2_writer.write_person, tmp_path / 'tree'
+
+  def stopped(person):
+    if person.number:
+      raise KeyboardInterrupt
+    return write(person)
+
+  monkeypatch.setattr(affwild2_writer, 'write_person', stopped)
+  arguments = ['--frames=12', '--size=32', '--workers=1']
+  assert affwild2_writer.main(['--out', str(out), *arguments]) == 130
+  assert 'stopped' in capsys.readouterr().err
+  assert base.scan('affwild2', out).info['generated']
