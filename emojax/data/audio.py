@@ -165,12 +165,18 @@ def read_audio(path, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
   Raises:
     FileNotFoundError: No such file.
     ImportError: A package is missing; the message says which extra to install.
-    ValueError: The file has no sound or cannot be decoded.
+    ValueError: The file has no sound, cannot be decoded or holds NaN.
   """
   path = pathlib.Path(path)
   if not path.is_file():
     raise FileNotFoundError(f'{path}: no such sound or video file')
   samples, rate = (_read_sound if _is_sound(path) else _read_video)(path)
+  bad = int((~np.isfinite(samples)).sum())
+  if bad or not len(samples):
+    raise ValueError(
+      f'{path}: {bad} of {len(samples)} samples are no numbers, expected at '
+      'least one sample and numbers only; extract the sound again'
+    )
   if rate == sample_rate:
     return samples
   return _import_librosa().resample(

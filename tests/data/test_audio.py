@@ -152,6 +152,16 @@ def test_samples_of_any_width(tmp_path, sound, format, subtype, atol):
   np.testing.assert_allclose(audio.read_audio(path), sound, atol=atol)
 
 
+def test_samples_that_are_no_numbers(tmp_path, sound):
+  soundfile = pytest.importorskip('soundfile')
+  for name, samples in {'nan': [np.nan, 1, np.inf], 'none': []}.items():
+    path = tmp_path / f'{name}.wav'
+    soundfile.write(path, np.array(samples, np.float32), 16000, 'FLOAT')
+    count = f'{2 if samples else 0} of {len(samples)} samples'
+    with pytest.raises(ValueError, match=rf'{name}.wav: {count} are no num'):
+      audio.read_audio(path)
+
+
 def write_wav(path, samples, rate):
   """Writes 16-bit samples [n, channels] with the standard library."""
   with wave.open(str(path), 'wb') as file:

@@ -91,6 +91,17 @@ def test_a_video_without_sound_is_left_out_once(tree, tmp_path):
   assert len(found) == 7
 
 
+def test_damaged_sound_costs_its_video(tree, tmp_path):
+  path = tree / 'audio' / 'video0001.wav'
+  samples, rate = soundfile.read(path)
+  samples[100] = float('nan')
+  soundfile.write(path, samples, rate, 'FLOAT')
+  out = run(tree, tmp_path / 'out')
+  text = (out / 'summary.txt').read_text()
+  assert f'{path}: found 1 of {len(samples)} samples are no numbers' in text
+  assert 'video0001' not in set(stored.Store(out).table('train').video_id)
+
+
 def test_records_that_have_sound_stay(affwild2_tree):
   listing = base.scan('affwild2', affwild2_tree, fps=30)
   assert sounds.with_sound(listing) == listing.records
