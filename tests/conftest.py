@@ -16,6 +16,32 @@ os.environ['XLA_FLAGS'] = (
 )
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 
+# A process takes whole files, so that what their tests share is made once; these
+# come first, as they would make the others wait at the end.
+LONG = (
+  'test_incomplete_labels',
+  'test_jobs',
+  'test_main',
+  'test_distillation',
+  'test_equalities',
+  'test_torch_parity',
+  'test_prepare',
+  'test_prepared_runs',
+  'test_rul_experiment',
+  'test_bnn_experiment',
+  'test_study',
+)
+
+
+def pytest_collection_modifyitems(items):
+  """Puts the files that take longest first."""
+
+  def place(item):
+    name = item.path.stem
+    return LONG.index(name) if name in LONG else len(LONG)
+
+  items.sort(key=place)
+
 
 @pytest.fixture(autouse=True, scope='module')
 def collected():

@@ -15,6 +15,7 @@ import sys
 from engine import toy
 
 from emojax import main, models
+from emojax.engine import fingerprint
 
 ROOT = pathlib.Path(__file__).parent.parent
 CONFIG = f'{ROOT}/configs/gen.py:tiny'
@@ -66,4 +67,5 @@ def start(arguments) -> subprocess.Popen:
 
 if __name__ == '__main__':
   models.MODELS['small'] = small
+  fingerprint.KNOWN.add('engine')  # programs are kept as those of emojax are
   main.run()

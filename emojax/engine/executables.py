@@ -53,7 +53,8 @@ class Program:
   """
 
   def __init__(self, function: Callable, mesh, jitted: Callable, settings: Any):
-    self.jitted, self.lower = jitted, jitted.lower
+    self.jitted = jitted
+    self.lower, self.eval_shape = jitted.lower, jitted.eval_shape
     self._function, self._mesh, self._settings = function, mesh, settings
     self._ready: dict[Any, Callable] = {}
 

@@ -243,7 +243,7 @@ class Trainer:
     s = self.settings
     epochs = range(min(s.epochs_per_call or s.epochs, s.epochs))
     keys = member_keys(s.seed, generation.number, self._size)
-    state = jax.eval_shape(self._init, keys)
+    state = self._init.eval_shape(keys)
     return self._generation.lower(
       state, *self._arguments(generation, epochs, False)
     )

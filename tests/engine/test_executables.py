@@ -181,6 +181,7 @@ def test_a_function_without_fingerprint_is_jitted(folder):
 
 def test_traced_as_the_jitted_function(folder):
   traced = Traced()
+  assert traced.program.eval_shape(X).shape == X.shape
   assert jax.eval_shape(traced.program, X).shape == X.shape
   assert 'sine' in traced.program.lower(X).as_text()
   assert not folder.exists()
