@@ -41,9 +41,9 @@ def keep_in(folder: str | os.PathLike | None):
 class Program:
   """A jitted function whose executables may come from disk.
 
-  It is called, lowered and traced as the jitted function. Without a folder, in a
-  job of several processes, or if the function has no fingerprint, it is nothing
-  else.
+  It is called, lowered and traced as the jitted function. It is nothing else
+  without a folder, in a job of several processes, if the function has no
+  fingerprint, and if emojax has been edited since it was imported.
 
   Args:
     function: What is jitted, before anything was done to it.
@@ -80,12 +80,13 @@ class Program:
 
   def _obtain(self, types: str, args: tuple) -> Callable:
     """The executable for arguments like these, from disk or compiled."""
-    if processes.count() > 1 or self._fingerprint is None:
+    edited = fingerprint.source() != fingerprint.SOURCE
+    if processes.count() > 1 or edited or self._fingerprint is None:
       return self.jitted
     store = Store(_folder, list(self._mesh.devices.flat))
     settings = fingerprint.fingerprint((self._mesh, self._settings))
     around = (types, settings, fingerprint.environment())
-    name = _hash(self._fingerprint, fingerprint.source(), *around)
+    name = _hash(self._fingerprint, fingerprint.SOURCE, *around)
     if (found := store.named(name)) is not None:
       return found
     lowered = self.lower(*args)

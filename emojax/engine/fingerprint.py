@@ -3,7 +3,7 @@
 A program that was compiled by an earlier process may stand in for tracing the
 same one again only if nothing that tracing depends on has changed. Functions of
 the packages below are known by their names, as `environment` has the packages'
-versions and `source` the text of emojax itself; those made at run time by their
+versions and `SOURCE` the text of emojax itself; those made at run time by their
 code and the values that they hold. What is not understood is an error, never a
 guess.
 """
@@ -158,9 +158,8 @@ def _known_name(x: Any) -> str | None:
   return f'{module}:{name}'
 
 
-@functools.cache
 def source() -> str:
-  """Digest of the text of the package."""
+  """Digest of the text of the package, as it is on disk now."""
   root = pathlib.Path(emojax.__file__).parent
   digest = hashlib.sha256()
   for path in sorted(root.rglob('*.py')):
@@ -169,11 +168,15 @@ def source() -> str:
   return digest.hexdigest()
 
 
+# Of what has been imported: files may be edited while a program runs.
+SOURCE = source()
+
+
 def environment() -> str:
   """Digest of all else that a compiled program depends on.
 
   Versions, JAX's settings (but for where it keeps files), variables of the
-  environment, devices and the processor. The `source` comes in addition.
+  environment, devices and the processor. The `SOURCE` comes in addition.
   """
   settings = {k: v for k, v in jax.config.values.items() if 'cache' not in k}
   facts = (

@@ -97,9 +97,26 @@ def test_one_program_for_every_type_of_argument(folder):
   assert traced.count == 2
 
 
+def edit(monkeypatch):
+  monkeypatch.setattr(executables.fingerprint, 'source', lambda: 'edited')
+
+
+def test_nothing_is_kept_of_a_package_that_was_edited_meanwhile(
+  folder, monkeypatch
+):
+  Traced()()
+  files = sorted(folder.iterdir())
+  edit(monkeypatch)
+  traced = Traced()
+  traced()
+  assert traced.count == 1
+  assert sorted(folder.iterdir()) == files
+
+
 def test_other_source_of_the_same_program(folder, monkeypatch):
   expected = Traced()()
-  monkeypatch.setattr(executables.fingerprint, 'source', lambda: 'edited')
+  edit(monkeypatch)
+  monkeypatch.setattr(executables.fingerprint, 'SOURCE', 'edited')
   (before,) = kept(folder)
   before_bytes = before.read_bytes()
   again, last = Traced(), Traced()

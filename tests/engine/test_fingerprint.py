@@ -199,7 +199,7 @@ def test_source_is_the_text_of_the_package(monkeypatch, tmp_path):
   (tmp_path / 'a.py').write_text('x = 1')
   fake = types.SimpleNamespace(__file__=str(tmp_path / '__init__.py'))
   monkeypatch.setattr(fingerprints, 'emojax', fake)
-  digest = fingerprints.source.__wrapped__
+  digest = fingerprints.source
   before = digest()
   (tmp_path / 'a.py').write_text('x = 2')
   changed = digest()

@@ -7,6 +7,7 @@ Each clip has exactly one json: `frames: {"00000": {"landmarks": 68 x [x, y],
 images are joined by the frame's name. There is no official split.
 """
 
+import collections
 import dataclasses
 import json
 import pathlib
@@ -81,16 +82,16 @@ def _record(folder: pathlib.Path, aligned: bool, problems: Problems) -> Record:
     raise DataError(f'{len(names)} json files', 'exactly one json per clip')
   path = folder / names[0]
   document = _load(path)
-  images = {
-    name.rsplit('.', 1)[0]: name for name in sorted(folders.names_in(folder))
-  }
+  images = collections.defaultdict(list)
+  for image in sorted(folders.names_in(folder)):
+    images[image.rsplit('.', 1)[0]].append(image)
   entries = document['frames']
   for name in sorted(set(images) - set(entries)):
     problems.add(path, None, f'no labels of frame {name!r}', 'all frames')
   rows = []
   for name in sorted(entries):
     with problems.at(path):
-      rows.append(_row(folder, name, images.get(name), entries[name], aligned))
+      rows.append(_row(folder, name, images[name], entries[name], aligned))
   rows.sort(key=lambda row: row.number)
   if not rows:
     raise DataError('no usable frame', 'at least one', path)
@@ -127,17 +128,18 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
   return found
 
 
-def _row(folder, name: str, image: str | None, entry: Any, aligned: bool):
+def _row(folder, name: str, images: list[str], entry: Any, aligned: bool):
   """Checks one entry of the json; raises DataError naming the frame."""
   if not re.fullmatch('[0-9]{1,9}', name):
     raise DataError(f'frame {name!r}', 'frames named by their number')
-  if image is None:
-    raise DataError(f'no image of frame {name!r}', 'an image of every frame')
+  if len(images) != 1:
+    found = f'{", ".join(images) or "no image"} of frame {name!r}'
+    raise DataError(found, 'one image of every frame')
   if not isinstance(entry, dict):
     raise DataError(f'frame {name!r}: {entry!r:.40}', 'an object')
   value = tuple(_level(name, entry.get(key)) / 10 for key in NAMES)
   crop = _crop(name, entry.get('landmarks')) if aligned else None
-  return _Row(int(name), value, ImageFile(str(folder / image), crop))
+  return _Row(int(name), value, ImageFile(str(folder / images[0]), crop))
 
 
 def _level(name: str, level: Any) -> float:

@@ -54,9 +54,13 @@ def _labels(path: pathlib.Path, stem: pathlib.Path, landmarks: bool):
   if number != int(number):
     raise DataError(text, 'an expression number without fraction')
   files = [pathlib.Path(f'{stem}_{key}.npy') for key in ('val', 'aro')]
-  va = (
-    parse_va(*map(scalar, files)) if all(f.is_file() for f in files) else None
-  )
+  present = [f for f in files if f.is_file()]
+  if len(present) == 1:
+    raise DataError(
+      f'{present[0].name} without the other of the two',
+      'valence and arousal, or neither',
+    )
+  va = parse_va(*map(scalar, files)) if present else None
   crop = _square(pathlib.Path(f'{stem}_lnd.npy')) if landmarks else None
   return ImageFile(str(path), crop), int(number), va
 

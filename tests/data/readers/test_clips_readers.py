@@ -4,6 +4,7 @@ import fractions
 import io
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -61,6 +62,17 @@ def test_afewva_joins_by_frame_name(tmp_path):
   assert second.frame_index.tolist() == [2]
   assert 'train/600' not in records
   assert listing.problems.count == 4
+
+
+def test_afewva_two_images_of_a_frame(tmp_path):
+  tree = trees.afewva(tmp_path)
+  shutil.copy(tmp_path / '01/001/00002.png', tmp_path / '01/001/00001.jpg')
+  listing, records = read(tree)
+  first = records['train/001']
+  assert first.frame_index.tolist() == [0, 2, 3]
+  assert levels(first) == [50, 90, 110]
+  (problem,) = listing.problems.items
+  assert '00001.jpg, 00001.png of frame' in str(problem)
 
 
 @pytest.mark.parametrize('angle', [0.0, 0.3, -0.5, 1.2])

@@ -150,6 +150,18 @@ def test_affectnet_npy(tmp_path):
   assert picture(records['train/train_set/1']).shape == (33, 33, 3)
 
 
+def test_affectnet_npy_with_one_of_valence_and_arousal(tmp_path):
+  tree = trees.affectnet_npy(tmp_path)
+  (tmp_path / 'train_set/annotations/1_aro.npy').unlink()
+  for key in ('val', 'aro'):
+    (tmp_path / f'train_set/annotations/2_{key}.npy').unlink()
+  listing, records = read(tree)
+  assert 'train/train_set/1' not in records
+  assert records['train/train_set/2'].targets['va'].mask.tolist() == [[0, 0]]
+  (problem,) = listing.problems.items
+  assert '1_val.npy without the other' in str(problem)
+
+
 def real(name: str) -> pathlib.Path:
   folder = os.environ.get('EMOJAX_DATA')
   if not folder or not (pathlib.Path(folder) / name).is_dir():
