@@ -10,12 +10,13 @@ in JAX's cache: the folder must be the user's own.
 """
 
 import contextlib
-import functools
 import hashlib
 import logging
 import os
 import pathlib
 import pickle
+import re
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -43,7 +44,8 @@ class Program:
 
   It is called, lowered and traced as the jitted function. It is nothing else
   without a folder, in a job of several processes, if the function has no
-  fingerprint, and if emojax has been edited since it was imported.
+  fingerprint, and if emojax has been edited since it was imported. JAX's settings
+  are those of the first call.
 
   Args:
     function: What is jitted, before anything was done to it.
@@ -59,7 +61,7 @@ class Program:
     self._ready: dict[Any, Callable] = {}
 
   def __call__(self, *args):
-    if _folder is None:
+    if _folder is None and not self._ready:
       return self.jitted(*args)
     leaves, structure = jax.tree.flatten(args)
     if any(isinstance(x, jax.core.Tracer) for x in leaves):
@@ -70,35 +72,41 @@ class Program:
       self._ready[structure, types] = self._obtain(text, args)
     return self._ready[structure, types](*args)
 
-  @functools.cached_property
-  def _fingerprint(self) -> str | None:
-    try:
-      return fingerprint.fingerprint(self._function)
-    except TypeError as error:
-      logging.info('a program is not kept: %s', error)
-      return None
-
   def _obtain(self, types: str, args: tuple) -> Callable:
     """The executable for arguments like these, from disk or compiled."""
-    edited = fingerprint.source() != fingerprint.SOURCE
-    if processes.count() > 1 or edited or self._fingerprint is None:
+    names = self._names(types)
+    if _folder is None or names is None:
       return self.jitted
-    store = Store(_folder, list(self._mesh.devices.flat))
-    settings = fingerprint.fingerprint((self._mesh, self._settings))
-    around = (types, settings, fingerprint.environment())
-    name = _hash(self._fingerprint, fingerprint.SOURCE, *around)
+    store, (name, around) = Store(_folder, list(self._mesh.devices.flat)), names
     if (found := store.named(name)) is not None:
       return found
     lowered = self.lower(*args)
-    text = _hash(lowered.as_text(), *around)
+    # The text knows numbers only; parameters of other names can have the same.
+    text = _hash(lowered.as_text(), str(lowered.out_tree), *around)
     found = store.load(text)
     if found is None:
       with _without_jax_cache():
         found = lowered.compile()
       if not store.save(text, found):
+        keep_in(None)  # the next ones are for JAX's cache
         return found
     store.call(name, text)
     return found
+
+  def _names(self, types: str) -> tuple[str, tuple[str, ...]] | None:
+    """Name of the executable, and what it depends on but for the function."""
+    source = fingerprint.source()
+    edited = source is None or source != fingerprint.SOURCE
+    if processes.count() > 1 or edited:
+      return None
+    try:
+      function = fingerprint.fingerprint(self._function)
+      settings = fingerprint.fingerprint((self._mesh, self._settings))
+      around = (types, settings, fingerprint.environment())
+    except Exception as error:  # whatever an object does that is looked at
+      logging.info('a program is not kept: %s', error)
+      return None
+    return _hash(function, source, *around), around
 
 
 def _hash(*texts: str) -> str:
@@ -137,10 +145,10 @@ class Store:
   def named(self, name: str) -> Callable | None:
     """The executable that `call` gave this name; None if there is none."""
     try:
-      text = (self.folder / (name + NAME)).read_text()
-    except OSError:
+      text = (self.folder / (name + NAME)).read_bytes().decode('ascii')
+    except (OSError, ValueError):
       return None
-    return self.load(text)
+    return self.load(text) if re.fullmatch('[0-9a-f]{64}', text) else None
 
   def call(self, name: str, text: str):
     """Makes an executable known under a name."""
@@ -156,7 +164,9 @@ class Store:
       if hashlib.sha256(data).digest() != digest:
         raise ValueError('its checksum is wrong')
       found = serialize_executable.deserialize_and_load(
-        *pickle.loads(data), execution_devices=self.devices
+        *pickle.loads(data),
+        backend=self.devices[0].client,
+        execution_devices=self.devices,
       )
     except FileNotFoundError:
       return None
@@ -183,7 +193,7 @@ class Store:
 
   def _write(self, path: pathlib.Path, data: bytes):
     self.folder.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
+    temporary = path.with_name(f'.{path.name}.{uuid.uuid4().hex}')
     try:
       temporary.write_bytes(data)
       os.replace(temporary, path)

@@ -5,7 +5,8 @@ same one again only if nothing that tracing depends on has changed. Functions of
 the packages below are known by their names, as `environment` has the packages'
 versions and `SOURCE` the text of emojax itself; those made at run time by their
 code and the values that they hold. What is not understood is an error, never a
-guess.
+guess. Only what is put in the place of a package's own functions at run time, as
+tests do, goes unnoticed.
 """
 
 import dataclasses
@@ -16,10 +17,13 @@ import os
 import pathlib
 import platform
 import sys
+import sysconfig
 import types
 from typing import Any
 
+import flax
 import jax
+import jax.extend.backend
 import numpy as np
 
 import emojax
@@ -28,7 +32,7 @@ from emojax import processes
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'ml_dtypes')
 KNOWN = {'emojax', *PACKAGES, *sys.stdlib_module_names}
 PLAIN = (type(None), bool, int, float, complex, str, bytes, types.EllipsisType)
-VARIABLES = ('XLA_', 'JAX_', 'LIBTPU_', 'TF_', 'CUDA_', 'NVIDIA_')
+VARIABLES = ('XLA_', 'JAX_', 'FLAX_', 'LIBTPU_', 'TF_', 'CUDA_', 'NVIDIA_')
 
 
 class UnknownError(TypeError):
@@ -79,9 +83,9 @@ def _parts(x: Any, describe) -> tuple:
   match x:
     case types.FunctionType():
       cells = [_content(cell) for cell in x.__closure__ or ()]
-      defaults = (x.__defaults__, x.__kwdefaults__)
-      _check_known(x.__module__, x)
-      return _code(x.__code__), describe(cells), describe(defaults)
+      others = (x.__defaults__, x.__kwdefaults__, x.__dict__)
+      _check_known(_home(x), x)
+      return _code(x.__code__), describe(cells), describe(others)
     case types.MethodType():
       return describe(x.__self__), describe(x.__func__)
     case functools.partial():
@@ -92,7 +96,8 @@ def _parts(x: Any, describe) -> tuple:
       array = np.asarray(x)
       if array.dtype.hasobject:
         raise UnknownError(f'an array of objects: {x!r}')
-      return str(array.dtype), array.shape, _sha(array.tobytes())
+      weak = getattr(x, 'weak_type', False)
+      return str(array.dtype), weak, array.shape, _sha(array.tobytes())
     case jax.sharding.Mesh():
       devices = [(d.id, d.device_kind) for d in x.devices.flat]
       return x.axis_names, x.devices.shape, devices, repr(x.axis_types)
@@ -101,7 +106,8 @@ def _parts(x: Any, describe) -> tuple:
     case set() | frozenset():
       return tuple(sorted(map(repr, map(describe, x))))
     case dict():
-      return tuple((describe(k), describe(v)) for k, v in x.items())
+      kind = describe((type(x), getattr(x, 'default_factory', None)))
+      return kind, *((describe(k), describe(v)) for k, v in x.items())
     case tuple() | list():
       return describe(type(x)), *map(describe, x)
   if dataclasses.is_dataclass(x):
@@ -135,9 +141,35 @@ def _constant(x) -> str:
   return repr(x)
 
 
+def _home(function: types.FunctionType) -> str | None:
+  """Module of a function's text; `__module__` may be that of what it wraps."""
+  return function.__globals__.get('__name__')
+
+
 def _check_known(module: str | None, x: Any):
-  if (module or '').split('.')[0] not in KNOWN:
+  root = (module or '').split('.')[0]
+  if root not in KNOWN or not _is_installed(root):
     raise UnknownError(f'{x!r} is of module {module}, whose version is unknown')
+
+
+@functools.cache
+def _is_installed(root: str) -> bool:
+  """Whether a known package is the one whose version is known.
+
+  Not a user's file of the same name, and no checkout whose text may change.
+  """
+  file = getattr(sys.modules.get(root), '__file__', None)
+  if root in sys.stdlib_module_names:
+    paths = sysconfig.get_paths()
+    places = (paths['stdlib'], paths['platstdlib'])
+  elif root in PACKAGES:
+    places = (importlib.metadata.distribution(root).locate_file(''),)
+  else:
+    return True
+  real = file and pathlib.Path(file).resolve()
+  return not real or any(
+    real.is_relative_to(pathlib.Path(place).resolve()) for place in places
+  )
 
 
 def _known_name(x: Any) -> str | None:
@@ -155,17 +187,22 @@ def _known_name(x: Any) -> str | None:
   if found is not x:
     return None
   _check_known(module, x)
+  if isinstance(x, types.FunctionType):
+    _check_known(_home(x), x)
   return f'{module}:{name}'
 
 
-def source() -> str:
-  """Digest of the text of the package, as it is on disk now."""
+def source() -> str | None:
+  """Digest of the text of the package, as it is on disk now; None without."""
   root = pathlib.Path(emojax.__file__).parent
-  digest = hashlib.sha256()
-  for path in sorted(root.rglob('*.py')):
-    text = path.read_bytes()
-    digest.update(f'{path.relative_to(root)} {len(text)} '.encode() + text)
-  return digest.hexdigest()
+  digest, paths = hashlib.sha256(), sorted(root.rglob('[!.]*.py'))
+  try:
+    for path in paths:
+      text = path.read_bytes()
+      digest.update(f'{path.relative_to(root)} {len(text)} '.encode() + text)
+  except OSError:  # it is being changed
+    return None
+  return digest.hexdigest() if paths else None
 
 
 # Of what has been imported: files may be edited while a program runs.
@@ -183,6 +220,7 @@ def environment() -> str:
     platform.python_version(),
     [(name, importlib.metadata.version(name)) for name in PACKAGES],
     sorted((k, repr(v)) for k, v in settings.items()),
+    repr(flax.config),
     sorted((k, v) for k, v in os.environ.items() if k.startswith(VARIABLES)),
     [(d.id, d.platform, d.device_kind) for d in jax.devices()],
     jax.extend.backend.get_backend().platform_version,

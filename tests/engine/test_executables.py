@@ -14,6 +14,7 @@ from jax.sharding import PartitionSpec as P
 from emojax import processes
 from emojax.engine import executables, stack
 from emojax.engine.executables import PROGRAM, Program, Store
+from emojax.engine.packing import pack
 
 X = np.arange(8, dtype=np.float32)
 
@@ -161,6 +162,37 @@ def test_damaged_ones_are_made_anew(folder, damage, caplog):
   assert str(path) in caplog.text
   np.testing.assert_array_equal(last(), expected)
   assert (again.count, last.count) == (1, 0)
+
+
+@pytest.mark.parametrize('text', [bytes(64), b'\xff' * 64, b'', b'../x' * 16])
+def test_damaged_names_are_written_anew(folder, text):
+  expected = Traced()()
+  (path,) = folder.glob('*.name')
+  path.write_bytes(text)
+  again, last = Traced(), Traced()
+  np.testing.assert_array_equal(again(), expected)
+  np.testing.assert_array_equal(last(), expected)
+  assert (again.count, last.count) == (1, 0)
+
+
+def test_the_same_numbers_under_another_name(folder):
+  mesh = stack.make_mesh(1)
+  for name in ('old', 'new'):
+    jitted = jax.jit(lambda x, name=name: pack({name: x + 1}))
+    identity = functools.partial(dict, name=name)
+    assert list(Program(identity, mesh, jitted, ())(X).tree()) == [name]
+  assert len(kept(folder)) == 2
+
+
+def test_what_cannot_be_written_is_left_to_jax(folder, monkeypatch):
+  first = Traced()
+  first()
+  monkeypatch.setattr(Store, 'save', lambda *_: False)
+  other = Traced(3.0)
+  np.testing.assert_allclose(other(), X * 3 + np.sin(X), rtol=1e-6)
+  assert executables._folder is None
+  other(), first()
+  assert (first.count, other.count) == (1, 1)  # nothing is compiled again
 
 
 def test_a_name_without_its_program(folder):

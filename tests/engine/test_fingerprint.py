@@ -1,5 +1,6 @@
 """Fingerprints: equal where the program is, different where it may not be."""
 
+import collections
 import dataclasses
 import functools
 import os
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import types
 
+import flax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -46,6 +48,13 @@ def method(conf=None):
   return distillation.method_from_config(conf or gen(), data, mesh())
 
 
+def with_attribute(value):
+  """A function of emojax with an attribute."""
+  made = augmentation('none')
+  made.attribute = value
+  return made
+
+
 # Made anew by every call, and different from one another.
 VALUES = {
   'number': lambda: 1,
@@ -59,10 +68,16 @@ VALUES = {
   'other dict': lambda: {'a': 2},
   'set': lambda: {'a', 'b', 'c'},
   'array': lambda: np.zeros(3, np.float32),
+  'jax array': lambda: jnp.ones((2, 2)),
   'other shape': lambda: np.zeros((1, 3), np.float32),
   'other type': lambda: np.zeros(3, np.int32),
   'other value': lambda: np.ones(3, np.float32),
-  'on a device': lambda: jnp.zeros(3),
+  'weak type': lambda: jnp.asarray(1.0),
+  'on a device': lambda: jnp.float32(1.0),
+  'default': lambda: collections.defaultdict(int, a=1),
+  'other default': lambda: collections.defaultdict(float, a=1),
+  'plain function': lambda: with_attribute(1),
+  'other attribute': lambda: with_attribute(2),
   'scalar': lambda: np.float32(1),
   'type of number': lambda: np.dtype('float32'),
   'function': lambda: jnp.tanh,
@@ -141,6 +156,11 @@ def test_what_refers_to_itself_comes_to_an_end():
   assert fingerprint(made) == fingerprint(again)
 
 
+@functools.wraps(tasks.au_task)
+def forged():
+  """Says that it is of emojax."""
+
+
 def unknown():
   def closed_over():
     return inner
@@ -156,6 +176,7 @@ def unknown():
     np.array([object()]),
     toy.brighten,  # its module may change without a new version
     toy.Net(),
+    forged,
     lambda: 1,
     unknown(),
     [1, (2, {'a': toy.brighten})],
@@ -184,6 +205,24 @@ def test_environment(monkeypatch):
   assert fingerprints.environment() != before
 
 
+def test_environment_has_the_settings_of_flax(monkeypatch):
+  before = fingerprints.environment()
+  flax.config.update('flax_fix_rng_separator', True)
+  try:
+    assert fingerprints.environment() != before
+  finally:
+    flax.config.update('flax_fix_rng_separator', False)
+  assert fingerprints.environment() == before
+
+
+def test_files_named_like_known_modules_are_not_known(monkeypatch, tmp_path):
+  assert fingerprints._is_installed('trace')
+  for root in ('trace', 'optax'):
+    mine = types.SimpleNamespace(__file__=str(tmp_path / f'{root}.py'))
+    monkeypatch.setitem(sys.modules, root, mine)
+    assert not fingerprints._is_installed.__wrapped__(root)
+
+
 def test_environment_has_the_settings_of_jax():
   before = fingerprints.environment()
   kept = jax.config.jax_default_matmul_precision
@@ -204,7 +243,13 @@ def test_source_is_the_text_of_the_package(monkeypatch, tmp_path):
   (tmp_path / 'a.py').write_text('x = 2')
   changed = digest()
   (tmp_path / 'b.py').write_text('')
-  assert len({before, changed, digest()}) == 3
+  last = digest()
+  assert len({before, changed, last}) == 3
+  (tmp_path / '.#a.py').symlink_to('an editor writes this')
+  assert digest() == last
+  (tmp_path / 'c.py').symlink_to('nothing')
+  assert digest() is None
+  assert fingerprints.SOURCE is not None
 
 
 def two_stage():
