@@ -16,9 +16,9 @@ import numpy as np
 import optax
 
 import emojax
-from emojax import processes
+from emojax import files, processes
+from emojax.files import UNFINISHED
 
-UNFINISHED = '.emojax-tmp'  # ending of files that are being written
 LOCK = '.lock'
 _HELD: dict[pathlib.Path, int] = {}  # locks of this process, until it ends
 
@@ -38,13 +38,8 @@ def write_text(path: pathlib.Path, text: str):
 
 @processes.by_one
 def _write_text(path: pathlib.Path, text: str):
-  path.parent.mkdir(parents=True, exist_ok=True)
-  temporary = path.with_name(f'.{path.name}.{os.getpid()}{UNFINISHED}')
-  try:
-    temporary.write_text(text)
-    os.replace(temporary, path)
-  finally:
-    temporary.unlink(missing_ok=True)
+  with files.replacing(path) as part:
+    part.write_text(text)
 
 
 def write_json(path: pathlib.Path, value: Any):
@@ -60,14 +55,8 @@ def write_arrays(path: pathlib.Path, arrays: dict[str, np.ndarray]):
 
 @processes.by_one
 def _write_arrays(path: pathlib.Path, arrays: dict[str, np.ndarray]):
-  path.parent.mkdir(parents=True, exist_ok=True)
-  temporary = path.with_name(f'.{path.name}.{os.getpid()}{UNFINISHED}')
-  try:
-    with open(temporary, 'wb') as file:
-      np.savez(file, **arrays)
-    os.replace(temporary, path)
-  finally:
-    temporary.unlink(missing_ok=True)
+  with files.replacing(path) as part, open(part, 'wb') as file:
+    np.savez(file, **arrays)
 
 
 def environment() -> dict[str, Any]:

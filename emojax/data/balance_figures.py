@@ -7,8 +7,9 @@ draws figure 2 of paper 001 for every task of the first data set, from the
 labels of prepared data sets alone: every data set, the first one thinned out,
 all of them merged, and the merged frames resampled by the weights that training
 draws them by (`sampling.clip_weights`). Paper 001 thins Aff-Wild2 out by
-`--keep neutral=10 --keep happiness=2 --keep sadness=2 --va_every 5`. Labels are matched by name; prepare the data sets
-with the same names (`--option expressions=affwild2 --option action_units=au8`).
+`--keep neutral=10 --keep happiness=2 --keep sadness=2 --va_every 5`. Labels are
+matched by name; prepare the data sets with the same names (`--option
+expressions=affwild2 --option action_units=au8`).
 """
 
 import argparse

@@ -16,7 +16,6 @@ import os
 import pathlib
 import pickle
 import re
-import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +23,7 @@ import jax
 from jax.experimental import serialize_executable
 from jax.experimental.compilation_cache import compilation_cache
 
-from emojax import processes
+from emojax import files, processes
 from emojax.engine import fingerprint
 
 PROGRAM, NAME = '.program', '.name'  # endings: machine code; which one it is
@@ -90,7 +89,7 @@ class Program:
       if not store.save(text, found):
         keep_in(None)  # the next ones are for JAX's cache
         return found
-    store.call(name, text)
+    store.link(name, text)
     return found
 
   def _names(self, types: str) -> tuple[str, tuple[str, ...]] | None:
@@ -143,17 +142,17 @@ class Store:
     self.folder, self.devices, self.max_bytes = folder, devices, max_bytes
 
   def named(self, name: str) -> Callable | None:
-    """The executable that `call` gave this name; None if there is none."""
+    """The executable that `link` gave this name; None if there is none."""
     try:
       text = (self.folder / (name + NAME)).read_bytes().decode('ascii')
     except (OSError, ValueError):
       return None
     return self.load(text) if re.fullmatch('[0-9a-f]{64}', text) else None
 
-  def call(self, name: str, text: str):
+  def link(self, name: str, text: str):
     """Makes an executable known under a name."""
     with contextlib.suppress(OSError):
-      self._write(self.folder / (name + NAME), text.encode())
+      self._write(name + NAME, text.encode())
 
   def load(self, text: str) -> Callable | None:
     """Reads an executable; None if there is none, or if it is damaged."""
@@ -184,21 +183,16 @@ class Store:
     try:
       data = pickle.dumps(serialize_executable.serialize(executable))
       digest = hashlib.sha256(data).digest()
-      self._write(self.folder / (text + PROGRAM), digest + data)
+      self._write(text + PROGRAM, digest + data)
     except Exception as error:  # not every executable can be written
       logging.info('a program is not kept: %s', error)
       return False
     self._sweep()
     return True
 
-  def _write(self, path: pathlib.Path, data: bytes):
-    self.folder.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{uuid.uuid4().hex}')
-    try:
-      temporary.write_bytes(data)
-      os.replace(temporary, path)
-    finally:
-      temporary.unlink(missing_ok=True)
+  def _write(self, name: str, data: bytes):
+    with files.replacing(self.folder / name) as part:
+      part.write_bytes(data)
 
   def _sweep(self):
     """Deletes what was not used for longest until the rest is small enough."""

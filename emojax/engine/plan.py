@@ -32,8 +32,7 @@ def steps_per_epoch(
     which = f' ({names[sizes.index(smallest)]})' if names else ''
     raise ValueError(
       f'the smallest task subset{which} has {smallest} clips but a batch takes '
-      f'{clips_per_group} of each: lower the batch size '
-      '(config.train.clips_per_task)'
+      f'{clips_per_group} of each: lower the batch size in config.train'
     )
   return smallest // clips_per_group
 

@@ -205,16 +205,6 @@ def test_environment(monkeypatch):
   assert fingerprints.environment() != before
 
 
-def test_environment_has_the_settings_of_flax(monkeypatch):
-  before = fingerprints.environment()
-  flax.config.update('flax_fix_rng_separator', True)
-  try:
-    assert fingerprints.environment() != before
-  finally:
-    flax.config.update('flax_fix_rng_separator', False)
-  assert fingerprints.environment() == before
-
-
 def test_files_named_like_known_modules_are_not_known(monkeypatch, tmp_path):
   assert fingerprints._is_installed('trace')
   for root in ('trace', 'optax'):
@@ -223,14 +213,20 @@ def test_files_named_like_known_modules_are_not_known(monkeypatch, tmp_path):
     assert not fingerprints._is_installed.__wrapped__(root)
 
 
-def test_environment_has_the_settings_of_jax():
-  before = fingerprints.environment()
-  kept = jax.config.jax_default_matmul_precision
-  jax.config.update('jax_default_matmul_precision', 'highest')
+@pytest.mark.parametrize(
+  ('config', 'key', 'value'),
+  [
+    (jax.config, 'jax_default_matmul_precision', 'highest'),
+    (flax.config, 'flax_fix_rng_separator', True),
+  ],
+)
+def test_environment_has_the_settings_of_libraries(config, key, value):
+  before, kept = fingerprints.environment(), getattr(config, key)
+  config.update(key, value)
   try:
     assert fingerprints.environment() != before
   finally:
-    jax.config.update('jax_default_matmul_precision', kept)
+    config.update(key, kept)
   assert fingerprints.environment() == before
 
 

@@ -100,7 +100,7 @@ def test_steps_until_the_smallest_group_is_used_up(clips, steps):
 
 
 def test_too_few_clips_for_one_batch():
-  with pytest.raises(ValueError, match=r'6 clips.*takes 7.*clips_per_task'):
+  with pytest.raises(ValueError, match=r'6 clips.*takes 7.*config.train'):
     plan.steps_per_epoch(GROUPS, 7)
   names = [f'task{i}' for i in range(len(GROUPS))]
   smallest = names[int(np.argmin([len(group) for group in GROUPS]))]
