@@ -270,24 +270,30 @@ def _finish_generation(run: Run, name: str, number: int, segment):
   if dataset.test is dataset.val:
     del sets['test']
   sets |= {f'ood/{key}': clips for key, clips in dataset.ood.items()}
-  logits = {
-    key: trainer.predict(best.params, best.model_state, clips)
-    for key, clips in sets.items()
-  }
-  key = jax.random.fold_in(jax.random.key(run.config.seed), MC_STREAM + number)
-  samples = run.config.eval.mc_samples
-  mc = {}
-  if samples:
-    scored = choose_split(dataset.schema, dataset)
-    mc = {
-      name: trainer.sample(best.params, best.model_state, clips, key, samples)
-      for name, clips in sets.items()
-      if name == scored or name.startswith('ood/')
-    }
+  logits, mc = _predict(run, number, best, sets)
   epochs = [int(e) for e in trainer.fetch(best.epoch)]
   Predictions(name, dataset.schema, logits, epochs, mc).save(
     run.predictions_path(name)
   )
+
+
+def _predict(run: Run, number: int, best, sets):
+  """Logits of all sets, and those of the dropout passes of scored ones."""
+  weights = best.params, best.model_state
+  samples = run.config.eval.mc_samples
+  if not samples:
+    return {k: run.trainer.predict(*weights, c) for k, c in sets.items()}, {}
+  key = jax.random.fold_in(jax.random.key(run.config.seed), MC_STREAM + number)
+  scored = choose_split(run.dataset.schema, run.dataset)
+  logits, mc = {}, {}
+  for name, clips in sets.items():
+    keep = name == scored or name.startswith('ood/')
+    logits[name], passes = run.trainer.predict_and_sample(
+      *weights, clips, key, samples, keep
+    )
+    if keep:
+      mc[name] = passes
+  return logits, mc
 
 
 def _load(run: Run, name: str) -> Predictions:

@@ -135,9 +135,12 @@ class _Predictor:
     samples = this.config.eval.mc_samples
     logits, passes = {}, {}
     for title, clips in sets.items():
-      logits[title] = trainer.predict(params, state, clips)
-      if samples:
-        passes[title] = trainer.sample(params, state, clips, key, samples)
+      if not samples:
+        logits[title] = trainer.predict(params, state, clips)
+        continue
+      logits[title], passes[title] = trainer.predict_and_sample(
+        params, state, clips, key, samples
+      )
     epochs = run.predictions(name).epochs
     epochs = [epochs[m] for m in this.members]
     return Predictions(name, run.schema, logits, epochs, passes)

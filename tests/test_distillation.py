@@ -28,7 +28,7 @@ class KilledError(BaseException):
 
 
 @pytest.fixture(scope='module', autouse=True)
-def small_and_quick():
+def small_and_quick(users_programs):
   """A small network, compiled once for all runs; a report without figures."""
   with pytest.MonkeyPatch.context() as patch:
     patch.setitem(models.MODELS, 'small', small_run.small)

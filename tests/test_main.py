@@ -24,9 +24,11 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 def command(*arguments):
   """Runs the program as a user does; returns (exit code, printed, errors)."""
+  users = {k: v for k, v in os.environ.items() if k != 'XLA_FLAGS'}
   process = subprocess.run(
     [sys.executable, '-m', 'emojax.main', *map(str, arguments)],
     cwd=ROOT,
+    env=users,
     capture_output=True,
     text=True,
     timeout=300,

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 
 from emojax import task_balance
-from emojax.engine.packing import Packed, pack
+from emojax.engine.packing import Packed, pack, unpack
 from emojax.tasks import Targets
 
 PyTree = Any
@@ -230,6 +230,15 @@ def zero_sums(method: Method) -> dict[str, jax.Array]:
   return {name: jnp.float32(0) for name in method.loss_names}
 
 
+def predict_with(method: Method, *weights: PyTree) -> Callable:
+  """`method.predict` with given weights, which are unpacked where it is called.
+
+  Inside a loop they are then parts of the vectors that the loop carries: what
+  only scales and shifts is read in its place, not copied out beforehand.
+  """
+  return lambda inputs: method.predict(*unpack(weights), inputs)
+
+
 def predict_rows(
   method: Method,
   predict: Callable,
@@ -355,9 +364,11 @@ def train_epochs(
     state, sums = train_steps(
       method, state, zero_sums(method), hparams, plan, num_steps, train
     )
-    weights = state.params.tree(), state.model_state.tree()
     outputs = predict_rows(
-      method, lambda x: method.predict(*weights, x), val.inputs, chunk
+      method,
+      predict_with(method, state.params, state.model_state),
+      val.inputs,
+      chunk,
     )
     return finish_epoch(method, state, sums, num_steps, outputs, val.targets)
 

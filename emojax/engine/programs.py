@@ -64,10 +64,10 @@ def init_program(method: member.Method, mesh, chunk: int) -> Program:
 
 
 def _soft_labels(method, state, inputs, predict_chunk):
-  weights = state.best.params.tree(), state.best.model_state.tree()
+  best = member.predict_with(method, state.best.params, state.best.model_state)
 
   def predict(x):
-    return method.soft_labels(method.predict(*weights, x))
+    return method.soft_labels(best(x))
 
   return member.predict_rows(method, predict, inputs, predict_chunk)
 
@@ -184,7 +184,7 @@ def predict_program(
   """
 
   def one(stacked, inputs):
-    predict = functools.partial(method.predict, *unpack(stacked))
+    predict = member.predict_with(method, *stacked)
     return member.predict_rows(method, predict, inputs, predict_chunk)
 
   def program(params, model_state, inputs):
@@ -194,21 +194,27 @@ def predict_program(
 
 
 def sample_program(
-  method: member.Method, mesh, chunk: int, predict_chunk: int
-) -> Callable:
+  method: member.Method,
+  mesh,
+  chunk: int,
+  predict_chunk: int,
+  predict: bool = False,
+) -> Program:
   """Stochastic passes (MC dropout).
 
   Returns:
     A jitted function of (params, model_state, keys [M, S], inputs) -> outputs
-    [M, S, N, ...]. Whatever does not depend on the key, such as a trunk below
-    the first dropout, is computed once for all S passes.
+    [M, S, N, ...]; with `predict` -> (outputs [M, N, ...] without randomness,
+    these). Whatever does not depend on the key, such as a trunk below the first
+    dropout, is computed once for all of them.
   """
 
   def one(stacked, inputs):
-    params, model_state, keys = unpack(stacked)
+    *weights, keys = stacked
 
     def passes(chunk_and_number):
       x, number = chunk_and_number
+      params, model_state = unpack(weights)
 
       def draw(key):
         return method.sample(
@@ -216,14 +222,16 @@ def sample_program(
         )
 
       samples = jax.vmap(draw)(keys)
-      return jax.tree.map(lambda s: jnp.moveaxis(s, 0, 1), samples)
+      samples = jax.tree.map(lambda s: jnp.moveaxis(s, 0, 1), samples)
+      return samples, method.predict(params, model_state, x) if predict else ()
 
     num = jax.tree.leaves(inputs)[0].shape[0]
     numbers = jnp.arange(num) // predict_chunk  # a new mask for every chunk
-    outputs = member.predict_rows(
+    samples, outputs = member.predict_rows(
       method, passes, (inputs, numbers), predict_chunk
     )
-    return jax.tree.map(lambda s: jnp.moveaxis(s, 1, 0), outputs)
+    samples = jax.tree.map(lambda s: jnp.moveaxis(s, 1, 0), samples)
+    return (outputs, samples) if predict else samples
 
   def program(params, model_state, keys, inputs):
     return map_members(one, chunk)((params, model_state, keys), inputs)

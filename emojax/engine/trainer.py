@@ -8,6 +8,7 @@ step, and give the same numbers.
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -141,6 +142,13 @@ class Trainer:
     s = self.settings
     return programs.sample_program(
       self.method, self.mesh, s.chunk, s.predict_chunk
+    )
+
+  @functools.cached_property
+  def _predict_and_sample(self) -> Callable:
+    s = self.settings
+    return programs.sample_program(
+      self.method, self.mesh, s.chunk, s.predict_chunk, predict=True
     )
 
   @functools.cached_property
@@ -343,17 +351,37 @@ class Trainer:
 
     Every block of clips draws masks of its own.
     """
-    keys = jax.random.split(key, (self._size, samples))
-    block = iter(range(len(source)))
+    keys = self._block_keys(key, samples)
+    return self._in_blocks(
+      lambda inputs: self._sample(params, model_state, next(keys), inputs),
+      source,
+      2,
+    )
+
+  def predict_and_sample(
+    self, params, model_state, source, key, samples: int, keep: bool = True
+  ) -> tuple[PyTree, PyTree]:
+    """Both of the above by one program, which runs a network's trunk once.
+
+    Without `keep` the stochastic outputs are () and never held for all clips:
+    for a few sets more this program is cheaper than compiling another.
+    """
+    keys = self._block_keys(key, samples)
 
     def run(inputs):
-      fold = jax.vmap(
-        jax.vmap(lambda k, b: jax.random.fold_in(k, b), (0, None)), (0, None)
-      )
-      here = stack.put(fold(keys, next(block)), self.mesh, stack.MEMBER)
-      return self._sample(params, model_state, here, inputs)
+      found = self._predict_and_sample(params, model_state, next(keys), inputs)
+      return found if keep else (found[0], ())
 
-    return self._in_blocks(run, source, 2)
+    return self._in_blocks(run, source, (1, 2))
+
+  def _block_keys(self, key, samples: int) -> Iterator[jax.Array]:
+    """Keys [M, S] on the mesh, of one block of clips after the other."""
+    keys = jax.random.split(key, (self._size, samples))
+    fold = jax.vmap(
+      jax.vmap(lambda k, b: jax.random.fold_in(k, b), (0, None)), (0, None)
+    )
+    for block in itertools.count():
+      yield stack.put(fold(keys, block), self.mesh, stack.MEMBER)
 
   def ensemble_labels(self, params, model_state, source) -> PyTree:
     """The ensemble's soft labels for a source, NumPy [N, ...]."""
@@ -368,11 +396,25 @@ class Trainer:
     labels = self._in_blocks(run, source, 1)
     return jax.tree.map(lambda x: x[0], labels)
 
-  def _in_blocks(self, run: Callable, source, axis: int) -> PyTree:
-    """Runs over a source in equal blocks and joins the outputs along `axis`."""
+  def _in_blocks(self, run: Callable, source, axes) -> PyTree:
+    """Runs over a source in equal blocks and joins the outputs.
+
+    Args:
+      run: Inputs of a block on the mesh -> outputs.
+      source: The clips.
+      axes: Axis of the clips in the outputs, or one for each part of a tuple.
+    """
     blocks = []
     for inputs in sources.blocks(source, self._multiple):
       blocks.append(self.fetch(run(self.share(inputs))))
-    joined = jax.tree.map(lambda *x: np.concatenate(x, axis), *blocks)
-    keep = (slice(None),) * axis + (slice(len(source)),)
-    return jax.tree.map(lambda x: x[keep], joined)
+
+    def join(axis, *parts):
+      return jax.tree.map(lambda *x: _joined(x, axis, len(source)), *parts)
+
+    return jax.tree.map(join, axes, *blocks)
+
+
+def _joined(blocks: Sequence[np.ndarray], axis: int, length: int) -> np.ndarray:
+  """The first `length` clips of some blocks, joined along the clips' axis."""
+  keep = (slice(None),) * axis + (slice(length),)
+  return np.concatenate(blocks, axis)[keep]

@@ -40,8 +40,7 @@ def batch_norm(x, scale, bias, slope, eps=1e-5, axis_name=None, lowering='lax'):
 
 def normalise(x, mean, var, scale, bias, slope, eps=1e-5):
   """Normalises with given statistics, then applies PReLU; see `batch_norm`."""
-  factor = scale * lax.rsqrt(var + eps)
-  z = x * factor + (bias - mean * factor)
+  z = (x - mean) * (scale * lax.rsqrt(var + eps)) + bias
   if slope is not None:
     z = z * jnp.where(z > 0, 1, slope)
   return z.astype(x.dtype)

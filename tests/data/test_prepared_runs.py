@@ -40,7 +40,7 @@ def listening(**given):
 
 
 @pytest.fixture(scope='module', autouse=True)
-def small_and_quick():
+def small_and_quick(users_programs):
   """A small network whose programs are compiled once for all runs."""
   with pytest.MonkeyPatch.context() as patch:
     patch.setitem(models.MODELS, 'small', listening)

@@ -12,6 +12,16 @@ from emojax.engine import member, programs
 from emojax.engine.trainer import member_keys
 
 
+@pytest.fixture(scope='module', autouse=True)
+def compiled_once(users_programs):
+  """A program serves all tests that need one like it."""
+  with pytest.MonkeyPatch.context() as patch:
+    for name in ('init', 'generation', 'steps', 'finish', 'predict'):
+      program = functools.cache(getattr(programs, f'{name}_program'))
+      patch.setattr(programs, f'{name}_program', program)
+    yield
+
+
 @functools.cache
 def reference():
   """Three members, one by one, an epoch per call, on one device."""

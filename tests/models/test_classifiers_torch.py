@@ -1,5 +1,7 @@
 """AlexNet, VGG16 and DenseNet equal PyTorch's with the same weights."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -88,10 +90,10 @@ def test_inference(case):
   assert_close(got.reshape(6, 8), want.numpy(), 1e-5)
 
 
-def test_training_step(case):
+def test_training_step(case, users_options):
   model, variables, image, network = case
 
-  @jax.jit
+  @functools.partial(jax.jit, compiler_options=users_options)
   def step(params):
     def loss(params):
       outputs, updated = model.apply(
