@@ -125,9 +125,10 @@ class _Predictor:
       self._trainer = run.trainer(len(this.members), this.config)
     trainer = self._trainer
     weights = run.weights(name, this.members)
-    params, state = (
-      trainer.place(weights[part]) for part in ('params', 'model_state')
+    placed = trainer.place_weights(
+      {part: weights[part] for part in ('params', 'model_state')}
     )
+    params, state = placed['params'], placed['model_state']
     sets = {this.key: this.clips}
     sets |= {f'ood/{key}': clips for key, clips in this.ood.items()}
     key = jax.random.key(run.config.seed)

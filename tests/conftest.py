@@ -1,27 +1,19 @@
 """Four CPU devices for every test, and a compiler that does not try hard."""
 
-import functools
 import gc
-import importlib.metadata
 import os
 
+import code_generator
 import pytest
 
 # Tracing makes millions of objects that live on (see `compilation`).
 gc.set_threshold(100_000, 10, 10)
-# Tests compile much and compute little. Of XLA's two code generators for CPUs the
-# older one, without optimisation, is the fastest for small programs. It rounds
-# differently from one program to the next, and errs in some gradients of XLA's own
-# convolutions: tests that notice take `users_options`. That its flag exists is
-# known of these versions.
-OLDER_GENERATOR = importlib.metadata.version('jaxlib').startswith('0.10.')
 # Before JAX is imported anywhere.
 os.environ['XLA_FLAGS'] = ' '.join(
   [
     os.environ.get('XLA_FLAGS', ''),
     '--xla_force_host_platform_device_count=4',
-    '--xla_backend_optimization_level=0',
-    *['--xla_cpu_use_fusion_emitters=false'] * OLDER_GENERATOR,
+    *code_generator.FLAGS,
   ]
 )
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
@@ -55,28 +47,17 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True, scope='module')
 def collected():
-  """Programs and data of a module's tests do not wait for the next ones'.
+  """Programs and data of the module before do not wait for the next ones.
 
-  What is left lives on: later collections, of which the tests cause many, need
-  not look at it again.
+  Done before a module, as pytest holds what a test was given until after it. What
+  is left lives on: collections that the tests cause need not look at it again.
   """
-  yield
   gc.collect()
   gc.freeze()
 
 
-@pytest.fixture(scope='session')
-def users_options():
-  """Compiler options for the code generator that users have."""
-  return {'xla_cpu_use_fusion_emitters': True} if OLDER_GENERATOR else {}
-
-
 @pytest.fixture(scope='module')
-def users_programs(users_options):
-  """The engine's programs by the code generator that users have."""
-  from emojax.engine import programs
-
-  with pytest.MonkeyPatch.context() as patch:
-    make = functools.partial(programs._program, options=users_options)
-    patch.setattr(programs, '_program', make)
+def users_programs():
+  """See `code_generator.users_programs`."""
+  with code_generator.users_programs():
     yield

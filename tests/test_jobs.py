@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import run_files
 import small_run
+from code_generator import USERS_FLAGS
 from engine import toy
 
 from emojax.engine import checkpoint
@@ -28,7 +29,9 @@ def environment(cache, devices: int = 1, **variables):
   """
   return os.environ | {
     'PYTHONPATH': f'{ROOT}:{ROOT}/tests:{ROOT}/tests/engine',
-    'XLA_FLAGS': f'{os.environ["XLA_FLAGS"]} {DEVICES}={devices}',
+    'XLA_FLAGS': ' '.join(
+      [os.environ['XLA_FLAGS'], f'{DEVICES}={devices}', *USERS_FLAGS]
+    ),
     'NPROC': '4',
     'JAX_COMPILATION_CACHE_DIR': str(cache),
     'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',

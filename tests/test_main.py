@@ -31,7 +31,7 @@ def command(*arguments):
     env=users,
     capture_output=True,
     text=True,
-    timeout=300,
+    timeout=600,
   )
   return process.returncode, process.stdout, process.stderr
 

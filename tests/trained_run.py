@@ -4,6 +4,7 @@ import contextlib
 import functools
 import io
 
+import code_generator
 import pytest
 import small_run
 from rich.console import Console
@@ -15,7 +16,9 @@ from emojax.engine import programs, sources
 @contextlib.contextmanager
 def small_and_quick():
   """The small network, compiled once for all runs; reports without figures."""
-  with pytest.MonkeyPatch.context() as patch:
+  # Evaluations compare their numbers with the run's.
+  users = code_generator.users_programs()
+  with users, pytest.MonkeyPatch.context() as patch:
     patch.setitem(models.MODELS, 'small', small_run.small)
     for name in ('init', 'generation', 'predict', 'sample'):
       program = functools.cache(getattr(programs, f'{name}_program'))

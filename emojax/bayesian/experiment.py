@@ -167,7 +167,8 @@ def _predict(run: Run, kind: Stack, name: str, weights: PyTree, epochs):
     size, chunk = config.mc.members, config.mc.batch
   trainer = _trainer(run, dataclasses.replace(kind, members=size), chunk)
   few = jax.tree.map(lambda x: x[:size], weights)
-  parts = [trainer.place(few[k]) for k in ('params', 'model_state')]
+  placed = trainer.place_weights(few)
+  parts = placed['params'], placed['model_state']
   logits = {
     key: trainer.predict(*parts, clips) for key, clips in run.sets().items()
   }

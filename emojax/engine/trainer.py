@@ -19,7 +19,7 @@ import numpy as np
 from emojax import processes
 from emojax.engine import member, programs, sources, stack
 from emojax.engine import plan as plans
-from emojax.engine.packing import unpack
+from emojax.engine.packing import pack, unpack
 
 PyTree = Any
 
@@ -167,6 +167,18 @@ class Trainer:
     """
     padded = stack.pad_members(tree, self._size)
     return stack.put(padded, self.mesh, stack.MEMBER, *axes)
+
+  def place_weights(self, weights: PyTree) -> PyTree:
+    """Weights from the host onto the mesh, each part packed as a state has it.
+
+    Args:
+      weights: 'params' and 'model_state' -> trees with leading member axes.
+    """
+
+    def packed(one):
+      return {part: pack(tree) for part, tree in one.items()}
+
+    return self.place(jax.device_get(jax.vmap(packed)(weights)))
 
   def share(self, tree: PyTree) -> PyTree:
     """Puts arrays without a member axis onto every device."""
@@ -364,8 +376,11 @@ class Trainer:
     """Both of the above by one program, which runs a network's trunk once.
 
     Without `keep` the stochastic outputs are () and never held for all clips:
-    for a few sets more this program is cheaper than compiling another.
+    that is cheaper than compiling a program that only predicts, which streaming
+    has anyway.
     """
+    if not keep and self.settings.stream_steps:
+      return self.predict(params, model_state, source), ()
     keys = self._block_keys(key, samples)
 
     def run(inputs):

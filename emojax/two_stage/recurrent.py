@@ -63,7 +63,7 @@ def _extractor(run: Run, name: str, member: int, of: Method):
     run.weights(name), dict(zip(('params', 'model_state'), template))
   )
   one = jax.tree.map(lambda x: x[member : member + 1], weights)
-  placed = trainer.place(one)
+  placed = trainer.place_weights(one)
 
   def predict(clips):
     found = trainer.predict(placed['params'], placed['model_state'], clips)

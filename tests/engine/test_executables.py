@@ -268,6 +268,7 @@ def test_training_with_programs_from_disk(folder, monkeypatch, settings):
   monkeypatch.setattr(executables.fingerprint, 'KNOWN', known)
 
   def train():
+    toy.method.cache_clear()  # as another process, which has other functions
     trainer = toy.trainer(members=2, epochs=2, **settings)
     return toy.train(trainer, toy.generation(members=2))
 

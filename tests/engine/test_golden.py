@@ -116,7 +116,7 @@ GOLDEN = {
 
 
 @pytest.mark.parametrize('name', ['Tea', 'Stu1'])
-def test_numbers_are_those_of_before(name):
+def test_numbers_are_those_of_before(name, users_programs):
   found = run()[name]
   assert set(found) == set(GOLDEN[name])
   for key, value in GOLDEN[name].items():

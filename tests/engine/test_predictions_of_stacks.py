@@ -12,16 +12,24 @@ SAMPLES = 3
 
 @pytest.fixture(scope='module', autouse=True)
 def small_blocks():
-  """Blocks of four clips: seven clips are two, the second one padded."""
+  """Blocks of one chunk for each batch device: seven clips need padding."""
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(sources, 'BLOCK_BYTES', 1)
     yield
 
 
-@pytest.fixture(scope='module')
-def stack():
-  """A trainer of two members, and their weights."""
-  trainer = toy.trainer(2, chunk=2)
+CASES = {
+  'alone': {'members': 2},
+  'vectorised': {'members': 2, 'chunk': 2},
+  # One member of padding; chunks are split over the batch devices.
+  'devices': {'members': 3, 'member_devices': 2, 'batch_devices': 2},
+}
+
+
+@pytest.fixture(scope='module', params=CASES)
+def stack(request):
+  """A trainer and the weights of its members."""
+  trainer = toy.trainer(**CASES[request.param])
   state = trainer.init(0)
   return trainer, (state.params, state.model_state)
 
@@ -42,13 +50,14 @@ def test_both_are_those_of_two_programs(stack, found):
   toy.assert_close(samples, alone, 1e-5)
 
 
-def test_shapes(found):
+def test_shapes(stack, found):
+  members = stack[0].settings.members
   outputs, samples = found
   clips, frames = 7, toy.LENGTH
   for task in toy.SCHEMA:
     last = (clips, frames, task.num_outputs)
-    assert outputs[task.name].shape == (2, *last)
-    assert samples[task.name].shape == (2, SAMPLES, *last)
+    assert outputs[task.name].shape == (members, *last)
+    assert samples[task.name].shape == (members, SAMPLES, *last)
 
 
 def test_every_pass_draws_its_own_masks(found):
@@ -64,12 +73,23 @@ def test_every_pass_draws_its_own_masks(found):
 
 def test_every_block_draws_its_own_masks(stack):
   trainer, weights = stack
-  twice = trainer.val.take(np.tile(np.arange(4), 2))
+  block = next(sources.blocks(trainer.val, trainer._multiple))['image']
+  twice = trainer.val.take(np.tile(np.arange(len(block)) % 4, 2))
   _, samples = trainer.predict_and_sample(
     *weights, twice, jax.random.key(5), SAMPLES
   )
   drawn = samples['expr']
-  assert np.abs(drawn[:, :, :4] - drawn[:, :, 4:]).max() > 1e-3
+  halves = np.split(drawn, 2, axis=2)
+  assert np.abs(halves[0] - halves[1]).max() > 1e-3
+
+
+def test_weights_from_the_host_are_those_of_the_state(stack):
+  trainer, weights = stack
+  names = ('params', 'model_state')
+  host = dict(zip(names, map(trainer.fetch, weights)))
+  placed = trainer.place_weights(host)
+  again = trainer.predict(*(placed[name] for name in names), trainer.val)
+  toy.assert_same(again, trainer.predict(*weights, trainer.val))
 
 
 def test_what_is_not_wanted_is_not_kept(stack, found):
@@ -79,3 +99,20 @@ def test_what_is_not_wanted_is_not_kept(stack, found):
   )
   assert samples == ()
   toy.assert_same(outputs, found[0])
+
+
+def test_keys_belong_to_pass_member_and_block(stack):
+  """As written down here: other masks would be other published numbers."""
+  trainer, weights = stack
+  first = next(sources.blocks(trainer.val, trainer._multiple))
+  keys = jax.random.split(jax.random.key(5), (trainer._size, SAMPLES))
+  keys = jax.vmap(jax.vmap(lambda k: jax.random.fold_in(k, 0)))(keys)
+  expected = trainer.fetch(
+    trainer._sample(*weights, trainer.place(keys), trainer.share(first))
+  )
+  found = trainer.sample(*weights, trainer.val, jax.random.key(5), SAMPLES)
+  count = min(len(first['image']), 7)
+  for name, array in expected.items():
+    np.testing.assert_array_equal(
+      found[name][:, :, :count], array[:, :, :count], err_msg=name
+    )

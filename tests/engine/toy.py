@@ -87,7 +87,7 @@ def train_clips() -> Clips:
 
 @functools.cache
 def method(axis_name=None, **options):
-  """The method of paper 000 on the small network; equal ones are the same."""
+  """The method of paper 000 on the small network; one for equal arguments."""
   values = {'augment': brighten, 'balance': 'paper'} | options
   return methods.multitask(
     Net(axis_name=axis_name),

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from code_generator import USERS_OPTIONS
 
 from emojax import models, tasks
 from emojax.models import vgg
@@ -90,10 +91,10 @@ def test_inference(case):
   assert_close(got.reshape(6, 8), want.numpy(), 1e-5)
 
 
-def test_training_step(case, users_options):
+def test_training_step(case):
   model, variables, image, network = case
 
-  @functools.partial(jax.jit, compiler_options=users_options)
+  @functools.partial(jax.jit, compiler_options=USERS_OPTIONS)
   def step(params):
     def loss(params):
       outputs, updated = model.apply(

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from code_generator import USERS_OPTIONS
 
 from emojax import models, tasks
 from emojax.models import convert
@@ -105,7 +106,9 @@ def test_train_step(pair):
     total = sum(jnp.mean(jnp.sin(SCALE * outputs[name])) for name in ORDER)
     return total, updated['batch_stats']
 
-  step = jax.jit(jax.value_and_grad(loss, has_aux=True))
+  step = jax.jit(
+    jax.value_and_grad(loss, has_aux=True), compiler_options=USERS_OPTIONS
+  )
   (value, statistics), gradients = step(variables['params'])
   network.train().zero_grad()
   outputs = torch_outputs(network, batch())
