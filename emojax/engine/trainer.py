@@ -3,7 +3,7 @@
 A `Trainer` compiles its programs once and trains every generation with them.
 Data are resident on the devices, or streamed: the host gathers the rows of the
 next steps while the devices compute. Both follow the same plan and run the same
-step, and give the same numbers.
+step, and train the same numbers; soft labels may differ in their last digit.
 """
 
 import dataclasses
