@@ -281,8 +281,6 @@ def _predict(run: Run, number: int, best, sets):
   """Logits of all sets, and those of the dropout passes of scored ones."""
   weights = best.params, best.model_state
   samples = run.config.eval.mc_samples
-  if not samples:
-    return {k: run.trainer.predict(*weights, c) for k, c in sets.items()}, {}
   key = jax.random.fold_in(jax.random.key(run.config.seed), MC_STREAM + number)
   scored = choose_split(run.dataset.schema, run.dataset)
   logits, mc = {}, {}
@@ -291,7 +289,7 @@ def _predict(run: Run, number: int, best, sets):
     logits[name], passes = run.trainer.predict_and_sample(
       *weights, clips, key, samples, keep
     )
-    if keep:
+    if samples and keep:
       mc[name] = passes
   return logits, mc
 

@@ -125,10 +125,7 @@ class _Predictor:
       self._trainer = run.trainer(len(this.members), this.config)
     trainer = self._trainer
     weights = run.weights(name, this.members)
-    placed = trainer.place_weights(
-      {part: weights[part] for part in ('params', 'model_state')}
-    )
-    params, state = placed['params'], placed['model_state']
+    placed = trainer.place_weights(weights)
     sets = {this.key: this.clips}
     sets |= {f'ood/{key}': clips for key, clips in this.ood.items()}
     key = jax.random.key(run.config.seed)
@@ -136,12 +133,11 @@ class _Predictor:
     samples = this.config.eval.mc_samples
     logits, passes = {}, {}
     for title, clips in sets.items():
-      if not samples:
-        logits[title] = trainer.predict(params, state, clips)
-        continue
-      logits[title], passes[title] = trainer.predict_and_sample(
-        params, state, clips, key, samples
+      logits[title], drawn = trainer.predict_and_sample(
+        *placed, clips, key, samples
       )
+      if samples:
+        passes[title] = drawn
     epochs = run.predictions(name).epochs
     epochs = [epochs[m] for m in this.members]
     return Predictions(name, run.schema, logits, epochs, passes)

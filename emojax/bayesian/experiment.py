@@ -167,8 +167,7 @@ def _predict(run: Run, kind: Stack, name: str, weights: PyTree, epochs):
     size, chunk = config.mc.members, config.mc.batch
   trainer = _trainer(run, dataclasses.replace(kind, members=size), chunk)
   few = jax.tree.map(lambda x: x[:size], weights)
-  placed = trainer.place_weights(few)
-  parts = placed['params'], placed['model_state']
+  parts = trainer.place_weights(few)
   logits = {
     key: trainer.predict(*parts, clips) for key, clips in run.sets().items()
   }

@@ -9,7 +9,7 @@ step, and train the same numbers; soft labels may differ in their last digit.
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -168,17 +168,18 @@ class Trainer:
     padded = stack.pad_members(tree, self._size)
     return stack.put(padded, self.mesh, stack.MEMBER, *axes)
 
-  def place_weights(self, weights: PyTree) -> PyTree:
-    """Weights from the host onto the mesh, each part packed as a state has it.
+  def place_weights(self, weights: Mapping[str, PyTree]) -> tuple:
+    """Weights from the host onto the mesh, packed as a state has them.
 
     Args:
       weights: 'params' and 'model_state' -> trees with leading member axes.
+
+    Returns:
+      (params, model_state), as predictions take them.
     """
-
-    def packed(one):
-      return {part: pack(tree) for part, tree in one.items()}
-
-    return self.place(jax.device_get(jax.vmap(packed)(weights)))
+    parts = weights['params'], weights['model_state']
+    packed = jax.vmap(lambda *trees: tuple(map(pack, trees)))(*parts)
+    return self.place(jax.device_get(packed))
 
   def share(self, tree: PyTree) -> PyTree:
     """Puts arrays without a member axis onto every device."""
@@ -377,9 +378,9 @@ class Trainer:
 
     Without `keep` the stochastic outputs are () and never held for all clips:
     that is cheaper than compiling a program that only predicts, which streaming
-    has anyway.
+    has anyway. They are () without samples, too.
     """
-    if not keep and self.settings.stream_steps:
+    if not samples or (not keep and self.settings.stream_steps):
       return self.predict(params, model_state, source), ()
     keys = self._block_keys(key, samples)
 

@@ -66,8 +66,7 @@ def _extractor(run: Run, name: str, member: int, of: Method):
   placed = trainer.place_weights(one)
 
   def predict(clips):
-    found = trainer.predict(placed['params'], placed['model_state'], clips)
-    return found['features'][0]
+    return trainer.predict(*placed, clips)['features'][0]
 
   return predict
 

@@ -85,11 +85,24 @@ def test_every_block_draws_its_own_masks(stack):
 
 def test_weights_from_the_host_are_those_of_the_state(stack):
   trainer, weights = stack
-  names = ('params', 'model_state')
-  host = dict(zip(names, map(trainer.fetch, weights)))
-  placed = trainer.place_weights(host)
-  again = trainer.predict(*(placed[name] for name in names), trainer.val)
+  host = dict(zip(('params', 'model_state'), map(trainer.fetch, weights)))
+  again = trainer.predict(*trainer.place_weights(host), trainer.val)
   toy.assert_same(again, trainer.predict(*weights, trainer.val))
+
+
+@pytest.mark.parametrize(
+  ('stream_steps', 'samples', 'keep'), [(2, SAMPLES, False), (0, 0, True)]
+)
+def test_without_passes_nothing_else_is_compiled(stream_steps, samples, keep):
+  trainer = toy.trainer(2, stream_steps=stream_steps)
+  state = trainer.init(0)
+  weights = state.params, state.model_state
+  outputs, passes = trainer.predict_and_sample(
+    *weights, trainer.val, jax.random.key(5), samples, keep
+  )
+  assert passes == ()
+  assert '_predict_and_sample' not in vars(trainer)
+  toy.assert_same(outputs, trainer.predict(*weights, trainer.val))
 
 
 def test_what_is_not_wanted_is_not_kept(stack, found):
