@@ -90,8 +90,8 @@ def figures(run: Run) -> Iterator[Figure]:
     'uncertainty',
     lambda: figures_generations.uncertainty(results),
     'Tables 3 and 4 as a figure: in-domain uncertainty by generation (lower is '
-    'better), with the levels of temperature scaling (TS) and Monte Carlo '
-    'dropout of single teachers.',
+    'better). Horizontal lines, where the run has them: temperature scaling '
+    '(TS) and Monte Carlo dropout of single teachers.',
   )
   for kind, text in (
     ('single', 'single models, all members pooled'),
