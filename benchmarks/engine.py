@@ -9,11 +9,12 @@ import numpy as np
 
 from benchmarks import problem as problems
 from benchmarks import workers
-from emojax import compilation, methods, models, tasks
+from emojax import models, tasks
 from emojax.data.augment import augmentation
 from emojax.data.clips import Clips
-from emojax.engine import member, programs, stack
+from emojax.engine import member, methods, programs, stack
 from emojax.engine.trainer import Settings, Trainer
+from emojax.runtime import compilation
 
 PyTree = Any
 

@@ -143,8 +143,8 @@ def _classifier(args):
   import numpy as np
 
   from emojax import tasks
-  from emojax.bayesian import networks
   from emojax.engine import stack
+  from emojax.experiments.bayesian import networks
 
   schema = (tasks.expr_task(tasks.FERPLUS),)
   kind = networks.Stack(args.worker, args.noise, 1, ())
@@ -158,9 +158,9 @@ def _multitask(args):
   """The CNN of paper 001: method, channels, targets, hparams."""
   import numpy as np
 
-  from emojax import incomplete_labels
-  from emojax.two_stage import builders
-  from emojax.two_stage.method import batch_targets
+  from emojax.experiments.incomplete_labels import run as incomplete_labels
+  from emojax.experiments.two_stage import builders
+  from emojax.experiments.two_stage.method import batch_targets
 
   config = _preset('incomplete', args)
   schema = incomplete_labels.schema_from_config(config, ('au', 'expr', 'va'))

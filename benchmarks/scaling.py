@@ -56,11 +56,11 @@ def measure(args, overrides: list[str]) -> dict:
   """Compiles the generation program on all devices of this process."""
   import jax
 
-  from emojax import distillation
   from emojax.data import load
   from emojax.engine import stack
   from emojax.engine.collectives import collectives
   from emojax.engine.trainer import Trainer
+  from emojax.experiments.distillation import run as distillation
 
   config = configuration(args.config, [*SMALL, *overrides])
   by_member = args.split == 'member'

@@ -23,8 +23,8 @@ def measure(spec) -> tuple[None, dict]:
     return clock[-1] - clock[-2]
 
   from benchmarks import engine
-  from emojax import compilation
   from emojax.engine.trainer import Generation
+  from emojax.runtime import compilation
 
   compilation.collect_seldom()
   facts = {'imports': lap()}

@@ -5,6 +5,6 @@ __version__ = '0.1.0'
 
 def load(folder, schema=None):
   """Loads a model that `python -m emojax.export` wrote; see `pretrained.load`."""
-  from emojax import pretrained  # JAX is not needed to ask for the version
+  from emojax.trained import model as pretrained
 
   return pretrained.load(folder, schema)

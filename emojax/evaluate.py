@@ -114,7 +114,7 @@ def parse(arguments: Sequence[str]):
       made.error(f'unknown argument {argument}{hint}')
   if found.mc_samples is not None and found.mc_samples < 0:
     made.error(f'--mc-samples={found.mc_samples}: expected at least 0')
-  from emojax.reevaluation import Request
+  from emojax.trained.reevaluation import Request
 
   values = vars(found)
   temperature = not values.pop('no_temperature')
@@ -146,9 +146,10 @@ def main(arguments: Sequence[str]) -> int:
   from rich.console import Console
   from rich.markup import escape
 
-  from emojax import compilation, reevaluation, rescoring
   from emojax import main as program
   from emojax.engine.checkpoint import CheckpointError
+  from emojax.runtime import compilation
+  from emojax.trained import reevaluation, rescoring
 
   console = Console()
   try:

@@ -26,20 +26,26 @@ from typing import Any
 
 import numpy as np
 
-from emojax import (
-  model_card,
-  release,
-  runs,
-  safetensors,
-  tasks,
-  temperature,
-  workdir,
-)
+from emojax import tasks
 from emojax.data.stored import Store
 from emojax.engine.checkpoint import CheckpointError
 from emojax.evaluation import detection
 from emojax.evaluation.context import FIT_SPLIT
 from emojax.evaluation.frames import labelled, pick, valid
+from emojax.runtime import workdir
+from emojax.trained import (
+  card as model_card,
+)
+from emojax.trained import (
+  folder as release,
+)
+from emojax.trained import (
+  run as runs,
+)
+from emojax.trained import (
+  safetensors,
+)
+from emojax.uncertainty import temperature
 
 SHARES = (0.01, 0.05, 0.1, 0.2)
 KINDS = ('total', 'epistemic')

@@ -10,7 +10,6 @@ named after a colon, `--config=configs/gen.py:tiny`.
 
 import difflib
 import functools
-import importlib
 import os
 import runpy
 import sys
@@ -63,16 +62,6 @@ _HEARTBEAT = flags.DEFINE_integer(
 flags.mark_flags_as_required(['config', 'workdir'])
 
 INTERRUPTED = 130
-# Modules whose `run(config, folder, console)` is an experiment, by the name in
-# `config.experiment`.
-EXPERIMENTS = {
-  'bayesian': 'emojax.bayesian',
-  'distillation': 'emojax.distillation',
-  'incomplete_labels': 'emojax.incomplete_labels',
-  'relative_uncertainty': 'emojax.relative_uncertainty',
-  'shared_annotations': 'emojax.shared_annotations',
-  'study': 'emojax.study',
-}
 # Smallest values that mean something; the data and the models check the rest.
 MINIMUM = {
   'seed': 0,
@@ -126,7 +115,7 @@ def main(argv: list[str]):
   check_ranges(config)
   job = job_from_flags()
   # After the flags, so that --help and errors do not wait for JAX.
-  from emojax import processes
+  from emojax.host import processes
 
   if FLAGS.verbosity <= 0:  # the default: libraries speak up on warnings only
     logging.set_verbosity(logging.WARNING)
@@ -152,14 +141,16 @@ def execute(config) -> int:
   from rich.console import Console
   from rich.markup import escape
 
-  from emojax import compilation, processes, training, workdir
+  from emojax import experiments
   from emojax.engine.checkpoint import CheckpointError
-  from emojax.signals import StopRequested
+  from emojax.host import processes
+  from emojax.host.signals import StopRequested
+  from emojax.runtime import compilation, training, workdir
 
   compilation.set_cache(_CACHE.value)
   set_cpu_devices(config)
   processes.check_count(_PROCESSES.value)
-  experiment = importlib.import_module(EXPERIMENTS[config.experiment])
+  experiment = experiments.module(config.experiment)
   compilation.collect_seldom()
   console = Console(quiet=processes.index() > 0)
   say = functools.partial(
@@ -227,7 +218,8 @@ def job_from_flags() -> tuple:
 
 def check_ranges(config):
   """Ends the program if a number of the configuration cannot be meant."""
-  from emojax.workdir import flatten
+  from emojax.experiments import EXPERIMENTS
+  from emojax.runtime.workdir import flatten
 
   values = flatten(config.to_dict())
   for name, low in MINIMUM.items():
@@ -298,7 +290,7 @@ def _unknown_setting(argv: list[str]) -> str:
 
 def _known_settings(argv: list[str]) -> list[str]:
   """All settings of the configuration that the arguments name."""
-  from emojax.workdir import flatten
+  from emojax.runtime.workdir import flatten
 
   for argument, following in zip(argv[1:], [*argv[2:], '']):
     key, _, value = argument.lstrip('-').partition('=')

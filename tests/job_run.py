@@ -12,8 +12,10 @@ import signal
 
 import small_run
 
-from emojax import main, models, processes, report, training
+from emojax import main, models, report
 from emojax.engine import sources
+from emojax.host import processes
+from emojax.runtime import training
 
 SIGNALS = {'JOB_RUN_DIES': signal.SIGKILL, 'JOB_RUN_TERM': signal.SIGTERM}
 save = training.checkpoint.Checkpoints.save

@@ -6,9 +6,10 @@ import runpy
 import jax
 import pytest
 
-from emojax import distillation, models, tasks
+from emojax import models, tasks
 from emojax.data import augment
-from emojax.workdir import flatten
+from emojax.experiments.distillation import run as distillation
+from emojax.runtime.workdir import flatten
 
 PATH = pathlib.Path(__file__).parent.parent / 'configs' / 'gen.py'
 GEN = runpy.run_path(str(PATH))

@@ -15,9 +15,11 @@ import run_files
 import small_run
 from absl import flags
 
-from emojax import distillation, main, training, workdir
+from emojax import main
 from emojax.engine import checkpoint
-from emojax.signals import StopRequested
+from emojax.experiments.distillation import run as distillation
+from emojax.host.signals import StopRequested
+from emojax.runtime import training, workdir
 
 ROOT = pathlib.Path(__file__).parent.parent
 

@@ -9,8 +9,10 @@ import pytest
 import small_run
 from rich.console import Console
 
-from emojax import distillation, models, report, workdir
+from emojax import models, report
 from emojax.engine import programs, sources
+from emojax.experiments.distillation import run as distillation
+from emojax.runtime import workdir
 
 
 @contextlib.contextmanager

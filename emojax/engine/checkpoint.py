@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from emojax import processes
+from emojax.host import processes
 
 PyTree = Any
 

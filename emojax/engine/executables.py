@@ -23,8 +23,8 @@ import jax
 from jax.experimental import serialize_executable
 from jax.experimental.compilation_cache import compilation_cache
 
-from emojax import files, processes
 from emojax.engine import fingerprint
+from emojax.host import files, processes
 
 PROGRAM, NAME = '.program', '.name'  # endings: machine code; which one it is
 MAX_BYTES = 2**30

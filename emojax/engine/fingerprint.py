@@ -27,7 +27,7 @@ import jax.extend.backend
 import numpy as np
 
 import emojax
-from emojax import processes
+from emojax.host import processes
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'numpy', 'ml_dtypes')
 KNOWN = {'emojax', *PACKAGES, *sys.stdlib_module_names}

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from emojax import task_balance
+from emojax.engine import task_balance
 from emojax.engine.packing import Packed, pack, unpack
 from emojax.tasks import Targets
 

@@ -17,7 +17,7 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from emojax import processes
+from emojax.host import processes
 
 PyTree = Any
 MEMBER, BATCH = 'member', 'batch'

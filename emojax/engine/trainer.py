@@ -16,10 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from emojax import processes
 from emojax.engine import member, programs, sources, stack
 from emojax.engine import plan as plans
 from emojax.engine.packing import pack, unpack
+from emojax.host import processes
 
 PyTree = Any
 

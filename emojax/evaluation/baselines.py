@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from emojax import tasks, temperature, uncertainty
+from emojax import tasks, uncertainty
 from emojax.evaluation import scores
 from emojax.evaluation.frames import Frames, pick
 from emojax.metrics import calibration
+from emojax.uncertainty import temperature
 
 
 def _scaled_tasks(schema: tasks.Schema) -> list[tasks.Task]:

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from emojax import tasks, temperature, uncertainty
+from emojax import tasks, uncertainty
 from emojax.evaluation import resampling, votes
 from emojax.evaluation.context import FIT_SPLIT, Context
 from emojax.evaluation.frames import Frames, flatten, pick, valid
 from emojax.evaluation.predictions import Predictions
 from emojax.evaluation.scores import finite
+from emojax.uncertainty import temperature
 
 Statistics = votes.Statistics
 REPLICATES = 1000

@@ -7,7 +7,8 @@ import pathlib
 
 import numpy as np
 
-from emojax import tasks, workdir
+from emojax import tasks
+from emojax.runtime import workdir
 
 FORMAT = 'emojax-predictions-1'
 

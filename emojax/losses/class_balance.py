@@ -1,7 +1,7 @@
 """Class weights from training labels (paper 000, Eqs. 3 and 5).
 
 Computed once on the host. The vectors of the paper and of its published code
-are in `emojax.reference`.
+are in `emojax.experiments.distillation.published`.
 """
 
 import numpy as np

@@ -10,7 +10,7 @@ from PIL import Image
 from emojax import tasks
 from emojax.data import affwild2_writer, pipeline
 from emojax.data.readers import base
-from emojax.report import tables
+from emojax.experiments.distillation import tables
 
 
 def _rows(path):

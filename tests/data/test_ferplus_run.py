@@ -11,10 +11,12 @@ import small_run
 import trees
 from rich.console import Console
 
-from emojax import distillation, models, workdir
+from emojax import models
 from emojax.data import load, prepare
 from emojax.data.augment import augmentation
 from emojax.evaluation import Predictions, judge
+from emojax.experiments.distillation import run as distillation
+from emojax.runtime import workdir
 
 PATH = pathlib.Path(small_run.ROOT) / 'configs' / 'ferplus.py'
 get_config = runpy.run_path(str(PATH))['get_config']

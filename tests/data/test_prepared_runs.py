@@ -12,11 +12,13 @@ import small_run
 import trees
 from rich.console import Console
 
-from emojax import distillation, models, tasks, workdir
+from emojax import models, tasks
 from emojax.data import load, pipeline, prepare, stored
 from emojax.engine import programs, sources
 from emojax.evaluation import Predictions
-from emojax.report import contents
+from emojax.experiments.distillation import contents
+from emojax.experiments.distillation import run as distillation
+from emojax.runtime import workdir
 
 SETTINGS = {
   'data__name': 'prepared',

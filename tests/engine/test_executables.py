@@ -11,10 +11,10 @@ import toy
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from emojax import processes
 from emojax.engine import executables, stack
 from emojax.engine.executables import PROGRAM, Program, Store
 from emojax.engine.packing import pack
+from emojax.host import processes
 
 X = np.arange(8, dtype=np.float32)
 

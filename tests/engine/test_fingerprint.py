@@ -19,14 +19,15 @@ import optax
 import pytest
 import toy
 
-from emojax import distillation, tasks
-from emojax.bayesian import networks
+from emojax import tasks
 from emojax.data.augment import augmentation
 from emojax.engine import fingerprint as fingerprints
 from emojax.engine import stack
 from emojax.engine.fingerprint import UnknownError, fingerprint
-from emojax.relative_uncertainty import setup
-from emojax.two_stage import builders
+from emojax.experiments.bayesian import networks
+from emojax.experiments.distillation import run as distillation
+from emojax.experiments.relative_uncertainty import setup
+from emojax.experiments.two_stage import builders
 
 CONFIGS = pathlib.Path(__file__).parents[2] / 'configs'
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import toy
 
-from emojax import methods
+from emojax.engine import methods
 
 EPOCHS = 6
 LOGS = (

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from emojax import methods, tasks
+from emojax import tasks
 from emojax.data.clips import Clips
+from emojax.engine import methods, stack
 from emojax.engine import plan as plans
-from emojax.engine import stack
 from emojax.engine.trainer import Generation, Settings, Trainer
 from emojax.models.layers import ConvNorm, Dropout, Linear
 

@@ -12,8 +12,8 @@ import sys
 
 import toy
 
-from emojax import processes
 from emojax.engine import checkpoint, packing
+from emojax.host import processes
 
 MEMBERS = 4
 

@@ -5,9 +5,9 @@ import pytest
 import synthetic_run
 from scipy.special import expit, softmax
 
-from emojax import temperature
 from emojax.evaluation import baselines, evaluate
 from emojax.evaluation.frames import labelled
+from emojax.uncertainty import temperature
 
 
 @pytest.fixture(scope='module')

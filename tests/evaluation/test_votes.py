@@ -9,10 +9,11 @@ import scipy.special
 import scipy.stats
 from synthetic_run import Run
 
-from emojax import tasks, temperature, uncertainty
+from emojax import tasks, uncertainty
 from emojax.evaluation import context as contexts
 from emojax.evaluation import evaluate, judge, votes
 from emojax.metrics import calibration, ood, selective
+from emojax.uncertainty import temperature
 
 SCHEMA = (tasks.expr_task(tasks.FERPLUS),)
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emojax import losses, reference, tasks
+from emojax import losses, tasks
+from emojax.experiments.distillation import published as reference
 
 SCHEMA = tasks.ABAW2021
 BINS = tasks.bin_values()

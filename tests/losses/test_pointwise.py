@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emojax import losses, reference, tasks
+from emojax import losses, tasks
+from emojax.experiments.distillation import published as reference
 
 P_C = np.array(list(reference.AU_POSITIVE_WEIGHTS.values()), np.float32)
 W_C = np.array(list(reference.EXPR_CLASS_WEIGHTS.values()), np.float32)

@@ -8,8 +8,10 @@ import pytest
 from PIL import Image
 
 import emojax
-from emojax import export, release, runs, tasks, uncertainty
+from emojax import export, tasks, uncertainty
 from emojax.data import evaluation_sets
+from emojax.trained import folder as release
+from emojax.trained import run as runs
 
 
 @pytest.fixture(autouse=True)

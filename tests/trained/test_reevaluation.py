@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from emojax import evaluate, reevaluation, report, rescoring, runs, tasks
+from emojax import evaluate, report, tasks
 from emojax.data import embedded, evaluation_sets, load
 from emojax.evaluation import Predictions
+from emojax.trained import reevaluation, rescoring
+from emojax.trained import run as runs
 
 
 @pytest.fixture(autouse=True)

@@ -9,10 +9,19 @@ import pytest
 import small_run
 from rich.console import Console
 
-from emojax import distillation, reference, study, training, workdir
 from emojax.evaluation import Predictions
-from emojax.report import study_tables
-from emojax.workdir import flatten
+from emojax.experiments.distillation import (
+  published as reference,
+)
+from emojax.experiments.distillation import (
+  run as distillation,
+)
+from emojax.experiments.distillation import (
+  study,
+  study_tables,
+)
+from emojax.runtime import training, workdir
+from emojax.runtime.workdir import flatten
 
 PATH = pathlib.Path(__file__).parents[2] / 'configs' / 'tables.py'
 TABLES = runpy.run_path(str(PATH))

@@ -1,0 +1,26 @@
+"""The papers: one folder each, and the registry of their experiments.
+
+Every folder has rooms of the same names: `run` (the story, top to bottom),
+`method` (objective and `Method`), `evaluate`, `report`, `tables`, `figures`,
+`findings` (claims and verdicts) and `published` (the paper's numbers). What two
+experiments share lives a floor below, as `two_stage` does under papers 001 and 002.
+"""
+
+import importlib
+import types
+
+# Modules whose `run(config, folder, console)` is an experiment, by the name in
+# `config.experiment`.
+EXPERIMENTS = {
+  'bayesian': 'emojax.experiments.bayesian.run',
+  'distillation': 'emojax.experiments.distillation.run',
+  'incomplete_labels': 'emojax.experiments.incomplete_labels.run',
+  'relative_uncertainty': 'emojax.experiments.relative_uncertainty.run',
+  'shared_annotations': 'emojax.experiments.shared_annotations.run',
+  'study': 'emojax.experiments.distillation.study',
+}
+
+
+def module(name: str) -> types.ModuleType:
+  """The module of an experiment; imported only when it is asked for."""
+  return importlib.import_module(EXPERIMENTS[name])

@@ -1,0 +1,1 @@
+"""Paper 004: sampled networks and ensembles against annotators' votes."""

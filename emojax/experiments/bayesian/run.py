@@ -1,0 +1,238 @@
+"""A run of paper 004, top to bottom: train, sample, score, report."""
+
+import dataclasses
+import pathlib
+import zipfile
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+
+from emojax.engine import checkpoint, stack
+from emojax.engine.trainer import Trainer
+from emojax.evaluation import Predictions
+from emojax.experiments.bayesian import evaluate, networks, report
+from emojax.experiments.bayesian import faces as data
+from emojax.experiments.bayesian.evaluate import Setting
+from emojax.experiments.bayesian.faces import Faces
+from emojax.experiments.bayesian.networks import Stack
+from emojax.host.signals import StopFlag
+from emojax.runtime import training, workdir
+from emojax.runtime.progress import TrainingProgress
+
+PyTree = Any
+SAMPLE_STREAM = 2_000_000  # keys of the passes, apart from training's
+SELECT = ('last', 'best')
+
+
+@dataclasses.dataclass
+class Run:
+  """What the stacks of a run share."""
+
+  config: Any
+  faces: Faces
+  session: training.Session
+
+  def path(self, *parts: str) -> pathlib.Path:
+    """A file of the run."""
+    return self.session.folder.path.joinpath(*parts)
+
+  def predictions_path(self, network: str, method: str) -> pathlib.Path:
+    """Logits of a method; written last, so it marks its end."""
+    return self.path('predictions', f'{network}-{method}.npz')
+
+  def sets(self) -> dict[str, Any]:
+    """The images to predict."""
+    foreign = self.faces.dataset.ood.items()
+    scored = {self.faces.split: self.faces.clips}
+    return scored | {f'ood/{name}': clips for name, clips in foreign}
+
+
+def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
+  """Trains, samples, evaluates and reports; resumes where it stopped.
+
+  Args:
+    config: Resolved configuration (configs/bnn.py).
+    folder: The run's folder, opened.
+    console: Where progress and tables go.
+
+  Returns:
+    The results, as in results.json.
+
+  Raises:
+    StopRequested: After SIGINT or SIGTERM, with everything saved.
+    DivergedError: If a loss is not finite.
+    ValueError: On a setting that makes no sense.
+  """
+  kinds = networks.stacks(config)
+  check(config, kinds)
+  with console.status('making the data set'):
+    faces = data.from_config(config.data)
+  console.print(data.summary(faces), highlight=False, soft_wrap=True)
+  evaluate.judges_of(faces)  # before training: there is something to score
+  total = len(kinds) * config.train.epochs
+  with StopFlag() as stop, TrainingProgress(console, total) as progress:
+    session = training.Session(folder, progress, stop)
+    this = Run(config, faces, session)
+    for kind in kinds:
+      _run_stack(this, kind)
+  return _conclude(this, kinds, console)
+
+
+def check(config, kinds: list[Stack]):
+  """Raises ValueError if a setting cannot be meant, before anything is made."""
+  for name, value, low in (
+    ('train.batch', config.train.batch, 1),
+    ('mc.members', config.mc.members, 1),
+    ('mc.passes', config.mc.passes, 1),
+    ('eval.draws', config.eval.draws, 1),
+    ('eval.replicates', config.eval.replicates, 2),
+    ('mc.passes_per_call', config.mc.passes_per_call, 1),
+    ('mc.batch', config.mc.batch, 1),
+  ):
+    if value < low:
+      raise ValueError(f'config.{name}={value}: expected at least {low}')
+  if not (config.model.dropout == -1 or 0 <= config.model.dropout < 1):
+    raise ValueError(
+      f'config.model.dropout={config.model.dropout}: expected a rate below 1, or '
+      "-1 for the networks' own"
+    )
+  if config.train.select not in SELECT:
+    raise ValueError(
+      f'config.train.select={config.train.select!r}: expected last or best'
+    )
+  networks.batch_norm(config)
+  for kind in kinds:
+    networks.optimizer(config, kind.network)
+    networks.rate(config, kind.network)
+
+
+def _run_stack(run: Run, kind: Stack):
+  """Trains a stack and predicts with its methods, unless that is done."""
+  session = run.session
+  missing = [
+    name
+    for name in kind.methods
+    if not run.predictions_path(kind.network, name).exists()
+  ]
+  if not missing:
+    session.progress.skip(run.config.train.epochs)
+  else:
+    trainer = _trainer(run, kind)
+    generation = networks.generation(run.config, kind, run.faces)
+    segment = training.train(session, trainer, kind.name, generation)
+    weights, epochs = _selected(run, trainer, segment)
+    checkpoint.save_tree(run.path('checkpoints', kind.name), weights)
+    for name in missing:
+      session.progress.describe(f'{kind.network}, {name}: predicting')
+      session.timings.start(f'{kind.network}-{name} predictions')
+      _predict(run, kind, name, weights, epochs)
+      session.timings.lap()
+      session.stop_if_asked()
+  training.forget(session, kind.name)
+
+
+def _trainer(run: Run, kind: Stack, predict_chunk: int = 0) -> Trainer:
+  r = run.config.runtime
+  mesh = stack.make_mesh(r.member_devices, r.batch_devices, kind.members)
+  dataset = run.faces.dataset
+  return Trainer(
+    networks.method(run.config, kind, dataset.schema, mesh),
+    networks.settings(run.config, kind.members, predict_chunk),
+    mesh,
+    dataset.train,
+    dataset.val,
+    dataset.val.targets,
+  )
+
+
+def _selected(run: Run, trainer: Trainer, segment):
+  """Weights of the last or the best epoch on the host, and these epochs."""
+  state = segment.state
+  chosen, epochs = state, None
+  if run.config.train.select == 'best':
+    chosen = state.best
+    epochs = [int(e) for e in trainer.fetch(state.best.epoch)]
+  weights = {'params': chosen.params, 'model_state': chosen.model_state}
+  last = [run.config.train.epochs - 1] * trainer.settings.members
+  return trainer.fetch(weights), epochs or last
+
+
+def _predict(run: Run, kind: Stack, name: str, weights: PyTree, epochs):
+  """Writes what a method predicts with the first members of a stack."""
+  config = run.config
+  size, chunk = config.ensemble.size, 0
+  if name != 'ensemble':
+    size, chunk = config.mc.members, config.mc.batch
+  trainer = _trainer(run, dataclasses.replace(kind, members=size), chunk)
+  few = jax.tree.map(lambda x: x[:size], weights)
+  parts = trainer.place_weights(few)
+  logits = {
+    key: trainer.predict(*parts, clips) for key, clips in run.sets().items()
+  }
+  passes = {}
+  if name != 'ensemble':
+    base = jax.random.key(config.seed)
+    key = jax.random.fold_in(base, SAMPLE_STREAM + kind.number)
+    passes = {
+      key_: _sample(run, trainer, parts, clips, key)
+      for key_, clips in run.sets().items()
+    }
+  Predictions(
+    f'{kind.network}-{name}',
+    run.faces.dataset.schema,
+    logits,
+    epochs[:size],
+    passes,
+  ).save(run.predictions_path(kind.network, name))
+
+
+def _sample(run: Run, trainer: Trainer, parts, clips, key) -> PyTree:
+  """Logits of all passes [M, P, N, 1, E], some passes at a time."""
+  wanted, size = run.config.mc.passes, run.config.mc.passes_per_call
+  blocks = [
+    trainer.sample(*parts, clips, jax.random.fold_in(key, i), size)
+    for i in range(-(-wanted // size))
+  ]
+  joined = jax.tree.map(lambda *x: np.concatenate(x, axis=1), *blocks)
+  return jax.tree.map(lambda x: x[:, :wanted], joined)
+
+
+def _load(path: pathlib.Path, schema) -> Predictions:
+  try:
+    return Predictions.load(path, schema)
+  except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
+    raise checkpoint.CheckpointError(
+      f'{path} is damaged ({error}): delete it and run the same command again '
+      'to make it anew'
+    ) from error
+
+
+def _conclude(run: Run, kinds: list[Stack], console: Console) -> dict[str, Any]:
+  """Evaluates, writes results.json and the report, prints the tables."""
+  config, schema = run.config, run.faces.dataset.schema
+  setting = Setting(config.eval.draws, config.eval.replicates, config.seed)
+  judges = evaluate.judges_of(run.faces)
+  found, curves = {}, {}
+  with console.status('evaluating'):
+    for kind in kinds:
+      for name in kind.methods:
+        path = run.predictions_path(kind.network, name)
+        prediction = _load(path, schema)
+        values = evaluate.study(prediction, name, run.faces, judges, setting)
+        for target, value in zip((found, curves), values):
+          target.setdefault(kind.network, {})[name] = value
+    facts = {
+      'rule': config.data.rule,
+      'eval_rule': config.data.eval_rule,
+      'select': config.train.select,
+      'batch_norm': config.mc.batch_norm,
+    }
+    results = evaluate.results(run.faces, facts, found)
+    results['timings'] = run.session.timings.rounded()
+    workdir.write_json(run.path('curves.json'), curves)
+    workdir.write_json(run.path('results.json'), results)
+    report.write(run.session.folder.path, run.faces.clips)
+  report.terminal(results, console)
+  return results

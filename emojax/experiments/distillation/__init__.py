@@ -1,0 +1,1 @@
+"""Paper 000: iterative self-distillation for uncertainty, and its studies."""

@@ -1,0 +1,90 @@
+"""Writes report.md, report.html and figures/*.png into a run's folder."""
+
+import json
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import rich.table
+from rich.console import Console
+
+from emojax.experiments.distillation import (
+  contents,
+  findings,
+  tables,
+  votes,
+  votes_findings,
+)
+from emojax.experiments.distillation.summary import headline
+from emojax.host import processes
+from emojax.report import files, page, style, table
+from emojax.runtime import workdir
+
+TITLE = 'Uncertainty by iterative self-distillation'
+
+
+@processes.by_one
+def write(
+  folder: str | os.PathLike,
+  examples=None,
+  runs: Mapping[str, Mapping] | None = None,
+) -> pathlib.Path:
+  """Writes the report of a finished run.
+
+  Reads `results.json` and `curves.json`, and, if they are there,
+  `metrics.jsonl`, `config.json` and `predictions/<last generation>.npz`.
+
+  Args:
+    folder: The run's folder.
+    examples: `Clips` of the evaluated split, for a figure of example frames.
+    runs: Results of runs with and without multitask balancing by label, for
+      Table 5.
+
+  Returns:
+    Path of `report.html`.
+
+  Raises:
+    FileNotFoundError: if the folder has no results.
+  """
+  folder = pathlib.Path(folder)
+  run = read(folder, examples, runs)
+  with style.use():
+    pictures = files.draw(folder / 'figures', contents.figures(run))
+  blocks = contents.blocks(run, pictures)
+  workdir.write_text(folder / 'report.md', page.to_markdown(TITLE, blocks))
+  workdir.write_text(folder / 'report.html', page.to_html(TITLE, blocks))
+  return folder / 'report.html'
+
+
+def read(
+  folder: pathlib.Path,
+  examples=None,
+  runs: Mapping[str, Mapping] | None = None,
+) -> contents.Run:
+  """Everything that a report is made of; as `write`."""
+  return contents.Run(
+    results=files.read_json(folder, 'results.json'),
+    curves=files.read_json(folder, 'curves.json'),
+    lines=files.read_lines(folder / 'metrics.jsonl'),
+    config=_read_config(folder / 'config.json'),
+    predictions=folder / 'predictions',
+    clips=examples,
+    runs=runs or {},
+  )
+
+
+def terminal(results: Mapping[str, Any], console: Console):
+  """Prints the summary, the verdicts and the tables, as wide as they fit."""
+  found = [*findings.all_findings(results), *votes_findings.findings(results)]
+  console.print(headline(results, found), highlight=False)
+  verdicts = rich.table.Table.grid(padding=(0, 2))
+  for finding in found:
+    verdicts.add_row(page.SYMBOLS[finding.verdict], finding.claim)
+  console.print(verdicts)
+  for item in [*tables.all_tables(results), *votes.tables(results)]:
+    table.show(item, console)
+
+
+def _read_config(path: pathlib.Path) -> dict[str, Any]:
+  return json.loads(path.read_text()) if path.exists() else {}

@@ -1,0 +1,321 @@
+"""A run of iterative self-distillation (paper 000), top to bottom.
+
+Teachers learn from hard labels, one task per clip. Each generation of students
+starts from fresh weights and learns all tasks on every labelled frame from the
+mean probabilities of the ensemble before it (section 3.4).
+"""
+
+import contextlib
+import dataclasses
+import pathlib
+import zipfile
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+
+from emojax import losses, models, tasks
+from emojax.data import load
+from emojax.data.augment import augmentation
+from emojax.data.clips import Dataset
+from emojax.engine import checkpoint, methods, stack
+from emojax.engine import plan as plans
+from emojax.engine.trainer import Generation, Settings, Trainer
+from emojax.evaluation import Predictions, choose_split, evaluate
+from emojax.experiments.distillation import report
+from emojax.host.signals import StopFlag
+from emojax.models import convert
+from emojax.runtime import training, workdir
+from emojax.runtime.progress import TrainingProgress
+
+PyTree = Any
+MC_STREAM = 1_000_000  # keys of the dropout passes, apart from training's
+
+
+def generation_name(number: int) -> str:
+  """'Tea', 'Stu1', 'Stu2', ... as in the paper's tables."""
+  return f'Stu{number}' if number else 'Tea'
+
+
+def method_from_config(config, dataset: Dataset, mesh):
+  """Builds the model and the training method."""
+  axis_name = stack.BATCH if mesh.shape[stack.BATCH] > 1 else None
+  model = model_from_config(config, dataset.schema, axis_name)
+  return methods.multitask(
+    model,
+    dataset.schema,
+    augment=augmentation(config.train.augment, config.train.augment_per),
+    bin_values=tasks.bin_values(kind=config.loss.bin_values),
+    schedule=methods.step_decay(
+      config.train.decay_every, config.train.decay_factor
+    ),
+    balance=config.train.balance,
+    pretrained=pretrained_from_config(config),
+    axis_name=axis_name,
+  )
+
+
+def model_from_config(config, schema: tasks.Schema, axis_name=None):
+  """Builds the network."""
+  m = config.model
+  return models.build(
+    m.name,
+    schema,
+    config.data.image_size,
+    width=m.width,
+    hidden=m.hidden,
+    dropout=m.dropout,
+    head=m.head,
+    dtype=m.dtype,
+    lowering=config.runtime.lowering,
+    axis_name=axis_name,
+  )
+
+
+def pretrained_from_config(config):
+  """Returns the function that loads trunk weights into a fresh member."""
+  if not config.model.pretrained:
+    return None
+  state_dict = convert.read_state_dict(config.model.pretrained)
+
+  def load(params, model_state):
+    variables = {'params': params, **model_state}
+    loaded = convert.trunk_from_torch(state_dict, variables)
+    return loaded.pop('params'), loaded
+
+  return load
+
+
+def settings_from_config(config) -> Settings:
+  """Reads what the trainer needs."""
+  r = config.runtime
+  auto = r.member_chunk < 0
+  return Settings(
+    members=config.ensemble.size,
+    epochs=config.train.epochs,
+    seed=config.seed,
+    epochs_per_call=r.epochs_per_call,
+    chunk=stack.default_chunk() if auto else r.member_chunk,
+    predict_chunk=r.predict_clips,
+    stream_steps=r.stream_steps,
+  )
+
+
+def generations_from_config(config, dataset: Dataset):
+  """Returns `(number, soft labels or None) -> Generation`."""
+  groups = methods.task_groups(dataset.schema, dataset.train.targets)
+  union = np.unique(np.concatenate(groups)).astype(np.int32)
+  per_task = config.train.clips_per_task
+  names = [task.name for task in dataset.schema]
+  steps = plans.steps_per_epoch(groups, per_task, names)
+  steps = min(steps, config.train.max_steps or steps)
+  weights = _loss_weights(config, dataset)
+
+  def generation(number: int, soft: PyTree | None) -> Generation:
+    last = number == config.generations  # nobody learns from these
+    if number == 0:
+      hard = dataset.train.targets
+      return Generation(
+        0, groups, per_task, steps, hard, weights(True), not last
+      )
+    # A student's batch is as large as a teacher's, drawn from the union.
+    targets = methods.distillation_targets(
+      dataset.schema, soft, dataset.train.targets
+    )
+    hparams = weights(False, config.loss.reweight_students)
+    batch = per_task * len(groups)
+    return Generation(number, [union], batch, steps, targets, hparams, not last)
+
+  return generation
+
+
+def _loss_weights(config, dataset: Dataset):
+  """Returns `(expressions, action units) -> hparams [M, ...]`."""
+  members = config.ensemble.size
+  targets = dataset.train.targets
+
+  def hparams(class_weight: bool, pos_weight: bool | None = None):
+    pos_weight = class_weight if pos_weight is None else pos_weight
+    values = {'learning_rate': np.float32(config.train.learning_rate)}
+    for key, name, weights, on in (
+      ('pos_weight', 'au', losses.positive_weights, pos_weight),
+      ('class_weight', 'expr', losses.class_weights, class_weight),
+    ):
+      values[key] = np.float32(1)
+      if name in targets:
+        ones = np.ones(targets[name].value.shape[-1], np.float32)
+        reweight = on and config.loss.reweight
+        values[key] = weights(*targets[name]) if reweight else ones
+    return {
+      key: np.broadcast_to(value, (members, *np.shape(value))).astype('float32')
+      for key, value in values.items()
+    }
+
+  return hparams
+
+
+@dataclasses.dataclass
+class Run:
+  """What the generations of a run share."""
+
+  config: Any
+  dataset: Dataset
+  trainer: Trainer
+  session: training.Session
+
+  def path(self, *parts: str) -> pathlib.Path:
+    """A file of the run."""
+    return self.session.folder.path.joinpath(*parts)
+
+  def weights_path(self, name: str) -> pathlib.Path:
+    """Folder of a finished generation's weights."""
+    return self.path('checkpoints', name)
+
+  def labels_path(self, name: str) -> pathlib.Path:
+    """Soft labels that a finished generation hands to the next."""
+    return self.path('predictions', f'{name}_soft_labels.npz')
+
+  def predictions_path(self, name: str) -> pathlib.Path:
+    """Logits of a finished generation; written last, so it marks the end."""
+    return self.path('predictions', f'{name}.npz')
+
+
+def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
+  """Trains, evaluates and reports all generations; resumes where it stopped.
+
+  Args:
+    config: Resolved configuration (configs/gen.py).
+    folder: The run's folder, opened.
+    console: Where progress and tables go.
+
+  Returns:
+    The results, as in results.json.
+
+  Raises:
+    StopRequested: After SIGINT or SIGTERM, with everything saved.
+    DivergedError: If a loss is not finite.
+  """
+  mesh = stack.make_mesh(
+    config.runtime.member_devices,
+    config.runtime.batch_devices,
+    config.ensemble.size,
+  )
+  # What no network can be is said before the data set is made.
+  model_from_config(config, tasks.ABAW2021)
+  with console.status('making the data set'):
+    dataset = load.from_config(config.data)
+  console.print(load.summary(dataset), highlight=False, soft_wrap=True)
+  method = method_from_config(config, dataset, mesh)
+  trainer = Trainer(
+    method,
+    settings_from_config(config),
+    mesh,
+    dataset.train,
+    dataset.val,
+    dataset.val.targets,
+  )
+  names = [generation_name(k) for k in range(config.generations + 1)]
+  total = len(names) * config.train.epochs
+  with StopFlag() as stop, TrainingProgress(console, total) as progress:
+    session = training.Session(folder, progress, stop)
+    this = Run(config, dataset, trainer, session)
+    make_generation = generations_from_config(config, dataset)
+    soft = None
+    for number, name in enumerate(names):
+      soft = _run_generation(this, name, make_generation(number, soft))
+  return _conclude(this, names, console)
+
+
+def _run_generation(
+  run: Run, name: str, generation: Generation
+) -> PyTree | None:
+  """Trains and predicts one generation unless that is done; its soft labels."""
+  session = run.session
+  if run.predictions_path(name).exists():
+    session.progress.skip(run.config.train.epochs)
+  else:
+    segment = training.train(session, run.trainer, name, generation)
+    _finish_generation(run, name, generation.number, segment)
+    session.timings.lap()
+    session.stop_if_asked()
+  training.forget(session, name)
+  if not generation.soft_labels:
+    return None
+  with _explained(run, name), np.load(run.labels_path(name)) as labels:
+    return dict(labels)
+
+
+@contextlib.contextmanager
+def _explained(run: Run, name: str):
+  """Says what to do if a file of a finished generation cannot be read."""
+  try:
+    yield
+  except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
+    raise checkpoint.CheckpointError(
+      f'the files of {name} in {run.labels_path(name).parent} are damaged '
+      f'({error}): delete {run.predictions_path(name)} and run the same command '
+      'again to make them anew'
+    ) from error
+
+
+def _finish_generation(run: Run, name: str, number: int, segment):
+  """Writes weights, soft labels and predictions of a trained generation."""
+  trainer, best = run.trainer, segment.state.best
+  weights = {'params': best.params, 'model_state': best.model_state}
+  checkpoint.save_tree(run.weights_path(name), trainer.fetch(weights))
+  if segment.soft_labels is not None:
+    workdir.write_arrays(run.labels_path(name), segment.soft_labels)
+  run.session.progress.describe(f'{name}: predicting')
+  dataset = run.dataset
+  sets = {'val': dataset.val, 'test': dataset.test}
+  if dataset.test is dataset.val:
+    del sets['test']
+  sets |= {f'ood/{key}': clips for key, clips in dataset.ood.items()}
+  logits, mc = _predict(run, number, best, sets)
+  epochs = [int(e) for e in trainer.fetch(best.epoch)]
+  Predictions(name, dataset.schema, logits, epochs, mc).save(
+    run.predictions_path(name)
+  )
+
+
+def _predict(run: Run, number: int, best, sets):
+  """Logits of all sets, and those of the dropout passes of scored ones."""
+  weights = best.params, best.model_state
+  samples = run.config.eval.mc_samples
+  key = jax.random.fold_in(jax.random.key(run.config.seed), MC_STREAM + number)
+  scored = choose_split(run.dataset.schema, run.dataset)
+  logits, mc = {}, {}
+  for name, clips in sets.items():
+    keep = name == scored or name.startswith('ood/')
+    logits[name], passes = run.trainer.predict_and_sample(
+      *weights, clips, key, samples, keep
+    )
+    if samples and keep:
+      mc[name] = passes
+  return logits, mc
+
+
+def _load(run: Run, name: str) -> Predictions:
+  with _explained(run, name):
+    return Predictions.load(run.predictions_path(name), run.dataset.schema)
+
+
+def _conclude(run: Run, names: list[str], console: Console) -> dict[str, Any]:
+  """Evaluates, writes results.json and the report, prints the tables."""
+  with console.status('evaluating'):
+    predictions = (_load(run, name) for name in names)
+    results, curves = evaluate(
+      run.dataset.schema,
+      predictions,
+      run.dataset,
+      seed=run.config.seed,
+      bin_values=tasks.bin_values(kind=run.config.loss.bin_values),
+    )
+    results['timings'] = run.session.timings.rounded()
+    workdir.write_json(run.path('curves.json'), curves)
+    workdir.write_json(run.path('results.json'), results)
+    clips = getattr(run.dataset, results['split'])
+    report.write(run.session.folder.path, clips)
+  report.terminal(results, console)
+  return results

@@ -1,0 +1,63 @@
+"""The paragraph at the top of the report, made of the numbers only."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from emojax.experiments.distillation.comparability import split_name
+from emojax.experiments.distillation.findings import Finding
+from emojax.report.estimates import NO, UNCLEAR, YES
+
+Results = Mapping[str, Any]
+
+
+def summary(results: Results, findings: Sequence[Finding]) -> str:
+  """The headline and the verdicts of the main findings, as one paragraph."""
+  return ' '.join([headline(results, findings), *_grouped(findings)])
+
+
+def headline(results: Results, findings: Sequence[Finding]) -> str:
+  """What was scored, the best model, and how many findings are shown."""
+  names = results['names']
+  members = results['generations'][names[0]]['num_members']
+  count = {v: sum(f.verdict == v for f in findings) for v in (YES, NO, UNCLEAR)}
+  return ' '.join(
+    [
+      f'{_plural(members, "member")} per generation ({", ".join(names)}), '
+      f'scored on the {split_name(results)} set of {results["dataset"]} '
+      f'({_plural(results["num_frames"], "frame")}).',
+      *_best(results),
+      f'Of {_plural(len(findings), "finding")} checked, '
+      f'this run shows {count[YES]}, contradicts {count[NO]} and leaves '
+      f'{count[UNCLEAR]} undecided.',
+    ]
+  )
+
+
+def _plural(count: int, noun: str) -> str:
+  return f'{count:,} {noun}' + ('' if count == 1 else 's')
+
+
+def _best(results: Results) -> list[str]:
+  rows = [
+    (run[kind]['total'], f'{name} {word}')
+    for name, run in results['generations'].items()
+    for kind, word in (
+      ('single_mean', 'single models'),
+      ('ensemble', 'ensemble'),
+    )
+    if run[kind]['total'] is not None
+  ]
+  if not rows:
+    return []
+  value, name = max(rows)
+  return [f'Best total emotion metric: {value:.3f} ({name}).']
+
+
+def _grouped(findings: Sequence[Finding]) -> list[str]:
+  """Sentences like 'Single students beat single teachers: AU NLL yes, ...'."""
+  groups: dict[str, list[str]] = {}
+  for finding in findings:
+    if finding.group:
+      item = f'{finding.item} {finding.verdict}'.strip()
+      groups.setdefault(finding.group, []).append(item)
+  return [f'{group}: {", ".join(items)}.' for group, items in groups.items()]

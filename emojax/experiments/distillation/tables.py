@@ -1,0 +1,285 @@
+"""The tables of a distillation run, each beside those of paper 000.
+
+A table is left out where its task is not part of the run. Rows of the paper
+carry only the columns that the run has, found by metric name.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from emojax.experiments.distillation import published as reference
+from emojax.experiments.distillation.comparability import same_data, split_name
+from emojax.report.table import Cell, Section, Table
+
+Results = Mapping[str, Any]
+_HEADERS = {
+  'au/score': 'AU',
+  'expr/score': 'EXPR',
+  'va/ccc/valence': 'Valence',
+  'va/ccc/arousal': 'Arousal',
+  'total': 'Total',
+  'au/nll': 'Mean',
+  'expr/nll': 'EXPR NLL',
+  'va/rmse/valence': 'Valence RMSE',
+  'va/rmse/arousal': 'Arousal RMSE',
+}
+EMOTION = tuple(_HEADERS)[:5]
+OTHER = tuple(_HEADERS)[6:]
+
+
+def comparability(results: Results) -> str:
+  """What may be compared between this run's rows and the paper's."""
+  if same_data(results):
+    return (
+      'Same data set as the paper. All valid frames are scored here; the '
+      'published code leaves out incomplete 64-frame windows.'
+    )
+  return (
+    f"This run's numbers are from {results['dataset']} ({split_name(results)} "
+    "set), the paper's from Aff-Wild2: other data, so that levels cannot be "
+    'compared, only directions: which row of a section is better, and whether '
+    'it is the same row in the paper.'
+  )
+
+
+def reminder(results: Results) -> str:
+  """`comparability` in a few words, for below a table."""
+  if same_data(results):
+    return 'Same data set as the paper.'
+  return "Other data than the paper's: compare directions, not levels."
+
+
+def header(key: str) -> str:
+  """Column title of a metric."""
+  return _HEADERS.get(key, key.rsplit('/', 1)[-1])
+
+
+def _cells(
+  keys: Sequence[str], metrics: Mapping, spread: Mapping | None = None
+):
+  return [Cell(metrics.get(key), (spread or {}).get(key)) for key in keys]
+
+
+def _present(results: Results, keys: Sequence[str]) -> list[str]:
+  first = results['generations'][results['names'][0]]
+  return [key for key in keys if key in first['ensemble']]
+
+
+def _here(results: Results) -> str:
+  return f'This run: {results["dataset"]}, {split_name(results)} set'
+
+
+def single_and_ensemble(results: Results, names, keys, prefix: bool):
+  """Two rows for each of some generations."""
+  rows = []
+  for name in names:
+    run = results['generations'][name]
+    label = f'{name}, ' if prefix else ''
+    rows.append(
+      (
+        f'{label}single',
+        _cells(keys, run['single_mean'], run['single_std']),
+      )
+    )
+    rows.append(
+      (
+        f'{label}ensemble (T = {run["num_members"]})',
+        _cells(keys, run['ensemble']),
+      )
+    )
+  return rows
+
+
+def teachers(results: Results) -> Table | None:
+  """Table 1: teachers, single models and their ensemble."""
+  keys = _present(results, EMOTION)
+  name = results['names'][0]
+  here = single_and_ensemble(results, [name], keys, prefix=False)
+  sections = [Section(f'{_here(results)}, {name}', here)]
+  for reweighted in (True, False):
+    rows = [
+      (f'T = {size}', _cells(keys, values))
+      for (weights, size), values in reference.TABLE1.items()
+      if weights == reweighted
+    ]
+    title = 'with' if reweighted else 'without'
+    sections.append(
+      Section(f'Paper, EMENet-V, {title} class re-weighting', rows)
+    )
+  return Table(
+    title='Table 1. Emotion metrics of the teachers',
+    columns=[header(key) for key in keys],
+    sections=sections,
+    better=['high'] * len(keys),
+    digits=4,
+    note='Singles are mean ± standard deviation over the members. '
+    + reminder(results),
+  )
+
+
+def generations(results: Results) -> Table | None:
+  """Table 2: emotion metrics of every generation."""
+  keys = _present(results, EMOTION)
+  here = single_and_ensemble(results, results['names'], keys, prefix=True)
+  paper = [
+    (f'EMENet-{model}, {name}, T = {size}', _cells(keys, values))
+    for (model, name, size), values in reference.TABLE2.items()
+  ]
+  return Table(
+    title='Table 2. Emotion metrics by generation',
+    columns=[header(key) for key in keys],
+    sections=[
+      Section(_here(results), here),
+      Section('Paper, Aff-Wild2 test set', paper, ranked=False),
+    ],
+    better=['high'] * len(keys),
+    digits=4,
+    note="The paper's rows are its submissions to the challenge's hidden test "
+    'set. ' + reminder(results),
+  )
+
+
+def _uncertainty_rows(results: Results, keys):
+  """Single models by generation, then TS and MC of the teachers."""
+
+  def spread(values):
+    # Thirteen columns have no room for the deviation of each AU.
+    return {
+      k: v for k, v in values.items() if k.count('/') < 2 or len(keys) < 5
+    }
+
+  rows = []
+  for name in results['names']:
+    run = results['generations'][name]
+    rows.append(
+      (name, _cells(keys, run['single_mean'], spread(run['single_std'])))
+    )
+  first = results['generations'][results['names'][0]]
+  for method, title in (('ts', 'TS'), ('mc', 'MC')):
+    found = first.get(method)
+    if found:
+      found = found['test_time'] if method == 'ts' else found
+      name = f'{title} of {results["names"][0]}'
+      rows.append((name, _cells(keys, found['mean'], spread(found['std']))))
+  return rows
+
+
+def _ensemble_rows(results: Results, keys):
+  rows = [
+    (name, _cells(keys, results['generations'][name]['ensemble']))
+    for name in results['names']
+  ]
+  first = results['generations'][results['names'][0]]
+  scaled = (first.get('ts') or {}).get('test_time', {})
+  for found, title in ((scaled, 'TS'), (first.get('mc') or {}, 'MC')):
+    if 'ensemble' in found:
+      name = f'{title} of {results["names"][0]}'
+      rows.append((name, _cells(keys, found['ensemble'])))
+  if results.get('optimum'):
+    rows.append(('Bayes optimum', _cells(keys, results['optimum']['metrics'])))
+  return rows
+
+
+def _uncertainty(results: Results, title, keys, published, headers, note):
+  here = _here(results)
+  model = f'EMENet-{results["modality"]}'
+  paper = [(row, _cells(keys, values)) for row, values in published.items()]
+  return Table(
+    title=title,
+    columns=headers,
+    sections=[
+      Section(f'{here}, single models', _uncertainty_rows(results, keys)),
+      Section(
+        f'{here}, ensembles', _ensemble_rows(results, keys), ranked=False
+      ),
+      Section(f'Paper, {model}, single models', paper),
+    ],
+    better=['low'] * len(keys),
+    note=note + ' ' + reminder(results),
+  )
+
+
+def au_nll(results: Results) -> Table | None:
+  """Table 3 (EMENet-VA: Table 6): NLL of every action unit."""
+  labels = [
+    label
+    for task in results['schema']
+    if task['name'] == 'au'
+    for label in task['labels']
+  ]
+  keys = _present(results, [f'au/nll/{label}' for label in labels] + ['au/nll'])
+  if not keys:
+    return None
+  visual = results['modality'] == 'V'
+  return _uncertainty(
+    results,
+    title=f'Table {3 if visual else 6}. Negative log-likelihood of the AUs',
+    keys=keys,
+    published=reference.TABLE3 if visual else reference.TABLE6,
+    headers=[header(key) for key in keys],
+    note='TS: temperature scaling of single teachers with test-time '
+    'cross-validation; MC: Monte Carlo dropout of single teachers.',
+  )
+
+
+def other_nll(results: Results) -> Table | None:
+  """Table 4 (EMENet-VA: Table 7): expression NLL, valence and arousal RMSE."""
+  keys = _present(results, OTHER)
+  if not keys:
+    return None
+  visual = results['modality'] == 'V'
+  return _uncertainty(
+    results,
+    title=f'Table {4 if visual else 7}. Expressions, valence and arousal',
+    keys=keys,
+    published=reference.TABLE4 if visual else reference.TABLE7,
+    headers=[header(key) for key in keys],
+    note='Temperature scaling optimises the NLL and is not applied to valence '
+    'and arousal.',
+  )
+
+
+def balancing(runs: Mapping[str, Results]) -> Table | None:
+  """Table 5: teachers with and without Algorithm 1.
+
+  Args:
+    runs: Results by label, such as 'without balancing' and 'with balancing'.
+  """
+  if not runs:
+    return None
+  first = next(iter(runs.values()))
+  keys = _present(first, EMOTION)
+  rows = []
+  for label, results in runs.items():
+    teacher = results['names'][:1]
+    found = single_and_ensemble(results, teacher, keys, prefix=False)
+    rows += [(f'{label}, {name}', cells) for name, cells in found]
+  paper = [
+    (f'{"with" if on else "without"} balancing, T = {size}', _cells(keys, row))
+    for (on, size), row in reference.TABLE5.items()
+  ]
+  return Table(
+    title='Table 5. Multitask balancing (Algorithm 1), teachers',
+    columns=[header(key) for key in keys],
+    sections=[
+      Section(_here(first), rows),
+      Section('Paper, EMENet-V', paper),
+    ],
+    better=['high'] * len(keys),
+    digits=4,
+    note=reminder(first),
+  )
+
+
+def all_tables(
+  results: Results, runs: Mapping[str, Results] | None = None
+) -> list[Table]:
+  """All tables that the run has numbers for, in the paper's order."""
+  found = [
+    teachers(results),
+    generations(results),
+    au_nll(results),
+    other_nll(results),
+    balancing(runs or {}),
+  ]
+  return [table for table in found if table is not None]

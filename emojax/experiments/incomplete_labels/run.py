@@ -1,0 +1,269 @@
+"""A run of paper 001, "Multitask Emotion Recognition with Incomplete Labels".
+
+Single-task CNNs without and with external data and balancing (Table I); a
+multitask teacher, its students and their ensemble (Figure 5); the same with
+recurrent networks on the features of the best CNN (Figure 6, Table II). Several
+seeds are one stack; all students of all teachers are another.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+
+from emojax import tasks
+from emojax.data.stored import Store
+from emojax.evaluation import Predictions
+from emojax.experiments.two_stage import (
+  builders,
+  pairs,
+  published,
+  recurrent,
+  report,
+  roles,
+  scores,
+  stages,
+)
+from emojax.host.signals import StopFlag
+from emojax.losses.two_stage import own_labels
+from emojax.runtime import training, workdir
+from emojax.runtime.progress import TrainingProgress
+
+SUBSETS = (('au',), ('expr',), ('va',))
+SPLIT = 'test'
+TITLE = 'Multitask emotion recognition with incomplete labels'
+
+
+def schema_from_config(config, names: tuple[str, ...]) -> tasks.Schema:
+  """The data set's tasks of some names, in that order.
+
+  Raises:
+    ValueError: If the data set lacks one.
+  """
+  schema = tasks.ABAW2021
+  if config.data.name == 'prepared' and config.data.path:
+    schema = Store(config.data.path).spec.schema
+  found = {task.name: task for task in schema}
+  missing = [name for name in names if name not in found]
+  if missing:
+    raise ValueError(
+      f'{config.data.path} has no task {missing[0]!r}, only {sorted(found)}'
+    )
+  return tuple(found[name] for name in names)
+
+
+def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
+  """Trains, evaluates and reports; resumes where it stopped.
+
+  Args:
+    config: Resolved configuration (configs/incomplete.py).
+    folder: The run's folder, opened.
+    console: Where progress and tables go.
+
+  Returns:
+    The results, as in results.json.
+
+  Raises:
+    StopRequested: After SIGINT or SIGTERM, with everything saved.
+    DivergedError: If a loss is not finite.
+  """
+  check(config)
+  schema = schema_from_config(config, ('au', 'expr', 'va'))
+  with console.status('making the data set'):
+    data = roles.from_config(config, schema, SUBSETS)
+  console.print(pairs.describe(data), highlight=False, soft_wrap=True)
+  with (
+    StopFlag() as stop,
+    TrainingProgress(console, _epochs(config)) as progress,
+  ):
+    session = training.Session(folder, progress, stop)
+    this = stages.Run(config, data, session)
+    single = _single_task(this)
+    multitask = _multitask(this)
+  with console.status('evaluating'):
+    studies, findings = _study(this, single, multitask)
+  stacks = [p for parts in single.values() for p in parts]
+  stacks += [p for pair in multitask.values() for p in pair]
+  stacks = {predictions.name: predictions for predictions in stacks}
+  return pairs.conclude(this, TITLE, SPLIT, stacks, studies, findings, console)
+
+
+def check(config):
+  """Raises ValueError if there is nothing to train, or sequences are too long."""
+  if not config.conditions and not config.multitask:
+    raise ValueError(
+      'conditions is empty and so is multitask: nothing is to be trained'
+    )
+  recurrent.check_lengths(config)
+
+
+def _epochs(config) -> int:
+  t, r = config.train, config.recurrent
+  single = len(config.conditions) * len(SUBSETS) * t.teacher_epochs
+  both = t.teacher_epochs + t.student_epochs
+  recurrent = len(r.lengths) * (r.teacher_epochs + r.student_epochs)
+  return single + (both + recurrent if config.multitask else 0)
+
+
+def _single_task(run: stages.Run) -> dict[str, list[Predictions]]:
+  """Table I: condition -> stacks of single-task CNNs, one per task."""
+  config, data, seeds = run.config, run.roles, run.config.ensemble.seeds
+  found: dict[str, list] = {condition: [] for condition in config.conditions}
+  source = stages.Sources(data.stills, data.val, data.test)
+  for task in data.schema if found else ():
+    of = builders.cnn_method(
+      config, (task,), own_labels((task,), [(task.name,)])
+    )
+    epochs = config.train.teacher_epochs
+    trainer = stages.make_trainer(run, of, source, seeds, epochs)
+    for condition, parts in found.items():
+      name = f'single-{task.name}-{condition}'
+      subsets = data.subsets(condition, [task.name])
+      generation = stages.generation(name, source, subsets, config.train, seeds)
+      parts.append(stages.train_stack(run, name, trainer, generation, source))
+  return found
+
+
+def _multitask(run: stages.Run) -> dict[str, pairs.Pair]:
+  """Teachers and students of the CNN, and of every length of sequences."""
+  config, data = run.config, run.roles
+  if not config.multitask:
+    return {}
+  own = own_labels(data.schema, SUBSETS)
+  source = stages.Sources(data.stills, data.val, data.test)
+  names = [roles.subset_name(names) for names in SUBSETS]
+  subsets = data.subsets(config.multitask, names)
+  cnn = builders.cnn_method(config, data.schema, own)
+  pair = pairs.teach(run, 'cnn', cnn, source, subsets, config.train)
+  found = {'CNN': pair}
+  if not config.recurrent.lengths:
+    return found
+  whole = recurrent.extract(run, *pairs.best_member(run, pair), cnn)
+  rnn = builders.rnn_method(config, data.schema, own)
+  for length in config.recurrent.lengths:
+    cut, places = recurrent.cut_sequences(whole, length)
+    subsets = recurrent.sequence_subsets(
+      places, [data.clip_groups[name] for name in names]
+    )
+    found[f'RNN {length}'] = pairs.teach(
+      run, f'rnn{length}', rnn, cut, subsets, config.recurrent
+    )
+  return found
+
+
+def _study(run: stages.Run, single, multitask):
+  """The tables and findings of a run."""
+  table1 = {
+    name: scores.summary(
+      scores.joined([pairs.members(run, p, SPLIT) for p in parts])
+    )
+    for name, parts in single.items()
+  }
+  rows = {}
+  for name, pair in multitask.items():
+    rows |= pairs.rows_of(run, name, pair, SPLIT)
+  if len(multitask) > 1:
+    stack, member = pairs.best_member(run, multitask['CNN'])
+    best = {p.name: p for p in multitask['CNN']}[stack]
+    rows['CNN extractor'] = pairs.single_row(run, best, member, SPLIT)
+  return studies_of(table1, rows), findings_of(table1, rows)
+
+
+def studies_of(
+  single: Mapping[str, report.Row], rows: Mapping[str, report.Row]
+) -> list[report.Study]:
+  """The tables of the paper that the run has something for."""
+  found = []
+  if single:
+    found.append(
+      report.Study(
+        'Table I: single-task CNNs',
+        single,
+        published.SINGLE_TASK,
+        published.COLUMNS,
+        'baseline: the main videos alone (in the paper the numbers of the '
+        'challenge); imbalanced: with external data; balanced: resampled.',
+      )
+    )
+  trained = {name: row for name, row in rows.items() if 'extractor' not in name}
+  cnn = {k: row for k, row in trained.items() if k.startswith('CNN')}
+  if cnn:
+    before = {}
+    if 'balanced' in single:
+      before = {'single-task': single['balanced']}
+    found.append(
+      report.Study(
+        'Figure 5: single-task, teacher, mean student, ensemble of students',
+        before | cnn,
+        {k: v for k, v in published.MULTITASK.items() if k.startswith('CNN')},
+        published.COLUMNS,
+        "The paper's rows are of Table II (test set); 'CNN student' is there "
+        'the best student instead of the mean. Figure 5 prints no numbers.',
+      )
+    )
+  if len(trained) > len(cnn):
+    found.append(
+      report.Study(
+        'Figure 6 and Table II: recurrent networks by length of sequences',
+        rows,
+        published.MULTITASK,
+        published.COLUMNS,
+        'All seeds of the recurrent stage share the features of one CNN, the '
+        "best of the run on the validation set ('CNN extractor'), as in the "
+        'paper.',
+      )
+    )
+  return found
+
+
+def findings_of(
+  single: Mapping[str, report.Row], rows: Mapping[str, report.Row]
+) -> list[report.Finding]:
+  """The findings of the paper, on this run's numbers."""
+  compare, found = report.compare, []
+  if {'balanced', 'imbalanced'} <= set(single):
+    for key, paper in (
+      ('au/f1', '0.546 to 0.580'),
+      ('expr/f1', '0.340 to 0.424'),
+    ):
+      found.append(
+        compare(
+          f'Balancing improves {report.NAMES[key]} of single-task CNNs',
+          single['balanced'],
+          single['imbalanced'],
+          [key],
+          f'score {paper} (Table I)',
+        )
+      )
+  if 'CNN teacher' in rows:
+    keys = list(published.COLUMNS.values())
+    found += [
+      compare(
+        'Students (mean) beat their teacher on all tasks',
+        rows['CNN student'],
+        rows['CNN teacher'],
+        keys,
+        'on all tasks (Figure 5)',
+        paired=True,
+      ),
+      compare(
+        'The ensemble of students beats the mean student on all tasks',
+        rows['CNN ensemble'],
+        rows['CNN student'],
+        keys,
+        'on all tasks (Figure 5)',
+        paired=True,
+      ),
+    ]
+  for name in rows:
+    if name.startswith('RNN') and name.endswith('student'):
+      length = name.split()[1]
+      claim = (
+        f'Recurrent students (sequences of {length}) beat the CNN that their '
+        'features come from, in total'
+      )
+      paper = 'CNN-RNN above CNN on all tasks (Table II)'
+      found.append(
+        compare(claim, rows[name], rows['CNN extractor'], ['total'], paper)
+      )
+  return found

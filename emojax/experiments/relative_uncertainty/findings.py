@@ -1,0 +1,99 @@
+"""Does the run show what paper 003 claims? Verdicts from paired repetitions."""
+
+import numpy as np
+
+from emojax.experiments.relative_uncertainty import published as paper
+from emojax.experiments.relative_uncertainty.members import CLEAN
+from emojax.experiments.relative_uncertainty.setup import METHODS
+from emojax.report.estimates import Estimate, combine, judge
+
+RIVALS = ('baseline', 'scn', 'conf', 'dul')
+RULE = (
+  'Repetitions of the same number share data order, flipped labels and, where '
+  'networks have the same shape, initial weights, so differences are taken '
+  'pairwise. One counts if its 95 % confidence interval does not contain 0; '
+  'otherwise the verdict is "unclear". Accuracies differ in points. '
+  'With few repetitions only large differences can be shown.'
+)
+
+
+def paired(results, level: str, key: str, first: str, second: str) -> Estimate:
+  """Mean difference of a metric between two methods over repetitions."""
+  rows = [results['methods'][n][level]['members'] for n in (first, second)]
+  values = [[row.get(key) for row in members] for members in rows]
+  if None in values[0] + values[1]:
+    return Estimate(None, None)
+  difference = np.subtract(*values)
+  count = len(difference)
+  if count < 2:
+    return Estimate(float(difference.mean()), None)
+  error = float(difference.std(ddof=1) / np.sqrt(count))
+  return Estimate(float(difference.mean()), error, count - 1)
+
+
+def all_findings(results) -> list[tuple[str, str, str, str]]:
+  """Rows (claim, paper, this run, verdict) for `report.page.Verdicts`."""
+  if 'rul' not in results['methods']:
+    return []
+  rivals = [name for name in RIVALS if name in results['methods']]
+  if not rivals:
+    return []
+  levels, lowest = results['levels'], results['levels'][0]
+  noisy = [level for level in levels if level != CLEAN]
+  rows = [
+    _lead(
+      results,
+      f'RUL is more accurate with {level} wrong labels'
+      if level != 'stored'
+      else 'RUL is more accurate with the labels as they are stored',
+      _paper_lead(level),
+      level,
+      'acc',
+      rivals,
+    )
+    for level in noisy
+  ]
+  rows.append(
+    _lead(
+      results,
+      f'RUL is best with 30 % of the images rejected (noise {lowest})',
+      'over the second best: RAF-DB +1.45, FER2013 +2.50, CIFAR-10 -0.12',
+      lowest,
+      'reject/30',
+      rivals,
+    )
+  )
+  for key, claim in (
+    ('auroc/flipped', 'RUL finds wrong training labels best'),
+    ('spearman', 'RUL agrees best with the disagreement of annotators'),
+  ):
+    level = noisy[-1] if key == 'auroc/flipped' and noisy else lowest
+    if results['methods']['rul'][level]['mean'].get(key) is not None:
+      claim += f' (noise {level})'
+      rows.append(_lead(results, claim, 'not evaluated', level, key, rivals, 1))
+  return rows
+
+
+def _paper_lead(level: str) -> str:
+  """RUL's lead over the second best in Table 1, in points."""
+  if level not in paper.LEVELS:
+    return 'not evaluated'
+  leads = []
+  for data, rows in paper.TABLE1.items():
+    others = [row[level][0] for name, row in rows.items() if name != 'rul']
+    leads.append(f'{data} {rows["rul"][level][0] - max(others):+.2f}')
+  return f'over the second best: {", ".join(leads)}'
+
+
+def _lead(results, claim, theirs, level, key, rivals, scale=100):
+  """Whether RUL leads all rivals in one metric."""
+  verdicts, parts = [], []
+  for rival in rivals:
+    found = paired(results, level, key, 'rul', rival)
+    verdicts.append(judge(found))
+    if found.value is not None:
+      error = None if found.error is None else scale * found.error
+      scaled = Estimate(scale * found.value, error, found.freedom)
+      parts.append(f'{METHODS[rival]} {scaled.signed()}')
+  here = 'RUL minus ' + '; '.join(parts) if parts else '–'
+  return claim, theirs, here, combine(verdicts)

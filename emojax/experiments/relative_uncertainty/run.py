@@ -1,0 +1,191 @@
+"""A run of paper 003, top to bottom: every method trained, evaluated, reported."""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from emojax import tasks
+from emojax.data import load
+from emojax.data.clips import Dataset
+from emojax.engine import checkpoint, stack
+from emojax.engine import plan as plans
+from emojax.engine.trainer import Generation, Trainer
+from emojax.experiments.relative_uncertainty import (
+  evaluate as evaluation,
+)
+from emojax.experiments.relative_uncertainty import (
+  members,
+  outputs,
+  relabel,
+  report,
+  setup,
+)
+from emojax.host.signals import StopFlag
+from emojax.runtime import training, workdir
+from emojax.runtime.progress import TrainingProgress
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """What the methods of a run share.
+
+  Attributes:
+    config: Resolved configuration.
+    dataset: The data set.
+    task: Its categorical task.
+    members: The members of every stack.
+    mesh: Devices.
+    session: Checkpoints, progress, signals.
+  """
+
+  config: Any
+  dataset: Dataset
+  task: tasks.Task
+  members: members.Members
+  mesh: Any
+  session: training.Session
+
+  def path(self, *parts: str) -> pathlib.Path:
+    """A file of the run."""
+    return self.session.folder.path.joinpath(*parts)
+
+  def outputs_path(self, method: str) -> pathlib.Path:
+    """Outputs of a finished method; written last, so it marks the end."""
+    return self.path('predictions', f'{method}.npz')
+
+
+def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
+  """Trains and evaluates all methods; resumes where it stopped.
+
+  Args:
+    config: Resolved configuration (configs/rul.py).
+    folder: The run's folder, opened.
+    console: Where progress and tables go.
+
+  Returns:
+    The results, as in results.json.
+
+  Raises:
+    StopRequested: After SIGINT or SIGTERM, with everything saved.
+    DivergedError: If a loss is not finite.
+  """
+  setup.check_methods(config)
+  mesh = stack.make_mesh(
+    config.runtime.member_devices,
+    config.runtime.batch_devices,
+    config.ensemble.size,
+  )
+  with console.status('making the data set'):
+    dataset = load.from_config(config.data)
+  console.print(load.summary(dataset), highlight=False, soft_wrap=True)
+  task = setup.categorical_task(dataset)
+  drawn = members.from_config(config, dataset, task)
+  total = len(config.methods) * config.train.epochs
+  with StopFlag() as stop, TrainingProgress(console, total) as progress:
+    session = training.Session(folder, progress, stop)
+    this = Run(config, dataset, task, drawn, mesh, session)
+    for name in config.methods:
+      _run_method(this, name)
+  return _conclude(this, console)
+
+
+def _saved(drawn: members.Members) -> dict[str, np.ndarray]:
+  return {
+    'clean': drawn.clean,
+    'labels': drawn.labels,
+    'levels': np.array(drawn.levels),
+  }
+
+
+def _run_method(run: Run, name: str):
+  """Trains one method's stack and writes its outputs, unless that is done."""
+  session = run.session
+  if run.outputs_path(name).exists():
+    session.progress.skip(run.config.train.epochs)
+  else:
+    generation = generation_of(run)
+    trainer = trainer_of(run, name, generation.steps)
+    segment = training.train(session, trainer, name, generation)
+    _finish(run, name, trainer, segment.state)
+    session.timings.lap()
+    session.stop_if_asked()
+  training.forget(session, name)
+
+
+def generation_of(run: Run) -> Generation:
+  """What the engine trains a stack on: image numbers, and labels by member."""
+  config, size = run.config, len(run.dataset.train)
+  images = outputs.training_images(run)
+  batch = config.train.batch_size
+  if len(images) < batch:
+    raise ValueError(
+      f'{run.dataset.name}: {len(images)} labelled images to train on, less '
+      f'than a batch: lower config.train.batch_size={batch}'
+    )
+  steps = plans.steps_per_epoch([images], batch)
+  steps = min(steps, config.train.max_steps or steps)
+  count = config.ensemble.size
+  return Generation(
+    number=0,
+    groups=[images],
+    clips_per_group=batch,
+    steps=steps,
+    targets={'index': np.arange(size, dtype=np.int32)},
+    hparams={
+      'learning_rate': np.full(count, config.train.learning_rate, np.float32),
+      'labels': run.members.labels,
+      'relabel': run.members.noisy,
+    },
+    soft_labels=False,
+  )
+
+
+def trainer_of(run: Run, name: str, steps: int) -> Trainer:
+  """The engine's trainer for a method."""
+  return Trainer(
+    setup.method_from_config(run, name, steps),
+    setup.settings_from_config(run.config),
+    run.mesh,
+    run.dataset.train,
+    run.dataset.val,
+    run.dataset.val.targets,
+  )
+
+
+def _finish(run: Run, name: str, trainer: Trainer, state):
+  """Writes weights and outputs of a trained stack."""
+  best, config = state.best, run.config
+  chosen = state if config.eval.weights == 'last' else best
+  weights = {
+    'params': trainer.fetch(chosen.params),
+    'batch_stats': trainer.fetch(chosen.model_state)['batch_stats'],
+  }
+  checkpoint.save_tree(run.path('checkpoints', name), weights)
+  run.session.progress.describe(f'{name}: predicting')
+  found = outputs.predict(run, trainer, chosen)
+  final = trainer.fetch(state.model_state)['labels']
+  rows = [
+    relabel.current(relabel.Memory(*row), given)
+    for *row, given in zip(*final, run.members.labels)
+  ]
+  found['labels'] = np.stack([np.asarray(row) for row in rows])
+  found['best_epoch'] = trainer.fetch(best.epoch)
+  found['best_score'] = trainer.fetch(best.score)
+  labels = run.path('predictions', 'labels.npz')
+  workdir.write_arrays(labels, _saved(run.members))
+  workdir.write_arrays(run.outputs_path(name), found)
+
+
+def _conclude(run: Run, console: Console) -> dict[str, Any]:
+  """Evaluates, writes results.json and the report, prints the tables."""
+  with console.status('evaluating'):
+    results, curves = evaluation.evaluate(run)
+    results['timings'] = run.session.timings.rounded()
+    workdir.write_json(run.path('curves.json'), curves)
+    workdir.write_json(run.path('results.json'), results)
+    report.write(run, results, curves)
+  report.terminal(results, console)
+  return results

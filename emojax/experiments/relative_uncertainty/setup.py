@@ -1,0 +1,185 @@
+"""From the configuration to networks, learners, methods and settings."""
+
+import jax
+
+from emojax import models, tasks
+from emojax.data import augment, geometry
+from emojax.data.clips import Dataset
+from emojax.engine import stack
+from emojax.engine.member import Method
+from emojax.engine.trainer import Settings
+from emojax.experiments.relative_uncertainty import learners, method
+from emojax.experiments.relative_uncertainty.relabel import Relabel
+from emojax.models import convert, resnet_convert
+from emojax.models.uncertainty_net import UncertaintyNet
+
+# Name of a method, and of its row in the tables.
+METHODS = {
+  'baseline': 'Baseline',
+  'scn': 'SCN',
+  'conf': 'CONF',
+  'dul': 'DUL',
+  'rul': 'RUL',
+  'mix_output': 'mix output',
+  'loss_attention': 'loss attention',
+}
+
+
+def check_methods(config):
+  """Raises ValueError on a method that there is not, or that comes twice."""
+  names = list(config.methods)
+  unknown = sorted({*names, *config.relabel.methods} - set(METHODS))
+  if unknown or not names or len(set(names)) < len(names):
+    raise ValueError(
+      f'config.methods={tuple(names)}, config.relabel.methods='
+      f'{tuple(config.relabel.methods)}: expected different ones of '
+      f'{", ".join(METHODS)}'
+    )
+  for name, value, high in (
+    ('relabel.fraction', config.relabel.fraction, 1.0),
+    ('model.dropout', config.model.dropout, 0.99),
+  ):
+    if not 0 <= value <= high:
+      raise ValueError(f'config.{name}={value}: expected 0 to {high:g}')
+  if config.eval.weights not in ('last', 'best'):
+    raise ValueError(
+      f"config.eval.weights={config.eval.weights}: expected 'last' or 'best'"
+    )
+
+
+def categorical_task(dataset: Dataset) -> tasks.Task:
+  """The data set's classes; other tasks are left alone."""
+  found = [task for task in dataset.schema if task.kind == 'categorical']
+  if len(found) != 1:
+    names = ', '.join(task.name for task in dataset.schema)
+    raise ValueError(
+      f'{dataset.name} has tasks {names}: expected one with classes'
+    )
+  return found[0]
+
+
+def learner_from_config(config, name: str) -> learners.Learner:
+  """The learner of that name."""
+  loss = config.loss
+  if name in ('rul', 'mix_output', 'loss_attention'):
+    return learners.rul(
+      loss.rul_pairing,
+      loss.rul_ratio,
+      loss.rul_halved,
+      'mix_features' if name == 'rul' else name,
+      loss.mix_output,
+    )
+  makers = {
+    'baseline': learners.baseline,
+    'scn': lambda: learners.scn(loss.scn_high, loss.scn_margin),
+    'dul': lambda: learners.dul(loss.dul_kl),
+    'conf': lambda: learners.conf(loss.conf_budget, loss.conf_weight),
+  }
+  return makers[name]()
+
+
+def model_from_config(
+  config, learner: learners.Learner, task: tasks.Task, axis_name=None
+) -> UncertaintyNet:
+  """The network of a learner."""
+  m = config.model
+  embedding = learner.embedding if m.embedding == 'published' else m.embedding
+  return UncertaintyNet(
+    schema=(task,),
+    image_size=_cropped_size(config),
+    depth=m.depth,
+    stem=m.stem,
+    width=m.width,
+    embedding=embedding,
+    features=m.features,
+    estimate=learner.estimate,
+    dropout=m.dropout,
+    normalise=m.normalise,
+    lowering=config.runtime.lowering,
+    dtype=models.DTYPES[m.dtype],
+    axis_name=axis_name,
+  )
+
+
+def _cropped_size(config) -> int:
+  """Size of the images that the network sees."""
+  size = config.data.image_size
+  image = jax.ShapeDtypeStruct((1, 1, size, size, 3), 'uint8')
+  prepared = jax.eval_shape(augment.evaluation(config.train.augment), image)
+  return prepared.shape[2]
+
+
+def prepare_from_config(config):
+  """`images -> float32 [C, B, L, H, W, 3]`, the crops of test images."""
+  if not config.eval.ten_crop:
+    single = augment.evaluation(config.train.augment)
+    return lambda images: single(images)[None]
+  size = _cropped_size(config)
+  if size == config.data.image_size:
+    raise ValueError(
+      'config.eval.ten_crop needs an augmentation that crops, such as '
+      f"config.train.augment='fer2013'; found {config.train.augment!r}"
+    )
+  convert_ = augment.evaluation('none')
+  return lambda images: convert_(geometry.ten_crop(images, size))
+
+
+def pretrained_from_config(config):
+  """The function that loads trunk weights into a fresh member, or None."""
+  if not config.model.pretrained:
+    return None
+  state = convert.read_state_dict(config.model.pretrained)
+
+  def load(params, stats):
+    trunk = {'params': params['trunk'], 'batch_stats': stats['trunk']}
+    trunk = resnet_convert.from_torch(state, trunk)
+    return (
+      {**params, 'trunk': trunk['params']},
+      {**stats, 'trunk': trunk['batch_stats']},
+    )
+
+  return load
+
+
+def method_from_config(run, name: str, steps: int) -> Method:
+  """The engine's method of that name.
+
+  Args:
+    run: See `experiment.Run`.
+    name: A key of `METHODS`.
+    steps: Steps of an epoch.
+  """
+  config, split = run.config, run.mesh.shape[stack.BATCH] > 1
+  axis_name = stack.BATCH if split else None
+  t, r = config.train, config.relabel
+  learner = learner_from_config(config, name)
+  return method.method(
+    learner,
+    model_from_config(config, learner, run.task, axis_name),
+    num_images=len(run.dataset.train),
+    augment=augment.augmentation(t.augment),
+    prepare=prepare_from_config(config),
+    relabel=Relabel(
+      r.fraction if name in r.methods else 0.0, r.margin, r.start_epoch * steps
+    ),
+    optimizer=method.make_optimizer(
+      t.optimizer, t.weight_decay, t.classifier_rate, t.momentum, t.clip
+    ),
+    schedule=method.decay(t.decay_factor, t.decay_every, t.decay_start),
+    pretrained=pretrained_from_config(config),
+    axis_name=axis_name,
+  )
+
+
+def settings_from_config(config) -> Settings:
+  """Reads what the trainer needs."""
+  r = config.runtime
+  return Settings(
+    members=config.ensemble.size,
+    epochs=config.train.epochs,
+    seed=config.seed,
+    epochs_per_call=r.epochs_per_call,
+    chunk=stack.default_chunk() if r.member_chunk < 0 else r.member_chunk,
+    predict_chunk=r.predict_clips,
+    stream_steps=r.stream_steps,
+  )

@@ -1,0 +1,90 @@
+"""Models and methods by configuration."""
+
+from emojax import models, tasks
+from emojax.engine import methods
+from emojax.engine.member import Method
+from emojax.experiments.two_stage import method
+from emojax.losses.two_stage import Options
+from emojax.models import convert, multitask_convert
+from emojax.models.cnn_rnn import CNNRNN
+from emojax.models.multitask_cnn import MultitaskCNN
+
+
+def options_from_config(config) -> Options:
+  """Constants of the losses."""
+  loss = config.loss
+  return Options(
+    loss.temperature,
+    loss.supervision_weight,
+    loss.portion,
+    loss.divergence,
+    loss.distillation_scale,
+  )
+
+
+def cnn_from_config(config, schema: tasks.Schema) -> MultitaskCNN:
+  """Builds the CNN; a schema of one task makes a single-task CNN."""
+  m = config.model
+  model = models.build(
+    m.name,
+    schema,
+    config.data.image_size,
+    width=m.width,
+    hidden=m.hidden,
+    dropout=m.dropout,
+    head=m.head,
+    dtype=m.dtype,
+    lowering=config.runtime.lowering,
+  )
+  return model.clone(depth=m.depth, stem=m.stem)
+
+
+def pretrained_from_config(config):
+  """Returns the function that loads trunk weights into a fresh member."""
+  if not config.model.pretrained:
+    return None
+  state_dict = convert.read_state_dict(config.model.pretrained)
+  layout = models.build(
+    config.model.name, (tasks.expr_task(),), config.data.image_size
+  ).layout
+
+  def load(params, model_state):
+    loaded = multitask_convert.trunk_from_torch(
+      state_dict, {'params': params, **model_state}, layout
+    )
+    return loaded.pop('params'), loaded
+
+  return load
+
+
+def cnn_method(config, schema: tasks.Schema, supervised) -> Method:
+  """The CNN stage's method."""
+  return method.two_stage(
+    cnn_from_config(config, schema),
+    schema,
+    method.image_inputs(config.train.augment, config.train.augment_per),
+    pretrained=pretrained_from_config(config),
+    **_shared(config, config.train, supervised),
+  )
+
+
+def rnn_method(config, schema: tasks.Schema, supervised) -> Method:
+  """The recurrent stage's method."""
+  model = CNNRNN(schema, config.model.hidden, config.model.gru)
+  return method.two_stage(
+    model,
+    schema,
+    method.feature_inputs(config.model.hidden * len(schema)),
+    **_shared(config, config.recurrent, supervised),
+  )
+
+
+def _shared(config, stage, supervised):
+  return {
+    'schedule': methods.step_decay(stage.decay_every, stage.decay_factor),
+    'patience': stage.patience,
+    'supervised': supervised,
+    'options': options_from_config(config),
+    'bin_values': tasks.bin_values(kind=config.loss.bin_values),
+    'beta1': config.train.beta1,
+  }

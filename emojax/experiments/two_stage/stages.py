@@ -1,0 +1,230 @@
+"""Stacks of teachers, students and recurrent networks, one after the other.
+
+A stack is finished when its predictions are on disk, which are written last; a
+resumed run passes over it. What a stack hands to the next one (a teacher's
+logits, a CNN's features) is read from files, so that resuming changes nothing.
+"""
+
+import dataclasses
+import functools
+import pathlib
+import zipfile
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from emojax.engine import checkpoint, stack
+from emojax.engine import plan as plans
+from emojax.engine.member import Method
+from emojax.engine.trainer import Generation, Settings, Trainer
+from emojax.evaluation import Predictions
+from emojax.experiments.two_stage import features, method
+from emojax.experiments.two_stage.roles import Roles, Subsets
+from emojax.runtime import training, workdir
+
+PyTree = Any
+
+
+@dataclasses.dataclass
+class Run:
+  """What the stacks of a run share.
+
+  Attributes:
+    config: Resolved configuration.
+    roles: The data.
+    session: Of `training`.
+  """
+
+  config: Any
+  roles: Roles
+  session: training.Session
+
+  def path(self, *parts: str) -> pathlib.Path:
+    """A file of the run."""
+    return self.session.folder.path.joinpath(*parts)
+
+  def predictions(self, name: str) -> pathlib.Path:
+    """Predictions of a finished stack; written last, so they mark the end."""
+    return self.path('predictions', f'{name}.npz')
+
+  def teacher(self, name: str) -> pathlib.Path:
+    """Logits of a finished stack of teachers on its training clips."""
+    return self.path('predictions', f'{name}_teacher.npz')
+
+  def weights(self, name: str) -> pathlib.Path:
+    """Weights of a finished stack."""
+    return self.path('checkpoints', name)
+
+  def load(self, name: str) -> Predictions:
+    """Predictions of a finished stack."""
+    path = self.predictions(name)
+    try:
+      return Predictions.load(path)
+    except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile) as e:
+      raise checkpoint.CheckpointError(
+        f'{path} is damaged ({e}): delete it and run the same command again to '
+        'make it anew'
+      ) from e
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sources:
+  """What a trainer trains on and what it is scored on.
+
+  Attributes:
+    train: Training clips, a `ClipSource` with targets and frame_mask.
+    val: Validation clips.
+    test: Test clips.
+    places: Set ('val', 'test') to where its clips come from, if they are
+      sequences (`features.Places`) of clips of another shape.
+    shapes: Set to [N, L] of those clips.
+  """
+
+  train: Any
+  val: Any
+  test: Any
+  places: Mapping[str, features.Places] = dataclasses.field(
+    default_factory=dict
+  )
+  shapes: Mapping[str, tuple[int, int]] = dataclasses.field(
+    default_factory=dict
+  )
+
+
+def make_trainer(
+  run: Run,
+  of: Method,
+  sources: Sources,
+  members: int,
+  epochs: int,
+  chunk: int | None = None,
+) -> Trainer:
+  """A trainer of stacks of some members.
+
+  Args:
+    run: The run.
+    of: The method.
+    sources: The data.
+    members: M.
+    epochs: Epochs, at most where members may stop early.
+    chunk: Clips per call without gradients; None for the configuration's.
+  """
+  r = run.config.runtime
+  settings = Settings(
+    members=members,
+    epochs=epochs,
+    seed=run.config.seed,
+    epochs_per_call=r.epochs_per_call,
+    chunk=stack.default_chunk() if r.member_chunk < 0 else r.member_chunk,
+    predict_chunk=chunk or r.predict_clips,
+    stream_steps=r.stream_steps,
+  )
+  mesh = stack.make_mesh(r.member_devices, 1, members)
+  return Trainer(
+    of, settings, mesh, sources.train, sources.val, sources.val.targets
+  )
+
+
+def generation(
+  name: str,
+  sources: Sources,
+  subsets: Subsets,
+  stage,
+  members: int,
+  teacher: PyTree | None = None,
+) -> Generation:
+  """What a stack learns from.
+
+  Args:
+    name: Name of the stack; its seed follows from it, whatever else is run.
+    sources: The data.
+    subsets: What batches draw from.
+    stage: `config.train` or `config.recurrent`.
+    members: M.
+    teacher: Task name -> logits [S, N, L, num_outputs] of S teachers; member m
+      of M has teacher `m // (M / S)`. None for teachers.
+  """
+  per_group = stage.clips_per_task
+  whole = [np.arange(subsets.smallest)]
+  steps = stage.steps or plans.steps_per_epoch(whole, per_group)
+  hparams = {'learning_rate': np.full(members, stage.learning_rate, np.float32)}
+  if teacher is not None:
+    seeds = len(next(iter(teacher.values())))
+    number = np.arange(members) // (members // seeds)
+    hparams['teacher'] = number.astype(np.int32)
+    teacher = {key: np.moveaxis(v, 0, 2) for key, v in teacher.items()}
+  train = sources.train
+  return Generation(
+    number=zlib.crc32(name.encode()) >> 1,
+    groups=subsets.groups,
+    clips_per_group=per_group,
+    steps=steps,
+    targets=method.batch_targets(train.targets, train.frame_mask, teacher),
+    hparams=hparams,
+    soft_labels=False,
+  )
+
+
+def train_stack(
+  run: Run,
+  name: str,
+  trainer: Trainer,
+  of: Generation,
+  sources: Sources,
+  teaches: bool = False,
+) -> Predictions:
+  """Trains and predicts a stack unless that is done.
+
+  Args:
+    run: The run.
+    name: Name of the stack.
+    trainer: Its trainer.
+    of: What it learns from.
+    sources: The data.
+    teaches: Whether students will learn from its logits.
+  """
+  session = run.session
+  if run.predictions(name).exists():
+    session.progress.skip(trainer.settings.epochs)
+  else:
+    best = training.train(session, trainer, name, of).state.best
+    _finish(run, name, trainer, best, sources, teaches)
+    session.timings.lap()
+    session.stop_if_asked()
+  training.forget(session, name)
+  return run.load(name)
+
+
+def _finish(run: Run, name: str, trainer: Trainer, best, sources, teaches):
+  """Writes weights, a teacher's logits and predictions of a trained stack."""
+  run.session.progress.describe(f'{name}: predicting')
+  weights = {'params': best.params, 'model_state': best.model_state}
+  checkpoint.save_tree(run.weights(name), trainer.fetch(weights))
+  predict = functools.partial(trainer.predict, best.params, best.model_state)
+  if teaches:
+    workdir.write_arrays(run.teacher(name), predict(sources.train))
+  logits = {}
+  for key, clips in (('val', sources.val), ('test', sources.test)):
+    logits[key] = predict(clips)
+    if key in sources.places:
+      stitch = sources.places[key].stitch
+      shape = sources.shapes[key]
+      logits[key] = {n: stitch(x, shape) for n, x in logits[key].items()}
+  epochs = [int(epoch) for epoch in trainer.fetch(best.epoch)]
+  schema = tuple(t for t in run.roles.schema if t.name in logits['val'])
+  Predictions(name, schema, logits, epochs).save(run.predictions(name))
+
+
+def teacher_logits(run: Run, name: str) -> dict[str, np.ndarray]:
+  """Logits [S, N, L, num_outputs] of a finished stack of teachers, by task."""
+  path = run.teacher(name)
+  try:
+    with np.load(path) as file:
+      return dict(file)
+  except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
+    raise checkpoint.CheckpointError(
+      f'{path} cannot be read ({error}): delete {run.predictions(name)} and run '
+      'the same command again to make it anew'
+    ) from error

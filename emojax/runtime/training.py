@@ -1,0 +1,166 @@
+"""A stack trained to its last epoch: checkpoints, logs, clean stops, resuming.
+
+Every experiment trains its stacks with `train`, whatever they learn.
+"""
+
+import dataclasses
+import gc
+import pathlib
+import shutil
+
+import numpy as np
+
+from emojax.engine import checkpoint, member
+from emojax.engine.trainer import Generation, Segment, Trainer
+from emojax.host import processes
+from emojax.host.signals import StopFlag, StopRequested
+from emojax.runtime import workdir
+from emojax.runtime.progress import TrainingProgress
+from emojax.runtime.timing import Timings
+
+
+class DivergedError(RuntimeError):
+  """A loss was not finite; says which member, task and step."""
+
+
+@dataclasses.dataclass
+class Session:
+  """What the stacks of a run share.
+
+  Attributes:
+    folder: The run's folder.
+    progress: The bar over all epochs of all stacks.
+    stop: Raised by SIGINT and SIGTERM.
+    timings: How long the stacks took.
+  """
+
+  folder: workdir.Workdir
+  progress: TrainingProgress
+  stop: StopFlag
+  timings: Timings = dataclasses.field(init=False)
+
+  def __post_init__(self):
+    self.timings = Timings(self.folder / 'timings.json')
+
+  def running(self, name: str) -> pathlib.Path:
+    """Folder of the checkpoints of a stack that is being trained."""
+    return self.folder / 'checkpoints' / 'running' / name
+
+  def stop_if_asked(self, step: int = 0):
+    """Raises StopRequested after a signal; `step` as in `StopFlag.asked`."""
+    if reason := self.stop.asked(step):
+      raise StopRequested(reason)
+
+
+def train(
+  session: Session, trainer: Trainer, name: str, generation: Generation
+) -> Segment:
+  """Trains a stack to its last epoch, saving after every segment.
+
+  Resumes from the newest readable checkpoint, and measures the time. Once all
+  that is wanted of the stack is on disk, `forget` its checkpoints.
+
+  Args:
+    session: What the stacks of the run share.
+    trainer: Trains the stack.
+    name: Name of the stack in metrics.jsonl and of its checkpoints.
+    generation: What it learns from.
+
+  Returns:
+    The last segment, with the state on the devices.
+
+  Raises:
+    StopRequested: After SIGINT or SIGTERM, with everything saved.
+    DivergedError: If a loss is not finite.
+  """
+  session.progress.describe(name)
+  session.timings.start(name)
+  gc.collect()  # what earlier stacks had on the devices
+  checkpoints = checkpoint.Checkpoints(session.running(name))
+  try:
+    state, epoch = _restore(checkpoints, trainer, generation)
+    session.progress.skip(epoch)
+    session.folder.trim_metrics(
+      lambda line: line['generation'] != name or line['epoch'] < epoch
+    )
+    for segment in trainer.segments(generation, state, epoch):
+      if segment.epoch > epoch:  # else only the soft labels were missing
+        state = trainer.portable(segment.state)
+        check_finite(name, _watched(trainer, state))
+        _write_log(session, trainer, name, epoch, segment)
+        epoch = segment.epoch
+        checkpoints.save(epoch, state)
+        session.timings.lap()
+      session.stop_if_asked(epoch)
+  finally:
+    checkpoints.close()
+  return segment
+
+
+@processes.by_one
+def forget(session: Session, name: str):
+  """Deletes the checkpoints of a stack that is finished."""
+  shutil.rmtree(session.running(name), ignore_errors=True)
+
+
+def _restore(checkpoints, trainer: Trainer, generation: Generation):
+  """The newest checkpoint's state and epoch, or fresh members and 0."""
+  state = trainer.init(generation.number)
+  found = checkpoints.restore_latest(trainer.shapes(state))
+  if found is None:
+    return state, 0
+  epoch, host = found
+  return trainer.place(host), epoch
+
+
+def _watched(trainer: Trainer, state: member.MemberState) -> member.MemberState:
+  """A state whose fields that `check_finite` reads are whole on this host."""
+  score, first_bad = trainer.fetch((state.best.score, state.first_bad))
+  return state._replace(
+    best=state.best._replace(score=score), first_bad=first_bad
+  )
+
+
+def check_finite(name: str, state: member.MemberState):
+  """Raises if any member has seen a loss that is not finite.
+
+  A bad loss spoils the parameters and then all losses, so what is named is the
+  task that was bad first.
+  """
+  first = {task: np.asarray(s) for task, s in state.first_bad.items()}
+  step = min(steps.min() for steps in first.values())
+  if step == member.NEVER:
+    _check_scores(name, state.best.score)
+    return
+  index = min(np.argmin(s) for s in first.values() if s.min() == step)
+  bad = [task for task, steps in first.items() if steps[index] == step]
+  guilty = [task for task in bad if task != 'total'] or bad
+  raise DivergedError(
+    f'{name}, member {index}: the loss of {", ".join(guilty)} was not finite '
+    f'at step {step}. The last good checkpoint is kept. Lower '
+    'config.train.learning_rate (in a new --workdir), or check the data.'
+  )
+
+
+def _check_scores(name: str, scores: np.ndarray):
+  """Raises if a member has no best epoch: its weights would be the first ones."""
+  for index in np.flatnonzero(~np.isfinite(scores)):
+    raise DivergedError(
+      f'{name}, member {index}: the validation score was not finite although '
+      'the losses were; lower config.train.learning_rate (in a new --workdir)'
+    )
+
+
+def _write_log(session, trainer, name: str, first: int, segment: Segment):
+  epochs, members = trainer.settings.epochs, trainer.settings.members
+  lines = []
+  for e in range(segment.epoch - first):
+    log = {key: value[:, e] for key, value in segment.logs.items()}
+    session.progress.epoch(name, first + e, epochs, log)
+    stopped = log.get('stopped', np.zeros(members))
+    for m in np.flatnonzero(stopped == 0):  # the others learned nothing
+      values = {key: round(float(v[m]), 6) for key, v in log.items()}
+      line = {'generation': name, 'epoch': first + e, 'member': int(m)}
+      line |= values
+      lines.append({**line, 'best': bool(values['best'])})
+  session.folder.append_metrics(lines)

@@ -1,0 +1,279 @@
+"""The folder of a run: what is in it, whether it may be written to."""
+
+import errno
+import fcntl
+import json
+import os
+import pathlib
+import platform
+import subprocess
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import flax
+import jax
+import numpy as np
+import optax
+
+import emojax
+from emojax.host import files, processes
+from emojax.host.files import UNFINISHED
+
+LOCK = '.lock'
+_HELD: dict[pathlib.Path, int] = {}  # locks of this process, until it ends
+
+
+class WorkdirError(ValueError):
+  """The folder cannot be used for this run; the message says what to do."""
+
+
+def write_text(path: pathlib.Path, text: str):
+  """Writes a file atomically: a killed run leaves the old one or none.
+
+  Of several processes the first one writes, and all return when they see it.
+  """
+  _write_text(pathlib.Path(path), text)
+  processes.wait_until_visible(pathlib.Path(path))
+
+
+@processes.by_one
+def _write_text(path: pathlib.Path, text: str):
+  with files.replacing(path) as part:
+    part.write_text(text)
+
+
+def write_json(path: pathlib.Path, value: Any):
+  """Writes JSON atomically; NaN and infinity are errors, not invalid JSON."""
+  write_text(path, json.dumps(value, indent=1, allow_nan=False) + '\n')
+
+
+def write_arrays(path: pathlib.Path, arrays: dict[str, np.ndarray]):
+  """Writes an .npz as `write_text` does."""
+  _write_arrays(pathlib.Path(path), arrays)
+  processes.wait_until_visible(pathlib.Path(path))
+
+
+@processes.by_one
+def _write_arrays(path: pathlib.Path, arrays: dict[str, np.ndarray]):
+  with files.replacing(path) as part, open(part, 'wb') as file:
+    np.savez(file, **arrays)
+
+
+def environment() -> dict[str, Any]:
+  """Versions, devices and revision that a run's numbers depend on."""
+  device = jax.devices()[0]
+  return {
+    'emojax': emojax.__version__,
+    'jax': jax.__version__,
+    'flax': flax.__version__,
+    'optax': optax.__version__,
+    'numpy': np.__version__,
+    'python': platform.python_version(),
+    'backend': device.platform,
+    'device_kind': device.device_kind,
+    'devices': jax.device_count(),
+    'processes': jax.process_count(),
+    'revision': _revision(),
+  }
+
+
+def _revision() -> str:
+  """Git revision of the source, with '+' if it has uncommitted changes."""
+  here = pathlib.Path(__file__).parent
+
+  def git(*arguments):
+    return subprocess.run(
+      ['git', *arguments], cwd=here, capture_output=True, text=True, timeout=20
+    )
+
+  try:
+    head = git('rev-parse', 'HEAD')
+    if head.returncode:
+      return 'unknown'
+    changed = git(
+      'status', '--porcelain', '--untracked-files=no'
+    ).stdout.strip()
+  except (OSError, subprocess.TimeoutExpired):
+    return 'unknown'
+  return head.stdout.strip() + ('+' if changed else '')
+
+
+def flatten(tree: dict[str, Any], prefix: str = '') -> dict[str, Any]:
+  """{'a': {'b': 1}} -> {'a.b': 1}."""
+  flat = {}
+  for key, value in tree.items():
+    if isinstance(value, dict):
+      flat |= flatten(value, f'{prefix}{key}.')
+    else:
+      flat[prefix + key] = value
+  return flat
+
+
+class Workdir:
+  """A run's folder.
+
+  Args:
+    path: The folder; made by `open`.
+    config: The resolved configuration as nested dictionaries.
+  """
+
+  def __init__(self, path: str | os.PathLike, config: dict[str, Any]):
+    self.path = pathlib.Path(path)
+    self.config = json.loads(json.dumps(config))  # tuples become lists
+
+  def __truediv__(self, name: str) -> pathlib.Path:
+    return self.path / name
+
+  @property
+  def finished(self) -> bool:
+    """Whether the run has written its results and, last of all, its report."""
+    return all((self / f).exists() for f in ('results.json', 'report.html'))
+
+  def open(self):
+    """Makes the folder, or checks that it belongs to this configuration.
+
+    Keys under `runtime` may differ: they decide how a run is computed, not
+    what.
+
+    Raises:
+      WorkdirError: If the folder holds another run or somebody's files.
+      ProcessError: If the processes of a job do not share it.
+    """
+    if not processes.all_same(json.dumps(self.config)):
+      raise processes.ProcessError(
+        'the processes were started with different configurations: give all '
+        'of them the same flags'
+      )
+    self._open()
+    processes.check_shared(self.path)
+
+  @processes.by_one
+  def _open(self):
+    if not (self / 'config.json').exists():
+      self._check_empty()
+      self._hold()
+      self._sweep()
+      self._claim()
+      return
+    found = flatten(_read_config(self / 'config.json'))
+    if not self.finished:  # else nothing is written; it may be read-only
+      self._hold()
+      self._sweep()
+    wanted = flatten(self.config)
+    missing = object()
+    differing = [
+      f'  {key}: {found.get(key, "(absent)")!r} there, '
+      f'{wanted.get(key, "(absent)")!r} now'
+      for key in sorted(found.keys() | wanted.keys())
+      if not key.startswith('runtime.')
+      and found.get(key, missing) != wanted.get(key, missing)
+    ]
+    if differing and not self._begun():
+      self._claim()
+    elif differing:
+      raise WorkdirError(
+        f'{self.path} holds a run of another configuration:\n'
+        + '\n'.join(differing)
+        + '\nChoose another --workdir, or give the same settings to resume.'
+      )
+
+  def _begun(self) -> bool:
+    """Whether there is more than what a run writes before it trains."""
+    return any(
+      (self / name).is_file() or _has_files(self / name)
+      for name in self._names() - {'config.json'}
+    )
+
+  def _names(self) -> set[str]:
+    """What is in the folder, but for the lock and files half written."""
+    names = {path.name for path in self.path.iterdir()}
+    return {n for n in names if n != LOCK and not n.endswith(UNFINISHED)}
+
+  def _hold(self):
+    """Locks the folder: two processes would overwrite each other's state.
+
+    The lock ends with the process, however that ends.
+    """
+    path = (self / LOCK).resolve()
+    if path in _HELD:
+      return
+    file = os.open(path, os.O_WRONLY | os.O_CREAT)
+    try:
+      fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+      os.close(file)
+      if error.errno in (errno.EACCES, errno.EAGAIN):
+        raise WorkdirError(
+          f'another process is at work in {self.path}: wait until it has ended, '
+          'or choose another --workdir'
+        ) from error
+      return  # a file system without locks
+    _HELD[path] = file
+
+  def _claim(self):
+    stored = {'config': self.config, 'environment': environment()}
+    write_json(self / 'config.json', stored)
+
+  def _sweep(self):
+    """Removes what a killed run was writing."""
+    for folder in (self.path, self / 'predictions'):
+      for path in folder.glob(f'.*{UNFINISHED}'):
+        path.unlink(missing_ok=True)
+
+  def _check_empty(self):
+    if self.path.exists() and not self.path.is_dir():
+      raise WorkdirError(f'--workdir {self.path} is a file; name a folder')
+    if self.path.exists() and self._names():
+      raise WorkdirError(
+        f'--workdir {self.path} has files but no config.json, so it is not a '
+        'run of emojax; choose a new or an empty folder'
+      )
+    try:
+      self.path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+      raise WorkdirError(
+        f'cannot make --workdir {self.path}: {error}'
+      ) from error
+
+  @processes.by_one
+  def append_metrics(self, lines: Iterable[dict[str, Any]]):
+    """Appends to metrics.jsonl, flushed to the disk."""
+    with open(self / 'metrics.jsonl', 'a') as file:
+      file.writelines(json.dumps(line) + '\n' for line in lines)
+      file.flush()
+      os.fsync(file.fileno())
+
+  @processes.by_one
+  def trim_metrics(self, keep: Callable[[dict[str, Any]], bool]):
+    """Drops lines of epochs that a resumed run trains again, and torn lines."""
+    path = self / 'metrics.jsonl'
+    if not path.exists():
+      return
+    kept = []
+    for line in path.read_text().splitlines():
+      try:
+        entry = json.loads(line)
+      except json.JSONDecodeError:
+        continue  # the kill came in the middle of this line
+      if keep(entry):
+        kept.append(line + '\n')
+    write_text(path, ''.join(kept))
+
+
+def _has_files(folder: pathlib.Path) -> bool:
+  return any(path.is_file() for path in folder.rglob('*'))
+
+
+def _read_config(path: pathlib.Path) -> dict[str, Any]:
+  """The configuration that a run's folder belongs to."""
+  try:
+    stored = json.loads(path.read_text())
+  except (OSError, ValueError) as error:
+    raise WorkdirError(
+      f'{path} cannot be read ({error}); choose another --workdir'
+    ) from error
+  if not isinstance(stored, dict) or not isinstance(stored.get('config'), dict):
+    raise WorkdirError(
+      f'{path} is not of a run of emojax; choose a new or an empty folder'
+    )
+  return stored['config']

@@ -1,0 +1,1 @@
+"""What comes after training: a run looked up, evaluated again, exported, loaded."""

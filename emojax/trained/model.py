@@ -1,0 +1,254 @@
+"""Trained models as `python -m emojax.export` writes them: load and predict.
+
+model = emojax.load('exported/')
+output = model.predict(images)      # uint8 [N, H, W, 3]
+output.probabilities['expr']        # float32 [N, E], mean of the members
+output.uncertainty['expr'].total    # float32 [N], in [0, 1]
+model.answers(output)['expr']       # names of the expressions
+"""
+
+import json
+import os
+import pathlib
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from emojax import tasks, uncertainty
+from emojax.data import images
+from emojax.engine import methods
+from emojax.evaluation import schema_from_json
+from emojax.trained import folder as release
+from emojax.trained.folder import ModelError
+from emojax.uncertainty import Uncertainty
+from emojax.uncertainty.temperature import apply as scale
+
+PyTree = Any
+MEAN = 'mean'
+
+
+class Output(NamedTuple):
+  """What a model says about some frames.
+
+  All arrays start with the input's axes up to the height: [N, L], [N] or none.
+
+  Attributes:
+    probabilities: Task -> mean probabilities of the members, float32: 'binary'
+      [..., A], 'categorical' [..., E], 'binned' [..., D, K].
+    members: Task -> the same of every member, with a leading axis M.
+    uncertainty: Task, and 'mean' over the tasks, -> `Uncertainty` of normalised
+      entropies [...]; the epistemic part of a single model is 0.
+    values: Label of a binned task ('valence', 'arousal') -> expectation [...].
+  """
+
+  probabilities: dict[str, np.ndarray]
+  members: dict[str, np.ndarray]
+  uncertainty: dict[str, Uncertainty]
+  values: dict[str, np.ndarray]
+
+
+class Model:
+  """An exported stack of members; see `load`.
+
+  Attributes:
+    metadata: What model.json says.
+    schema: The tasks, with their labels in order.
+    image_size: Size to which images are brought.
+    num_members: M.
+    audio: Whether the model also listens.
+    bin_values: Values of the bins of binned tasks, [K] or None.
+  """
+
+  def __init__(self, metadata: dict[str, Any], weights: PyTree):
+    self.metadata = metadata
+    self.schema = schema_from_json(metadata['schema'])
+    self.image_size = metadata['preprocessing']['image_size']
+    self.audio = metadata['preprocessing']['audio'] is not None
+    self.num_members = len(metadata['members'])
+    values = metadata['bin_values']
+    self.bin_values = None if values is None else np.array(values, np.float32)
+    self._network = release.network(metadata)
+    self._params, self._state = weights['params'], weights['model_state']
+    self._forward = jax.jit(self._all_members)
+
+  def _all_members(self, params, state, inputs):
+    inputs = {**inputs, 'image': methods.to_float(inputs['image'])}
+
+    def one(member):
+      variables = {'params': member[0], **member[1]}
+      outputs = self._network.apply(variables, inputs, train=False)
+      return {task.name: outputs[task.name] for task in self.schema}
+
+    return jax.lax.map(one, (params, state))
+
+  def logits(self, image, audio=None, batch: int = 16) -> dict[str, np.ndarray]:
+    """Logits of every member, task -> float32 [M, N, L, outputs].
+
+    Args:
+      image: uint8 [N, L, H, W, C], as for `predict`.
+      audio: float32 [N, L, 64, 64] for models that listen.
+      batch: Clips that are computed at a time.
+    """
+    image = images.resize(images.check(image), self.image_size)
+    inputs = {'image': image}
+    if self.audio:
+      inputs['audio'] = self._check_audio(audio, image.shape[:2])
+    elif audio is not None:
+      raise ModelError('this model does not listen: call it without audio')
+    count = len(image)
+    batch = min(batch, 1 << max(0, count - 1).bit_length())
+    parts = []
+    for start in range(0, count, batch):
+      # The last clip is repeated: one compilation serves all batches.
+      rows = np.minimum(np.arange(start, start + batch), count - 1)
+      chosen = {key: array[rows] for key, array in inputs.items()}
+      parts.append(
+        jax.device_get(self._forward(self._params, self._state, chosen))
+      )
+    return {
+      name: np.concatenate([part[name] for part in parts], 1)[:, :count]
+      for name in parts[0]
+    }
+
+  def _check_audio(self, audio, shape) -> np.ndarray:
+    if audio is None or np.shape(audio)[:2] != shape or np.ndim(audio) != 4:
+      raise ModelError(
+        f'this model listens: pass audio {(*shape, 64, 64)}, features as '
+        f'{self.metadata["preprocessing"]["audio"]}; got {np.shape(audio)}'
+      )
+    return np.asarray(audio, np.float32)
+
+  def predict(
+    self, image, audio=None, *, temperature: bool = False, batch: int = 16
+  ) -> Output:
+    """Probabilities and uncertainties.
+
+    Args:
+      image: Faces, uint8: a clip is [L, H, W, C] with an axis of clips in
+        front, [N, L, H, W, C]; stills are [N, H, W, C], one still [H, W, C]. C
+        is 1 or 3 (RGB). Other sizes than the model's are resized as in
+        training. Frames of a clip are one after the other in time.
+      audio: As `image` up to its height, then [64, 64]; for models that listen.
+      temperature: Scale every member's logits by the temperatures that were
+        fitted on the run's validation set.
+      batch: Clips that are computed at a time.
+
+    Raises:
+      ModelError: If the inputs are not as described, or there are no
+        temperatures.
+    """
+    image = np.asarray(image)
+    missing = 5 - image.ndim
+    if not 0 <= missing <= 2:
+      raise ModelError(
+        f'image has shape {image.shape}: expected [N, L, H, W, C], [N, H, W, '
+        'C] or [H, W, C]'
+      )
+    axes = {0: (), 1: (1,), 2: (0, 1)}[missing]
+    image = np.expand_dims(image, axes)
+    if audio is not None:
+      audio = np.expand_dims(np.asarray(audio), axes)
+    logits = self.logits(image, audio, batch)
+    if temperature:
+      logits = self._scaled(logits)
+    return self._output(logits, tuple(1 + axis for axis in axes))
+
+  def _scaled(self, logits):
+    found = self.metadata['temperatures'] or {}
+    if not found:
+      raise ModelError('the model was exported without temperatures')
+    scaled = dict(logits)
+    for task in self.schema:
+      if found.get(task.name) is not None:
+        scaled[task.name] = np.stack(
+          [
+            scale(task, one, np.array(values))
+            for one, values in zip(logits[task.name], found[task.name])
+          ]
+        )
+    return scaled
+
+  def _output(self, logits, axes) -> Output:
+    members = {
+      task.name: np.float32(
+        uncertainty.probabilities(task, logits[task.name])
+      ).squeeze(axes)
+      for task in self.schema
+    }
+    mean, parts = uncertainty.multitask_uncertainty(members, self.schema)
+    probabilities = {name: probs.mean(0) for name, probs in members.items()}
+    values = {}
+    for task in self.schema:
+      if task.kind == 'binned':
+        expected = probabilities[task.name] @ self.bin_values
+        values |= {n: expected[..., i] for i, n in enumerate(task.labels)}
+    return Output(probabilities, members, {**parts, MEAN: mean}, values)
+
+  def answers(self, output: Output) -> dict[str, Any]:
+    """Decisions by the thresholds of the model.
+
+    Returns:
+      Task -> 'categorical': names [...]; 'binary': label -> bool [...];
+      'binned': label -> value [...].
+    """
+    found = {}
+    for task in self.schema:
+      probs = output.probabilities[task.name]
+      if task.kind == 'categorical':
+        found[task.name] = np.array(task.labels)[probs.argmax(-1)]
+      elif task.kind == 'binary':
+        limits = self.metadata['thresholds']['decision'][task.name]
+        found[task.name] = {
+          name: probs[..., i] > limits[name]
+          for i, name in enumerate(task.labels)
+        }
+      else:
+        found[task.name] = {name: output.values[name] for name in task.labels}
+    return found
+
+  def unsure(
+    self, output: Output, share: float = 0.1, kind: str = 'total', task=MEAN
+  ) -> np.ndarray:
+    """Frames more uncertain than a share of the run's validation frames.
+
+    Args:
+      output: Of `predict`.
+      share: One of the shares of `thresholds['uncertainty']`, e.g. 0.1: the
+        most uncertain tenth of validation frames would be marked.
+      kind: 'total', to reject doubtful answers, or 'epistemic', to notice
+        foreign frames.
+      task: A task, or 'mean' over the tasks.
+
+    Returns:
+      bool [...].
+    """
+    limits = self.metadata['thresholds']['uncertainty']
+    try:
+      limit = limits[task][kind][str(share)]
+    except (KeyError, TypeError):
+      raise ModelError(
+        f'no threshold for task {task!r}, {kind!r}, share {share}; there are '
+        f'{json.dumps(limits)}'
+      ) from None
+    return getattr(output.uncertainty[task], kind) > limit
+
+
+def load(
+  folder: str | os.PathLike, schema: tasks.Schema | None = None
+) -> Model:
+  """Loads an exported model.
+
+  Args:
+    folder: What `python -m emojax.export` wrote.
+    schema: Labels that the model must have, in this order; None for any.
+
+  Raises:
+    ModelError: If files are missing, damaged or of a newer version.
+    ValueError: If the labels are not those of `schema`.
+  """
+  folder = pathlib.Path(folder)
+  metadata = release.read_metadata(folder)
+  if schema is not None:
+    tasks.check_schema(metadata['schema'], schema, str(folder))
+  return Model(metadata, release.read_weights(folder, metadata))

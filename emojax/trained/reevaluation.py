@@ -1,0 +1,227 @@
+"""What `python -m emojax.evaluate` is asked for, looked up and checked."""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from emojax import tasks
+from emojax.data import evaluation_sets
+from emojax.data.relabel import Relabelling, relabel
+from emojax.evaluation.context import FIT_SPLIT
+from emojax.runtime import overrides, workdir
+from emojax.trained import run as runs
+
+FOLDER = 'evaluations'
+# What the weights were trained for; another value would be another model.
+FIXED = ('data.image_size', 'data.audio')
+# For runs on other data, whose settings do not say how many to make.
+EMBEDDED_CLIPS = {'val_clips': 80, 'test_clips': 240, 'ood_clips': 120}
+OPEN = ('data.', 'eval.', 'runtime.')
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+  """What is to be evaluated.
+
+  Attributes:
+    workdir: Folder of the run.
+    data: 'embedded' or the folder of a prepared data set; None for the run's.
+    split: Its split; None for the run's test split.
+    generations: Names; None for all that are finished.
+    members: Numbers; None for all.
+    mc_samples: Passes of MC dropout; None for as many as in the run.
+    temperature: Whether to scale temperatures.
+    ood: 'digits', 'textures' or folders; None for those of the run.
+    ignore_labels: Classes of the data that the run does not know.
+    overrides: Assignments to settings of the run, 'data.seed=7'.
+    out: Where to write; None for `workdir/evaluations/name`.
+    name: Name of that folder; None for one made of the settings.
+  """
+
+  workdir: str
+  data: str | None = None
+  split: str | None = None
+  generations: Sequence[str] | None = None
+  members: Sequence[int] | None = None
+  mc_samples: int | None = None
+  temperature: bool = True
+  ood: Sequence[str] | None = None
+  ignore_labels: Sequence[str] = ()
+  overrides: Sequence[str] = ()
+  out: str | None = None
+  name: str | None = None
+
+
+def settings(run: runs.TrainedRun, request: Request):
+  """The run's configuration with other data.
+
+  Raises:
+    OverrideError: If a setting is unknown, or was decided by the training.
+  """
+  for assignment in request.overrides:
+    name, _ = overrides.split(assignment)
+    if name in FIXED:
+      raise overrides.OverrideError(
+        f'{name} is what the run was trained with '
+        f'({workdir.flatten(run.config.to_dict())[name]}): images of any size '
+        'are brought to it'
+      )
+    if not name.startswith(OPEN):
+      raise overrides.OverrideError(
+        f'{name} was decided by the training; settings that may differ here '
+        f'start with {", ".join(OPEN)}'
+      )
+  config = ConfigDict(run.config.to_dict())
+  if request.data == 'embedded':
+    config.data.name, config.data.path = 'embedded', ''
+    for name, count in EMBEDDED_CLIPS.items():
+      config.data[name] = config.data.get(name, count)
+  elif request.data is not None:
+    config.data.name, config.data.path = 'prepared', request.data
+  config = overrides.apply(config, request.overrides)
+  if request.mc_samples is not None:
+    config.eval.mc_samples = request.mc_samples
+  return config
+
+
+def _default_split(run: runs.TrainedRun, config) -> str:
+  return 'test' if config.data.name == 'embedded' else config.data.test_split
+
+
+@dataclasses.dataclass
+class Evaluation:
+  """An evaluation with everything looked up.
+
+  Attributes:
+    run: The run.
+    config: Its configuration with other data.
+    request: What was asked for.
+    split: The split with the data set's own labels.
+    key: Name of the split in predictions: 'val' if it is the run's own
+      validation set, else 'test'.
+    generations: Names.
+    members: Numbers.
+    schema: What is scored.
+    clips: The clips with labels of `schema`.
+    ood: Out-of-distribution clips.
+    notes: What the reader must know.
+  """
+
+  run: runs.TrainedRun
+  config: Any
+  request: Request
+  split: evaluation_sets.Split
+  key: str
+  generations: tuple[str, ...]
+  members: tuple[int, ...]
+  schema: tasks.Schema
+  clips: Any
+  ood: dict[str, Any]
+  notes: list[str]
+
+  def description(self) -> dict[str, Any]:
+    """What identifies the numbers; a folder holds one of these."""
+    return {
+      'run': str(self.run.path.resolve()),
+      'trained': self.run.config.to_dict(),
+      'data': self.config.data.to_dict(),
+      'mc_samples': self.config.eval.mc_samples,
+      'split': self.split.name,
+      'generations': list(self.generations),
+      'members': list(self.members),
+      'temperature': self.request.temperature,
+      'ood': sorted(self.ood),
+      'ignore_labels': sorted(self.request.ignore_labels),
+    }
+
+  def folder(self) -> pathlib.Path:
+    """Where it is written unless `out` says otherwise."""
+    if self.request.out is not None:
+      return pathlib.Path(self.request.out)
+    name = self.request.name or self._name()
+    return self.run.path / FOLDER / name
+
+  def _name(self) -> str:
+    """Data set and split, and a hash of all that is not as in the run."""
+    plain = Request(self.run.path, self.request.data, self.request.split)
+    given = dataclasses.replace(
+      self.request, workdir=self.run.path, out=None, name=None
+    )
+    base = f'{self.split.spec.name}-{self.split.name}'
+    complete = len(self.generations) > self.run.config.get('generations', 0)
+    if given == plain and complete:
+      return base
+    text = json.dumps(self.description(), sort_keys=True)
+    return f'{base}-{hashlib.sha256(text.encode()).hexdigest()[:8]}'
+
+
+def prepare(request: Request) -> Evaluation:
+  """Opens the run and the data; nothing is computed or written yet.
+
+  Raises:
+    RunError: If the run cannot be opened or lacks what is asked for.
+    StoreError: If the data set or split does not exist.
+    SchemaMismatchError: If its labels are not those of the run.
+    OverrideError: If a setting is unknown or cannot differ.
+  """
+  run = runs.open_run(request.workdir)
+  config = settings(run, request)
+  generations = run.choose_generations(request.generations)
+  members = run.choose_members(request.members)
+  config.ensemble.size = len(members)
+  name = request.split or _default_split(run, config)
+  split = evaluation_sets.open_split(config.data, name)
+  adapted = relabel(
+    split.clips.targets, split.spec.schema, run.schema, request.ignore_labels
+  )
+  clips = split.clips
+  if run.schema != split.spec.schema or request.ignore_labels:
+    clips = Relabelling(clips, adapted.targets)
+  notes = list(adapted.notes)
+  if adapted.schema != run.schema:
+    notes.append('uncertainties are of the labels that the data have')
+  ood = evaluation_sets.out_of_domain(
+    config.data, split.spec, run.schema, request.ood
+  )
+  key = FIT_SPLIT if _is_validation(run, config, name) else 'test'
+  if key == FIT_SPLIT:
+    notes.append('epochs were selected on this split: scores are optimistic')
+  elif name == 'train' and _same_data(run, config):
+    notes.append('the run was trained on this split: scores mean little')
+  return Evaluation(
+    run,
+    config,
+    request,
+    split,
+    key,
+    generations,
+    members,
+    adapted.schema,
+    clips,
+    ood,
+    notes,
+  )
+
+
+def _same_data(run: runs.TrainedRun, config) -> bool:
+  """Whether the data set is the one that the run was trained on."""
+  here, there = config.data, run.config.data
+  if there.name == 'embedded':
+    return here.to_dict() == there.to_dict()
+  return (here.name, here.path) == (there.name, there.path)
+
+
+def _is_validation(run: runs.TrainedRun, config, split: str) -> bool:
+  """Whether a split is the one that the run selected its epochs on."""
+  data = run.config.data
+  if data.name == 'embedded':
+    name = evaluation_sets.EMBEDDED_SPLITS.get(split)
+    return name == 'val' and _same_data(run, config)
+  # With a fraction, the validation clips were taken out of the training split.
+  whole = not data.get('val_fraction', 0)
+  return whole and split == data.val_split and _same_data(run, config)

@@ -1,0 +1,194 @@
+"""The computing part of `python -m emojax.evaluate`."""
+
+import pathlib
+import types
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+
+from emojax import tasks
+from emojax.data.relabel import Relabelling, relabel, selected_outputs
+from emojax.evaluation import Predictions, evaluate
+from emojax.evaluation.context import FIT_SPLIT
+from emojax.experiments.distillation import report
+from emojax.experiments.distillation.run import MC_STREAM
+from emojax.runtime import workdir
+from emojax.trained.reevaluation import Evaluation
+from emojax.trained.run import DAMAGED, RunError
+
+
+def execute(evaluation: Evaluation, console: Console) -> pathlib.Path:
+  """Predicts, scores and reports; goes on where it was stopped.
+
+  Args:
+    evaluation: From `reevaluation.prepare`.
+    console: Where tables go.
+
+  Returns:
+    The folder with results.json and the report.
+
+  Raises:
+    WorkdirError: If the folder holds another evaluation, or something else.
+  """
+  folder = _open_folder(evaluation)
+  if folder.finished:
+    console.print(f'{folder.path} is finished already', highlight=False)
+    return folder.path
+  val, notes = None, list(evaluation.notes)
+  if evaluation.key != FIT_SPLIT and evaluation.request.temperature:
+    try:
+      val = evaluation.run.validation()
+    except RunError as error:
+      notes.append(f'no temperatures fitted on validation data: {error}')
+  predictor = _Predictor(evaluation, folder.path, console)
+  predictions = (
+    _scored(evaluation, predictor(name), val) for name in evaluation.generations
+  )
+  config = evaluation.config
+  results, curves = evaluate(
+    evaluation.schema,
+    predictions,
+    _dataset(evaluation, val),
+    seed=config.seed,
+    bin_values=tasks.bin_values(kind=config.loss.bin_values),
+    split=evaluation.key,
+    temperature=evaluation.request.temperature,
+  )
+  results['split_name'] = evaluation.split.name
+  results['evaluation'] = _provenance(evaluation, notes)
+  workdir.write_json(folder / 'curves.json', curves)
+  workdir.write_json(folder / 'results.json', results)
+  whole = evaluation.schema == evaluation.run.schema
+  report.write(folder.path, evaluation.clips if whole else None)
+  for note in notes:
+    console.print(f'Note: {note}.', highlight=False, soft_wrap=True)
+  report.terminal(results, console)
+  return folder.path
+
+
+def _open_folder(evaluation: Evaluation) -> workdir.Workdir:
+  folder = workdir.Workdir(evaluation.folder(), evaluation.description())
+  try:
+    folder.open()
+  except workdir.WorkdirError as error:
+    message = str(error).replace('--workdir', '--out or --name')
+    raise workdir.WorkdirError(message) from error
+  return folder
+
+
+def _dataset(evaluation: Evaluation, val):
+  """What `evaluate` reads of a `Dataset`."""
+  clips = evaluation.clips
+  empty = types.SimpleNamespace(
+    targets=tasks.empty_targets(evaluation.schema, (1, 1)),
+    frame_mask=tasks.empty_targets((tasks.expr_task(),), (1, 1))['expr'].mask,
+    truth=None,
+  )
+  fitted = clips if evaluation.key == FIT_SPLIT else empty
+  if val is not None:
+    schemas = evaluation.run.schema, evaluation.schema
+    fitted = Relabelling(val, relabel(val.targets, *schemas).targets)
+  return types.SimpleNamespace(
+    val=fitted,
+    test=clips,
+    ood=evaluation.ood,
+    name=evaluation.split.spec.name,
+  )
+
+
+class _Predictor:
+  """Predictions of a generation: from the folder, or made and written there."""
+
+  def __init__(self, evaluation: Evaluation, folder: pathlib.Path, console):
+    self._of, self._folder, self._console = evaluation, folder, console
+    self._trainer = None  # built when first needed: it compiles
+
+  def __call__(self, name: str) -> Predictions:
+    path = self._folder / 'predictions' / f'{name}.npz'
+    if path.exists():
+      try:
+        return Predictions.load(path, self._of.run.schema)
+      except DAMAGED as error:
+        self._say(f'{path} is damaged ({error}): predicting again')
+    with self._console.status(f'{name}: predicting'):
+      made = self._predict(name)
+    made.save(path)
+    self._say(f'{name}: predicted')  # the status is not seen in logs
+    return made
+
+  def _say(self, text: str):
+    self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+  def _predict(self, name: str) -> Predictions:
+    this, run = self._of, self._of.run
+    if self._trainer is None:
+      self._trainer = run.trainer(len(this.members), this.config)
+    trainer = self._trainer
+    weights = run.weights(name, this.members)
+    placed = trainer.place_weights(weights)
+    sets = {this.key: this.clips}
+    sets |= {f'ood/{key}': clips for key, clips in this.ood.items()}
+    key = jax.random.key(run.config.seed)
+    key = jax.random.fold_in(key, MC_STREAM + run.number(name))
+    samples = this.config.eval.mc_samples
+    logits, passes = {}, {}
+    for title, clips in sets.items():
+      logits[title], drawn = trainer.predict_and_sample(
+        *placed, clips, key, samples
+      )
+      if samples:
+        passes[title] = drawn
+    epochs = run.predictions(name).epochs
+    epochs = [epochs[m] for m in this.members]
+    return Predictions(name, run.schema, logits, epochs, passes)
+
+
+def _scored(
+  evaluation: Evaluation, prediction: Predictions, val
+) -> Predictions:
+  """The outputs that are scored, with the run's own validation logits."""
+  run, name = evaluation.run, prediction.name
+  logits = dict(prediction.logits)
+  if val is not None:
+    stored = run.predictions(name).logits[FIT_SPLIT]
+    rows = list(evaluation.members)
+    logits[FIT_SPLIT] = {task: array[rows] for task, array in stored.items()}
+  reduced = {
+    task.name: selected_outputs(task, kept)
+    for task, kept in zip(run.schema, evaluation.schema, strict=True)
+    if task != kept
+  }
+
+  def select(sets):
+    # In memory as the run has it, or sums would round differently.
+    return {
+      key: {
+        name: np.ascontiguousarray(array[..., reduced[name]])
+        if name in reduced
+        else array
+        for name, array in heads.items()
+      }
+      for key, heads in sets.items()
+    }
+
+  return Predictions(
+    name,
+    evaluation.schema,
+    select(logits),
+    prediction.epochs,
+    select(prediction.mc),
+  )
+
+
+def _provenance(evaluation: Evaluation, notes: list[str]) -> dict[str, Any]:
+  """What the report says about where the models come from."""
+  data = evaluation.run.config.data
+  trained = 'embedded' if data.name == 'embedded' else data.path
+  return {
+    'run': evaluation.run.path.resolve().name,
+    'trained_on': trained,
+    'members': list(evaluation.members),
+    'notes': notes,
+  }

@@ -1,0 +1,269 @@
+"""The whole report of made-up runs: files, numbers, verdicts."""
+
+import copy
+import io
+import json
+
+import numpy as np
+import pytest
+import synthetic_run
+from PIL import Image
+from rich.console import Console
+
+from emojax import tasks
+from emojax.evaluation import evaluate
+from emojax.experiments.distillation import findings, report, summary, tables
+from emojax.experiments.distillation import published as reference
+from emojax.report import examples, figures_training, style
+from emojax.report.figures_training import by_member
+
+
+def log_lines(names, members, epochs=3):
+  """Lines of metrics.jsonl; the second epoch is the best."""
+  scores = {'val/total': 2.0, 'val/au/score': 0.6, 'val/expr/score': 0.5}
+  return [
+    {
+      'generation': name,
+      'epoch': epoch,
+      'member': member,
+      'best': epoch < 2,
+      'task_weight/au': 0.5 + 0.1 * epoch,
+      'task_weight/expr': 0.5 - 0.1 * epoch,
+      **{key: value - (epoch - 1) ** 2 / 9 for key, value in scores.items()},
+    }
+    for name in names
+    for epoch in range(epochs)
+    for member in range(members)
+  ]
+
+
+def make_folder(path, run, predictions, lines=()):
+  results, curves = evaluate(run.schema, predictions, run.dataset)
+  results['timings'] = {'Tea': 12.5}
+  (path / 'results.json').write_text(json.dumps(results, allow_nan=False))
+  (path / 'curves.json').write_text(json.dumps(curves, allow_nan=False))
+  if lines:
+    text = '\n'.join(map(json.dumps, lines))
+    (path / 'metrics.jsonl').write_text(text)
+    config = {'config': {'train': {'epochs': 3}}, 'environment': {'jax': '1'}}
+    (path / 'config.json').write_text(json.dumps(config))
+  for prediction in predictions:
+    prediction.save(path / 'predictions' / f'{prediction.name}.npz')
+  return results
+
+
+@pytest.fixture(scope='module')
+def full(tmp_path_factory):
+  """(folder, results) of a run with everything in it."""
+  folder = tmp_path_factory.mktemp('run')
+  run = synthetic_run.Run(clips=40, length=3)
+  predictions = [
+    run.predictions('Tea', 4, noise=1.0, scale=1.5, passes=2, seed=1),
+    run.predictions('Stu1', 4, noise=0.3, seed=2),
+    run.predictions('Stu2', 4, noise=0.4, seed=3),
+  ]
+  lines = log_lines(['Tea', 'Stu1', 'Stu2'], 4)
+  results = make_folder(folder, run, predictions, lines)
+  runs = {'without balancing': results, 'with balancing': results}
+  page = report.write(folder, run.dataset.test, runs)
+  assert page == folder / 'report.html'
+  return folder, results
+
+
+FIGURES = (
+  'entropy example excess generations ood_roc rejection reliability_ensemble '
+  'reliability_single scores task_weights training uncertainty'
+).split()
+
+
+def test_weights_that_never_change_make_no_figure():
+  lines = [
+    line | {'task_weight/au': 0.5, 'task_weight/expr': 0.5}
+    for line in log_lines(['Tea'], 2)
+  ]
+  assert figures_training.task_weights(lines, ['Tea']) is None
+
+
+def test_all_files_are_written(full):
+  folder, _ = full
+  found = sorted(path.stem for path in (folder / 'figures').iterdir())
+  assert found == FIGURES
+  for name in FIGURES:
+    image = np.asarray(Image.open(folder / 'figures' / f'{name}.png'))
+    assert min(image.shape[:2]) > 300
+    assert image[..., :3].std() > 10  # there is something on it
+
+
+def test_markdown_has_the_numbers_beside_the_papers(full):
+  folder, results = full
+  text = (folder / 'report.md').read_text()
+  tea = results['generations']['Tea']
+  assert f'{tea["ensemble"]["total"]:.4f}' in text
+  assert f'{tea["single_mean"]["au/nll/AU4"]:.3f}' in text
+  mean, std = (tea[k]['expr/nll'] for k in ('single_mean', 'single_std'))
+  assert f'{mean:.3f} ± {std:.3f}' in text
+  assert f'{tea["ts"]["test_time"]["mean"]["au/nll"]:.3f}' in text
+  assert f'{tea["mc"]["mean"]["va/rmse/arousal"]:.3f}' in text
+  assert f'{tea["ood"]["noise"]["single/total"]:.3f}' in text
+  assert f'{results["optimum"]["metrics"]["expr/nll"]:.3f}' in text
+  for number in ('2.2465', '0.430', '1.052', '0.998', '0.6328', '2.1173'):
+    assert number in text
+  assert 'levels cannot be compared' in text
+  for i in range(1, 6):
+    assert f'**Table {i}.' in text
+  for name in FIGURES:
+    assert f'](figures/{name}.png)' in text
+  assert '12.5 s' in text
+  assert 'config: train.epochs' in text
+
+
+def test_html_stands_alone(full):
+  folder, results = full
+  text = (folder / 'report.html').read_text()
+  assert text.count('src="data:image/png;base64,') == len(FIGURES)
+  for word in ('src="figures', '<script', 'href=', 'http'):
+    assert word not in text
+  assert 'prefers-color-scheme: dark' in text
+  assert f'{results["generations"]["Stu2"]["ensemble"]["total"]:.4f}' in text
+
+
+def test_detection_below_chance_is_no_detection():
+  generations = {
+    name: {'ood': {'digits': {'ensemble/epistemic': auc}}}
+    for name, auc in (('Tea', 0.31), ('Stu1', 0.49))
+  }
+  results = {'names': ['Tea', 'Stu1'], 'generations': generations}
+  (found,) = findings.out_of_domain(results)
+  assert found.verdict == findings.UNCLEAR
+  generations['Stu1']['ood']['digits']['ensemble/epistemic'] = 0.7
+  (found,) = findings.out_of_domain(results)
+  assert found.verdict == findings.YES
+
+
+def test_verdicts_follow_the_numbers(full):
+  results = full[1]
+  verdicts = {f.claim: f.verdict for f in findings.all_findings(results)}
+  claim = (
+    'AU NLL of single students (Stu2) is lower than that of single teachers'
+  )
+  assert verdicts[claim] == 'yes'
+  worse = copy.deepcopy(results)
+  for name in ('single_mean', 'ensemble'):
+    worse['generations']['Stu2'][name]['au/nll'] += 10
+  assert {f.claim: f.verdict for f in findings.all_findings(worse)}[
+    claim
+  ] == 'no'
+  noisy = copy.deepcopy(results)
+  noisy['generations']['Stu2']['single_std']['au/nll'] = 100
+  assert {f.claim: f.verdict for f in findings.all_findings(noisy)}[
+    claim
+  ] == 'unclear'
+  text = summary.summary(worse, findings.all_findings(worse))
+  assert 'Single students beat single teachers: ' in text
+  assert 'AU NLL no' in text
+
+
+def test_terminal_prints_verdicts_and_tables(full):
+  console = Console(file=io.StringIO(), width=100)
+  report.terminal(full[1], console)
+  text = console.file.getvalue()
+  assert 'Table 4. Expressions, valence and arousal' in text
+  assert '✓ yes' in text
+  assert f'{full[1]["generations"]["Stu1"]["ensemble"]["expr/nll"]:.3f}' in text
+
+
+@pytest.mark.parametrize(
+  ('schema', 'absent'),
+  [
+    ((tasks.au_task(tasks.AU8),), 'Table 4'),
+    ((tasks.expr_task(tasks.FERPLUS),), 'Table 3'),
+  ],
+)
+def test_runs_of_one_task(tmp_path, schema, absent):
+  run = synthetic_run.Run(schema, clips=15, length=1, truth=False)
+  teachers = [run.predictions(members=2)]
+  results = make_folder(tmp_path, run, teachers)
+  report.write(tmp_path, run.dataset.test)
+  text = (tmp_path / 'report.md').read_text()
+  assert absent not in text
+  assert 'posteriors' not in text
+  assert 'Table 1.' in text
+  names = {path.stem for path in (tmp_path / 'figures').iterdir()}
+  assert {'example', 'generations', 'ood_roc', 'rejection'} <= names
+  assert not names & {'training', 'entropy', 'excess', 'scores'}
+  assert len(findings.all_findings(results)) == 1
+
+
+def test_equal_runs_give_equal_reports_and_nothing_stale_stays(tmp_path):
+  schema = (tasks.expr_task(),)
+  run = synthetic_run.Run(schema, clips=6, length=1, truth=False)
+  make_folder(tmp_path, run, [run.predictions(members=2)])
+  files = []
+  for _ in range(2):
+    report.write(tmp_path, run.dataset.test)
+    files.append((tmp_path / 'report.html').read_bytes())
+  assert files[0] == files[1]
+  report.write(tmp_path)  # no clips, no example
+  assert not (tmp_path / 'figures' / 'example.png').exists()
+  assert 'example.png' not in (tmp_path / 'report.md').read_text()
+
+
+def test_au_columns_of_the_paper_are_found_by_name():
+  run = synthetic_run.Run((tasks.au_task(tasks.AU8),), clips=15, length=1)
+  results, _ = evaluate(run.schema, [run.predictions()], run.dataset)
+  table = tables.au_nll(results)
+  assert [*table.columns] == [*tasks.AU8, 'Mean']
+  row = dict(zip(table.columns, dict(table.sections[-1].rows)['Stu1']))
+  assert row['AU12'].value == reference.TABLE3['Stu1']['au/nll/AU12']
+  assert row['AU20'].value is None  # not among the paper's twelve
+
+
+def test_examples_are_the_extremes():
+  run = synthetic_run.Run(clips=10, length=2)
+  prediction = run.predictions(noise=0.1)
+  certain, uncertain = examples.choose(prediction, 'test', run.dataset.test)
+  totals = [np.mean([r.total for r in e.rows]) for e in (certain, uncertain)]
+  assert totals[0] < totals[1]
+  labels = [*tasks.AU12, 'expression', 'valence', 'arousal']
+  assert [row.name for row in certain.rows] == labels
+  for row in (*certain.rows, *uncertain.rows):
+    assert 0 <= row.aleatoric <= row.total + 1e-6
+    assert row.total == pytest.approx(row.true, abs=0.15)
+
+
+def test_padding_is_no_example():
+  run = synthetic_run.Run(clips=4, length=1)
+  clips = run.dataset.test
+  clips.frame_mask[:] = 0
+  assert examples.choose(run.predictions(), 'test', clips) == []
+  clips.frame_mask[2] = 1
+  assert [
+    e.title for e in examples.choose(run.predictions(), 'test', clips)
+  ] == ['only frame']
+
+
+def test_clips_of_another_split_are_an_error():
+  run = synthetic_run.Run(clips=4, length=1)
+  other = synthetic_run.Run(clips=5, length=1)
+  with pytest.raises(ValueError, match=r"predictions of 'test' are \(4, 1\)"):
+    examples.choose(run.predictions(), 'test', other.dataset.test)
+
+
+def test_training_curves_mark_the_last_improvement():
+  lines = log_lines(['Tea'], 2)
+  (epochs, values, best), _ = by_member(lines, 'Tea', 'val/total')
+  assert epochs.tolist() == [0, 1, 2]
+  assert values.argmax() == 1
+  assert best[-1] == 1
+
+
+def test_generations_have_different_looks():
+  names = ['Tea', *(f'Stu{i}' for i in range(1, 6))]
+  looks = style.generation_styles(names)
+  assert len({look['color'] for look in looks.values()}) == len(names)
+  assert len({look['marker'] for look in looks.values()}) == len(names)
+
+
+def test_missing_results_are_an_error(tmp_path):
+  with pytest.raises(FileNotFoundError, match=r'results\.json is missing'):
+    report.write(tmp_path)

@@ -1,0 +1,163 @@
+"""The training method: sharded batches, optimisers, schedules, crops."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from emojax import tasks
+from emojax.data import augment
+from emojax.engine.packing import pack
+from emojax.experiments.relative_uncertainty import learners, method
+from emojax.experiments.relative_uncertainty.relabel import Relabel
+from emojax.models import resnet
+from emojax.models.uncertainty_net import UncertaintyNet
+
+N, B = 12, 8
+SCHEMA = (tasks.expr_task(),)
+
+
+@pytest.fixture(scope='module')
+def make():
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setitem(resnet.DEPTHS, 'resnet2', ((1,), resnet.BasicBlock))
+    learner = learners.rul()
+
+    def make(axis_name=None):
+      model = UncertaintyNet(
+        SCHEMA, 8, 'resnet2', 'half', 0.125, features=4, axis_name=axis_name
+      )
+      return method.method(
+        learner,
+        model,
+        num_images=N,
+        augment=augment.augmentation('none'),
+        prepare=lambda images: augment.evaluation('none')(images)[None],
+        relabel=Relabel(1.0, 0.0, 0),
+        optimizer=method.make_optimizer('adam', 1e-4),
+        schedule=method.decay(0.9),
+        axis_name=axis_name,
+      )
+
+    yield make
+
+
+def test_a_batch_over_devices_is_the_same_step(make):
+  whole, split = make(), make('batch')
+  params, state = jax.jit(whole.init)(jax.random.key(0))
+  rng = np.random.default_rng(0)
+  batch = {
+    'inputs': {'image': rng.integers(0, 256, (B, 1, 8, 8, 3), dtype=np.uint8)},
+    'targets': {'index': rng.permutation(N)[:B].astype(np.int32)},
+  }
+  hparams = {
+    'learning_rate': np.float32(1e-3),
+    'labels': jnp.asarray(rng.integers(0, 7, N), jnp.int32),
+    'relabel': True,
+  }
+
+  def gradient(objective, batch):
+    (_, aux), grads = jax.value_and_grad(objective, has_aux=True)(
+      params, state, batch, jax.random.key(1), hparams
+    )
+    return grads, aux
+
+  one = jax.jit(functools.partial(gradient, whole.objective))(batch)
+  shards = jax.tree.map(lambda x: x.reshape(2, B // 2, *x.shape[1:]), batch)
+  two = jax.jit(
+    jax.vmap(functools.partial(gradient, split.objective), axis_name='batch')
+  )(shards)
+  for a, b in zip(jax.tree.leaves(one[0]), jax.tree.leaves(two[0])):
+    np.testing.assert_allclose(a, b.mean(0), rtol=1e-3, atol=1e-5)
+  for a, b in zip(jax.tree.leaves(one[1]), jax.tree.leaves(two[1])):
+    np.testing.assert_allclose(a, b[1], rtol=1e-4, atol=1e-5)
+  assert one[1]['losses']['relabelled'] > 0
+  assert one[1]['model_state']['labels'].changed.any()
+
+
+def test_images_get_their_own_labels(make):
+  objective = make().objective
+  params, state = jax.jit(make().init)(jax.random.key(0))
+  image = np.zeros((B, 1, 8, 8, 3), np.uint8)
+  batch = {
+    'inputs': {'image': image},
+    'targets': {'index': np.arange(B, dtype=np.int32)},
+  }
+
+  @jax.jit
+  def loss(labels):
+    hparams = {
+      'learning_rate': jnp.float32(1),
+      'labels': labels,
+      'relabel': True,
+    }
+    return objective(params, state, batch, jax.random.key(1), hparams)[0]
+
+  labels = np.arange(N, dtype=np.int32) % 7
+  other = labels.copy()
+  other[B:] = 0  # images that are not in the batch
+  assert loss(labels) == loss(other)
+  other[0] = 3
+  assert loss(labels) != loss(other)
+
+
+@pytest.mark.parametrize('kind', ['adam', 'sgd'])
+def test_optimisers_are_those_of_pytorch(kind):
+  torch = pytest.importorskip(
+    'torch', reason='PyTorch parity: pip install emojax[parity]'
+  )
+  rng = np.random.default_rng(0)
+  start = {
+    n: rng.normal(size=3).astype(np.float32) for n in ('classifier', 'x')
+  }
+  tensors = {n: torch.tensor(v, requires_grad=True) for n, v in start.items()}
+  groups = [
+    {'params': [tensors['x']], 'lr': 0.01},
+    {'params': [tensors['classifier']], 'lr': 0.1},
+  ]
+  theirs = (
+    torch.optim.Adam(groups, weight_decay=0.1)
+    if kind == 'adam'
+    else torch.optim.SGD(groups, lr=0.01, momentum=0.9, weight_decay=0.1)
+  )
+  ours = method.make_optimizer(kind, 0.1, classifier_rate=10.0)
+  params, state = start, ours.init(pack(start))
+  for step in range(4):
+    grads = {n: np.sin(step + v) for n, v in params.items()}
+    for name, grad in grads.items():
+      tensors[name].grad = torch.from_numpy(grad)
+    theirs.step()
+    updates, state = ours.update(pack(grads), state, pack(params))
+    updates = updates.tree()
+    params = {
+      n: np.asarray(params[n] - 0.01 * updates[n], np.float32) for n in params
+    }
+    for name, tensor in tensors.items():
+      np.testing.assert_allclose(
+        params[name], tensor.detach(), rtol=1e-4, atol=1e-6
+      )
+
+
+def test_gradient_values_are_clipped():
+  optimizer = method.make_optimizer('sgd', 0.0, momentum=0.0, clip=0.1)
+  params = pack({'classifier': np.zeros(2, np.float32)})
+  grads = pack({'classifier': np.float32([5, -0.01])})
+  updates, _ = optimizer.update(grads, optimizer.init(params), params)
+  np.testing.assert_allclose(updates.tree()['classifier'], [0.1, -0.01])
+
+
+def test_schedules():
+  paper = method.decay(0.9)
+  np.testing.assert_allclose([paper(0), paper(2)], [1, 0.81], rtol=1e-6)
+  recipe = method.decay(0.9, every=5, start=80)
+  found = [recipe(epoch) for epoch in (0, 80, 84, 85, 94)]
+  np.testing.assert_allclose(found, [1, 1, 1, 0.9, 0.81], rtol=1e-6)
+
+
+def test_unknown_optimisers_are_refused():
+  with pytest.raises(ValueError, match="expected 'adam' or 'sgd'"):
+    method.make_optimizer('lion', 0.0)
+  with pytest.raises(ValueError, match='every 0 epochs'):
+    method.decay(0.9, 0)

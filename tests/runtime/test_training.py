@@ -1,0 +1,55 @@
+"""Stacks that diverge: who is named.
+
+That stacks are saved, stopped and resumed is tested in test_distillation.py.
+"""
+
+import types
+
+import numpy as np
+import pytest
+
+from emojax.engine import member
+from emojax.runtime import training
+
+
+def state_with(scores=(1.0, 2.0), **steps):
+  bad = {k: np.array(v, np.int32) for k, v in steps.items()}
+  best = types.SimpleNamespace(score=np.array(scores))
+  return types.SimpleNamespace(first_bad=bad, best=best)
+
+
+NEVER = member.NEVER
+
+
+@pytest.mark.parametrize(
+  ('steps', 'message'),
+  [
+    # The valence head fails; a step later its NaN is everywhere.
+    (
+      {'au': [6, NEVER], 'total': [5, NEVER], 'va': [5, NEVER]},
+      r'Tea, member 0: the loss of va was not finite at step 5\.',
+    ),
+    (
+      {'au': [9, 3], 'total': [9, 3], 'va': [9, 3]},
+      r'Tea, member 1: the loss of au, va was not finite at step 3\.',
+    ),
+    (
+      {'au': [NEVER, 4], 'total': [NEVER, 3], 'va': [NEVER, 4]},
+      r'Tea, member 1: the loss of total was not finite at step 3\.',
+    ),
+  ],
+)
+def test_the_first_bad_loss_is_the_culprit(steps, message):
+  with pytest.raises(training.DivergedError, match=message):
+    training.check_finite('Tea', state_with(**steps))
+
+
+def test_finite_losses_pass():
+  training.check_finite('Tea', state_with(au=[NEVER] * 2, total=[NEVER] * 2))
+
+
+def test_member_without_a_score_has_no_best_epoch():
+  state = state_with((0.5, -np.inf), au=[NEVER] * 2)
+  message = r'^Tea, member 1: the validation score was not finite'
+  with pytest.raises(training.DivergedError, match=message):
+    training.check_finite('Tea', state)
