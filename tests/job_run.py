@@ -12,8 +12,9 @@ import signal
 
 import small_run
 
-from emojax import main, models, report
+from emojax import main, models
 from emojax.engine import sources
+from emojax.experiments.distillation import report
 from emojax.host import processes
 from emojax.runtime import training
 

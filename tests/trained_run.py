@@ -9,8 +9,9 @@ import pytest
 import small_run
 from rich.console import Console
 
-from emojax import models, report
+from emojax import models
 from emojax.engine import programs, sources
+from emojax.experiments.distillation import report
 from emojax.experiments.distillation import run as distillation
 from emojax.runtime import workdir
 

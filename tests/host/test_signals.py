@@ -55,7 +55,7 @@ def _fail_after(number):
 
 PROGRAM = """
 import sys, time
-from emojax.signals import StopFlag
+from emojax.host.signals import StopFlag
 with StopFlag() as stop:
   print('ready', flush=True)
   while not stop:

@@ -12,7 +12,7 @@ from emojax.runtime import compilation
 PROGRAM = """
 import sys
 import jax
-from emojax import compilation
+from emojax.runtime import compilation
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
 if 'bounded' in sys.argv:
   compilation.set_cache(sys.argv[1])

@@ -153,7 +153,7 @@ def test_killed_while_it_was_made(tmp_path, monkeypatch):
 
 def test_one_process_at_a_time(tmp_path):
   program = (
-    'import sys; from emojax import workdir\n'
+    'import sys; from emojax.runtime import workdir\n'
     'workdir.Workdir(sys.argv[1], {}).open()\n'
     'print("open", flush=True); sys.stdin.read()'
   )

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from emojax import evaluate, report, tasks
+from emojax import evaluate, tasks
 from emojax.data import embedded, evaluation_sets, load
 from emojax.evaluation import Predictions
+from emojax.experiments.distillation import report
 from emojax.trained import reevaluation, rescoring
 from emojax.trained import run as runs
 

@@ -14,10 +14,11 @@ import run_files
 import small_run
 from rich.console import Console
 
-from emojax import models, report
+from emojax import models
 from emojax.data import load
 from emojax.engine import checkpoint, member, programs, sources
 from emojax.evaluation import Predictions
+from emojax.experiments.distillation import report
 from emojax.experiments.distillation import run as distillation
 from emojax.host.signals import StopRequested
 from emojax.models import convert
