@@ -10,8 +10,8 @@ import numpy as np
 from benchmarks import problem as problems
 from benchmarks import workers
 from emojax import models, tasks
-from emojax.data.augment import augmentation
-from emojax.data.clips import Clips
+from emojax.data.clips.clips import Clips
+from emojax.data.transform.augment import augmentation
 from emojax.engine import member, methods, programs, stack
 from emojax.engine.trainer import Settings, Trainer
 from emojax.runtime import compilation

@@ -17,15 +17,11 @@ import jax
 import numpy as np
 import psutil
 
-from emojax.data import (
-  affwild2_writer,
-  augment,
-  codec,
-  pipeline,
-  prepare,
-  store,
-  stored,
-)
+from emojax.data import affwild2_writer
+from emojax.data.clips import pipeline
+from emojax.data.prepare import command as prepare
+from emojax.data.store import codec, store, stored
+from emojax.data.transform import augment
 
 
 class Clock:

@@ -51,7 +51,7 @@ def embedded() -> ConfigDict:
   config.data.val_split = 'validation'
   config.data.test_split = 'validation'  # Aff-Wild2 keeps its test labels
   config.data.ood_path = ''  # another prepared data set, e.g. Fashion-MNIST
-  # Windows over a video's valid frames (emojax/data/windows.py). The published
+  # Windows over a video's valid frames (emojax/data/clips/windows.py). The published
   # code of paper 000 drops the tail in evaluation, too.
   config.data.stride = 0  # frames from clip to clip of training; 0: clip_length
   config.data.tail = 'drop'  # of a training video; or 'end', 'pad'

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from emojax import tasks
-from emojax.data.stored import Store
+from emojax.data.store.stored import Store
 from emojax.engine.checkpoint import CheckpointError
 from emojax.evaluation import detection
 from emojax.evaluation.context import FIT_SPLIT

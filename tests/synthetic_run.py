@@ -3,7 +3,7 @@
 import numpy as np
 
 from emojax import tasks
-from emojax.data.clips import Clips, Dataset
+from emojax.data.clips.clips import Clips, Dataset
 from emojax.evaluation import Predictions
 
 SCHEMA = tasks.ABAW2021

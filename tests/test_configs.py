@@ -7,7 +7,7 @@ import jax
 import pytest
 
 from emojax import models, tasks
-from emojax.data import augment
+from emojax.data.transform import augment
 from emojax.experiments.distillation import run as distillation
 from emojax.runtime.workdir import flatten
 

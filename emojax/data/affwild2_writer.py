@@ -28,9 +28,11 @@ from PIL import Image
 from rich import console as rich_console
 
 from emojax import tasks
-from emojax.data import audio, embedded, parallel
+from emojax.data import embedded
 from emojax.data.embedded import parameters, voice
+from emojax.data.prepare import parallel
 from emojax.data.readers.affwild2 import GENERATED
+from emojax.data.transform import audio
 
 FPS = 30.0
 EXTRA_ROWS = 12  # label rows after the last image

@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 
 from emojax import tasks
-from emojax.data import embedded, pipeline
-from emojax.data.clips import Clips, Dataset
-from emojax.data.stored import Store
+from emojax.data import embedded
+from emojax.data.clips import pipeline
+from emojax.data.clips.clips import Clips, Dataset
+from emojax.data.store.stored import Store
 
 OOD = ('digits', 'textures')
 EVAL_TAILS = ('pad', 'drop')

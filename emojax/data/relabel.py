@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from emojax import tasks
-from emojax.data.clips import Clips
+from emojax.data.clips.clips import Clips
 
 
 class SchemaMismatchError(ValueError):

@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from emojax import tasks, uncertainty
-from emojax.data import images
+from emojax.data.transform import images
 from emojax.engine import methods
 from emojax.evaluation import schema_from_json
 from emojax.trained import folder as release

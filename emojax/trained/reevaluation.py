@@ -10,7 +10,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from emojax import tasks
-from emojax.data import evaluation_sets
+from emojax.data.clips import evaluation_sets
 from emojax.data.relabel import Relabelling, relabel
 from emojax.evaluation.context import FIT_SPLIT
 from emojax.runtime import overrides, workdir

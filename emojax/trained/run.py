@@ -21,7 +21,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from emojax import tasks
-from emojax.data import evaluation_sets, load
+from emojax.data import load
+from emojax.data.clips import evaluation_sets
 from emojax.engine import checkpoint, stack
 from emojax.engine.trainer import Trainer
 from emojax.evaluation import Predictions, schema_from_json

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from emojax.data import affwild2_writer, prepare
+from emojax.data import affwild2_writer
+from emojax.data.prepare import command as prepare
 
 # The trees of the readers' tests serve here as well.
 sys.path.append(str(pathlib.Path(__file__).parent / 'readers'))

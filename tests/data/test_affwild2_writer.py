@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from emojax import tasks
-from emojax.data import affwild2_writer, pipeline
+from emojax.data import affwild2_writer
+from emojax.data.clips import pipeline
 from emojax.data.readers import base
 from emojax.experiments.distillation import tables
 

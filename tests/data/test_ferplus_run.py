@@ -12,8 +12,9 @@ import trees
 from rich.console import Console
 
 from emojax import models
-from emojax.data import load, prepare
-from emojax.data.augment import augmentation
+from emojax.data import load
+from emojax.data.prepare import command as prepare
+from emojax.data.transform.augment import augmentation
 from emojax.evaluation import Predictions, judge
 from emojax.experiments.distillation import run as distillation
 from emojax.runtime import workdir

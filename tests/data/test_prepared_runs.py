@@ -13,7 +13,10 @@ import trees
 from rich.console import Console
 
 from emojax import models, tasks
-from emojax.data import load, pipeline, prepare, stored
+from emojax.data import load
+from emojax.data.clips import pipeline
+from emojax.data.prepare import command as prepare
+from emojax.data.store import stored
 from emojax.engine import programs, sources
 from emojax.evaluation import Predictions
 from emojax.experiments.distillation import contents

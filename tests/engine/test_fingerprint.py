@@ -20,7 +20,7 @@ import pytest
 import toy
 
 from emojax import tasks
-from emojax.data.augment import augmentation
+from emojax.data.transform.augment import augmentation
 from emojax.engine import fingerprint as fingerprints
 from emojax.engine import stack
 from emojax.engine.fingerprint import UnknownError, fingerprint

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from emojax import tasks
-from emojax.data.clips import Clips
+from emojax.data.clips.clips import Clips
 from emojax.engine import methods, stack
 from emojax.engine import plan as plans
 from emojax.engine.trainer import Generation, Settings, Trainer
@@ -78,7 +78,7 @@ def clips(num: int, seed: int = 0, labelled=('au', 'expr', 'va')) -> Clips:
 
 def train_clips() -> Clips:
   """Three single-task subsets of ten clips."""
-  from emojax.data.clips import concatenate
+  from emojax.data.clips.clips import concatenate
 
   return concatenate(
     [clips(10, i, (name,)) for i, name in enumerate(('au', 'expr', 'va'))]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import trained_run
 
-from emojax.data import prepare
+from emojax.data.prepare import command as prepare
 
 
 @pytest.fixture(scope='module')

@@ -9,7 +9,7 @@ from PIL import Image
 
 import emojax
 from emojax import export, tasks, uncertainty
-from emojax.data import evaluation_sets
+from emojax.data.clips import evaluation_sets
 from emojax.trained import folder as release
 from emojax.trained import run as runs
 

@@ -9,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from emojax import evaluate, tasks
-from emojax.data import embedded, evaluation_sets, load
+from emojax.data import embedded, load
+from emojax.data.clips import evaluation_sets
 from emojax.evaluation import Predictions
 from emojax.experiments.distillation import report
 from emojax.trained import reevaluation, rescoring

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from emojax import tasks
-from emojax.data.clips import Clips, Dataset, concatenate
+from emojax.data.clips.clips import Clips, Dataset, concatenate
 from emojax.data.embedded import ood, parameters, voice
 from emojax.data.embedded.render import render
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from emojax import tasks
-from emojax.data.clips import Clips
+from emojax.data.clips.clips import Clips
 from emojax.data.embedded import voice
 from emojax.data.embedded.parameters import generator
 

@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 
 from emojax import tasks
-from emojax.data.contact_sheet import contact_sheet
 from emojax.data.embedded import affect
 from emojax.data.embedded.parameters import (
   CLIPS_PER_SUBJECT,
   sample_clip_parameters,
 )
 from emojax.data.embedded.render import render
+from emojax.data.prepare.contact_sheet import contact_sheet
 
 
 def sheet(

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from emojax.data import audio
 from emojax.data.embedded import affect, annotator
 from emojax.data.embedded.parameters import Parameters, clip_rng
+from emojax.data.transform import audio
 
 HARMONICS = 16
 

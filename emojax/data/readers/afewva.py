@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from emojax import tasks
-from emojax.data.readers import folders, labels, splits
-from emojax.data.readers.crops import EyeLine, points_from
-from emojax.data.readers.frames import ImageFile
-from emojax.data.readers.problems import DataError, Problems
+from emojax.data.readers import labels, splits
+from emojax.data.readers.files import folders
+from emojax.data.readers.files.crops import EyeLine, points_from
+from emojax.data.readers.files.frames import ImageFile
+from emojax.data.readers.files.problems import DataError, Problems
 from emojax.data.readers.records import Listing, Record
 
 CLIPS = 600

@@ -18,10 +18,11 @@ from typing import NamedTuple
 import numpy as np
 
 from emojax import tasks
-from emojax.data.readers import affectnet_npy, folders, labels, tables
-from emojax.data.readers.crops import Box, LandmarkSquare, points_from
-from emojax.data.readers.frames import ImageFile
-from emojax.data.readers.problems import DataError, Problems
+from emojax.data.readers import affectnet_npy, labels
+from emojax.data.readers.files import folders, tables
+from emojax.data.readers.files.crops import Box, LandmarkSquare, points_from
+from emojax.data.readers.files.frames import ImageFile
+from emojax.data.readers.files.problems import DataError, Problems
 from emojax.data.readers.records import Listing, Record
 
 COLUMNS = (

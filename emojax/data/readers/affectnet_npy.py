@@ -3,10 +3,10 @@
 import pathlib
 from collections.abc import Iterator
 
-from emojax.data.readers import arrays, folders, tables
-from emojax.data.readers.crops import LandmarkSquare, points_from
-from emojax.data.readers.frames import ImageFile
-from emojax.data.readers.problems import DataError, Problems
+from emojax.data.readers.files import arrays, folders, tables
+from emojax.data.readers.files.crops import LandmarkSquare, points_from
+from emojax.data.readers.files.frames import ImageFile
+from emojax.data.readers.files.problems import DataError, Problems
 
 FOLDERS = {'train_set': 'train', 'val_set': 'validation'}
 

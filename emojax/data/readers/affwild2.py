@@ -20,10 +20,11 @@ import numpy as np
 
 from emojax import tasks
 from emojax.data.readers import affwild2_labels as label_files
-from emojax.data.readers import folders, labels, tables, video
+from emojax.data.readers import labels
 from emojax.data.readers.affwild2_labels import Annotation
-from emojax.data.readers.frames import ImageFiles
-from emojax.data.readers.problems import DataError, Problems
+from emojax.data.readers.files import folders, tables, video
+from emojax.data.readers.files.frames import ImageFiles
+from emojax.data.readers.files.problems import DataError, Problems
 from emojax.data.readers.records import Listing, Record
 
 SETS = {'au': 'AU_Set', 'expr': 'EXPR_Set', 'va': 'VA_Set'}

@@ -14,8 +14,9 @@ from typing import NamedTuple
 import numpy as np
 
 from emojax import tasks
-from emojax.data.readers import labels, tables
-from emojax.data.readers.problems import DataError, Problems
+from emojax.data.readers import labels
+from emojax.data.readers.files import tables
+from emojax.data.readers.files.problems import DataError, Problems
 
 AUS = tuple(sorted({*tasks.AU12, *tasks.AU8}, key=lambda name: int(name[2:])))
 # Later releases number an eighth class, which these papers do not use.

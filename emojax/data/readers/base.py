@@ -14,10 +14,11 @@ import importlib
 import os
 import pathlib
 
-from emojax.data.readers import layouts, tables
+from emojax.data.readers import layouts
 from emojax.data.readers import options as options_lib
 from emojax.data.readers import project as project_lib
-from emojax.data.readers.problems import (
+from emojax.data.readers.files import tables
+from emojax.data.readers.files.problems import (
   DataError,
   Problem,
   Problems,

@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from emojax import tasks
-from emojax.data.readers import arrays, folders, labels, pickles
-from emojax.data.readers.frames import ArrayItem
-from emojax.data.readers.problems import DataError, Problems
+from emojax.data.readers import labels
+from emojax.data.readers.files import arrays, folders, pickles
+from emojax.data.readers.files.frames import ArrayItem
+from emojax.data.readers.files.problems import DataError, Problems
 from emojax.data.readers.records import Listing, Record
 
 OFFICIAL = {'train': 50_000, 'test': 10_000}

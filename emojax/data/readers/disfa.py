@@ -13,9 +13,10 @@ import pathlib
 import numpy as np
 
 from emojax import tasks
-from emojax.data.readers import folders, labels, splits, tables
-from emojax.data.readers.frames import ImageFiles
-from emojax.data.readers.problems import DataError, Problems
+from emojax.data.readers import labels, splits
+from emojax.data.readers.files import folders, tables
+from emojax.data.readers.files.frames import ImageFiles
+from emojax.data.readers.files.problems import DataError, Problems
 from emojax.data.readers.records import Listing, Record
 
 SUBJECTS = 27

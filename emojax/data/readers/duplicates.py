@@ -4,7 +4,7 @@ import collections
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from emojax.data.readers.problems import DataError, Problems
+from emojax.data.readers.files.problems import DataError, Problems
 
 # An image of an evaluation split must not be trained on: test comes first.
 ORDER = ('test', 'validation', 'train')

@@ -10,10 +10,11 @@ import pathlib
 import numpy as np
 
 from emojax import tasks
-from emojax.data.readers import folders, labels, splits, tables
-from emojax.data.readers.crops import Box
-from emojax.data.readers.frames import ImageFile
-from emojax.data.readers.problems import DataError, Problems
+from emojax.data.readers import labels, splits
+from emojax.data.readers.files import folders, tables
+from emojax.data.readers.files.crops import Box
+from emojax.data.readers.files.frames import ImageFile
+from emojax.data.readers.files.problems import DataError, Problems
 from emojax.data.readers.records import Listing, Record
 
 OFFICIAL = {'train': 91793}

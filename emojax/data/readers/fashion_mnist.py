@@ -9,9 +9,10 @@ import pathlib
 import numpy as np
 
 from emojax import tasks
-from emojax.data.readers import arrays, folders, labels
-from emojax.data.readers.frames import ArrayItem
-from emojax.data.readers.problems import DataError, Problems
+from emojax.data.readers import labels
+from emojax.data.readers.files import arrays, folders
+from emojax.data.readers.files.frames import ArrayItem
+from emojax.data.readers.files.problems import DataError, Problems
 from emojax.data.readers.records import Listing, Record
 
 OFFICIAL = {'train': 60_000, 'test': 10_000}

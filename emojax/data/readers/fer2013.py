@@ -12,7 +12,7 @@ import numpy as np
 from emojax import tasks
 from emojax.data.readers import duplicates as duplicates_lib
 from emojax.data.readers import fer_csv, labels
-from emojax.data.readers.problems import Problems
+from emojax.data.readers.files.problems import Problems
 from emojax.data.readers.records import Listing, Record
 
 

@@ -6,9 +6,10 @@ import pathlib
 from collections.abc import Iterator
 
 from emojax import tasks
-from emojax.data.readers import labels, tables
-from emojax.data.readers.frames import CsvPixels, parse_pixels
-from emojax.data.readers.problems import DataError, Problems
+from emojax.data.readers import labels
+from emojax.data.readers.files import tables
+from emojax.data.readers.files.frames import CsvPixels, parse_pixels
+from emojax.data.readers.files.problems import DataError, Problems
 
 COLUMNS = ('emotion', 'pixels', 'usage')
 USAGES = {

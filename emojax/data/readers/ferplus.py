@@ -14,11 +14,12 @@ import numpy as np
 
 from emojax import tasks
 from emojax.data.readers import duplicates as duplicates_lib
-from emojax.data.readers import fer_csv, ferplus_rules, folders
+from emojax.data.readers import fer_csv, ferplus_rules
 from emojax.data.readers import ferplus_files as files
-from emojax.data.readers.crops import Box
-from emojax.data.readers.frames import ImageFile
-from emojax.data.readers.problems import DataError, Problems
+from emojax.data.readers.files import folders
+from emojax.data.readers.files.crops import Box
+from emojax.data.readers.files.frames import ImageFile
+from emojax.data.readers.files.problems import DataError, Problems
 from emojax.data.readers.records import Frame, Listing, Record
 
 FULL = (0, 0, fer_csv.SIZE, fer_csv.SIZE)

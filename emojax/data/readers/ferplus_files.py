@@ -15,8 +15,9 @@ import re
 import numpy as np
 
 from emojax import tasks
-from emojax.data.readers import fer_csv, labels, tables
-from emojax.data.readers.problems import DataError, Problems
+from emojax.data.readers import fer_csv, labels
+from emojax.data.readers.files import tables
+from emojax.data.readers.files.problems import DataError, Problems
 
 VOTES = (*tasks.FERPLUS, 'unknown', 'nf')
 HEADER = ('usage', 'image name', *VOTES)

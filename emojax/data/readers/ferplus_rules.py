@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from emojax.data.readers.problems import DataError
+from emojax.data.readers.files.problems import DataError
 
 NUM_EMOTIONS = 8
 # Columns after the emotions: the annotator could not tell, or saw no face.

@@ -13,9 +13,10 @@ import collections
 import pathlib
 
 from emojax import tasks
-from emojax.data.readers import folder_table, folders, layouts, media, splits
+from emojax.data.readers import folder_table, layouts, splits
+from emojax.data.readers.files import folders, media
+from emojax.data.readers.files.problems import DataError, Problems
 from emojax.data.readers.labels import canonical, class_number, one_hot
-from emojax.data.readers.problems import DataError, Problems
 from emojax.data.readers.records import Listing, Record
 
 TABLES = ('labels.csv', 'labels.tsv')

@@ -18,8 +18,9 @@ from typing import NamedTuple
 import numpy as np
 
 from emojax import tasks
-from emojax.data.readers import labels, media, tables
-from emojax.data.readers.problems import DataError, Problems
+from emojax.data.readers import labels
+from emojax.data.readers.files import media, tables
+from emojax.data.readers.files.problems import DataError, Problems
 from emojax.data.readers.records import Frame, Record
 
 NAMES = {

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from emojax import tasks
-from emojax.data.readers.problems import DataError
+from emojax.data.readers.files.problems import DataError
 from emojax.data.readers.records import Listing
 
 # Spellings met in file headers and folder names -> names of tasks.py.

@@ -2,7 +2,7 @@
 
 import pathlib
 
-from emojax.data.readers.problems import DataError
+from emojax.data.readers.files.problems import DataError
 
 # Paths (with wildcards) that only the official layout of a data set has.
 MARKS = {

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from emojax.data.readers.problems import DataError
+from emojax.data.readers.files.problems import DataError
 
 
 @dataclasses.dataclass(frozen=True)

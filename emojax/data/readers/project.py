@@ -10,7 +10,7 @@ import numpy as np
 
 from emojax import tasks
 from emojax.data.readers import labels
-from emojax.data.readers.problems import DataError
+from emojax.data.readers.files.problems import DataError
 from emojax.data.readers.records import Listing, Record
 
 EXPRESSION_ORDERS: dict[str, tuple[str, ...]] = {

@@ -15,9 +15,10 @@ import re
 import numpy as np
 
 from emojax import tasks
-from emojax.data.readers import folders, labels, tables
-from emojax.data.readers.frames import ImageFile
-from emojax.data.readers.problems import DataError, Problems
+from emojax.data.readers import labels
+from emojax.data.readers.files import folders, tables
+from emojax.data.readers.files.frames import ImageFile
+from emojax.data.readers.files.problems import DataError, Problems
 from emojax.data.readers.records import Listing, Record
 
 OFFICIAL = {'train': 12271, 'test': 3068}

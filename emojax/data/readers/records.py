@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from emojax import tasks
-from emojax.data.readers.problems import Problems
+from emojax.data.readers.files.problems import Problems
 
 SPLITS = ('train', 'validation', 'test')
 

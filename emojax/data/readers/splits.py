@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from emojax.data.readers.problems import DataError
+from emojax.data.readers.files.problems import DataError
 from emojax.data.readers.records import Record
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from emojax import tasks
 from emojax.data import load
-from emojax.data.clips import Clips, Dataset
+from emojax.data.clips.clips import Clips, Dataset
 from emojax.data.readers import ferplus_rules
 
 TASK = 'expr'

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 
 from emojax import models, tasks
-from emojax.data.augment import augmentation
+from emojax.data.transform.augment import augmentation
 from emojax.engine import methods, stack
 from emojax.engine import plan as plans
 from emojax.engine.member import Method

@@ -17,8 +17,8 @@ from rich.console import Console
 
 from emojax import losses, models, tasks
 from emojax.data import load
-from emojax.data.augment import augmentation
-from emojax.data.clips import Dataset
+from emojax.data.clips.clips import Dataset
+from emojax.data.transform.augment import augmentation
 from emojax.engine import checkpoint, methods, stack
 from emojax.engine import plan as plans
 from emojax.engine.trainer import Generation, Settings, Trainer

@@ -13,7 +13,8 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from emojax import tasks
-from emojax.data import evaluation_sets, load
+from emojax.data import load
+from emojax.data.clips import evaluation_sets
 from emojax.evaluation import Predictions
 from emojax.evaluation.subsets import ensembles
 from emojax.experiments.distillation import run as distillation

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from emojax import tasks
-from emojax.data.stored import Store
+from emojax.data.store.stored import Store
 from emojax.evaluation import Predictions
 from emojax.experiments.two_stage import (
   builders,

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from emojax import tasks
-from emojax.data import label_noise, pipeline
-from emojax.data.clips import Dataset
-from emojax.data.stored import Store
+from emojax.data import label_noise
+from emojax.data.clips import pipeline
+from emojax.data.clips.clips import Dataset
+from emojax.data.store.stored import Store
 
 CLEAN, STORED = '0 %', 'stored'
 

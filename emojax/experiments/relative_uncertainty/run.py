@@ -9,7 +9,7 @@ from rich.console import Console
 
 from emojax import tasks
 from emojax.data import load
-from emojax.data.clips import Dataset
+from emojax.data.clips.clips import Dataset
 from emojax.engine import checkpoint, stack
 from emojax.engine import plan as plans
 from emojax.engine.trainer import Generation, Trainer

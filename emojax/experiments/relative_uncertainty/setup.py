@@ -3,8 +3,8 @@
 import jax
 
 from emojax import models, tasks
-from emojax.data import augment, geometry
-from emojax.data.clips import Dataset
+from emojax.data.clips.clips import Dataset
+from emojax.data.transform import augment, geometry
 from emojax.engine import stack
 from emojax.engine.member import Method
 from emojax.engine.trainer import Settings

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from emojax import tasks
-from emojax.data import balance
+from emojax.data.balance import balance
 
 # A resampled group has so many draws per item: an epoch takes a part of them, so
 # that epochs differ.

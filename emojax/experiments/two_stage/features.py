@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from emojax import tasks
-from emojax.data import windows
-from emojax.data.clips import Clips
+from emojax.data.clips import windows
+from emojax.data.clips.clips import Clips
 from emojax.runtime import workdir
 
 

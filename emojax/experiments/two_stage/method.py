@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 from emojax import models
-from emojax.data import augment as augmentations
+from emojax.data.transform import augment as augmentations
 from emojax.engine import methods
 from emojax.engine.member import Method, isolated
 from emojax.losses import two_stage as losses

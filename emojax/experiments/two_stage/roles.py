@@ -14,10 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from emojax import tasks
-from emojax.data import clip_index, embedded, pipeline
-from emojax.data.clips import Clips
-from emojax.data.joined import JoinedClips
-from emojax.data.stored import Store
+from emojax.data import embedded
+from emojax.data.clips import index as clip_index
+from emojax.data.clips import pipeline
+from emojax.data.clips.clips import Clips
+from emojax.data.clips.joined import JoinedClips
+from emojax.data.store.stored import Store
 from emojax.experiments.two_stage import balancing
 
 MAIN = 'main'

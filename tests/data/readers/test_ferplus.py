@@ -6,7 +6,8 @@ import pytest
 import trees
 
 from emojax import tasks
-from emojax.data.readers import base, duplicates, ferplus_rules, problems
+from emojax.data.readers import base, duplicates, ferplus_rules
+from emojax.data.readers.files import problems
 
 
 def read(tree, **kwargs):

@@ -11,7 +11,8 @@ import trees
 from PIL import Image
 
 from emojax import tasks
-from emojax.data.readers import base, pickles
+from emojax.data.readers import base
+from emojax.data.readers.files import pickles
 
 
 def read(tree, **kwargs):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import small_bnn
 
-from emojax.data import prepare
+from emojax.data.prepare import command as prepare
 from emojax.experiments.bayesian import faces as data
 
 EMOTIONS = 'neutral,happiness,surprise,sadness,anger,disgust,fear,contempt'

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from emojax import tasks
-from emojax.data import augment
+from emojax.data.transform import augment
 from emojax.engine.packing import pack
 from emojax.experiments.relative_uncertainty import learners, method
 from emojax.experiments.relative_uncertainty.relabel import Relabel

@@ -1,0 +1,1 @@
+"""How often labels occur, and resampling that balances them."""

@@ -1,0 +1,1 @@
+"""Clips: containers, windows, sampling, and the input pipeline."""

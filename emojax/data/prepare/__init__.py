@@ -1,0 +1,1 @@
+"""Prepares a data set: its command line and what writes the shards."""

@@ -1,0 +1,106 @@
+"""An image, a folder of frames or a video file as a clip."""
+
+import itertools
+import os
+import pathlib
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from emojax import tasks
+from emojax.data.readers.files import folders, video
+from emojax.data.readers.files.frames import ImageFile, ImageFiles
+from emojax.data.readers.files.problems import DataError
+from emojax.data.readers.files.video import VIDEOS
+from emojax.data.readers.records import Frame, Record
+
+SPLIT_NAMES = {
+  **dict.fromkeys(('train', 'training'), 'train'),
+  **dict.fromkeys(('validation', 'valid', 'val', 'dev'), 'validation'),
+  **dict.fromkeys(('test', 'testing'), 'test'),
+}
+
+
+class Clip(NamedTuple):
+  """Frames of one clip, and what its file says about time and sound.
+
+  `index` are the numbers of the frames: those in the names of a folder's
+  files if all have one of their own, else 0, 1, ...
+  """
+
+  frames: Sequence[Frame]
+  index: Sequence[int]
+  fps: float | None = None
+  audio_path: str | None = None
+
+  def record(
+    self, name: str, subject: str, split: str, targets: tasks.Targets
+  ) -> Record:
+    """Returns the record of the whole clip."""
+    index = np.array(self.index, np.int32)
+    return Record(
+      name,
+      subject,
+      split,
+      self.frames,
+      targets,
+      index,
+      fps=self.fps,
+      audio_path=self.audio_path,
+    )
+
+
+def open_clip(path: pathlib.Path, fps: float = 0.0) -> Clip:
+  """Returns the clip of an image, a folder of images or a video file.
+
+  Args:
+    path: What to open; frames of a folder are in natural order of their names.
+    fps: Frames per second of folders; 0 when unknown.
+
+  Raises:
+    DataError: There is nothing of the kind, or no PyAV to read a video.
+  """
+  if is_clip(path) and path.suffix.lower() in VIDEOS:
+    count, rate = video.probe(path)
+    if not count:
+      raise DataError('a video without frames', 'at least one', path)
+    frames = [video.VideoFrame(os.fspath(path), i) for i in range(count)]
+    return Clip(frames, range(count), rate, os.fspath(path))
+  if is_clip(path):
+    names = sorted(folders.names_in(path), key=natural)
+    if not names:
+      raise DataError('a folder without images', 'at least one', path)
+    frames = ImageFiles(path, names, upright=True)
+    return Clip(frames, numbers(names), fps or None)
+  name = path.name if '\0' not in str(path) else ''
+  if name not in folders.names_in(path.parent):
+    expected = f'an image ({", ".join(folders.IMAGES)}), folder or video'
+    raise DataError(f'no file {os.fspath(path)!r}', expected)
+  return Clip((ImageFile(os.fspath(path), upright=True),), (0,))
+
+
+def is_clip(path: pathlib.Path) -> bool:
+  """Whether the path is a folder or an existing video file."""
+  try:
+    return path.is_dir() or (path.suffix.lower() in VIDEOS and path.is_file())
+  except (OSError, ValueError):  # a name too long, or with a NUL
+    return False
+
+
+def numbers(names: Sequence[str]) -> Sequence[int]:
+  """Returns the last number of each name, or 0, 1, ... if some lack one."""
+  last = [
+    re.findall('[0-9]{1,9}', name.rsplit('.', 1)[0])[-1:] for name in names
+  ]
+  found = [int(number[0]) for number in last if number]
+  increasing = all(a < b for a, b in itertools.pairwise(found))
+  whole = len(found) == len(names)
+  return found if whole and increasing else range(len(names))
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+  """Sort key that puts 'f10' after 'f9'."""
+  parts = re.findall('[0-9]{1,18}|[^0-9]+', name)
+  return [(int(p), '') if p.isdecimal() else (-1, p) for p in parts]

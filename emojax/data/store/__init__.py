@@ -1,0 +1,1 @@
+"""What a prepared data set is on disk, and how it is read back."""

@@ -1,0 +1,297 @@
+"""Clips read from a prepared data set by index, decoded when asked for."""
+
+import collections
+import copy
+import json
+import os
+import pathlib
+from concurrent import futures
+
+import numpy as np
+
+from emojax import tasks
+from emojax.data.clips import index as clip_index
+from emojax.data.clips.clips import Clips
+from emojax.data.store import codec, frame_table, store
+
+
+class Store:
+  """A finished data set on disk.
+
+  Args:
+    path: The folder that `emojax.data.prepare` wrote.
+    schema: What its labels must be; None takes them as they are.
+
+  Attributes:
+    path: The folder.
+    spec: What its records hold.
+    splits: Names of its splits.
+    name: Its name in reports; says if it was generated.
+
+  Raises:
+    StoreError: It is not finished, or files are missing or cut short.
+    ValueError: Its labels are not those of `schema`.
+  """
+
+  def __init__(
+    self, path: str | os.PathLike, schema: tasks.Schema | None = None
+  ):
+    self.path = pathlib.Path(path)
+    facts = self._read_facts()
+    self.spec = store.Spec.from_json(facts['spec'])
+    self.splits = tuple(facts['splits'])
+    generated = facts['reader'].get('generated', False)
+    self.name = ('generated ' if generated else '') + self.spec.name
+    if schema is not None:
+      tasks.check_schema(facts['spec']['schema'], schema, str(self.path))
+
+  def _read_facts(self):
+    path = self.path / store.FILE
+    if not path.exists():
+      raise store.StoreError(
+        f'{self.path} holds no finished data set ({store.FILE} is missing): '
+        'make it with python -m emojax.data.prepare'
+      )
+    facts = json.loads(path.read_text())
+    if facts['settings']['format'] != store.FORMAT:
+      raise store.StoreError(
+        f'{self.path} has format {facts["settings"]["format"]}, this version '
+        f'reads format {store.FORMAT}: prepare the data set again'
+      )
+    for name, size in facts['files'].items():
+      found = self.path / name
+      if not found.exists() or found.stat().st_size != size:
+        state = f'{found.stat().st_size} bytes' if found.exists() else 'missing'
+        raise store.StoreError(
+          f'{found}: {state}, expected {size} bytes; restore the file or '
+          'prepare the data set again'
+        )
+    return facts
+
+  def table(self, split: str) -> frame_table.FrameTable:
+    """The labels of all frames of a split."""
+    if split not in self.splits:
+      raise store.StoreError(
+        f'{self.path} has no split {split!r}; it has {", ".join(self.splits)}'
+      )
+    return frame_table.load(self.path / f'labels-{split}.npz')
+
+  def records(self, split: str) -> 'Records':
+    """The records of a split."""
+    return Records(self.path, split)
+
+
+class Records:
+  """Serialised records by number, with errors that name the file."""
+
+  def __init__(self, path: pathlib.Path, split: str):
+    self._source = store.open_records(path, split)
+    info = self._source.dataset_info.splits[split]
+    self._files = [os.fspath(file) for file in info.filepaths]
+    self._end = np.cumsum(info.shard_lengths)
+
+  def where(self, number: int) -> str:
+    """The file and the place in it of a record, for messages."""
+    shard = int(np.searchsorted(self._end, number, side='right'))
+    first = self._end[shard - 1] if shard else 0
+    return f'{self._files[shard]}, record {number - first}'
+
+  def __getitem__(self, number: int):
+    """Returns the parsed record; raises StoreError if it is damaged."""
+    try:
+      return store.parse(self._source[number])
+    except Exception as error:  # the reader's C++ errors have many types
+      raise self.damaged(number, error) from error
+
+  def damaged(self, number: int, error: Exception) -> store.StoreError:
+    return store.StoreError(
+      f'{self.where(number)} is damaged ({error}); restore the file or prepare '
+      'the data set again'
+    )
+
+
+class StoredClips:
+  """The clips of a split, read from disk when they are taken.
+
+  It stands in for `Clips`: `take` returns the same bytes as taking the same
+  clips from memory, and the labels are in memory anyway. It may be used from
+  several threads.
+
+  Args:
+    data: The data set.
+    split: Name of the split.
+    index: Its clips, from `clip_index.build`.
+    table: Its labels, `data.table(split)`.
+    image_size: Size to which images are brought; as stored if None.
+    channels: 1 or 3; as stored if None.
+    audio: Whether to read the sound, where there is any.
+    clean: Take the labels before noise was added.
+    threads: Threads that decode.
+
+  Attributes:
+    schema: The tasks.
+    targets: `tasks.Targets` with leading shape [N, L].
+    frame_mask: float32 [N, L].
+    clip_id: [N] array of strings.
+    subject_id: [N] array of strings.
+    groups: Name to int32 [n], clip indices.
+    votes: float32 [N, L, V], or None.
+    truth: None; posteriors of real labels are not known.
+    has_audio: Whether there is sound.
+  """
+
+  truth = None
+
+  def __init__(
+    self,
+    data: Store,
+    split: str,
+    index: clip_index.ClipIndex,
+    table: frame_table.FrameTable,
+    *,
+    image_size: int | None = None,
+    channels: int | None = None,
+    audio: bool = True,
+    clean: bool = False,
+    threads: int = 2,
+  ):
+    spec = data.spec
+    if clean and table.clean is None:
+      raise ValueError(f'{data.path} stores no labels from before noise')
+    self.schema = spec.schema
+    self.size = image_size or spec.size
+    self.channels = channels or spec.channels
+    self.has_audio = audio and spec.audio is not None
+    self.groups = index.groups
+    self.clip_id, self.subject_id = index.clip_id, index.subject_id
+    self.frame_mask = index.mask
+    self.targets = _targets(
+      table.clean if clean else table.targets, index, spec
+    )
+    self.votes = None if table.votes is None else table.votes[index.frames]
+    self._record, self._place = table.locate(index.frames)
+    self._records = data.records(split)
+    self._threads = threads
+    self._pool: futures.ThreadPoolExecutor | None = None
+
+  def __len__(self) -> int:
+    return len(self.clip_id)
+
+  @property
+  def clip_length(self) -> int:
+    """L, padding included."""
+    return self.frame_mask.shape[1]
+
+  @property
+  def num_frames(self) -> int:
+    """Number of valid frames in all clips."""
+    return int(self.frame_mask.sum())
+
+  @property
+  def nbytes(self) -> int:
+    """Size in memory of the images and sounds of all clips."""
+    frame = self.size * self.size * self.channels
+    frame += self.has_audio * 4 * store.MELS * store.AUDIO_WINDOW
+    return self.frame_mask.size * frame
+
+  def check(self, schema: tasks.Schema) -> 'StoredClips':
+    """Returns self; raises ValueError if the labels are of another schema."""
+    tasks.check_schema([t.to_json() for t in self.schema], schema, 'clips')
+    return self
+
+  def take(self, indices) -> Clips:
+    """Reads the clips at `indices` (integers or a mask), in that order.
+
+    Raises:
+      StoreError: A file is damaged; the message names it.
+    """
+    indices = np.arange(len(self))[indices]
+    shape = (len(indices), self.clip_length)
+    image = np.empty((*shape, self.size, self.size, self.channels), np.uint8)
+    audio = None
+    if self.has_audio:
+      audio = np.empty((*shape, store.MELS, store.AUDIO_WINDOW), np.float32)
+    self._fill(indices, image, audio)
+    return Clips(
+      image=image,
+      audio=audio,
+      targets={
+        name: tasks.Target(value[indices], mask[indices])
+        for name, (value, mask) in self.targets.items()
+      },
+      frame_mask=self.frame_mask[indices],
+      clip_id=self.clip_id[indices],
+      subject_id=self.subject_id[indices],
+      votes=None if self.votes is None else self.votes[indices],
+    )
+
+  def part(self, keep: np.ndarray) -> 'StoredClips':
+    """Returns the clips where `keep`, bool [N], and what is left of groups."""
+    found = copy.copy(self)
+    found.__dict__.update(self.__getstate__())
+    place = np.cumsum(keep) - 1
+    found.groups = {
+      name: place[group[keep[group]]].astype(np.int32)
+      for name, group in self.groups.items()
+    }
+    found.targets = {
+      name: tasks.Target(value[keep], mask[keep])
+      for name, (value, mask) in self.targets.items()
+    }
+    arrays = ['clip_id', 'subject_id', 'frame_mask', '_record', '_place']
+    arrays += [] if self.votes is None else ['votes']
+    for name in arrays:
+      setattr(found, name, getattr(self, name)[keep])
+    return found
+
+  def _fill(self, indices, image, audio):
+    """Reads every record that is needed once, spread over the threads."""
+    wanted = collections.defaultdict(lambda: collections.defaultdict(list))
+    for n, clip in enumerate(indices):
+      for frame, (record, place) in enumerate(
+        zip(self._record[clip].tolist(), self._place[clip].tolist())
+      ):
+        wanted[record][place].append((n, frame))
+
+    def read(records):
+      for record in records:
+        self._read(record, wanted[record], image, audio)
+
+    records = sorted(wanted)
+    if self._pool is None:
+      self._pool = futures.ThreadPoolExecutor(self._threads)
+    parts = [records[i :: self._threads] for i in range(self._threads)]
+    for _ in self._pool.map(read, parts):
+      pass
+
+  def _read(self, record, places, image, audio):
+    """Decodes some frames of a record into all the places they are for."""
+    example = self._records[record]
+    encoded = store.encoded_images(example)
+    sound = store.audio_of(example) if audio is not None else None
+    for place, targets in places.items():
+      try:
+        pixels = codec.decode(encoded[place], self.size, self.channels)
+      except codec.DecodeError as error:
+        raise self._records.damaged(record, error) from error
+      for target in targets:
+        image[target] = pixels
+        if sound is not None:
+          start = sound.start[place]
+          stop = start + store.AUDIO_WINDOW
+          audio[target] = sound.spectrum[:, start:stop]
+
+  def __getstate__(self):
+    # Threads do not travel to other processes.
+    return {**self.__dict__, '_pool': None}
+
+
+def _targets(targets, index, spec) -> tasks.Targets:
+  """Targets of the clips, masked where they do not count."""
+  found = {}
+  for number, task in enumerate(spec.schema):
+    value, mask = (array[index.frames] for array in targets[task.name])
+    count = index.mask * index.use[:, number, None]
+    count = count if mask.ndim == 2 else count[..., None]
+    found[task.name] = tasks.Target(value, (mask * count).astype(np.float32))
+  return found

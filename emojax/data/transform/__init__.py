@@ -1,0 +1,1 @@
+"""What is done to images and sound between file and network."""
