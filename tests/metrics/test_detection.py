@@ -65,3 +65,26 @@ def test_constant_or_bad_samples():
     correlation.spearman([1, 2], [1, 2, 3])
   with pytest.raises(ValueError, match='not finite'):
     correlation.pearson([1, np.inf], [1, 2])
+
+
+@pytest.mark.parametrize('value', [0.1, 0.3, 1e8, 1e-30])
+@pytest.mark.parametrize('dtype', [np.float32, np.float64])
+def test_constants_have_no_correlation(value, dtype):
+  constant = np.full(1000, value, dtype)
+  varying = np.random.default_rng(0).normal(size=1000)
+  for correlate in (correlation.pearson, correlation.spearman):
+    assert np.isnan(correlate(constant, varying))
+    assert np.isnan(correlate(varying, constant))
+    assert np.isnan(correlate(constant, constant))
+    small = correlate(1e-20 * varying, 1e-20 * varying)
+    assert small == pytest.approx(1)  # small is not constant
+
+
+@given(pairs, st.integers(0, 99))
+@settings(deadline=None, max_examples=20)
+def test_the_order_of_pairs_does_not_matter(pairs, seed):
+  x, y = np.array(pairs).T
+  order = np.random.default_rng(seed).permutation(len(x))
+  for correlate in (correlation.pearson, correlation.spearman):
+    again = correlate(x[order], y[order])
+    assert again == pytest.approx(correlate(x, y), abs=1e-12)

@@ -59,7 +59,10 @@ def test_bad_input_is_named():
     selective.rejection_curve([1, 0], [1])
   with pytest.raises(ValueError, match='at least one'):
     selective.rejection_curve([], [])
-  with pytest.raises(ValueError, match='NaN'):
-    selective.rejection_curve([1], [np.nan])
+  for junk in (np.nan, np.inf):
+    with pytest.raises(ValueError, match='NaN or infinite'):
+      selective.rejection_curve([1], [junk])
+    with pytest.raises(ValueError, match='NaN or infinite'):
+      selective.rejection_curve([junk], [1])
   with pytest.raises(ValueError, match='not within'):
     selective.rejection_curve([1], [0]).at(1.2)
