@@ -159,6 +159,8 @@ def test_errors_name_what_is_missing():
   target.mask[:, 4] = 0
   with pytest.raises(ValueError, match='AU7 has no labelled frame'):
     temperature.fit(AU, logits, target)
+  with pytest.raises(ValueError, match='labels that count must be finite'):
+    temperature.fit_binary([0.5], [np.nan])
   with pytest.raises(ValueError, match='expected 1 or 2'):
     temperature.cross_validate(AU, logits, target, 0, directions=3)
   with pytest.raises(ValueError, match='pass bin_values'):
@@ -168,3 +170,32 @@ def test_errors_name_what_is_missing():
     temperature.cross_validate(EXPR, np.zeros((3, 7)), empty, 0)
   with pytest.raises(ValueError, match='has diverged'):
     temperature.fit_binary([np.nan], [1.0])
+
+
+def test_labels_without_frames_are_left_out_on_request():
+  logits, target = _calibrated(AU, 100)
+  expected = temperature.fit(AU, 2 * logits, target)
+  target.mask[:, 4] = 0
+  target.value[:, 4] = np.nan
+  assert temperature.unlabelled(AU, target.mask) == ('AU7',)
+  found = temperature.fit(AU, 2 * logits, target, partial=True)
+  assert found[4] == 1
+  keep = np.arange(12) != 4
+  np.testing.assert_array_equal(found[keep], expected[keep])
+  target.mask[:] = 0
+  with pytest.raises(ValueError, match='AU26 has no labelled frame'):
+    temperature.fit(AU, logits, target, partial=True)
+
+
+def test_cross_validation_leaves_out_labels_without_frames():
+  logits, target = _calibrated(AU, 100)
+  expected = temperature.cross_validate(AU, logits, target, 0, directions=2)
+  target.mask[:, 4] = 0
+  found = temperature.cross_validate(AU, logits, target, 0, directions=2)
+  keep = np.arange(12) != 4
+  for one, other in zip(found[:2], expected[:2]):
+    np.testing.assert_array_equal(one[keep], other[keep])
+    assert np.isnan(one[4])
+  target.mask[7, 4] = 1  # one frame cannot be in both halves
+  with pytest.raises(ValueError, match='AU7 has no labelled frame in one of'):
+    temperature.cross_validate(AU, logits, target, 0)
