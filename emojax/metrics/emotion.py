@@ -61,7 +61,9 @@ def mean_f1(f1, mask):
   """Mean F1 of the labels [A] that any frame [..., A] has; 0 if none has."""
   axes = tuple(range(jnp.ndim(mask) - 1))
   labelled = jnp.any(jnp.asarray(mask) > 0, axis=axes)
-  return losses.masked_mean(f1, labelled.astype(f1.dtype))
+  mean = losses.masked_mean(f1, labelled.astype(f1.dtype))
+  # Where all are labelled, this rounds as the plain mean does.
+  return jnp.mean(jnp.where(labelled, f1, mean))
 
 
 def binary_accuracy(probs, labels, mask, threshold: float = 0.5):

@@ -182,6 +182,17 @@ def test_differences_are_paired(judged):
   assert not any(d['row'].startswith('Tea') for d in found.values())
 
 
+def test_predictions_that_are_not_finite_are_refused(judged):
+  probs = np.full((2, len(judged.index), 8), 1 / 8)
+  foreign = {'noise': np.full((2, 300, 8), 1 / 8)}
+  for name, values in (('the test set', probs), ('noise', foreign['noise'])):
+    values[1, 3] = np.nan
+    with pytest.raises(ValueError, match=f'predictions of {name}; the model'):
+      votes.statistics(judged.sample, probs, foreign)
+    values[1, 3] = 1 / 8
+  assert votes.statistics(judged.sample, probs, foreign)
+
+
 def test_curves(judged):
   curve = judged.curves['Tea single']
   assert len(curve['rejected']) == len(curve['accuracy'])
