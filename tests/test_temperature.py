@@ -199,3 +199,24 @@ def test_cross_validation_leaves_out_labels_without_frames():
   target.mask[7, 4] = 1  # one frame cannot be in both halves
   with pytest.raises(ValueError, match='AU7 has no labelled frame in one of'):
     temperature.cross_validate(AU, logits, target, 0)
+
+
+@given(st.integers(0, 99))
+@settings(deadline=None, max_examples=10)
+def test_the_order_and_the_type_of_frames_do_not_matter(seed):
+  logits, target = _calibrated(EXPR, 60)
+  order = np.random.default_rng(seed).permutation(60)
+  expected = temperature.fit(EXPR, 3 * logits, target)
+  shuffled = tasks.Target(*(np.float32(x[order]) for x in target))
+  found = temperature.fit(EXPR, np.float32(3 * logits[order]), shuffled)
+  np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize('value', [0.0, 0.3, -40.0])
+def test_constant_logits_have_a_temperature_within_bounds(value):
+  low, high = temperature.BOUNDS
+  labels = np.arange(10) % 2
+  assert low <= temperature.fit_binary(np.full(10, value), labels) <= high
+  logits = np.full((10, 2), value)
+  found = temperature.fit_categorical(logits, np.eye(2)[labels])
+  assert low <= found <= high

@@ -154,3 +154,16 @@ def test_jit_equals_numpy():
 def test_one_column_is_an_error():
   with pytest.raises(ValueError, match='both probabilities'):
     uncertainty.decompose(np.full((5, 3, 1), 0.5))
+
+
+@given(st.integers(0, 99))
+@settings(deadline=None, max_examples=15)
+def test_the_order_of_samples_and_the_type_do_not_matter(seed):
+  probs = _probs()
+  order = np.random.default_rng(seed).permutation(5)
+  shuffled = {k: np.float64(p[order]) for k, p in probs.items()}
+  first, second = (
+    uncertainty.multitask_uncertainty(p, SCHEMA)[0] for p in (probs, shuffled)
+  )
+  for a, b in zip(first, second):
+    np.testing.assert_allclose(a, b, atol=2e-6)

@@ -20,6 +20,16 @@ def test_auroc_is_the_probability_of_the_right_order(inside, outside):
   np.testing.assert_allclose(result.auroc, expected, atol=1e-12)
 
 
+@given(scores, scores, st.integers(0, 99))
+@settings(deadline=None, max_examples=20)
+def test_the_order_and_the_type_of_scores_do_not_matter(inside, outside, seed):
+  rng = np.random.default_rng(seed)
+  expected = ood.detect(np.divide(inside, 7), np.divide(outside, 7)).auroc
+  shuffled = [np.float32(rng.permutation(x)) / 7 for x in (inside, outside)]
+  assert ood.detect(*shuffled).auroc == pytest.approx(expected)
+  assert ood.detect(np.full(4, 0.3), np.full(3, 0.3)).auroc == 0.5
+
+
 def test_curve_at_each_threshold():
   rng = np.random.default_rng(0)
   inside, outside = rng.normal(0, 1, (30, 4)), rng.normal(1, 1, 50)
