@@ -65,7 +65,9 @@ def embedded() -> ConfigDict:
   config.model.hidden = 64
   # 0.5 in the paper, for four times as many features and many more steps.
   config.model.dropout = 0.1
-  config.model.head = 'paper'  # 'published': dropout after the GRU, no ReLU
+  # 'published': dropout after the GRU, no ReLU. It is not the published network,
+  # whose GRU runs over the clips of a batch instead of the frames of a clip.
+  config.model.head = 'paper'
   config.model.dtype = 'float32'
   config.model.pretrained = ''  # a PyTorch MobileFaceNet state_dict
 
@@ -81,7 +83,8 @@ def embedded() -> ConfigDict:
   config.train.decay_factor = 0.1
   config.train.augment = 'emenet'
   config.train.augment_per = 'frame'  # one draw per 'frame' or per 'clip'
-  config.train.balance = 'paper'  # Algorithm 1; 'published' or 'off'
+  # Algorithm 1; 'published' (the code's, best scores start at 0) or 'off'
+  config.train.balance = 'paper'
 
   config.loss = ConfigDict()
   config.loss.reweight = True  # p_c of Eqs. 2 and 5

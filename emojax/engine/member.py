@@ -57,7 +57,7 @@ class Rows(NamedTuple):
 
 
 class Best(NamedTuple):
-  """The epoch with the highest validation total so far."""
+  """The epoch with the highest finite validation total so far."""
 
   score: jax.Array
   epoch: jax.Array
@@ -136,7 +136,7 @@ def init(method: Method, key: jax.Array) -> MemberState:
     key=jax.random.key_data(train_key),
     step=jnp.int32(0),
     epoch=jnp.int32(0),
-    balance=task_balance.init(method.tasks),
+    balance=task_balance.init(method.tasks, method.balance_variant),
     best=best,
     first_bad={name: jnp.int32(NEVER) for name in method.loss_names},
   )
@@ -313,7 +313,8 @@ def finish_epoch(
   log |= {f'val/{name}': score for name, score in scores.items()}
   for i, task in enumerate(method.tasks):
     log[f'task_weight/{task}'] = state.balance.weights[i]
-  improved = scores['total'] > state.best.score
+  total = scores['total']
+  improved = (total > state.best.score) & jnp.isfinite(total)
   current = Best(scores['total'], state.epoch, state.params, state.model_state)
   best = jax.tree.map(
     lambda new, old: jnp.where(improved, new, old), current, state.best

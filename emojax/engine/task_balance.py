@@ -17,7 +17,7 @@ class State(NamedTuple):
 
   Attributes:
     m: int32, 1 + number of epochs since the last improvement.
-    best: Best validation score so far, -inf before the first epoch.
+    best: Best validation score so far; before the first epoch see `init`.
     factors: Weights before they are normalised.
     weights: Weights of the losses (lambda), which sum to 1.
   """
@@ -28,12 +28,19 @@ class State(NamedTuple):
   weights: Any
 
 
-def init(schema: tasks.Schema) -> State:
-  """Returns the state before the first epoch: every task weighs the same."""
+def init(schema: tasks.Schema, variant: str = 'paper') -> State:
+  """Returns the state before the first epoch: every task weighs the same.
+
+  Args:
+    schema: The tasks (of which only their number matters).
+    variant: See `update`. In the published code the best score starts at 0, so
+      that a negative one (of valence and arousal) is no improvement; else at
+      minus infinity, and the first epoch is one.
+  """
   size = len(schema)
   return State(
     m=jnp.ones(size, jnp.int32),
-    best=jnp.full(size, -jnp.inf),
+    best=jnp.full(size, 0.0 if variant == 'published' else -jnp.inf),
     factors=jnp.ones(size),
     weights=jnp.full(size, 1 / size),
   )
@@ -57,16 +64,17 @@ def update(state: State, scores, variant: str = 'paper') -> State:
   Args:
     state: State before this epoch.
     scores: Validation scores [number of tasks], higher is better, in the
-      schema's order (`metrics.emotion.task_scores`). NaN is no improvement.
+      schema's order (`metrics.emotion.task_scores`). Neither NaN nor infinity
+      is an improvement, and equal scores are none.
     variant: 'paper' is Algorithm 1: max(1, log2 m), back to 1 after an
       improvement. 'published' is what the published code does: log2 of the
-      number of epochs without improvement (one epoch later), and the last
-      factor is kept after an improvement.
+      number of epochs without improvement (one epoch later), the last factor
+      is kept after an improvement, and the best score starts at 0 (`init`).
 
   Returns:
     The new state.
   """
-  improved = scores > state.best
+  improved = (scores > state.best) & jnp.isfinite(scores)
   m = jnp.where(improved, 1, state.m + 1)
   factors = _factors(state, m, variant)
   return State(

@@ -19,7 +19,10 @@ def _scaled_tasks(schema: tasks.Schema) -> list[tasks.Task]:
 
 
 def _nll_rows(task: tasks.Task, nll: np.ndarray) -> scores.Metrics:
-  rows = {f'{task.name}/nll': scores.finite(np.mean(nll))}
+  # Labels without frames have no NLL and are in no mean.
+  known = nll[~np.isnan(nll)]
+  mean = np.mean(known) if known.size else np.nan
+  rows = {f'{task.name}/nll': scores.finite(mean)}
   if task.kind == 'binary':
     rows |= {
       f'{task.name}/nll/{label}': scores.finite(value)
@@ -99,7 +102,11 @@ def _scaled_half(task, members, target, fitted, scored):
   )
   probs = np.mean(
     [
-      _scaled(task, one[scored], temperature.fit(task, one[fitted], part))
+      _scaled(
+        task,
+        one[scored],
+        temperature.fit(task, one[fitted], part, partial=True),
+      )
       for one in members
     ],
     axis=0,
@@ -135,7 +142,7 @@ def held_out_scaling(
       name = task.name
       index, target, _ = fit_frames[name]
       fitted = temperature.fit(
-        task, pick(fit_logits[name][member], index), target
+        task, pick(fit_logits[name][member], index), target, partial=True
       )
       found.setdefault(name, []).append(fitted.tolist())
       index, target, _ = frames[name]

@@ -61,14 +61,20 @@ def reliability(
 def frame_scores(
   task: tasks.Task, probs: np.ndarray, target: tasks.Target, bin_values
 ) -> np.ndarray:
-  """Accuracy of every frame [F], or minus the squared error of binned tasks."""
+  """Accuracy of every frame [F], or minus the squared error of binned tasks.
+
+  NaN predictions that count give NaN: they are no answer, right or wrong.
+  """
   if task.kind == 'categorical':
-    return np.float64(probs.argmax(-1) == target.value.argmax(-1))
+    right = np.float64(probs.argmax(-1) == target.value.argmax(-1))
+    return np.where(np.isnan(probs).any(-1), np.nan, right)
   if task.kind == 'binary':
     values = np.float64((probs > 0.5) == (target.value > 0.5))
+    values = np.where(np.isnan(probs), np.nan, values)
   else:
     values = -((probs @ np.float64(bin_values) - target.value) ** 2)
-  return (values * target.mask).sum(-1) / target.mask.sum(-1)
+  values = np.where(target.mask > 0, values * target.mask, 0)
+  return values.sum(-1) / target.mask.sum(-1)
 
 
 def rejection(

@@ -9,6 +9,7 @@ from emojax.evaluation.frames import valid
 from emojax.evaluation.generation import evaluate_generation
 from emojax.evaluation.judge import Judge
 from emojax.evaluation.predictions import Predictions
+from emojax.uncertainty.temperature import unlabelled
 
 FORMAT = 'emojax-results-1'
 CURVES = ('reliability', 'rejection', 'roc', 'entropy')
@@ -47,7 +48,9 @@ def evaluate(
 
   Returns:
     (results, curves): JSON-able dictionaries without NaN; what is undefined is
-    None. Results hold, by generation name under 'generations':
+    None. Labels that no frame has are in no mean; `left_out` names them (task ->
+    labels), as do the generations' `notes`. Results hold, by generation name
+    under 'generations':
       `members`, `single_mean`, `single_std`, `ensemble`: metric dictionaries;
       `ts`: temperature scaling, `test_time` and `val`; `mc`: MC dropout;
       `uncertainty`: mean total, aleatoric and epistemic by task;
@@ -59,7 +62,7 @@ def evaluate(
 
   Raises:
     ValueError: if no frame of the split has a label, or predictions of a set
-      are missing.
+      are missing or not finite.
   """
   context = contexts.make(schema, dataset, seed, bin_values, split, temperature)
   generations, drawn = {}, {}
@@ -81,6 +84,11 @@ def evaluate(
     'modality': modality,
     'num_frames': len(valid(context.clips)),
     'labelled_frames': {k: len(v.index) for k, v in context.frames.items()},
+    'left_out': {
+      task.name: list(missing)
+      for task in context.scored
+      if (missing := unlabelled(task, context.frames[task.name].target.mask))
+    },
     'schema': [task.to_json() for task in context.scored],
     'names': list(generations),
     'generations': generations,

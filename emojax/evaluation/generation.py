@@ -7,6 +7,7 @@ from emojax.evaluation.context import FIT_SPLIT, Context
 from emojax.evaluation.frames import valid
 from emojax.evaluation.predictions import Predictions
 from emojax.evaluation.task_scores import TaskScores
+from emojax.uncertainty import temperature
 
 Json = dict[str, Any]
 
@@ -14,9 +15,14 @@ Json = dict[str, Any]
 def evaluate_generation(
   context: Context, prediction: Predictions
 ) -> tuple[Json, Json]:
-  """Returns (results, curves) of a generation; see `evaluate`."""
+  """Returns (results, curves) of a generation; see `evaluate`.
+
+  Raises:
+    ValueError: if predictions of a set are missing or not finite.
+  """
   logits = _logits(prediction.logits, prediction.name, context.split)
   index = valid(context.clips)
+  prediction.check_finite(context.split, index)
   ensemble = detection.frame_uncertainty(context.schema, logits, index)
   singles = [
     detection.frame_uncertainty(context.schema, one, index)
@@ -92,7 +98,7 @@ def _truth(context: Context, tasks_: list[TaskScores]) -> Json:
 
 
 def _baselines(context: Context, prediction: Predictions, logits) -> Json:
-  found = {'ts': None, 'mc': None, 'notes': []}
+  found = {'ts': None, 'mc': None, 'notes': _left_out(context)}
   try:
     found['ts'] = _scaling(context, prediction, logits)
   except ValueError as error:
@@ -106,6 +112,28 @@ def _baselines(context: Context, prediction: Predictions, logits) -> Json:
       context.bin_values,
     )
   return found
+
+
+def _left_out(context: Context) -> list[str]:
+  """Sentences about labels that no frame has."""
+  notes = []
+  for task in context.scored:
+    target = context.frames[task.name].target
+    if missing := temperature.unlabelled(task, target.mask):
+      notes.append(
+        f'{task.name}: {len(missing)} of {len(task.labels)} labels have no '
+        f'labelled frame and are in no mean: {", ".join(missing)}'
+      )
+    fit = context.fit_frames.get(task.name)
+    if fit is None or not context.temperature or task.kind == 'binned':
+      continue
+    if missing := temperature.unlabelled(task, fit.target.mask):
+      notes.append(
+        f'{task.name}: {len(missing)} of {len(task.labels)} labels have no '
+        'labelled validation frame and are not scaled by a temperature fitted '
+        f'there: {", ".join(missing)}'
+      )
+  return notes
 
 
 def _scaling(context: Context, prediction: Predictions, logits) -> Json | None:
@@ -138,6 +166,7 @@ def _out_of_domain(context, prediction, index, ensemble, singles):
   for name, clips in context.ood.items():
     key, where = f'ood/{name}', valid(clips)
     outside = _logits(prediction.logits, prediction.name, key)
+    prediction.check_finite(key, where)
     uncertain = detection.frame_uncertainty(context.schema, outside, where)
     values, roc = detection.aurocs(ensemble, uncertain)
     found[name] = {f'ensemble/{kind}': value for kind, value in values.items()}

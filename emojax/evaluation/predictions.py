@@ -58,6 +58,31 @@ class Predictions:
           f'[{axes}, {task.num_outputs}] with M = {self.num_members}'
         )
 
+  def check_finite(self, name: str, index: np.ndarray):
+    """Raises ValueError if an output for a frame that counts is not finite.
+
+    NaN would be sorted, compared and taken for the first class like a number.
+
+    Args:
+      name: A set.
+      index: Positions [F] in its flattened [N * L] frames; padding may hold
+        anything.
+    """
+    for kind in ('logits', 'mc'):
+      for task, values in getattr(self, kind).get(name, {}).items():
+        bad = {}
+        for m, one in enumerate(values):
+          flat = one.reshape(*one.shape[:-3], -1, one.shape[-1])
+          finite = np.isfinite(flat[..., index, :]).all(-1)
+          bad[m] = int((~finite).any(tuple(range(finite.ndim - 1))).sum())
+        if any(bad.values()):
+          members = ', '.join(f'{m} in {n}' for m, n in bad.items() if n)
+          raise ValueError(
+            f'{self.name}: {kind} of {task!r} in {name!r} are NaN or infinite '
+            f'(of member {members} of {len(index)} frames): it has diverged; '
+            'train again with a lower config.train.learning_rate'
+          )
+
   @property
   def num_members(self) -> int:
     """M, the number of members."""

@@ -4,10 +4,13 @@ A bootstrap replicate counts how often every element of a sample was drawn.
 `draws` has such counts by row, and every statistic here takes counts [R, n]
 and returns [R]: no replicate is ever built, and all are computed together.
 Row 0 counts every element once, so that the first result is the statistic of
-the sample itself.
+the sample itself. Values that are sorted or binned must be finite: NaN has no
+place in an order. Statistics are those of `metrics` on replicates built in full.
 """
 
 import numpy as np
+
+from emojax.metrics import calibration, correlation
 
 BINS = 10  # of the calibration error, as in metrics.calibration
 
@@ -36,7 +39,7 @@ def interval(values: np.ndarray, level: float = 0.95) -> list[float]:
     level: Share of the replicates inside.
 
   Returns:
-    [low, high], NaN if there are no replicates.
+    [low, high], NaN if there are no replicates or one is undefined.
   """
   if len(values) < 2:
     return [float('nan')] * 2
@@ -45,23 +48,34 @@ def interval(values: np.ndarray, level: float = 0.95) -> list[float]:
 
 
 def mean(counts: np.ndarray, values: np.ndarray) -> np.ndarray:
-  """Mean of `values` [n] under each row of counts [R, n]."""
+  """Mean of `values` [n] under each row of counts [R, n]; NaN if a value is."""
   return counts @ np.float64(values) / counts.sum(1)
 
 
 def pearson(counts: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-  """Linear correlation of x and y, each [n] or [R, n]; NaN if one is constant."""
+  """Linear correlation of x and y, each [n] or [R, n].
+
+  Returns:
+    [R]; NaN in replicates in which one of them is constant, up to rounding.
+  """
+  x, y = np.float64(x), np.float64(y)
+  known = _varies(counts, x) & _varies(counts, y)
   total = counts.sum(1, keepdims=True)
-  x, y = (
-    v - (counts * v).sum(1, keepdims=True) / total
-    for v in (np.float64(x), np.float64(y))
-  )
+  x, y = (v - (counts * v).sum(1, keepdims=True) / total for v in (x, y))
   weighted = counts * x
   norm = np.sqrt((weighted * x).sum(1) * (counts * y * y).sum(1))
   product = (weighted * y).sum(1)
-  # Rounding leaves something of a constant; no sample's spread is as small.
-  known = norm > 1e-12 * counts.shape[1]
+  known &= norm > 0
   return np.where(known, product / np.where(known, norm, 1), np.nan)
+
+
+def _varies(counts, values) -> np.ndarray:
+  """Whether the drawn elements of each replicate differ by more than rounding."""
+  drawn = counts > 0
+  low = np.where(drawn, values, np.inf).min(1)
+  high = np.where(drawn, values, -np.inf).max(1)
+  size = np.maximum(np.abs(low), np.abs(high))
+  return high - low > correlation.ROUNDING * size
 
 
 def midranks(counts: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -89,7 +103,12 @@ def auroc(
   """Probability that an outside score is higher; ties count half.
 
   Both samples are drawn independently: in_counts [R, n], out_counts [R, m].
+
+  Raises:
+    ValueError: if a score is not finite.
   """
+  if not np.isfinite(out_scores).all():
+    raise ValueError('auroc: out_scores must be finite')
   weights, _ = _by_value(in_counts, in_scores)
   values = np.unique(in_scores)
   place = np.searchsorted(values, out_scores)
@@ -103,40 +122,57 @@ def auroc(
 def calibration_error(
   counts: np.ndarray, confidence: np.ndarray, correct: np.ndarray
 ) -> np.ndarray:
-  """Expected calibration error of confidences [n] against outcomes [n]."""
-  index = np.minimum((np.float64(confidence) * BINS).astype(int), BINS - 1)
-  gap = np.eye(BINS)[index] * (np.float64(confidence) - correct)[:, None]
-  return np.abs(counts @ gap).sum(1) / counts.sum(1)
+  """Expected calibration error of confidences [n] against outcomes [n].
 
+  A mean of absolute values is too large by what chance adds to every bin, and a
+  replicate, which is drawn from a sample, has that twice: uncorrected, an
+  interval may lie above the sample's own error. So the replicates are moved to
+  have the sample's as their mean: here, and nowhere else.
 
-def kept_accuracy(
-  counts: np.ndarray, correct: np.ndarray, uncertainty: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-  """Accuracy of the most certain elements.
+  Args:
+    counts: [1 + R, n], row 0 the sample.
+    confidence: In [0, 1].
+    correct: 0 or 1 (or frequencies).
 
   Returns:
-    (fraction kept, accuracy of those kept), each [R, steps] with a step for
-    every value of the uncertainty; equal ones are kept or rejected together.
+    [1 + R]; the sample's first, as `metrics.calibration.Reliability.error`.
+
+  Raises:
+    ValueError: if a confidence is NaN or outside [0, 1].
   """
-  kept, _ = _by_value(counts, uncertainty)
-  right, _ = _by_value(counts * correct, uncertainty)
-  kept, right = np.cumsum(kept, axis=1), np.cumsum(right, axis=1)
-  # Nothing is kept yet where a replicate lacks the most certain elements.
-  accuracy = np.divide(right, kept, out=np.ones_like(right), where=kept > 0)
-  return kept / kept[:, -1:], accuracy
+  values = _calibration_error(counts, confidence, correct)
+  values[1:] -= values[1:].mean() - values[0] if len(values) > 1 else 0
+  return values
+
+
+def _calibration_error(counts, confidence, correct):
+  index = calibration.confidence_bins(confidence, BINS)
+  gap = np.eye(BINS)[index] * (np.float64(confidence) - correct)[:, None]
+  return np.abs(counts @ gap).sum(1) / counts.sum(1)
 
 
 def rejection_area(
   counts: np.ndarray, correct: np.ndarray, uncertainty: np.ndarray
 ) -> np.ndarray:
-  """Area under the accuracy-rejection curve (metrics.selective.Rejection).
+  """Area under the accuracy-rejection curve (`metrics.selective.Rejection`).
 
-  Equally uncertain elements count as if they were kept together, which is what
-  a random order of them gives up to terms of their share squared.
+  Args:
+    counts: [R, n].
+    correct: [n], 0 or 1, or any score whose mean is of interest.
+    uncertainty: [n], finite.
+
+  Returns:
+    [R], the mean accuracy over all numbers of kept elements, ties averaged.
   """
-  kept, accuracy = kept_accuracy(counts, correct, uncertainty)
-  steps = np.diff(kept, axis=1, prepend=0)
-  return (steps * accuracy).sum(1)
+  before, right, sizes, share = _groups(counts, correct, uncertainty)
+  # With k kept, of them `before` surely, accuracy is (right + (k - before)
+  # share) / k; its sum over the k of a group has the harmonic numbers.
+  last = int(counts.sum(1).max())
+  harmonic = np.append(0, np.cumsum(1 / np.arange(1, last + 1)))
+  first = before.astype(int)
+  steps = harmonic[first + sizes.astype(int)] - harmonic[first]
+  total = sizes * share + (right - before * share) * steps
+  return total.sum(1) / counts.sum(1)
 
 
 def accuracy_at(
@@ -145,14 +181,50 @@ def accuracy_at(
   uncertainty: np.ndarray,
   rejected: float,
 ) -> np.ndarray:
-  """Accuracy after a fraction of the most uncertain elements is rejected."""
-  kept, accuracy = kept_accuracy(counts, correct, uncertainty)
-  step = (kept < 1 - rejected - 1e-9).sum(1)
-  return accuracy[np.arange(len(accuracy)), step]
+  """Accuracy after the most uncertain elements are rejected.
+
+  Of N elements round(rejected * N) are, and at least one is kept; among equally
+  uncertain ones the expected accuracy of a random order is taken. That is
+  `metrics.selective.Rejection.at` of every replicate.
+
+  Args:
+    counts: [R, n].
+    correct: [n], 0 or 1, or any score whose mean is of interest.
+    uncertainty: [n], finite.
+    rejected: Fraction in [0, 1].
+
+  Returns:
+    [R].
+  """
+  before, right, _, share = _groups(counts, correct, uncertainty)
+  total = counts.sum(1)
+  kept = total - np.minimum(np.rint(rejected * total), total - 1)
+  # The last group that is kept in part or in whole.
+  group = (before < kept[:, None]).sum(1) - 1
+  before, right, share = (
+    values[np.arange(len(values)), group] for values in (before, right, share)
+  )
+  return (right + (kept - before) * share) / kept
+
+
+def _groups(counts, correct, uncertainty):
+  """Groups of equally uncertain elements, the most certain first, each [R, k].
+
+  Returns:
+    Elements and correct ones in the groups before, elements in the group, and
+    the share of them that is correct.
+  """
+  sizes, _ = _by_value(counts, uncertainty)
+  hits, _ = _by_value(counts * np.float64(correct), uncertainty)
+  share = np.divide(hits, sizes, out=np.zeros_like(hits), where=sizes > 0)
+  before, right = (np.cumsum(x, axis=1) - x for x in (sizes, hits))
+  return before, right, sizes, share
 
 
 def _by_value(counts, values):
   """Counts of every distinct value, ascending [R, k], and each one's place."""
+  if not np.isfinite(values).all():
+    raise ValueError('resampling: values that are ranked must be finite')
   _, group = np.unique(values, return_inverse=True)
   order = np.argsort(group, kind='stable')
   first = np.flatnonzero(np.diff(group[order], prepend=-1))

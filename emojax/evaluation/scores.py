@@ -9,6 +9,7 @@ import numpy as np
 
 from emojax import tasks
 from emojax.metrics import calibration, emotion
+from emojax.uncertainty import temperature
 
 Metrics = dict[str, float | None]
 
@@ -26,11 +27,21 @@ def task_metrics(
     probs: Probabilities of the labelled frames, without a sample axis.
     target: Their labels.
     bin_values: [K], needed by binned tasks.
+
+  Returns:
+    The metrics. None for single labels that no frame has, which are in no mean.
+
+  Raises:
+    ValueError: if a prediction that counts is not finite.
   """
   arguments = ({task.name: probs}, {task.name: target}, (task,), bin_values)
   metrics = dict(_emotion_metrics(*arguments))
   del metrics['total']  # of this task alone
   metrics |= calibration.calibration_metrics(*arguments)
+  if task.kind != 'categorical':
+    kind = 'f1' if task.kind == 'binary' else 'ccc'
+    for label in temperature.unlabelled(task, target.mask):
+      metrics[f'{task.name}/{kind}/{label}'] = np.nan
   return {name: finite(value) for name, value in metrics.items()}
 
 
@@ -53,11 +64,12 @@ def over_members(
   """Mean and sample standard deviation of metrics over members.
 
   Returns:
-    (mean, std); None where a member has no value, and all standard deviations
-    None with a single member.
+    (mean, std) of all keys that any member has; None where a member has no
+    value: no mean is of some of them only. All standard deviations are None
+    with a single member.
   """
   mean, std = {}, {}
-  for key in members[0]:
+  for key in dict.fromkeys(key for member in members for key in member):
     values = [member.get(key) for member in members]
     known = None not in values
     mean[key] = float(np.mean(values)) if known else None

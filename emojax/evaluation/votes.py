@@ -138,7 +138,15 @@ def statistics(
     sample: The test images.
     probs: [S, F, E]; S models or passes that are averaged.
     outside: Foreign set -> [S, G, E].
+
+  Raises:
+    ValueError: if a prediction is not finite.
   """
+  for name, values in {'the test set': probs, **outside}.items():
+    if not np.isfinite(values).all():
+      raise ValueError(
+        f'votes: NaN among the predictions of {name}; the model has diverged'
+      )
   doubt, mean = uncertainty.decompose(probs), probs.mean(0)
   foreign = {k: uncertainty.decompose(p) for k, p in outside.items()}
   return {

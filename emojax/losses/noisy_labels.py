@@ -183,7 +183,11 @@ def next_budget_weight(weight, mean_cost, budget: float):
 
 
 def most_uncertain(uncertainty, fraction: float):
-  """Which images of a batch are its most uncertain share, bool [B]."""
+  """Which images of a batch are its most uncertain share, bool [B].
+
+  NaN is more uncertain than any number. Of equally uncertain images at the
+  border the first are taken: the share is exact, and batches have no order.
+  """
   count = round(uncertainty.shape[0] * fraction)
   rank = jnp.argsort(jnp.argsort(uncertainty, descending=True))
   return rank < count
@@ -196,7 +200,8 @@ def relabelled(logits, labels, suspects, margin: float):
     logits: Predictions for the images themselves [B, K].
     labels: int32 [B].
     suspects: bool [B].
-    margin: By how much the highest probability must exceed the label's.
+    margin: By how much the highest probability must exceed the label's. NaN
+      exceeds nothing: such images keep their labels.
 
   Returns:
     (labels int32 [B], which of them are new bool [B]).

@@ -10,6 +10,10 @@ import jax.numpy as jnp
 from emojax import tasks
 from emojax.losses.pointwise import check_shapes
 
+# Values within so many float32 steps are one value: softmaxes, expectations and
+# means round by as much.
+STEPS = 8
+
 
 def _ratio(total, count):
   """total / count, and 0 (with gradient 0) where the count is 0."""
@@ -42,6 +46,22 @@ def masked_mean(values, mask, weights=1.0):
   return _ratio(*masked_sum(values, mask, weights))
 
 
+def constant(x, mask):
+  """Whether the values that are not masked are one value, up to rounding.
+
+  Args:
+    x: [...]; what is masked may be NaN.
+    mask: Same shape.
+
+  Returns:
+    A bool scalar. False if a value is NaN, True if everything is masked.
+  """
+  low = jnp.min(x, where=mask > 0, initial=jnp.inf)
+  high = jnp.max(x, where=mask > 0, initial=-jnp.inf)
+  size = jnp.maximum(jnp.abs(low), jnp.abs(high))
+  return high - low <= STEPS * jnp.finfo(jnp.float32).eps * size
+
+
 def ccc(x, y, mask=None, ddof=1, eps=1e-8):
   """Concordance correlation coefficient over a batch (paper 000, Eq. 6).
 
@@ -54,11 +74,14 @@ def ccc(x, y, mask=None, ddof=1, eps=1e-8):
     mask: Same shape or None (all count); values under 0 may be NaN.
     ddof: 1 for the unbiased variances of the published loss, 0 for the
       population variances of the metric; the paper does not say.
-    eps: Added to the denominator; 1e-8 in the published loss, 0 in the metric.
+    eps: Added to the denominator; 1e-8 in the published loss, 0 (a Python
+      number) in the metric.
 
   Returns:
-    A scalar in [-1, 1]. 0, with gradient 0, for no or a single example, and
-    0 when both are constant.
+    A scalar in [-1, 1]. 0, with gradient 0, for no or a single example. 0 when
+    one of them is constant: exactly so in the metric (see `constant`), up to
+    what `eps` leaves of rounding in the loss, whose gradient there is what
+    makes a constant prediction vary. NaN if a value that counts is.
   """
   check_shapes('ccc', x, y)
   mask = jnp.ones(jnp.shape(x)) if mask is None else mask
@@ -66,16 +89,21 @@ def ccc(x, y, mask=None, ddof=1, eps=1e-8):
   count = jnp.sum(mask)
   mean_x = _ratio(jnp.sum(mask * x), count)
   mean_y = _ratio(jnp.sum(mask * y), count)
-  x, y = x - mean_x, y - mean_y
+  dx, dy = x - mean_x, y - mean_y
   covariance, var_x, var_y = (
     _ratio(jnp.sum(mask * product), count - ddof)
-    for product in (x * y, x**2, y**2)
+    for product in (dx * dy, dx**2, dy**2)
   )
   spread = var_x + var_y + (mean_x - mean_y) ** 2 + eps
   # Not _ratio: NaN predictions must not look like a defined, bad CCC.
-  return jnp.where(
+  value = jnp.where(
     spread == 0, 0, 2 * covariance / jnp.where(spread == 0, 1, spread)
   )
+  if eps:
+    return value
+  # Rounding gives constants a spread and a covariance of the same size: without
+  # `eps` their ratio may be 1.
+  return jnp.where(constant(x, mask) | constant(y, mask), 0, value)
 
 
 def ccc_loss(x, y, mask, ddof=1, eps=1e-8):

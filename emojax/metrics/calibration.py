@@ -3,7 +3,9 @@
 Probabilities and labels are NumPy arrays without a sample axis. Paper 000
 reports the mean of these numbers over single models; apply them to a mean over
 samples to score an ensemble instead. What has no label at all gives NaN, and
-is left out of the dictionary of `calibration_metrics`.
+is left out of means and of the dictionary of `calibration_metrics`. Masked
+entries may hold anything; NaN predictions of labelled frames give NaN, and an
+error from whatever sorts or bins them.
 """
 
 from collections.abc import Mapping
@@ -49,7 +51,7 @@ def binary_nll(probs, labels, mask) -> np.ndarray:
     mask: [..., A].
 
   Returns:
-    float64 [A], the mean over the labelled frames.
+    float64 [A], the mean over the labelled frames; NaN for a label without any.
   """
   p, y = _known(probs, mask), _known(labels, mask)
   values = _cross_entropy(np.stack([1 - y, y], -1), np.stack([1 - p, p], -1))
@@ -65,7 +67,7 @@ def categorical_nll(probs, labels, mask) -> float:
     mask: [...].
 
   Returns:
-    The mean over the labelled frames.
+    The mean over the labelled frames, NaN without any.
   """
   values = _cross_entropy(_known(labels, mask), _known(probs, mask))
   return float(_mean(values, mask))
@@ -87,6 +89,9 @@ def bernoulli_nll(probs, labels, mask) -> float:
 def bin_index(values, bin_values, rule: str = 'nearest') -> np.ndarray:
   """Numbers of the bins that hold scalar values.
 
+  Compared as float32, like the losses do: 0.7 is on the same side of an edge at
+  0.7 whatever type it has been stored as.
+
   Args:
     values: [...].
     bin_values: Ascending [K].
@@ -98,10 +103,11 @@ def bin_index(values, bin_values, rule: str = 'nearest') -> np.ndarray:
     int [...], 0 to K - 1.
   """
   if rule == 'nearest':
-    edges = (np.float64(bin_values[1:]) + bin_values[:-1]) / 2
-    return np.searchsorted(edges, values, side='right')
+    edges = np.float32((np.float64(bin_values[1:]) + bin_values[:-1]) / 2)
+    return np.searchsorted(edges, np.float32(values), side='right')
   if rule == 'up':
-    index = np.searchsorted(bin_values, values, side='left')
+    edges = np.float32(bin_values)
+    index = np.searchsorted(edges, np.float32(values), side='left')
     return np.minimum(index, len(bin_values) - 1)
   raise ValueError(f"bin_index: rule {rule!r}, expected 'nearest' or 'up'")
 
@@ -119,7 +125,7 @@ def binned_nll(
     rule: See `bin_index`.
 
   Returns:
-    float64 [D].
+    float64 [D], NaN for a dimension without labels.
   """
   index = bin_index(_known(values, mask), bin_values, rule)
   p = np.take_along_axis(_known(probs, mask), index[..., None], -1)[..., 0]
@@ -127,19 +133,26 @@ def binned_nll(
 
 
 def rmse(predicted, actual, mask) -> np.ndarray:
-  """Root mean square error of each of D scalars [..., D]; float64 [D]."""
+  """Root mean square error of each of D scalars [..., D].
+
+  Returns:
+    float64 [D], NaN for a dimension without labels.
+  """
   error = _known(predicted, mask) - _known(actual, mask)
   return np.sqrt(_mean(error**2, mask, _leading(mask)))
 
 
 def brier_binary(probs, labels, mask) -> float:
-  """Mean of (p - y)^2 over all labelled entries [..., A]."""
+  """Mean of (p - y)^2 over all labelled entries [..., A]; NaN without any."""
   squares = (_known(probs, mask) - _known(labels, mask)) ** 2
   return float(_mean(squares, mask))
 
 
 def brier_categorical(probs, labels, mask) -> float:
-  """Mean of sum_c (p_c - y_c)^2 over the labelled frames, in [0, 2]."""
+  """Mean of sum_c (p_c - y_c)^2 over the labelled frames, in [0, 2].
+
+  NaN without labelled frames.
+  """
   squares = (_known(probs, mask) - _known(labels, mask)) ** 2
   return float(_mean(np.sum(squares, axis=-1), mask))
 
@@ -175,8 +188,31 @@ class Reliability(NamedTuple):
     return float(_mean(gap, weights))
 
 
+def confidence_bins(confidence, bins: int = 10) -> np.ndarray:
+  """Numbers of equal bins over [0, 1] that confidences fall into.
+
+  A bin holds its lower edge, the last one 1 too. Compared as float32, so that a
+  confidence of 0.7 is in one bin as float32 and as float64.
+
+  Args:
+    confidence: [...] in [0, 1].
+    bins: Number of bins.
+
+  Returns:
+    int [...], 0 to bins - 1.
+
+  Raises:
+    ValueError: if a confidence is NaN or outside [0, 1].
+  """
+  confidence = np.asarray(confidence)
+  if not np.all((confidence >= 0) & (confidence <= 1 + 1e-6)):
+    raise ValueError('confidences must be within [0, 1]; are these logits?')
+  edges = np.float32(np.arange(1, bins) / bins)
+  return np.searchsorted(edges, np.float32(confidence), side='right')
+
+
 def reliability_curve(confidence, correct, bins: int = 10) -> Reliability:
-  """Bins confidences [n] against outcomes [n] in equal bins over [0, 1].
+  """Bins confidences [n] against outcomes [n] (see `confidence_bins`).
 
   Args:
     confidence: In [0, 1]; 1 falls into the last bin.
@@ -184,12 +220,13 @@ def reliability_curve(confidence, correct, bins: int = 10) -> Reliability:
     bins: Number of bins.
 
   Raises:
-    ValueError: if a confidence is NaN or outside [0, 1].
+    ValueError: if a confidence is NaN or outside [0, 1], or an outcome is not
+      finite.
   """
-  confidence = np.float64(confidence)
-  if not np.all((confidence >= 0) & (confidence <= 1 + 1e-6)):
-    raise ValueError('confidences must be within [0, 1]; are these logits?')
-  index = np.minimum((confidence * bins).astype(int), bins - 1)
+  index = confidence_bins(confidence, bins)
+  confidence, correct = np.float64(confidence), np.float64(correct)
+  if not np.isfinite(correct).all():
+    raise ValueError('outcomes must be finite: NaN is neither right nor wrong')
   count = np.bincount(index, minlength=bins)
   sums = [np.bincount(index, v, minlength=bins) for v in (confidence, correct)]
   means = [np.where(count > 0, s / np.maximum(count, 1), np.nan) for s in sums]
@@ -208,7 +245,11 @@ def binary_reliability(probs, labels, mask, bins: int = 10) -> Reliability:
 
 
 def categorical_reliability(probs, labels, mask, bins: int = 10) -> Reliability:
-  """Largest probability [..., E] against the accuracy of its class."""
+  """Largest probability [..., E] against the accuracy of its class.
+
+  Of equal probabilities, and of equal shares of a soft label, the first class
+  counts.
+  """
   keep = np.asarray(mask) > 0
   probs, labels = np.asarray(probs)[keep], np.asarray(labels)[keep]
   correct = probs.argmax(-1) == labels.argmax(-1)
@@ -264,17 +305,20 @@ def calibration_metrics(
   Returns:
     `au/nll`, `au/nll/<label>`, `au/ece`, `au/brier`, `expr/nll`, `expr/ece`,
     `expr/brier`, `va/rmse/<label>`, `va/nll/<label>`, for the tasks of the
-    schema; without entries for which there are no labels.
+    schema; without entries for which there are no labels. `au/nll` is the mean
+    over the units that have labels.
 
   Raises:
-    ValueError: if a prediction of a labelled frame is NaN.
+    ValueError: if a prediction of a labelled frame is not finite.
   """
   metrics = {}
   for task in schema:
     target = losses.with_frame_mask(task, targets[task.name], frame_mask)
     p = np.asarray(probs[task.name])
-    if np.isnan(_known(p, target.mask)).any():
-      raise ValueError(f'task {task.name!r}: NaN among the predictions')
+    if not np.isfinite(_known(p, target.mask)).all():
+      raise ValueError(
+        f'task {task.name!r}: NaN among the predictions; the model has diverged'
+      )
     if task.kind == 'binary':
       values = _binary_metrics(task, p, target, bins, weighted)
     elif task.kind == 'categorical':

@@ -3,6 +3,9 @@
 import numpy as np
 import scipy.stats
 
+# Below this share of its size, a deviation from the mean is rounding.
+ROUNDING = 1e-12
+
 
 def _finite_pairs(x, y):
   x, y = np.float64(x).ravel(), np.float64(y).ravel()
@@ -20,7 +23,8 @@ def spearman(x, y) -> float:
   """Spearman's rank correlation of x [n] and y [n].
 
   Returns:
-    In [-1, 1]; NaN if either is constant.
+    In [-1, 1]; NaN if either is constant (undefined, to be left out). Equal
+    values share their mean rank.
 
   Raises:
     ValueError: if the lengths differ, n < 2, or values are not finite.
@@ -30,8 +34,18 @@ def spearman(x, y) -> float:
 
 
 def pearson(x, y) -> float:
-  """Pearson's linear correlation; arguments and errors as `spearman`."""
+  """Pearson's linear correlation.
+
+  Arguments, errors and what is undefined as `spearman`; what varies by no more
+  than rounding is constant.
+  """
   x, y = _finite_pairs(x, y)
+  if _constant(x) or _constant(y):
+    return float('nan')
   x, y = x - x.mean(), y - y.mean()
   norm = np.sqrt(np.sum(x**2) * np.sum(y**2))
   return float(np.sum(x * y) / norm) if norm > 0 else float('nan')
+
+
+def _constant(x) -> bool:
+  return np.ptp(x) <= ROUNDING * np.abs(x).max()

@@ -3,6 +3,7 @@
 Only procedural data know the posterior p* of the labels given the frame. No
 model has a lower expected NLL than its entropy, the Bayes optimum, and the
 excess over it is the Kullback-Leibler divergence from p* to the prediction.
+What is not finite gives NaN, which `excess_nll` refuses.
 """
 
 import numpy as np
@@ -11,7 +12,11 @@ from emojax import tasks
 
 
 def _xlogy(x, y):
-  return np.where(x > 0, x * np.log(np.where(x > 0, y, 1)), 0)
+  # 0 log y is 0, but not where x or y is no number.
+  zero = np.where(np.isfinite(x) & np.isfinite(y), 0, np.nan)
+  known = (x > 0) & (zero == 0)
+  x, y = np.where(known, x, 0), np.where(known, y, 1)
+  return np.where(known, x * np.log(y), zero)
 
 
 def _distributions(task: tasks.Task, probs) -> np.ndarray:
@@ -87,13 +92,21 @@ def excess_nll(task: tasks.Task, posterior, probs, frame_mask=None) -> float:
 
   Returns:
     Expected NLL minus the mean entropy of the posteriors, in nats.
+
+  Raises:
+    ValueError: if the shapes differ, every frame is masked, or a value of a
+      frame that counts is NaN.
   """
+  if frame_mask is not None and np.shape(posterior) == np.shape(probs):
+    keep = np.asarray(frame_mask) > 0
+    posterior, probs = np.asarray(posterior)[keep], np.asarray(probs)[keep]
   values = kl_divergence(task, posterior, probs)
   if task.kind != 'categorical':
     values = values.mean(axis=-1)
-  if frame_mask is None:
-    return float(values.mean())
-  keep = np.asarray(frame_mask) > 0
-  if not keep.any():
+  if not values.size:
     raise ValueError('excess_nll: every frame is masked')
-  return float(values[keep].mean())
+  if not np.isfinite(values).all():
+    raise ValueError(
+      f'task {task.name!r}: NaN among the posteriors or the predictions'
+    )
+  return float(values.mean())

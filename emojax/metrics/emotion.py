@@ -3,7 +3,8 @@
 Written with jax.numpy, so that validation can be part of a jitted training
 program; on the host they take NumPy arrays just the same. Masked entries may
 hold anything. NaN predictions of labelled frames give NaN scores, so that a
-diverged model is never taken for a good one. A task without any label scores 0.
+diverged model is never taken for a good one. Labels without any labelled frame
+are in no mean; a task without any label scores 0, which selects no epoch.
 """
 
 from collections.abc import Mapping
@@ -38,7 +39,10 @@ def _f1(predicted, actual, mask):
 
 
 def binary_f1(probs, labels, mask, threshold: float = 0.5):
-  """F1 of each binary label, 0 where it is undefined.
+  """F1 of each binary label.
+
+  As in the challenges, 0 where a label is neither in the labels nor predicted;
+  also 0 where no frame is labelled, which `mean_f1` leaves out.
 
   Args:
     probs: Probabilities [..., A].
@@ -47,14 +51,26 @@ def binary_f1(probs, labels, mask, threshold: float = 0.5):
     threshold: A label is predicted if its probability is greater.
 
   Returns:
-    [A].
+    [A] in [0, 1]; NaN where a prediction of a labelled frame is.
   """
   actual = jnp.asarray(labels) > 0.5
   return _f1(_hard_binary(jnp.asarray(probs), threshold), actual, mask)[0]
 
 
+def mean_f1(f1, mask):
+  """Mean F1 of the labels [A] that any frame [..., A] has; 0 if none has."""
+  axes = tuple(range(jnp.ndim(mask) - 1))
+  labelled = jnp.any(jnp.asarray(mask) > 0, axis=axes)
+  mean = losses.masked_mean(f1, labelled.astype(f1.dtype))
+  # Where all are labelled, this rounds as the plain mean does.
+  return jnp.mean(jnp.where(labelled, f1, mean))
+
+
 def binary_accuracy(probs, labels, mask, threshold: float = 0.5):
-  """Fraction of correct (frame, label) entries; arguments as `binary_f1`."""
+  """Fraction of correct entries among those labelled, 0 without any.
+
+  Arguments as `binary_f1`. NaN if a prediction of a labelled frame is.
+  """
   predicted = _hard_binary(jnp.asarray(probs), threshold)
   actual = jnp.asarray(labels) > 0.5
   correct = jnp.where(jnp.isnan(predicted), jnp.nan, predicted == actual)
@@ -65,7 +81,8 @@ def categorical_f1(probs, labels, mask):
   """F1 of each class and their unweighted mean.
 
   The mean is over the classes that occur in the predictions or in the labels,
-  as scikit-learn's `f1_score(average='macro')` has it.
+  as scikit-learn's `f1_score(average='macro')` has it. Of equal probabilities
+  the first class is the prediction, as everywhere.
 
   Args:
     probs: Probabilities [..., E].
@@ -73,7 +90,8 @@ def categorical_f1(probs, labels, mask):
     mask: [...].
 
   Returns:
-    (F1 of each class [E], macro F1).
+    (F1 of each class [E], 0 for one that occurs nowhere; macro F1, 0 without
+    labelled frames). NaN if a prediction of a labelled frame is.
   """
   predicted = _hard_categorical(jnp.asarray(probs))
   actual = _hard_categorical(jnp.asarray(labels))
@@ -83,7 +101,7 @@ def categorical_f1(probs, labels, mask):
 
 
 def categorical_accuracy(probs, labels, mask):
-  """Fraction of frames whose class is right; see `categorical_f1`."""
+  """Fraction of labelled frames whose class is right; see `categorical_f1`."""
   predicted = _hard_categorical(jnp.asarray(probs))
   actual = _hard_categorical(jnp.asarray(labels))
   return losses.masked_mean(jnp.sum(predicted * actual, -1), mask)
@@ -98,7 +116,8 @@ def ccc(predicted, actual, mask):
     mask: [..., D].
 
   Returns:
-    [D], 0 where both are constant or nothing is labelled.
+    [D], 0 where either is constant (up to rounding) or nothing is labelled, NaN
+    where a prediction of a labelled frame is.
   """
 
   def one(x, y, m):
@@ -111,9 +130,8 @@ def ccc(predicted, actual, mask):
 
 def _binary_metrics(task, probs, target):
   f1 = binary_f1(probs, *target)
-  acc = binary_accuracy(probs, *target)
-  metrics = {'score': 0.5 * jnp.mean(f1) + 0.5 * acc}
-  metrics |= {'f1': jnp.mean(f1), 'acc': acc}
+  mean, acc = mean_f1(f1, target.mask), binary_accuracy(probs, *target)
+  metrics = {'score': 0.5 * mean + 0.5 * acc, 'f1': mean, 'acc': acc}
   return metrics | {f'f1/{name}': f1[i] for i, name in enumerate(task.labels)}
 
 
@@ -150,9 +168,9 @@ def emotion_metrics(
 ) -> dict[str, Any]:
   """All emotion metrics as a flat dictionary of scalars.
 
-  AU: 0.5 F1 + 0.5 accuracy; expressions: 0.67 F1 + 0.33 accuracy; valence and
-  arousal: CCC of the expected values over all frames together. `total` is the
-  sum of the tasks' scores.
+  AU: 0.5 F1 + 0.5 accuracy, F1 being the mean over the labelled units;
+  expressions: 0.67 F1 + 0.33 accuracy; valence and arousal: CCC of the expected
+  values over all frames together. `total` is the sum of the tasks' scores.
 
   Args:
     probs: Task name -> probabilities (`uncertainty.probabilities`): [..., A],

@@ -30,6 +30,9 @@ def detect(in_scores, out_scores) -> Detection:
     in_scores: Scores of in-distribution samples [n], higher is stranger.
     out_scores: Scores of out-of-distribution samples [m].
 
+  Returns:
+    The curve; an AUROC of 0.5 if all scores are equal.
+
   Raises:
     ValueError: if either is empty or a score is not finite.
   """

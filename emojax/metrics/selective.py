@@ -10,7 +10,7 @@ class Rejection(NamedTuple):
 
   Attributes:
     rejected: Fraction of rejected samples, k / n for k = 0 ... n - 1.
-    accuracy: Accuracy of the others.
+    accuracy: Accuracy of the others, ties averaged (see `rejection_curve`).
     area: Mean of `accuracy`, the area under the curve.
   """
 
@@ -43,7 +43,8 @@ def rejection_curve(correct, uncertainty) -> Rejection:
     uncertainty: [n], higher is less certain.
 
   Raises:
-    ValueError: if there are no samples, lengths differ, or values are NaN.
+    ValueError: if there are no samples, lengths differ, or values are not
+      finite: a prediction that is NaN is neither certain nor uncertain.
   """
   correct, uncertainty = np.float64(correct), np.float64(uncertainty)
   if (
@@ -53,8 +54,8 @@ def rejection_curve(correct, uncertainty) -> Rejection:
       f'rejection_curve: shapes {correct.shape} and {uncertainty.shape} must '
       'be equal and one-dimensional with at least one sample'
     )
-  if np.isnan(correct).any() or np.isnan(uncertainty).any():
-    raise ValueError('rejection_curve: remove samples whose values are NaN')
+  if not (np.isfinite(correct).all() and np.isfinite(uncertainty).all()):
+    raise ValueError('rejection_curve: values are NaN or infinite')
   _, group, sizes = np.unique(
     uncertainty, return_inverse=True, return_counts=True
   )

@@ -15,8 +15,12 @@ class TemporalHead(nn.Module):
   """GRU over time and a linear layer.
 
   'paper' (paper 000, section 3): dropout on the features, GRU, ReLU, linear.
-  'published' (its code): GRU, dropout, linear, without ReLU. The parameters
-  are the same.
+  'published' (the order of its code): GRU, dropout, linear, without ReLU. The
+  parameters are the same.
+
+  Neither is the published network: that GRU reads [B, L, F] with the clips of a
+  batch as its time axis, so that outputs depend on what else is in the batch.
+  Here it runs over the frames of a clip, as the paper has it.
 
   Attributes:
     outputs: Number of logits.

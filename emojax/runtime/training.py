@@ -87,6 +87,7 @@ def train(
       if segment.epoch > epoch:  # else only the soft labels were missing
         state = trainer.portable(segment.state)
         check_finite(name, _watched(trainer, state))
+        check_totals(name, epoch, segment.logs['val/total'])
         _write_log(session, trainer, name, epoch, segment)
         epoch = segment.epoch
         checkpoints.save(epoch, state)
@@ -148,6 +149,24 @@ def _check_scores(name: str, scores: np.ndarray):
     raise DivergedError(
       f'{name}, member {index}: the validation score was not finite although '
       'the losses were; lower config.train.learning_rate (in a new --workdir)'
+    )
+
+
+def check_totals(name: str, epoch: int, totals: np.ndarray):
+  """Raises if a validation score was not finite, even if a later one was.
+
+  Such an epoch is never the best one; but who loses by it should know.
+
+  Args:
+    name: The stack's name.
+    epoch: Epochs before those of `totals`.
+    totals: [members, epochs].
+  """
+  for index, late in np.argwhere(~np.isfinite(totals)):
+    raise DivergedError(
+      f'{name}, member {index}: the validation score of epoch {epoch + late} '
+      'was not finite although the losses were; lower '
+      'config.train.learning_rate (in a new --workdir)'
     )
 
 

@@ -36,6 +36,11 @@ def _numpy_like(array):
   return jnp if isinstance(array, jax.Array) else np
 
 
+def _finite_or_nan(logits):
+  xp = _numpy_like(logits)
+  return xp.where(xp.isfinite(logits), logits, xp.nan)
+
+
 def probabilities(task: tasks.Task, logits):
   """Turns a head's logits into probabilities.
 
@@ -45,9 +50,10 @@ def probabilities(task: tasks.Task, logits):
 
   Returns:
     'binary' [..., A] by a sigmoid; 'categorical' [..., E] and 'binned'
-    [..., D, K] by a softmax over the last axis.
+    [..., D, K] by a softmax over the last axis. NaN for logits that are not
+    finite, and for all classes of their softmax: infinity is no certainty.
   """
-  logits = tasks.split_logits(task, logits)
+  logits = _finite_or_nan(tasks.split_logits(task, logits))
   on_device = _numpy_like(logits) is jnp
   if task.kind == 'binary':
     return jax.nn.sigmoid(logits) if on_device else scipy.special.expit(logits)
@@ -82,7 +88,7 @@ def decompose(probs) -> Uncertainty:
     probs: Distributions [S, ..., C].
 
   Returns:
-    Uncertainties [...].
+    Uncertainties [...], NaN where any sample is: neither sure nor unsure.
   """
   total = entropy(probs.mean(axis=0))
   aleatoric = entropy(probs).mean(axis=0)

@@ -51,11 +51,16 @@ def _check_rows(name, logits, labels):
     )
   if not np.isfinite(logits).all():
     raise ValueError(f'{name}: logits must be finite; the model has diverged')
+  if not np.isfinite(labels).all():
+    raise ValueError(f'{name}: labels that count must be finite')
   return logits, labels
 
 
 def fit_binary(logits, labels) -> float:
   """Fits the temperature of one binary label.
+
+  Labels that are separable, constant or contradict the logits have no best
+  temperature: the search ends at one of `BOUNDS`. Logits of 0 fit with any.
 
   Args:
     logits: [n], finite.
@@ -65,7 +70,7 @@ def fit_binary(logits, labels) -> float:
     T within `BOUNDS`.
 
   Raises:
-    ValueError: without labelled frames or with logits that are not finite.
+    ValueError: without labelled frames or with values that are not finite.
   """
   logits, labels = _check_rows('fit_binary', logits, labels)
   return _minimise(_sigmoid_nll, logits, labels)
@@ -86,7 +91,11 @@ def fit_categorical(logits, labels) -> float:
 
 
 def fit(
-  task: tasks.Task, logits, target: tasks.Target, bin_values=None
+  task: tasks.Task,
+  logits,
+  target: tasks.Target,
+  bin_values=None,
+  partial: bool = False,
 ) -> np.ndarray:
   """Fits all temperatures of a task.
 
@@ -95,12 +104,15 @@ def fit(
     logits: [..., num_outputs]; masked frames may hold anything.
     target: Hard or soft labels of the same leading shape.
     bin_values: [K], needed by binned tasks: the true class is the nearest bin.
+    partial: Leave out labels without a labelled frame: their temperature is 1,
+      which changes nothing. The caller has to say so (see `unlabelled`).
 
   Returns:
     float64: 'binary' [A], 'categorical' [], 'binned' [D].
 
   Raises:
-    ValueError: if a label of the task has no labelled frame.
+    ValueError: if a label of the task has no labelled frame; with `partial`, if
+      none of them has; if a value that counts is not finite.
   """
   logits = np.asarray(tasks.split_logits(task, logits))
   value, keep = np.asarray(target.value), np.asarray(target.mask) > 0
@@ -109,16 +121,36 @@ def fit(
   if task.kind == 'binned':
     value = _bin_labels(task, value, keep, bin_values)
   one = fit_binary if task.kind == 'binary' else fit_categorical
+  if missing := unlabelled(task, target.mask):
+    if not partial or len(missing) == len(task.labels):
+      names = ', '.join(missing)
+      raise ValueError(f'task {task.name!r}: {names} has no labelled frame')
   temperatures = []
-  for i, name in enumerate(task.labels):
+  for i in range(len(task.labels)):
     rows = keep[..., i]
     if not rows.any():
-      raise ValueError(f'task {task.name!r}: {name} has no labelled frame')
+      temperatures.append(1.0)
+      continue
     # Labels are axis -1 of binary and axis -2 of binned tasks.
     axis = keep.ndim - 1
     x, y = (np.take(v, i, axis=axis)[rows] for v in (logits, value))
     temperatures.append(one(x, y))
   return np.array(temperatures)
+
+
+def unlabelled(task: tasks.Task, mask) -> tuple[str, ...]:
+  """Names of the labels that no frame has, for notes.
+
+  Args:
+    task: The task.
+    mask: The mask of its `Target`. Classes of a categorical task are labelled
+      together: all or none.
+  """
+  mask = np.asarray(mask) > 0
+  if task.kind == 'categorical':
+    return () if mask.any() else task.labels
+  found = mask.any(axis=tuple(range(mask.ndim - 1)))
+  return tuple(name for name, any_ in zip(task.labels, found) if not any_)
 
 
 def _bin_labels(task, value, keep, bin_values):
@@ -153,7 +185,8 @@ class CrossValidation(NamedTuple):
   """Temperature scaling evaluated on frames that it was not fitted on.
 
   Attributes:
-    nll: NLL after scaling; 'binary' [A], 'categorical' [], 'binned' [D].
+    nll: NLL after scaling; 'binary' [A], 'categorical' [], 'binned' [D]. NaN
+      for labels that no frame has, which are left out.
     uncalibrated_nll: NLL of the same frames before scaling.
     temperatures: [directions, ...], one set per fit.
   """
@@ -189,17 +222,24 @@ def cross_validate(
     Scaled and unscaled NLL and the temperatures.
 
   Raises:
-    ValueError: if `directions` is neither 1 nor 2, or a half lacks labels.
+    ValueError: if `directions` is neither 1 nor 2, or a half lacks labels that
+      the other one has.
   """
   if directions not in (1, 2):
     raise ValueError(f'directions {directions}: expected 1 or 2')
   logits, value, mask = _labelled_frames(task, logits, target)
   order = np.random.default_rng(seed).permutation(len(logits))
   halves = np.array_split(order, 2)
+  missing = {unlabelled(task, mask[half]) for half in halves}
+  if missing != {unlabelled(task, mask)}:
+    names = ', '.join(max(missing, key=len))
+    raise ValueError(
+      f'task {task.name!r}: {names} has no labelled frame in one of two halves'
+    )
   results = []
   for fitted, scored in [halves, halves[::-1]][:directions]:
     part = tasks.Target(value[fitted], mask[fitted])
-    t = fit(task, logits[fitted], part, bin_values)
+    t = fit(task, logits[fitted], part, bin_values, partial=True)
     part, x = tasks.Target(value[scored], mask[scored]), logits[scored]
     scaled = _nll(task, apply(task, x, t), part, bin_values)
     results.append((scaled, _nll(task, x, part, bin_values), t))

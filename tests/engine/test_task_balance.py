@@ -13,7 +13,7 @@ from emojax import tasks
 from emojax.engine import task_balance
 
 histories = st.lists(
-  st.tuples(*[st.integers(0, 8).map(lambda i: i / 8)] * 3),
+  st.tuples(*[st.integers(-3, 8).map(lambda i: i / 8)] * 3),
   min_size=1,
   max_size=12,
 )
@@ -21,7 +21,8 @@ histories = st.lists(
 
 def _algorithm1(history, variant):
   """Paper 000, Algorithm 1 and the published code, in plain Python."""
-  m, best, factor = [1] * 3, [-math.inf] * 3, [1.0] * 3
+  m, factor = [1] * 3, [1.0] * 3
+  best = [0.0 if variant == 'published' else -math.inf] * 3
   rows = []
   for scores in history:
     for i, score in enumerate(scores):
@@ -41,7 +42,8 @@ def _scan(history, variant):
     state = task_balance.update(state, scores, variant)
     return state, state.weights
 
-  return jax.lax.scan(step, task_balance.init(tasks.ABAW2021), history)[1]
+  state = task_balance.init(tasks.ABAW2021, variant)
+  return jax.lax.scan(step, state, history)[1]
 
 
 def _run(history, variant):
@@ -73,6 +75,27 @@ def test_paper_resets_after_an_improvement_and_published_does_not():
     weights = _run(improved, variant)
     np.testing.assert_allclose(weights[4][0] / weights[4][1], before, rtol=1e-5)
     np.testing.assert_allclose(weights[5][0] / weights[5][1], after, rtol=1e-5)
+
+
+def test_negative_scores_improve_on_nothing_in_the_published_code():
+  scores = np.array([-0.2, 0.0, 0.1])
+  for variant, best, m in [
+    ('paper', [-0.2, 0, 0.1], [1, 1, 1]),
+    ('published', [0, 0, 0.1], [2, 2, 1]),
+  ]:
+    state = task_balance.init(tasks.ABAW2021, variant)
+    state = task_balance.update(state, scores, variant)
+    np.testing.assert_allclose(state.best, best)
+    np.testing.assert_array_equal(state.m, m)
+
+
+@pytest.mark.parametrize('variant', ['paper', 'published'])
+def test_infinite_scores_are_no_improvement(variant):
+  state = task_balance.init(tasks.ABAW2021, variant)
+  state = task_balance.update(state, np.array([np.inf, np.nan, 0.3]), variant)
+  np.testing.assert_array_equal(state.m, [2, 2, 1])
+  state = task_balance.update(state, np.array([0.1, 0.2, 0.2]), variant)
+  np.testing.assert_array_equal(state.m, [1, 1, 2])
 
 
 def test_nan_scores_are_no_improvement():

@@ -84,6 +84,26 @@ def test_masked_action_units_do_not_count():
   )
 
 
+@pytest.mark.parametrize('kind', ['au', 'expr', 'va'])
+def test_nan_is_neither_right_nor_wrong(kind):
+  task = {t.name: t for t in tasks.ABAW2021}[kind]
+  probs, value, mask = {
+    'au': (np.full((3, 12), 0.9), np.ones((3, 12)), np.ones((3, 12))),
+    'expr': (np.eye(7)[:3], np.eye(7)[:3], np.ones(3)),
+    'va': (np.full((3, 2, 20), 0.05), np.zeros((3, 2)), np.ones((3, 2))),
+  }[kind]
+  probs[1, 0] = np.nan
+  values = tasks.bin_values()
+  quality = curves.frame_scores(task, probs, tasks.Target(value, mask), values)
+  np.testing.assert_array_equal(np.isnan(quality), [False, True, False])
+  with pytest.raises(ValueError, match='NaN or infinite'):
+    curves.rejection(task, quality, np.arange(3))
+  if kind != 'expr':
+    mask[1, 0] = 0  # it does not count
+    target = tasks.Target(value, mask)
+    assert np.isfinite(curves.frame_scores(task, probs, target, values)).all()
+
+
 def test_thinned_roc_keeps_its_shape():
   inside, outside = RNG.normal(size=4000), RNG.normal(1, size=3000)
   detection = ood.detect(inside, outside)

@@ -287,6 +287,101 @@ def test_task_without_labels_is_left_out(run, predictions):
   )
 
 
+def without_labels(run, split, **missing):
+  """The data set without the labels of some columns, whose values are junk."""
+  clips = getattr(run.dataset, split)
+  targets = dict(clips.targets)
+  for name, columns in missing.items():
+    value, mask = (x.copy() for x in targets[name])
+    value[..., columns], mask[..., columns] = np.nan, 0
+    targets[name] = tasks.Target(value, mask)
+  changed = dataclasses.replace(clips, targets=targets)
+  return dataclasses.replace(run.dataset, **{split: changed})
+
+
+def test_labels_without_frames_are_in_no_mean_and_named(
+  run, predictions, evaluated
+):
+  dataset = without_labels(run, 'test', au=[2, 5], va=[1])
+  results, curves = evaluate(run.schema, predictions, dataset, seed=3)
+  json.dumps([results, curves], allow_nan=False)
+  assert results['left_out'] == {'au': ['AU4', 'AU10'], 'va': ['arousal']}
+  assert evaluated[0]['left_out'] == {}
+  for name, found in results['generations'].items():
+    assert 'au: 2 of 12 labels have no labelled frame' in found['notes'][0]
+    assert 'va: 1 of 2 labels' in found['notes'][1]
+    whole = evaluated[0]['generations'][name]
+    assert whole['notes'] == []
+    rows = [
+      *zip(found['members'], whole['members']),
+      (found['ensemble'], whole['ensemble']),
+      (found['single_mean'], whole['single_mean']),
+    ]
+    for one, before in rows:
+      labels = [a for a in tasks.AU12 if a not in ('AU4', 'AU10')]
+      for kind in ('f1', 'nll'):
+        expected = np.mean([before[f'au/{kind}/{label}'] for label in labels])
+        assert one[f'au/{kind}'] == pytest.approx(expected, rel=1e-5)
+        assert one.get(f'au/{kind}/AU4') is None
+      assert one['va/ccc/arousal'] is None
+      assert one['va/score'] == one['va/ccc/valence']
+      assert one['total'] is not None
+
+
+def test_temperatures_do_without_labels_without_frames(run, predictions):
+  scored = without_labels(run, 'test', au=[2])
+  found = evaluate(run.schema, predictions, scored, seed=3)[0]
+  whole = evaluate(run.schema, predictions, run.dataset, seed=3)[0]
+  for kind in ('test_time', 'val'):
+    one, before = (x['generations']['Tea']['ts'][kind] for x in (found, whole))
+    for rows in ('mean', 'ensemble'):
+      others = [before[rows][f'au/nll/{a}'] for a in tasks.AU12 if a != 'AU4']
+      assert one[rows]['au/nll'] == pytest.approx(np.mean(others), rel=0.05)
+      assert one[rows].get('au/nll/AU4') is None
+  fitted = without_labels(run, 'val', au=[2])
+  found = evaluate(run.schema, predictions, fitted, seed=3)[0]
+  tea = found['generations']['Tea']
+  assert tea['notes'] == [
+    'au: 1 of 12 labels have no labelled validation frame and are not scaled by '
+    'a temperature fitted there: AU4'
+  ]
+  fitted = np.array(tea['ts']['val']['temperatures']['au'])
+  expected = np.array(
+    whole['generations']['Tea']['ts']['val']['temperatures']['au']
+  )
+  np.testing.assert_array_equal(fitted[:, 2], 1)
+  keep = np.arange(12) != 2
+  np.testing.assert_array_equal(fitted[:, keep], expected[:, keep])
+
+
+@pytest.mark.parametrize('junk', [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(
+  ('kind', 'where'),
+  [('logits', 'test'), ('logits', 'ood/noise'), ('mc', 'test')],
+)
+def test_predictions_that_are_not_finite_are_refused(run, junk, kind, where):
+  tea = run.predictions('Tea', passes=2)
+  values = getattr(tea, kind)[where]['au']
+  values[1, ..., 3, 1, 4] = junk
+  message = (
+    f"Tea: {kind} of 'au' in '{where}' are NaN or infinite "
+    r'\(of member 1 in 1 of 59 frames\): it has diverged'
+  )
+  with pytest.raises(ValueError, match=message):
+    evaluate(run.schema, [tea], run.dataset)
+
+
+def test_padding_may_be_anything(run):
+  clean, tea = run.predictions(passes=2), run.predictions(passes=2)
+  padding = run.dataset.test.frame_mask == 0
+  assert padding.any()
+  for heads in (*tea.logits.values(), *tea.mc.values()):
+    for values in heads.values():
+      values[..., padding, :] = np.nan
+  first, second = (evaluate(run.schema, [p], run.dataset) for p in (clean, tea))
+  assert first == second
+
+
 def test_unlabelled_test_set_means_validation(run, predictions):
   clips = run.dataset.test
   targets = tasks.empty_targets(run.schema, clips.frame_mask.shape)

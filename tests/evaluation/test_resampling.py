@@ -67,6 +67,8 @@ def test_a_constant_has_no_correlation(sample):
   constant = np.full_like(x, 0.1)
   assert np.isnan(resampling.pearson(counts, x, constant)).all()
   assert np.isnan(resampling.spearman(counts, constant, x)).all()
+  scaled = resampling.pearson(counts, 1e-15 * x, 1e-15 * x)
+  np.testing.assert_allclose(scaled, 1)  # small is not constant
 
 
 def test_midranks(sample):
@@ -89,13 +91,35 @@ def test_auroc(sample):
     np.testing.assert_allclose(found[row], expected)
 
 
-def test_calibration_error(sample):
+def test_calibration_error_is_that_of_the_replicates_less_their_bias(sample):
   counts, x, y = sample
   confidence, correct = scipy.stats.norm.cdf(x), np.float64(y > 0)
   found = resampling.calibration_error(counts, confidence, correct)
-  for row, (a, b) in enumerate(built(counts, confidence, correct)):
-    curve = calibration.reliability_curve(a, b)
-    np.testing.assert_allclose(found[row], curve.error())
+  errors = np.array(
+    [
+      calibration.reliability_curve(a, b).error()
+      for a, b in built(counts, confidence, correct)
+    ]
+  )
+  assert found[0] == pytest.approx(errors[0])
+  moved = errors[1:] - errors[1:].mean() + errors[0]
+  np.testing.assert_allclose(found[1:], moved)
+
+
+def test_intervals_of_calibration_errors_are_about_the_error():
+  """Of calibrated predictions, whose replicates are nearly all above it."""
+  rng = np.random.default_rng(0)
+  confidence = rng.uniform(0.5, 1, 400)
+  correct = np.float64(rng.uniform(size=400) < confidence)
+  counts = resampling.draws(0, 400, 500)
+  found = resampling.calibration_error(counts, confidence, correct)
+  low, high = resampling.interval(found)
+  assert low < found[0] < high
+  raw = resampling._calibration_error(counts, confidence, correct)
+  assert resampling.interval(raw)[0] > raw[0] - 0.002
+  # Nothing but the sample: nothing to correct with.
+  alone = resampling.calibration_error(counts[:1], confidence, correct)
+  np.testing.assert_array_equal(alone, raw[:1])
 
 
 def test_rejection_without_ties():
@@ -111,14 +135,59 @@ def test_rejection_without_ties():
     np.testing.assert_allclose(found, curve.at(rejected))
 
 
-def test_rejection_of_replicates(sample):
+@pytest.mark.parametrize('rejected', [0, 0.1, 0.2, 0.5, 0.95, 1])
+def test_rejection_of_replicates_is_that_of_metrics(sample, rejected):
   counts, x, y = sample
   correct = np.float64(y > 0)
-  found = resampling.accuracy_at(counts, correct, x, 0.2)
-  for row, (a, b) in enumerate(built(counts, correct, x)):
-    # Ties at the threshold stay together.
-    threshold = np.sort(b)[int(np.ceil(0.8 * len(b) - 1e-9)) - 1]
-    np.testing.assert_allclose(found[row], a[b <= threshold].mean())
+  found = resampling.accuracy_at(counts, correct, x, rejected)
+  areas = resampling.rejection_area(counts, correct, x)
+  for row, pair in enumerate(built(counts, correct, x)):
+    curve = selective.rejection_curve(*pair)
+    np.testing.assert_allclose(found[row], curve.at(rejected))
+    np.testing.assert_allclose(areas[row], curve.area)
+
+
+def test_rejection_of_equally_uncertain_frames_is_their_accuracy():
+  correct, doubt = np.array([1.0, 0, 0, 0, 0]), np.zeros(5)
+  ones = np.ones((1, 5))
+  assert selective.rejection_curve(correct, doubt).at(0.2) == 0.2
+  assert resampling.accuracy_at(ones, correct, doubt, 0.2)[0] == 0.2
+  assert resampling.rejection_area(ones, correct, doubt)[0] == 0.2
+  assert resampling.accuracy_at(ones, correct, -correct, 0.8)[0] == 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+  st.lists(st.tuples(st.booleans(), st.integers(0, 3)), min_size=1),
+  st.floats(0, 1),
+  st.integers(0, 99),
+)
+def test_rejection_has_one_definition(pairs, rejected, seed):
+  correct, doubt = np.float64(pairs).T
+  curve = selective.rejection_curve(correct, doubt)
+  order = np.random.default_rng(seed).permutation(len(correct))
+  sample = np.ones((1, len(correct))), correct[order], doubt[order]
+  at = resampling.accuracy_at(*sample, rejected)
+  np.testing.assert_allclose(at, curve.at(rejected))
+  np.testing.assert_allclose(resampling.rejection_area(*sample), curve.area)
+
+
+@pytest.mark.parametrize('junk', [np.nan, np.inf])
+def test_what_is_not_finite_has_no_place_in_an_order(sample, junk):
+  counts, x, y = sample
+  bad = x.copy()
+  bad[3] = junk
+  right = np.float64(y > 0)
+  for statistic in (
+    lambda: resampling.spearman(counts, bad, y),
+    lambda: resampling.accuracy_at(counts, right, bad, 0.2),
+    lambda: resampling.rejection_area(counts, right, bad),
+    lambda: resampling.auroc(counts, bad, counts, y),
+    lambda: resampling.auroc(counts, x, counts, bad),
+    lambda: resampling.calibration_error(counts, bad, right),
+  ):
+    with pytest.raises(ValueError, match='must be'):
+      statistic()
 
 
 @settings(max_examples=30, deadline=None)

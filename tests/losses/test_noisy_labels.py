@@ -239,3 +239,22 @@ def test_extremes_have_finite_losses_and_gradients(kind, scale):
 def test_unknown_choices_are_refused(call, message):
   with pytest.raises(ValueError, match=message):
     call()
+
+
+def test_nan_is_uncertain_and_changes_no_label():
+  doubt = jnp.array([0.3, jnp.nan, 0.9, jnp.inf, 0.1])
+  for count, expected in ((1, [1]), (2, [1, 3]), (3, [1, 2, 3])):
+    found = noisy_labels.most_uncertain(doubt, count / 5)
+    np.testing.assert_array_equal(np.flatnonzero(found), expected)
+  labels = jnp.zeros(4, jnp.int32)
+  logits = jnp.array(
+    [[jnp.nan, 1, 9], [0, jnp.inf, 0], [0, 0, 9], [9, 0, 0]], jnp.float32
+  )
+  final, changed = noisy_labels.relabelled(logits, labels, labels == 0, 0.2)
+  np.testing.assert_array_equal(final, [0, 0, 2, 0])
+  np.testing.assert_array_equal(changed, [False, False, True, False])
+
+
+def test_equally_uncertain_images_fill_the_share_exactly():
+  found = noisy_labels.most_uncertain(jnp.full(10, 0.5), 0.3)
+  assert found.sum() == 3

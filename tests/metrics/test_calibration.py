@@ -223,8 +223,86 @@ def test_metrics_without_labels_are_left_out():
   assert np.isfinite(list(metrics.values())).all()
 
 
-def test_nan_predictions_are_an_error():
+@pytest.mark.parametrize('task', ['au', 'expr', 'va'])
+@pytest.mark.parametrize('junk', [np.nan, np.inf])
+def test_predictions_that_are_not_finite_are_an_error(task, junk):
   probs, targets = _predictions()
-  probs['va'][3, 1] = np.nan
-  with pytest.raises(ValueError, match="'va': NaN among the predictions"):
+  probs[task][3, 1] = junk
+  with pytest.raises(ValueError, match=f'{task!r}: NaN among the predictions'):
     calibration.calibration_metrics(probs, targets, SCHEMA, BINS)
+
+
+def test_a_label_without_frames_changes_no_mean():
+  """The numbers of eleven units are those of twelve of which one is unknown."""
+  probs, targets = _predictions()
+  targets['au'].mask[:, 3] = 0
+  found = calibration.calibration_metrics(probs, targets, SCHEMA, BINS)
+  keep = np.arange(12) != 3
+  schema = (tasks.au_task(tuple(np.array(tasks.AU12)[keep])),)
+  fewer = {'au': probs['au'][:, keep]}
+  part = {'au': tasks.Target(*(x[:, keep] for x in targets['au']))}
+  for key, value in calibration.calibration_metrics(
+    fewer, part, schema
+  ).items():
+    assert found[key] == pytest.approx(value), key
+
+
+@given(
+  st.lists(st.floats(0, 1, width=32), min_size=1, max_size=20),
+  st.sampled_from([7, 10, 15]),
+)
+@settings(deadline=None, max_examples=50)
+def test_bins_do_not_depend_on_the_type(values, bins):
+  edges = np.arange(bins + 1) / bins
+  values = np.concatenate([np.float64(values), edges])
+  wide = calibration.confidence_bins(values, bins)
+  narrow = calibration.confidence_bins(np.float32(values), bins)
+  np.testing.assert_array_equal(narrow, wide)
+  expected = np.minimum(np.arange(bins + 1), bins - 1)
+  np.testing.assert_array_equal(wide[-bins - 1 :], expected)
+
+
+@pytest.mark.parametrize('dtype', [np.float32, np.float64])
+def test_confidences_at_the_edges_are_in_the_upper_bin(dtype):
+  for k in range(10):
+    curve = calibration.reliability_curve(np.array([k / 10], dtype), [1])
+    np.testing.assert_array_equal(curve.count, np.arange(10) == k)
+
+
+@pytest.mark.parametrize('rule', ['nearest', 'up'])
+def test_scalar_bins_do_not_depend_on_the_type(rule):
+  values = np.arange(-1000, 1001) / 1000  # labels have three decimals
+  for bins in (tasks.bin_values(20), tasks.bin_values(20, 'centres')):
+    wide = calibration.bin_index(values, bins, rule)
+    narrow = calibration.bin_index(np.float32(values), bins, rule)
+    again = calibration.bin_index(values, np.float64(bins), rule)
+    np.testing.assert_array_equal(narrow, wide)
+    np.testing.assert_array_equal(again, wide)
+
+
+def test_outcomes_must_be_finite():
+  with pytest.raises(ValueError, match='neither right nor wrong'):
+    calibration.reliability_curve([0.5], [np.nan])
+
+
+@given(st.integers(0, 200))
+@settings(deadline=None, max_examples=15)
+def test_the_order_and_the_type_of_frames_do_not_matter(seed):
+  probs, targets = _predictions()
+  order = np.random.default_rng(seed).permutation(60)
+  expected = calibration.calibration_metrics(probs, targets, SCHEMA, BINS)
+  probs = {k: np.float32(p[order]) for k, p in probs.items()}
+  targets = {
+    k: tasks.Target(*(np.float32(x[order]) for x in t))
+    for k, t in targets.items()
+  }
+  found = calibration.calibration_metrics(probs, targets, SCHEMA, BINS)
+  assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_without_any_label_everything_is_left_out():
+  probs, targets = _predictions()
+  for target in targets.values():
+    target.mask[:] = 0
+    target.value[:] = np.nan
+  assert calibration.calibration_metrics(probs, targets, SCHEMA, BINS) == {}

@@ -80,6 +80,13 @@ def test_frame_mask_and_shapes():
   q[12:] = np.nan
   expected = divergence.kl_divergence(AU, p[:12], q[:12]).mean()
   np.testing.assert_allclose(divergence.excess_nll(AU, p, q, mask), expected)
+  for junk in (np.nan, np.inf):
+    for values in (p, q):
+      spoilt = values.copy()
+      spoilt[3] = junk
+      pair = (spoilt, q) if values is p else (p, spoilt)
+      with pytest.raises(ValueError, match="'au': NaN among"):
+        divergence.excess_nll(AU, *pair, mask)
   with pytest.raises(ValueError, match='every frame is masked'):
     divergence.excess_nll(AU, p, q, 0 * mask)
   with pytest.raises(ValueError, match='must have the same shape'):

@@ -1,5 +1,7 @@
 """Tests of emojax/metrics/emotion.py against scikit-learn and NumPy."""
 
+import itertools
+
 import jax
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ from emojax.metrics import emotion
 
 SCHEMA = tasks.ABAW2021
 BINS = tasks.bin_values()
+EMOTION = jax.jit(emotion.emotion_metrics, static_argnames='schema')
+CONCORDANCE = jax.jit(emotion.ccc)
 CATEGORICAL_F1 = jax.jit(emotion.categorical_f1)
 
 
@@ -136,6 +140,17 @@ def test_masked_action_units_do_not_count():
   np.testing.assert_allclose(f1[3], expected, rtol=1e-6)
 
 
+def test_action_units_without_labels_are_in_no_mean():
+  """Perfect predictions of the units that have labels score 1, not 11 / 12."""
+  _, targets = _frames()
+  targets['au'].mask[:, 3] = 0
+  probs = targets['au'].value.copy()
+  probs[:, 3] = np.nan
+  metrics = EMOTION({'au': probs}, targets, SCHEMA[:1])
+  for key in ('au/f1', 'au/acc', 'au/score', 'total'):
+    np.testing.assert_allclose(metrics[key], 1, rtol=1e-6, err_msg=key)
+
+
 def test_undefined_f1_and_unlabelled_tasks_are_zero():
   probs, _ = _frames()
   targets = tasks.empty_targets(SCHEMA, (60,))
@@ -153,6 +168,64 @@ def test_nan_predictions_give_nan_scores(task):
   metrics = _metrics(probs, targets)
   assert np.isnan(metrics[f'{task}/score'])
   assert np.isnan(metrics['total'])
+
+
+@pytest.mark.parametrize('task', ['au', 'expr', 'va'])
+def test_nan_in_one_frame_of_one_label_is_enough(task):
+  probs, targets = _frames()
+  probs[task][7, 0] = np.nan
+  metrics = _metrics(probs, targets)
+  assert np.isnan(metrics[f'{task}/score'])
+  assert not metrics['total'] > -np.inf  # no epoch is selected by it
+
+
+@pytest.mark.parametrize('value', [0.1, 0.2, 0.3, 0.5, 0.7, -0.9, 1e-9, 0.0])
+def test_constants_have_no_concordance(value):
+  """Whatever rounding makes of their means, and a few float32 steps away."""
+  x = np.full((1000, 1), value, np.float32)
+  step = np.nextafter(x, np.float32(2))
+  mixed = np.where(np.arange(1000)[:, None] % 3, x, step)
+  varying = np.random.default_rng(0).uniform(-1, 1, x.shape)
+  ones = np.ones_like(x)
+  for a, b in itertools.product((x, step, mixed), (x, mixed, varying)):
+    assert CONCORDANCE(a, np.float32(b), ones)[0] == 0
+    assert CONCORDANCE(np.float32(b), a, ones)[0] == 0
+
+
+def test_little_variation_is_no_constant():
+  rng = np.random.default_rng(0)
+  x = (0.3 + 1e-4 * rng.normal(size=(500, 1))).astype(np.float32)
+  y = (x + 5e-5 * rng.normal(size=x.shape)).astype(np.float32)
+  expected = _numpy_ccc(np.float64(x), np.float64(y))
+  found = CONCORDANCE(x, y, np.ones_like(x))
+  np.testing.assert_allclose(found, [expected], rtol=1e-3)
+
+
+@given(seed=st.integers(0, 1000), wide=st.booleans())
+@settings(deadline=None, max_examples=15)
+def test_the_order_and_the_type_of_frames_do_not_matter(seed, wide):
+  probs, targets = _frames(seed=3)
+  for target in targets.values():
+    target.mask[40:] = 0
+  order = np.random.default_rng(seed).permutation(60)
+  dtype = np.float64 if wide else np.float32
+  shuffled = jax.tree.map(lambda x: x[order].astype(dtype), (probs, targets))
+  expected = _metrics(probs, targets)
+  for name, value in _metrics(*shuffled).items():
+    np.testing.assert_allclose(
+      value, expected[name], rtol=1e-4, atol=1e-6, err_msg=name
+    )
+
+
+def test_equal_probabilities_are_the_first_class_and_no_action_unit():
+  ones = np.ones(4)
+  labels = np.eye(4)
+  accuracy = emotion.categorical_accuracy(np.full((4, 4), 0.25), labels, ones)
+  np.testing.assert_allclose(accuracy, 0.25)
+  half = np.full((4, 2), 0.5)
+  np.testing.assert_array_equal(
+    emotion.binary_f1(half, np.ones((4, 2)), np.ones((4, 2))), 0
+  )
 
 
 def test_ccc_of_many_frames_keeps_its_precision():

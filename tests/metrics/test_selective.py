@@ -54,12 +54,27 @@ def test_perfect_useless_and_inverted_uncertainty():
   assert perfect.at(1.0) == 1  # one sample is always kept
 
 
+@given(samples, st.integers(0, 99))
+@settings(deadline=None, max_examples=30)
+def test_the_order_and_the_type_of_samples_do_not_matter(pairs, seed):
+  correct, uncertainty = np.array(pairs).T
+  order = np.random.default_rng(seed).permutation(len(correct))
+  curve = selective.rejection_curve(correct, uncertainty / 7)
+  again = selective.rejection_curve(
+    np.float32(correct[order]), np.float32(uncertainty[order] / 7)
+  )
+  np.testing.assert_allclose(again.accuracy, curve.accuracy, rtol=1e-12)
+
+
 def test_bad_input_is_named():
   with pytest.raises(ValueError, match='must be equal'):
     selective.rejection_curve([1, 0], [1])
   with pytest.raises(ValueError, match='at least one'):
     selective.rejection_curve([], [])
-  with pytest.raises(ValueError, match='NaN'):
-    selective.rejection_curve([1], [np.nan])
+  for junk in (np.nan, np.inf):
+    with pytest.raises(ValueError, match='NaN or infinite'):
+      selective.rejection_curve([1], [junk])
+    with pytest.raises(ValueError, match='NaN or infinite'):
+      selective.rejection_curve([junk], [1])
   with pytest.raises(ValueError, match='not within'):
     selective.rejection_curve([1], [0]).at(1.2)

@@ -48,6 +48,14 @@ def test_finite_losses_pass():
   training.check_finite('Tea', state_with(au=[NEVER] * 2, total=[NEVER] * 2))
 
 
+def test_an_epoch_without_a_score_is_never_silent():
+  totals = np.array([[0.1, 0.2, 0.3], [0.1, np.nan, 0.4]])
+  message = r'^Tea, member 1: the validation score of epoch 6 was not finite'
+  with pytest.raises(training.DivergedError, match=message):
+    training.check_totals('Tea', 5, totals)
+  training.check_totals('Tea', 5, totals[:1])
+
+
 def test_member_without_a_score_has_no_best_epoch():
   state = state_with((0.5, -np.inf), au=[NEVER] * 2)
   message = r'^Tea, member 1: the validation score was not finite'

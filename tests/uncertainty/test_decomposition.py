@@ -47,6 +47,21 @@ def test_probabilities_by_kind(task):
   assert on_host.shape == shape[task.name]
 
 
+@pytest.mark.parametrize('junk', [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize('task', SCHEMA, ids=lambda t: t.name)
+def test_logits_that_are_not_finite_are_no_answer(task, junk):
+  logits = _logits()[task.name]
+  logits[0, 1, 2, 3] = junk
+  for array in (logits, jnp.asarray(logits)):
+    probs = np.asarray(uncertainty.probabilities(task, array))
+    bad = np.isnan(probs)
+    assert bad[0, 1, 2].reshape(-1)[3]
+    assert bad.sum() == {'binary': 1, 'categorical': 7, 'binned': 20}[task.kind]
+    doubt = uncertainty.task_uncertainty(task, probs)
+    assert np.isnan(doubt.total[1, 2])
+    assert np.isfinite(np.delete(doubt.total.ravel(), 6)).all()
+
+
 @pytest.mark.parametrize('classes', [2, 7, 20])
 def test_decompose_matches_scipy(classes):
   probs = np.random.default_rng(0).dirichlet(np.ones(classes), (5, 6))
@@ -139,3 +154,16 @@ def test_jit_equals_numpy():
 def test_one_column_is_an_error():
   with pytest.raises(ValueError, match='both probabilities'):
     uncertainty.decompose(np.full((5, 3, 1), 0.5))
+
+
+@given(st.integers(0, 99))
+@settings(deadline=None, max_examples=15)
+def test_the_order_of_samples_and_the_type_do_not_matter(seed):
+  probs = _probs()
+  order = np.random.default_rng(seed).permutation(5)
+  shuffled = {k: np.float64(p[order]) for k, p in probs.items()}
+  first, second = (
+    uncertainty.multitask_uncertainty(p, SCHEMA)[0] for p in (probs, shuffled)
+  )
+  for a, b in zip(first, second):
+    np.testing.assert_allclose(a, b, atol=2e-6)

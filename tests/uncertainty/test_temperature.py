@@ -160,6 +160,8 @@ def test_errors_name_what_is_missing():
   target.mask[:, 4] = 0
   with pytest.raises(ValueError, match='AU7 has no labelled frame'):
     temperature.fit(AU, logits, target)
+  with pytest.raises(ValueError, match='labels that count must be finite'):
+    temperature.fit_binary([0.5], [np.nan])
   with pytest.raises(ValueError, match='expected 1 or 2'):
     temperature.cross_validate(AU, logits, target, 0, directions=3)
   with pytest.raises(ValueError, match='pass bin_values'):
@@ -169,3 +171,53 @@ def test_errors_name_what_is_missing():
     temperature.cross_validate(EXPR, np.zeros((3, 7)), empty, 0)
   with pytest.raises(ValueError, match='has diverged'):
     temperature.fit_binary([np.nan], [1.0])
+
+
+def test_labels_without_frames_are_left_out_on_request():
+  logits, target = _calibrated(AU, 100)
+  expected = temperature.fit(AU, 2 * logits, target)
+  target.mask[:, 4] = 0
+  target.value[:, 4] = np.nan
+  assert temperature.unlabelled(AU, target.mask) == ('AU7',)
+  found = temperature.fit(AU, 2 * logits, target, partial=True)
+  assert found[4] == 1
+  keep = np.arange(12) != 4
+  np.testing.assert_array_equal(found[keep], expected[keep])
+  target.mask[:] = 0
+  with pytest.raises(ValueError, match='AU26 has no labelled frame'):
+    temperature.fit(AU, logits, target, partial=True)
+
+
+def test_cross_validation_leaves_out_labels_without_frames():
+  logits, target = _calibrated(AU, 100)
+  expected = temperature.cross_validate(AU, logits, target, 0, directions=2)
+  target.mask[:, 4] = 0
+  found = temperature.cross_validate(AU, logits, target, 0, directions=2)
+  keep = np.arange(12) != 4
+  for one, other in zip(found[:2], expected[:2]):
+    np.testing.assert_array_equal(one[keep], other[keep])
+    assert np.isnan(one[4])
+  target.mask[7, 4] = 1  # one frame cannot be in both halves
+  with pytest.raises(ValueError, match='AU7 has no labelled frame in one of'):
+    temperature.cross_validate(AU, logits, target, 0)
+
+
+@given(st.integers(0, 99))
+@settings(deadline=None, max_examples=10)
+def test_the_order_and_the_type_of_frames_do_not_matter(seed):
+  logits, target = _calibrated(EXPR, 60)
+  order = np.random.default_rng(seed).permutation(60)
+  expected = temperature.fit(EXPR, 3 * logits, target)
+  shuffled = tasks.Target(*(np.float32(x[order]) for x in target))
+  found = temperature.fit(EXPR, np.float32(3 * logits[order]), shuffled)
+  np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize('value', [0.0, 0.3, -40.0])
+def test_constant_logits_have_a_temperature_within_bounds(value):
+  low, high = temperature.BOUNDS
+  labels = np.arange(10) % 2
+  assert low <= temperature.fit_binary(np.full(10, value), labels) <= high
+  logits = np.full((10, 2), value)
+  found = temperature.fit_categorical(logits, np.eye(2)[labels])
+  assert low <= found <= high

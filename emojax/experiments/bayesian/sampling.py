@@ -110,8 +110,6 @@ def change(
 
   The change is the mean over draws and networks. Faces are resampled (the same
   ones for both sizes); the interval is for these networks, not for new ones.
-  Resampled calibration errors are larger on average than that of all faces, so
-  intervals are moved by the difference.
 
   Args:
     members: Draws of each network that is sampled.
@@ -135,8 +133,7 @@ def change(
   found = {}
   for name, parts in rows.items():
     values = np.mean(parts, axis=0)
-    bias = values[1:].mean() - values[0]
-    low, high = (end - bias for end in resampling.interval(values))
+    low, high = resampling.interval(values)
     if np.isfinite([values[0], low, high]).all():
       found[name] = {'value': float(values[0]), 'low': low, 'high': high}
   return found

@@ -29,6 +29,9 @@ def evaluate(run) -> tuple[dict[str, Any], dict[str, Any]]:
   Returns:
     (results, curves). `results['methods'][method][level]` has 'members' (one
     dictionary of metrics per repetition), 'mean' and 'std' (of the sample).
+
+  Raises:
+    ValueError: if an output of a member is not finite.
   """
   results = {
     'dataset': run.dataset.name,
@@ -44,6 +47,7 @@ def evaluate(run) -> tuple[dict[str, Any], dict[str, Any]]:
   for name in run.config.methods:
     with np.load(run.outputs_path(name)) as file:
       found = dict(file)
+    check_finite(name, found)
     rows = [
       member_metrics(truth, found, m) for m in range(len(found['labels']))
     ]
@@ -57,6 +61,29 @@ def evaluate(run) -> tuple[dict[str, Any], dict[str, Any]]:
       for level in run.members.levels
     }
   return results, curves
+
+
+def check_finite(method: str, found):
+  """Raises ValueError if an output of a member is not finite.
+
+  NaN would be sorted and compared, and taken for an answer, like a number.
+
+  Args:
+    method: Its name.
+    found: Arrays of `outputs.predict`.
+  """
+  for key in (
+    'test/logits',
+    'test/uncertainty',
+    'train/logits',
+    'train/uncertainty',
+  ):
+    for m, values in enumerate(found[key]):
+      if not np.isfinite(values).all():
+        raise ValueError(
+          f'{method}, member {m}: {key} are NaN or infinite: it has diverged; '
+          'train again with a lower config.train.learning_rate'
+        )
 
 
 class Truth:
@@ -113,6 +140,8 @@ def member_metrics(truth: Truth, found, m: int) -> tuple[Values, dict]:
       spearman/msp: that of one minus the highest probability;
       labels/changed, labels/right: shares of training labels that the member
       has changed, and that are right at the end.
+      None where undefined: AUROCs without both groups, correlations of
+      constants. Ties are averaged (`metrics.selective`, `metrics.ood`).
   """
   probs = scipy.special.softmax(np.float64(found['test/logits'][m]), -1)
   doubt = np.float64(found['test/uncertainty'][m])

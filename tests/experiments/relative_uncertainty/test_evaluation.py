@@ -74,6 +74,24 @@ def test_what_is_undefined_is_left_out():
   assert 'spearman' not in metrics
 
 
+@pytest.mark.parametrize('key', ['test/logits', 'train/uncertainty'])
+@pytest.mark.parametrize('junk', [np.nan, np.inf])
+def test_a_diverged_member_is_named(key, junk):
+  found = outputs()
+  evaluation.check_finite('rul', found)
+  found[key][1].flat[4] = junk
+  with pytest.raises(ValueError, match=f'^rul, member 1: {key} are NaN or'):
+    evaluation.check_finite('rul', found)
+
+
+def test_equally_uncertain_images_are_rejected_at_random():
+  found = outputs() | {'test/uncertainty': np.ones((2, TEST))}
+  metrics, curves = evaluation.member_metrics(truth(), found, 0)
+  for key in ('reject/10', 'reject/30', 'area'):
+    assert metrics[key] == pytest.approx(metrics['acc'])
+  np.testing.assert_allclose(curves['rejection'], metrics['acc'])
+
+
 def test_disagreement_of_annotators():
   index = np.arange(10, 20)
   found = (np.linspace(3, 1, 10), index)
