@@ -164,8 +164,8 @@ def read_audio(
       (everything else; read with PyAV; sample 0 is that of its first
       picture).
     sample_rate: Samples per second of the result.
-    damage: Receives the stretches of a video's sound that cannot be decoded,
-      which are silent in the result; None makes the first of them an error.
+    damage: Receives the stretches that are cut off or cannot be decoded, which
+      are silent in the result; None makes the first of them an error.
 
   Returns:
     float32 [n], about in [-1, 1].
@@ -179,15 +179,11 @@ def read_audio(
   path = pathlib.Path(path)
   if not path.is_file():
     raise FileNotFoundError(f'{path}: no such sound or video file')
-  if _is_sound(path):
-    samples, rate = _read_sound(path)
-  else:
-    _import_av(path)
-    samples, rate, found = video_sound.read(path)
-    if damage is not None:
-      damage += found
-    elif found:
-      raise ValueError(f'{path}: {found[0]}; check the file with ffprobe')
+  samples, rate, found = (_read_sound if _is_sound(path) else _read_video)(path)
+  if damage is not None:
+    damage += found
+  elif found:
+    raise ValueError(f'{path}: {found[0]}; extract the sound again')
   try:
     _check(samples)
   except ValueError as error:
@@ -245,7 +241,7 @@ def _import_av(path):
   return av
 
 
-def _read_sound(path) -> tuple[np.ndarray, int]:
+def _read_sound(path) -> tuple[np.ndarray, int, list]:
   soundfile = _import_soundfile(path)
   try:
     samples, rate = soundfile.read(path, dtype='float32', always_2d=True)
@@ -254,4 +250,29 @@ def _read_sound(path) -> tuple[np.ndarray, int]:
       f'{path}: not a sound file that can be read ({error}); convert it with '
       'ffmpeg to 16 kHz mono .wav'
     ) from error
-  return samples.mean(1), rate
+  end, missing = len(samples) / rate, _missing_seconds(path)
+  damage = [video_sound.Damage(end, end + missing, 'the file is cut')]
+  return samples.mean(1), rate, damage if missing > 0.05 else []
+
+
+def _missing_seconds(path) -> float:
+  """Seconds that the header of a WAV file promises behind its end."""
+  with open(path, 'rb') as file:
+    head = file.read(4096)
+  at = head.find(b'fmt ')
+  size = int.from_bytes(head[4:8], 'little')
+  # Programs that write into a pipe cannot know the size.
+  if (
+    head[:4] != b'RIFF'
+    or head[8:12] != b'WAVE'
+    or at < 0
+    or size >= 2**32 - 512
+  ):
+    return 0.0
+  per_second = int.from_bytes(head[at + 16 : at + 20], 'little')
+  return (8 + size - os.path.getsize(path)) / max(per_second, 1)
+
+
+def _read_video(path) -> tuple[np.ndarray, int, list]:
+  _import_av(path)
+  return video_sound.read(path)

@@ -26,10 +26,7 @@ class Damage(NamedTuple):
   why: str
 
   def __str__(self) -> str:
-    return (
-      f'no sound from {self.start:.2f} to {self.stop:.2f} s ({self.why}: '
-      'damaged)'
-    )
+    return f'no sound from {self.start:.2f} to {self.stop:.2f} s ({self.why})'
 
 
 def read(path: pathlib.Path) -> tuple[np.ndarray, int, list[Damage]]:
@@ -46,8 +43,10 @@ def read(path: pathlib.Path) -> tuple[np.ndarray, int, list[Damage]]:
     with containers.opened(path) as container:
       if not container.streams.audio:
         raise ValueError('the file has no sound')
-      origin = probing.start(path) if container.streams.video else None
-      track = _Track(container.streams.audio[0], origin)
+      stream = container.streams.audio[0]
+      if stream.codec_context is None or not stream.rate:
+        raise ValueError('the sound is of no format that FFmpeg knows')
+      track = _Track(stream, probing.start(path))
       track.read(container)
       return *track.samples(), track.damage
   except DataError as error:

@@ -1,6 +1,7 @@
 """Opens files of video and sound with PyAV (optional: pip install av)."""
 
 import contextlib
+import fractions
 import importlib.util
 import os
 import struct
@@ -15,6 +16,8 @@ _FORMATS = (
   'mp3,aac,ac3,eac3,wav,w64,flac,aiff,au,amr,caf,dv,ivf,obu'
 )
 _OPTIONS = {'format_whitelist': _FORMATS, 'protocol_whitelist': 'file'}
+# What MP4 and MOV files begin with.
+_MP4 = (b'ftyp', b'moov', b'mdat', b'wide', b'free', b'skip')
 # Errors in a row after which a damaged file is not read on.
 _MOST_FAILURES = 16
 
@@ -39,13 +42,14 @@ def opened(file: str | os.PathLike) -> Iterator:
     )
   import av
 
+  # A whole path: 'concat:a|b' in a relative one is no name for FFmpeg.
+  path = os.path.abspath(os.fspath(file))
+  _check_whole(path, file)
   try:
-    # A whole path: 'concat:a|b' in a relative one is no name for FFmpeg.
-    path = os.path.abspath(os.fspath(file))
     container = av.open(path, options=_OPTIONS, metadata_errors='replace')
   except (av.FFmpegError, OSError, ValueError) as error:
     expected = 'a whole file of video or sound that FFmpeg reads'
-    raise DataError(_why(path, error), expected, file) from error
+    raise DataError(reason(error), expected, file) from error
   with container:
     yield container
 
@@ -55,18 +59,24 @@ def reason(error: Exception) -> str:
   return getattr(error, 'strerror', None) or str(error)
 
 
-def _why(path: str, error: Exception) -> str:
-  """What keeps a file from being opened."""
+def _check_whole(path: str, file: str | os.PathLike):
+  """Refuses files whose beginning shows that too little is there.
+
+  FFmpeg opens an MP4 whose index is cut, with the tracks that are left.
+  """
+  found = ''
   with contextlib.suppress(OSError):
     if not os.path.getsize(path):
-      return 'an empty file'
-    boxes = list(_boxes(path))
-    if boxes[:1] == [b'ftyp'] and b'moov' not in boxes:
-      return (
-        f'an MP4 or MOV file without its index ({reason(error)}): it was cut, '
-        'or its recording never ended'
+      found = 'an empty file'
+    with open(path, 'rb') as stream:
+      first = stream.read(8)[4:]
+    if first in _MP4 and b'moov' not in _boxes(path):
+      found = (
+        'an MP4 or MOV file without its whole index (moov): it was cut, or its '
+        'recording never ended'
       )
-  return reason(error)
+  if found:
+    raise DataError(found, 'a whole file of video or sound', file)
 
 
 def _boxes(path: str) -> Iterator[bytes]:
@@ -100,7 +110,7 @@ def pictures(container, file: str | os.PathLike):
   """Returns the video stream of a container; a cover picture is none.
 
   Raises:
-    DataError: There is no video.
+    DataError: There is no video, or none that FFmpeg decodes.
   """
   streams, found = container.streams, videos(container)
   if not found:
@@ -109,7 +119,15 @@ def pictures(container, file: str | os.PathLike):
     raise DataError(f'a file with {what} only', 'a file with a video', file)
   # Among several, the one that FFmpeg's own players choose.
   best = streams.best('video') if len(found) > 1 else found[0]
-  return next((s for s in found if s is best), found[0])
+  chosen = next((s for s in found if s is best), found[0])
+  if chosen.codec_context is None:
+    raise DataError('a codec that FFmpeg does not know', 'another codec', file)
+  return chosen
+
+
+def frame_rate(stream) -> fractions.Fraction:
+  """Frames per second of a stream without time stamps."""
+  return fractions.Fraction(stream.average_rate or 25)  # as FFmpeg assumes
 
 
 def packets(container, *streams, failed=lambda error: None) -> Iterator:

@@ -72,10 +72,13 @@ def probe(file: str | os.PathLike) -> Video:
       if packet.stream is stream and containers.displayed(packet):
         stamps.append(order.expect(packet.pts, packet.dts))
     fps = float(stream.average_rate) if stream.average_rate else None
-    base = 1 / (fps or 25) if order.counted else float(stream.time_base)
+    base = stream.time_base
+    if order.counted:
+      base = 1 / containers.frame_rate(stream)
     first = min(stamps, default=0)
-    times = np.sort(np.array(stamps, np.int64) - first) * base
-    start = None if order.counted or not stamps else first * base
+    ticks = np.sort(np.array(stamps, np.int64) - first)
+    times = ticks * base.numerator / base.denominator
+    start = float(first * base) if stamps and not order.counted else None
     remarks = [*_cut(container, stream, times, end, errors), *_look(stream)]
   found = Video(times, fps, start, ())
   return found._replace(remarks=(*remarks, *_timing(found)))

@@ -125,7 +125,7 @@ def _decoded(file: str) -> Iterator[Picture | _Lost]:
 
 def _clock(order: FrameOrder, stream) -> Callable[[int, int], float]:
   """Returns the function of (number, stamp) to seconds after frame 0."""
-  per_frame = 1 / (stream.average_rate or 25)  # FFmpeg's own assumption
+  per_frame = 1 / containers.frame_rate(stream)
 
   def seconds(index: int, stamp: int) -> float:
     if order.counted:

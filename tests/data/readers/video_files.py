@@ -1,7 +1,7 @@
 """Small videos whose frames tell their number and which way up they are.
 
-Every picture has four corners of known colours and a grey square in the middle,
-whose level is the number of the frame.
+Every picture has four corners of known colours; six fields in the middle, black
+or white, are the bits of the frame's number.
 """
 
 import fractions
@@ -21,23 +21,23 @@ _COLOURS = {
   'B': (20, 20, 230),
   'W': (235, 235, 235),
 }
-_STEP = 4  # grey levels from one frame to the next
+_BITS = 6
 
 
 def picture(number):
-  """uint8 [48, 64, 3], for numbers 0..58."""
+  """uint8 [48, 64, 3], for numbers 0..63."""
   colours = np.array([_COLOURS[c] for c in CORNERS], np.uint8)
   corners = colours.reshape(2, 2, 3).repeat(HEIGHT // 2, 0)
   image = corners.repeat(WIDTH // 2, 1)
-  image[16:32, 16:48] = 10 + _STEP * number
+  for bit in range(_BITS):
+    image[16:32, 8 + 8 * bit : 16 + 8 * bit] = 235 * (number >> bit & 1)
   return image
 
 
 def number(image):
-  """The number that the picture shows."""
-  height, width = image.shape[:2]
-  middle = image[height // 2 - 3 :, width // 2 - 3 :][:6, :6]
-  return round((float(middle.mean()) - 10) / _STEP)
+  """The number that an upright picture shows."""
+  fields = (image[24, 12 + 8 * bit].mean() > 120 for bit in range(_BITS))
+  return sum(bool(on) << bit for bit, on in enumerate(fields))
 
 
 def corners(image):
@@ -78,7 +78,8 @@ def write(
   """
   with av.open(str(path), 'w') as container:
     stream = container.add_stream(codec, rate=rate, options=options or {})
-    stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, 'yuv420p'
+    stream.width, stream.height = WIDTH, HEIGHT
+    stream.pix_fmt = 'yuvj420p' if codec == 'mjpeg' else 'yuv420p'
     if curve:
       stream.codec_context.color_trc = curve
     if times is not None:
@@ -91,7 +92,7 @@ def write(
       track = container.add_stream(name, rate=48000, layout=layout)
     still = _cover(container) if cover else None
     for i in range(count):
-      frame = av.VideoFrame.from_ndarray(picture(i % 59), format='rgb24')
+      frame = av.VideoFrame.from_ndarray(picture(i), format='rgb24')
       if times is not None:
         frame.pts, frame.time_base = times[i], fractions.Fraction(1, 1000)
       container.mux(stream.encode(frame))
