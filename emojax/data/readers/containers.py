@@ -65,7 +65,7 @@ def _check_whole(path: str, file: str | os.PathLike):
   FFmpeg opens an MP4 whose index is cut, with the tracks that are left.
   """
   found = ''
-  with contextlib.suppress(OSError):
+  with contextlib.suppress(OSError, ValueError):  # FFmpeg says why
     if not os.path.getsize(path):
       found = 'an empty file'
     with open(path, 'rb') as stream:

@@ -115,6 +115,8 @@ def _timing(video: Video) -> list[Remark]:
   if video.steady or len(video.times) < 2:
     return []
   steps = np.diff(video.times)
+  if np.ptp(steps) < 2 * _STEADY:  # a rate that the file rounds
+    return []
   longest, usual = int(steps.argmax()), float(np.median(steps))
   kind = 'videos whose frame rate varies: sound follows their time stamps'
   detail = f'{steps.min():.3f} to {steps.max():.3f} s between frames'

@@ -246,6 +246,16 @@ def test_of_constant_rates_nothing_is_kept(tmp_path):
   assert (clip.times, clip.fps, clip.remarks) == (None, 30, ())
 
 
+def test_a_rate_that_is_rounded_does_not_vary():
+  """It is off by more than a few milliseconds after an hour."""
+  for rate, said in ((29.9, 0), (25, 1)):
+    times = np.arange(90000) / rate
+    times[1000::100] += 0.02 * said
+    found = probing.Video(times, 29.9001 if not said else 25, 0.0, ())
+    assert not found.steady
+    assert len(probing._timing(found)) == said
+
+
 def test_frames_are_read_as_they_are_asked_for(tmp_path, monkeypatch):
   path = video_files.write(tmp_path / 'x.mp4', 50)
   count = 0
