@@ -112,6 +112,14 @@ def open_clip(path: pathlib.Path, fps: float = 0.0) -> Clip:
   return Clip((ImageFile(os.fspath(path), upright=True),), (0,))
 
 
+def is_clip(path: pathlib.Path) -> bool:
+  """Whether the path is a folder or an existing video file."""
+  try:
+    return path.is_dir() or (path.suffix.lower() in VIDEOS and path.is_file())
+  except (OSError, ValueError):  # a name too long, or with a NUL
+    return False
+
+
 def _open_video(path: pathlib.Path) -> Clip:
   found, file = probing.probe(path), os.fspath(path)
   count = len(found.times)
@@ -120,14 +128,6 @@ def _open_video(path: pathlib.Path) -> Clip:
   frames = [video.VideoFrame(file, i) for i in range(count)]
   times = None if found.steady else found.times
   return Clip(frames, range(count), found.fps, file, times, found.remarks)
-
-
-def is_clip(path: pathlib.Path) -> bool:
-  """Whether the path is a folder or an existing video file."""
-  try:
-    return path.is_dir() or (path.suffix.lower() in VIDEOS and path.is_file())
-  except (OSError, ValueError):  # a name too long, or with a NUL
-    return False
 
 
 def numbers(names: Sequence[str]) -> Sequence[int]:
