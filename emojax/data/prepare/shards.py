@@ -117,6 +117,8 @@ def digest(listing: base.Listing) -> str:
         state.update(np.ascontiguousarray(target.value))
         state.update(np.ascontiguousarray(target.mask))
     state.update(np.ascontiguousarray(record.frame_index))
+    if record.frame_time is not None:
+      state.update(np.ascontiguousarray(record.frame_time))
     if record.votes is not None:
       state.update(np.ascontiguousarray(record.votes))
   return state.hexdigest()

@@ -208,6 +208,7 @@ def _from_folders(
     with problems.at(path):
       number = class_number(name, order)
       clip = media.open_clip(path, fps)
+      clip.report(problems, path)
       target = one_hot(number, len(order))
       targets = {'expr': _repeat(target, len(clip.frames))}
       key = str(path.relative_to(source))

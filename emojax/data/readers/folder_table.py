@@ -8,6 +8,7 @@ and `arousal` (-1..1), `split`, `subject`, `clip` (rows of one clip) and
 frame from 0). Empty cells are missing.
 """
 
+import dataclasses
 import functools
 import pathlib
 import posixpath
@@ -192,6 +193,7 @@ def _record(
   first, split = path.parent / group[0].path, group[0].split
   if len(group) == 1 and group[0].frame is None:
     clip = media.open_clip(first, fps)
+    clip.report(problems, first)
     targets = tasks.empty_targets(schema, (len(clip.frames),))
     _fill(targets, slice(None), group[0], schema)
     return clip.record(name, subject, split, targets)
@@ -202,11 +204,17 @@ def _record(
       targets = tasks.empty_targets(schema, (1,))
       _fill(targets, 0, row, schema)
       places.add(number, row.line, (frame, targets))
-  about = {'fps': fps or None}
+  about, times = {'fps': fps or None}, None
   if media.is_clip(first) and not group[0].clip:
     clip = _container(first, fps)
     about = {'fps': clip.fps, 'audio_path': clip.audio_path}
-  return _joined(name, subject, split, places.found, about)
+    times = clip.times
+    clip.report(problems, first)
+    clip.compare(problems, first, [r.frame for r in group])
+  record = _joined(name, subject, split, places.found, about)
+  if times is None:
+    return record
+  return dataclasses.replace(record, frame_time=times[record.frame_index])
 
 
 def _place(

@@ -65,6 +65,8 @@ class Record:
     clean_targets: As `targets`, with the labels before noise was added; None
       when `targets` are the data set's own labels.
     fps: Frames per second of the video, None when unknown.
+    frame_time: float64 [L], seconds of each frame after frame 0 of the video;
+      None where that is `frame_index / fps`.
     audio_path: Sound or video file with the sound of the clip, or None.
   """
 
@@ -78,6 +80,7 @@ class Record:
   clean_targets: tasks.Targets | None = None
   fps: float | None = None
   audio_path: str | None = None
+  frame_time: np.ndarray | None = None
 
   def __len__(self) -> int:
     return len(self.frames)
@@ -95,7 +98,7 @@ class Record:
   def take(self, index: Sequence[int]) -> 'Record':
     """Returns the record of some of the frames, in the order of `index`."""
     index = np.asarray(index, np.int64)
-    clean = self.clean_targets
+    clean, time = self.clean_targets, self.frame_time
     # Long videos have a sequence that keeps names only.
     take = getattr(self.frames, 'take', None)
     return dataclasses.replace(
@@ -105,6 +108,7 @@ class Record:
       frame_index=self.frame_index[index],
       votes=None if self.votes is None else self.votes[index],
       clean_targets=None if clean is None else _take(clean, index),
+      frame_time=None if time is None else time[index],
     )
 
 

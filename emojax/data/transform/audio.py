@@ -17,6 +17,8 @@ import numpy as np
 import scipy.fft
 import scipy.sparse
 
+from emojax.data import video_sound
+
 SAMPLE_RATE = 16000
 HOP, WINDOW, FFT = 160, 400, 512  # samples
 NUM_MELS = NUM_FRAMES = 64
@@ -24,8 +26,8 @@ BLOCK_FRAMES = 4096  # audio frames transformed at a time
 KINDS = ('log_mel', 'mfcc')
 # What soundfile reads; everything else is opened as a video.
 _SOUND_SUFFIXES = ('.wav', '.flac', '.ogg')
-# Of time stamps, in seconds: codecs are off by less, broken files by more.
-_SMALLEST_GAP, _LARGEST_GAP = 0.05, 3600.0
+# Samples are about in [-1, 1]; those of integers written as floats are not.
+_LOUDEST = 100.0
 
 
 def _import_librosa():
@@ -150,7 +152,11 @@ def frame_features(
   return windows(features(waveform, kind), times)
 
 
-def read_audio(path, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
+def read_audio(
+  path,
+  sample_rate: int = SAMPLE_RATE,
+  damage: list[video_sound.Damage] | None = None,
+) -> np.ndarray:
   """Reads the sound of a file: all channels averaged, resampled.
 
   Args:
@@ -158,6 +164,8 @@ def read_audio(path, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
       (everything else; read with PyAV; sample 0 is that of its first
       picture).
     sample_rate: Samples per second of the result.
+    damage: Receives the stretches that are cut off or cannot be decoded, which
+      are silent in the result; None makes the first of them an error.
 
   Returns:
     float32 [n], about in [-1, 1].
@@ -165,23 +173,40 @@ def read_audio(path, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
   Raises:
     FileNotFoundError: No such file.
     ImportError: A package is missing; the message says which extra to install.
-    ValueError: The file has no sound, cannot be decoded or holds NaN.
+    ValueError: The file has no sound, cannot be decoded, is cut, or holds
+      NaN or numbers that are no samples.
   """
   path = pathlib.Path(path)
   if not path.is_file():
     raise FileNotFoundError(f'{path}: no such sound or video file')
-  samples, rate = (_read_sound if _is_sound(path) else _read_video)(path)
-  bad = int((~np.isfinite(samples)).sum())
-  if bad or not len(samples):
-    raise ValueError(
-      f'{path}: {bad} of {len(samples)} samples are no numbers, expected at '
-      'least one sample and numbers only; extract the sound again'
-    )
+  samples, rate, found = (_read_sound if _is_sound(path) else _read_video)(path)
+  if damage is not None:
+    damage += found
+  elif found:
+    raise ValueError(f'{path}: {found[0]}; extract the sound again')
+  try:
+    _check(samples)
+  except ValueError as error:
+    raise ValueError(f'{path}: {error}; extract the sound again') from None
   if rate == sample_rate:
     return samples
   return _import_librosa().resample(
     samples, orig_sr=rate, target_sr=sample_rate
   )
+
+
+def _check(samples: np.ndarray):
+  if not len(samples):
+    raise ValueError('a file of sound without a sample')
+  bad = int((~np.isfinite(samples)).sum())
+  if bad:
+    raise ValueError(f'{bad} of {len(samples)} samples are no numbers')
+  peak = float(np.abs(samples).max())
+  if peak > _LOUDEST:
+    raise ValueError(
+      f'samples up to {peak:.3g}, expected about 1 (those of 16-bit integers, '
+      'written as floats, are to be divided by 32768)'
+    )
 
 
 def check_installed(paths: Iterable[str | os.PathLike]) -> None:
@@ -216,7 +241,7 @@ def _import_av(path):
   return av
 
 
-def _read_sound(path) -> tuple[np.ndarray, int]:
+def _read_sound(path) -> tuple[np.ndarray, int, list]:
   soundfile = _import_soundfile(path)
   try:
     samples, rate = soundfile.read(path, dtype='float32', always_2d=True)
@@ -225,61 +250,29 @@ def _read_sound(path) -> tuple[np.ndarray, int]:
       f'{path}: not a sound file that can be read ({error}); convert it with '
       'ffmpeg to 16 kHz mono .wav'
     ) from error
-  return samples.mean(1), rate
+  end, missing = len(samples) / rate, _missing_seconds(path)
+  damage = [video_sound.Damage(end, end + missing, 'the file is cut')]
+  return samples.mean(1), rate, damage if missing > 0.05 else []
 
 
-def _read_video(path) -> tuple[np.ndarray, int]:
-  av = _import_av(path)
-  try:
-    with av.open(str(path)) as container:
-      if not container.streams.audio:
-        raise ValueError(f'{path}: the file has no sound')
-      rate = container.streams.audio[0].rate
-      return _decode(av, container, rate), rate
-  except av.FFmpegError as error:
-    raise ValueError(
-      f'{path}: cannot be decoded ({error}); check the file with ffprobe'
-    ) from error
+def _missing_seconds(path) -> float:
+  """Seconds that the header of a WAV file promises behind its end."""
+  with open(path, 'rb') as file:
+    head = file.read(4096)
+  at = head.find(b'fmt ')
+  size = int.from_bytes(head[4:8], 'little')
+  # Programs that write into a pipe cannot know the size.
+  if (
+    head[:4] != b'RIFF'
+    or head[8:12] != b'WAVE'
+    or at < 0
+    or size >= 2**32 - 512
+  ):
+    return 0.0
+  per_second = int.from_bytes(head[at + 16 : at + 20], 'little')
+  return (8 + size - os.path.getsize(path)) / max(per_second, 1)
 
 
-def _decode(av, container, rate: int) -> np.ndarray:
-  """The first sound stream from the first picture on, channels averaged.
-
-  Sound that begins later, and gaps in its time stamps, are filled with zeros:
-  without them all that follows would be heard too early.
-  """
-  convert = av.AudioResampler(format='fltp')
-  origin, parts, first, count = _first_picture(container), [], 0, 0
-  for frame in container.decode(audio=0):
-    at = count
-    if origin is not None and frame.time is not None:
-      at = round((frame.time - origin) * rate)
-    if not parts:
-      first = count = min(at, 0)
-    new = [_silence(at - count, rate), *_mono(convert.resample(frame))]
-    parts += new
-    count += sum(map(len, new))
-  parts += _mono(convert.resample(None))
-  return np.concatenate([np.zeros(0, np.float32), *parts])[-first:]
-
-
-def _first_picture(container) -> float | None:
-  """Time of the first picture in seconds, None if there is none."""
-  for stream in container.streams.video[:1]:
-    if stream.start_time is not None:
-      return float(stream.start_time * stream.time_base)
-  return None
-
-
-def _silence(samples: int, rate: int) -> np.ndarray:
-  if samples > _LARGEST_GAP * rate:
-    raise ValueError(
-      f'{samples / rate:.0f} seconds without sound by the time stamps: extract '
-      'the sound with ffmpeg to .wav'
-    )
-  wide = samples > _SMALLEST_GAP * rate
-  return np.zeros(samples if wide else 0, np.float32)
-
-
-def _mono(frames) -> list[np.ndarray]:
-  return [frame.to_ndarray().mean(0) for frame in frames]
+def _read_video(path) -> tuple[np.ndarray, int, list]:
+  _import_av(path)
+  return video_sound.read(path)

@@ -48,6 +48,8 @@ def _missing(record: base.Record) -> base.DataError | None:
       'a .wav of every video (ffmpeg -i VIDEO -ar 16000 -ac 1 VIDEO.wav), or '
       'no --audio',
     )
+  if record.frame_time is not None:
+    return None
   if record.fps is None:
     return base.DataError(
       f'no frame rate for {name}',
@@ -73,16 +75,20 @@ def stretch(record: base.Record, kind: str) -> store.Audio:
   reason = _missing(record)
   if reason is not None:
     raise reason
-  spectrum = _spectrum(record.audio_path, kind)
-  times = record.frame_index / record.fps
+  spectrum, damage = _spectrum(record.audio_path, kind)
+  times, spacing = record.frame_time, 'by their time stamps'
+  if times is None:
+    times = record.frame_index / record.fps
+    spacing = f'{record.fps:g} frames per second'
   seconds = (spectrum.shape[-1] - 1) * audio.HOP / audio.SAMPLE_RATE
   if times.max() > seconds + LATE:
     raise base.DataError(
       f'{seconds:.2f} s of sound, and frame {record.frame_index.max() + 1} at '
-      f'{times.max():.2f} s ({record.fps:g} frames per second)',
+      f'{times.max():.2f} s ({spacing})',
       'sound as long as the video: another file, or --option fps=...',
       record.audio_path,
     )
+  _refuse_damaged(times, damage, record.audio_path)
   # Windows of the axis 0, 1, 2, ... begin with the number of their start.
   axis = np.arange(spectrum.shape[-1])[None]
   start = audio.windows(axis, times)[:, 0, 0]
@@ -90,10 +96,20 @@ def stretch(record: base.Record, kind: str) -> store.Audio:
   return store.Audio(spectrum[:, low:high], (start - low).astype(np.int32))
 
 
+def _refuse_damaged(times: np.ndarray, damage, path: str):
+  """Raises DataError if damage can be heard in the windows of the frames."""
+  reach = audio.NUM_FRAMES * audio.HOP / audio.SAMPLE_RATE
+  for found in damage:
+    if times.min() - reach < found.stop and times.max() + reach > found.start:
+      raise base.DataError(str(found), 'a whole sound track', path)
+
+
 @functools.lru_cache(maxsize=2)
-def _spectrum(path: str, kind: str) -> np.ndarray:
+def _spectrum(path: str, kind: str) -> tuple[np.ndarray, list]:
+  damage: list = []
   try:
-    return audio.features(audio.read_audio(path), kind)
+    samples = audio.read_audio(path, damage=damage)
+    return audio.features(samples, kind), damage
   except (OSError, ValueError) as error:
     found = str(error).removeprefix(f'{path}: ')
     raise base.DataError(found, 'a file with sound', path) from error

@@ -12,7 +12,7 @@ import trees
 from PIL import Image
 
 from emojax import tasks
-from emojax.data.readers import base
+from emojax.data.readers import base, containers
 from emojax.data.readers.files import crops, media, video
 
 
@@ -267,7 +267,7 @@ def test_natural_order():
 def test_video_needs_pyav(tmp_path, monkeypatch):
   tree = trees.folder_classes(tmp_path)
   (tmp_path / 'train/happy/x.mp4').write_bytes(b'')
-  monkeypatch.setattr(video, 'available', lambda: False)
+  monkeypatch.setattr(containers, 'available', lambda: False)
   listing, _ = read(tree)
   assert 'pip install av' in listing.problems.summary()
 

@@ -157,9 +157,19 @@ def test_samples_that_are_no_numbers(tmp_path, sound):
   for name, samples in {'nan': [np.nan, 1, np.inf], 'none': []}.items():
     path = tmp_path / f'{name}.wav'
     soundfile.write(path, np.array(samples, np.float32), 16000, 'FLOAT')
-    count = f'{2 if samples else 0} of {len(samples)} samples'
-    with pytest.raises(ValueError, match=rf'{name}.wav: {count} are no num'):
+    found = '2 of 3 samples are no num' if samples else '.* without a sample'
+    with pytest.raises(ValueError, match=rf'{name}.wav: {found}'):
       audio.read_audio(path)
+
+
+def test_integers_written_as_floats(tmp_path, sound):
+  soundfile = pytest.importorskip('soundfile')
+  path = tmp_path / 'loud.wav'
+  soundfile.write(path, sound * 32768, 16000, 'FLOAT')
+  with pytest.raises(ValueError, match=r'loud.wav: samples up to .*32768'):
+    audio.read_audio(path)
+  soundfile.write(path, sound * 4, 16000, 'FLOAT')  # loud, and possible
+  assert len(audio.read_audio(path)) == len(sound)
 
 
 def write_wav(path, samples, rate):
@@ -282,3 +292,73 @@ def test_missing_readers_name_the_extra(
     audio.check_installed([tmp_path / name])
   with pytest.raises(ImportError, match=rf'{name}.*emojax\[{extra}\]'):
     audio.read_audio(tmp_path / name)
+
+
+@pytest.fixture
+def files():
+  pytest.importorskip('av', reason='pip install emojax[video]')
+  return pytest.importorskip('video_files')
+
+
+def test_a_cover_picture_has_no_say_in_time(tmp_path, files):
+  """It is shown at 0, the first picture of the video half a second later."""
+  tone = np.zeros(96000, np.float32)
+  tone[48000:48010] = 0.9
+  path = tmp_path / 'x.mp4'
+  times = [500 + 40 * i for i in range(12)]
+  files.write(path, 12, times=times, sound=tone, cover=True)
+  files.cover_first(path)
+  click = np.abs(audio.read_audio(path, 48000)).argmax() / 48000
+  assert click == pytest.approx(0.5, abs=0.03)
+  path = files.write_sound(tmp_path / 'y.mp4', tone, cover=True)
+  click = np.abs(audio.read_audio(path, 48000)).argmax() / 48000
+  assert click == pytest.approx(1, abs=0.03)
+
+
+def test_one_damaged_packet_is_silence_of_its_length(tmp_path, files):
+  """What follows stays with its pictures, although the gap is a short one."""
+  tone = np.zeros(96000, np.float32)
+  tone[72000:72010] = 0.9
+  for name, write in {
+    'x.mp4': lambda path: files.write(path, 50, sound=tone),
+    'y.mp4': lambda path: files.write_sound(path, tone),
+  }.items():
+    path = tmp_path / name
+    write(path)
+    whole = np.abs(audio.read_audio(path, 48000)).argmax()
+    files.damage(path, 30, 'audio')
+    damage = []
+    found = audio.read_audio(path, 48000, damage)
+    assert np.abs(found).argmax() == whole
+    ((start, stop, _),) = damage
+    assert 0.5 < start < stop < 0.8
+    assert stop - start == pytest.approx(1024 / 48000, abs=1e-3)
+    with pytest.raises(ValueError, match=rf'{name}: no sound from 0\.\d\d to'):
+      audio.read_audio(path)
+
+
+def test_sound_of_cut_and_empty_videos(tmp_path, files):
+  path = files.write(tmp_path / 'x.mp4', 10, sound=np.zeros(24000))
+  data = path.read_bytes()
+  path.write_bytes(data[: len(data) // 2])
+  with pytest.raises(
+    ValueError, match=r'x\.mp4: .*without its whole index.*cut'
+  ):
+    audio.read_audio(path)
+  path.write_bytes(b'')
+  with pytest.raises(ValueError, match=r'x\.mp4: .*an empty file'):
+    audio.read_audio(path)
+
+
+@pytest.mark.parametrize('suffix', ['wav', 'flac', 'ogg'])
+@pytest.mark.parametrize('part', [0, 0.01, 0.5])
+def test_sound_files_that_are_cut(tmp_path, sound, suffix, part):
+  soundfile = pytest.importorskip('soundfile')
+  path = tmp_path / f'x.{suffix}'
+  soundfile.write(path, sound, 16000)
+  data = path.read_bytes()
+  path.write_bytes(data[: int(len(data) * part)])
+  with pytest.raises(
+    ValueError, match=rf'x\.{suffix}: .*(cut|can be read|without a sample)'
+  ):
+    audio.read_audio(path)

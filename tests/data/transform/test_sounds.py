@@ -3,14 +3,16 @@
 import shutil
 import sys
 
+import numpy as np
 import pytest
 import trees
 
 from emojax.data.prepare import command as prepare
 from emojax.data.prepare import shards
 from emojax.data.readers import base
+from emojax.data.readers.files import media
 from emojax.data.store import stored
-from emojax.data.transform import sounds
+from emojax.data.transform import audio, sounds
 
 soundfile = pytest.importorskip('soundfile', reason='pip install emojax[audio]')
 
@@ -103,6 +105,53 @@ def test_damaged_sound_costs_its_video(tree, tmp_path):
   text = (out / 'summary.txt').read_text()
   assert f'{path}: found 1 of {len(samples)} samples are no numbers' in text
   assert 'video0001' not in set(stored.Store(out).table('train').video_id)
+
+
+def video_records(path):
+  clip = media.open_clip(path)
+  return clip.record('x', 'x', 'train', {})
+
+
+def test_sound_follows_the_time_stamps_of_a_video(tmp_path):
+  """Frames at a varying rate hear what happens while they are shown."""
+  files = pytest.importorskip('video_files')
+  times = [0, 40, 80, 1500, 1540, 2900]
+  sound = np.random.default_rng(0).normal(0, 0.1, 3 * 48000)
+  path = files.write(tmp_path / 'x.mkv', 6, times=times, sound=sound)
+  record = video_records(path)
+  found = sounds.stretch(record, 'log_mel')
+  spectrum = audio.features(audio.read_audio(path))
+  expected = audio.windows(spectrum, np.array(times) / 1000)
+  for start, window in zip(found.start, expected, strict=True):
+    stop = start + audio.NUM_FRAMES
+    np.testing.assert_array_equal(found.spectrum[:, start:stop], window)
+
+
+def test_damaged_sound_costs_the_frames_that_hear_it(tmp_path):
+  files = pytest.importorskip('video_files')
+  sound = np.random.default_rng(0).normal(0, 0.1, 4 * 48000)
+  path = files.write(tmp_path / 'x.mp4', 100, options={'g': '10'}, sound=sound)
+  files.damage(path, 100, 'audio')  # at about 2.1 s
+  record = video_records(path)
+  for frames in (range(30), range(75, 100)):
+    assert sounds.stretch(record.take(frames), 'log_mel').spectrum.size
+  for frames in (range(40, 60), range(100)):
+    with pytest.raises(base.DataError, match=r'no sound from 2\.\d+ to 2\.'):
+      sounds.stretch(record.take(frames), 'log_mel')
+
+
+def test_sound_that_is_cut_costs_the_frames_that_would_hear_it(tree, tmp_path):
+  path = tree / 'audio' / 'video0001.wav'
+  data = path.read_bytes()
+  path.write_bytes(data[: len(data) // 2])
+  out = run(tree, tmp_path / 'out', segment_frames=5)
+  text = (out / 'summary.txt').read_text()
+  assert 'video0001.wav: found no sound from 0.8' in text
+  assert '(the file is cut)' in text
+  table = stored.Store(out).table('train')
+  found = {name: table.frame_index[f].max() for name, _, f in table.videos()}
+  assert found['video0001'] < 20
+  assert found['video0002'] > 40
 
 
 def test_records_that_have_sound_stay(affwild2_tree):

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from emojax import tasks
+from emojax.data.readers import probing
 from emojax.data.readers.files import folders, video
 from emojax.data.readers.files.frames import ImageFile, ImageFiles
-from emojax.data.readers.files.problems import DataError
+from emojax.data.readers.files.problems import DataError, Problems
 from emojax.data.readers.files.video import VIDEOS
 from emojax.data.readers.records import Frame, Record
 
@@ -27,13 +28,16 @@ class Clip(NamedTuple):
   """Frames of one clip, and what its file says about time and sound.
 
   `index` are the numbers of the frames: those in the names of a folder's
-  files if all have one of their own, else 0, 1, ...
+  files if all have one of their own, else 0, 1, ... `times` are seconds after
+  the first frame, where the rate of a video varies.
   """
 
   frames: Sequence[Frame]
   index: Sequence[int]
   fps: float | None = None
   audio_path: str | None = None
+  times: np.ndarray | None = None
+  remarks: Sequence[probing.Remark] = ()
 
   def record(
     self, name: str, subject: str, split: str, targets: tasks.Targets
@@ -49,7 +53,39 @@ class Clip(NamedTuple):
       index,
       fps=self.fps,
       audio_path=self.audio_path,
+      frame_time=self.times,
     )
+
+  def report(self, problems: Problems, path: os.PathLike):
+    """Passes on what is to be said of the file."""
+    for kind, detail in self.remarks:
+      problems.remark(kind, path, detail)
+
+  def compare(
+    self,
+    problems: Problems,
+    path: os.PathLike,
+    rows: Sequence[int | None],
+  ):
+    """Says where a table seems to number a video's frames from 1, or has
+    fewer rows than the video has frames."""
+    if self.audio_path is None:  # a folder, whose files bear numbers
+      return
+    count, numbers = len(self.frames), {row for row in rows if row is not None}
+    if numbers and 0 not in numbers and max(numbers) == count:
+      problems.remark(
+        'videos whose rows seem to count frames from 1: frames are numbered '
+        'from 0, so subtract 1 if each label belongs to the frame before',
+        path,
+        f'rows {min(numbers)} to {max(numbers)} of frames 0 to {count - 1}',
+      )
+    known = len(numbers & {*self.index})
+    if known < count:
+      problems.remark(
+        'videos with fewer rows than frames, the rest left out',
+        path,
+        f'{known} of {count}',
+      )
 
 
 def open_clip(path: pathlib.Path, fps: float = 0.0) -> Clip:
@@ -63,11 +99,7 @@ def open_clip(path: pathlib.Path, fps: float = 0.0) -> Clip:
     DataError: There is nothing of the kind, or no PyAV to read a video.
   """
   if is_clip(path) and path.suffix.lower() in VIDEOS:
-    count, rate = video.probe(path)
-    if not count:
-      raise DataError('a video without frames', 'at least one', path)
-    frames = [video.VideoFrame(os.fspath(path), i) for i in range(count)]
-    return Clip(frames, range(count), rate, os.fspath(path))
+    return _open_video(path)
   if is_clip(path):
     names = sorted(folders.names_in(path), key=natural)
     if not names:
@@ -87,6 +119,16 @@ def is_clip(path: pathlib.Path) -> bool:
     return path.is_dir() or (path.suffix.lower() in VIDEOS and path.is_file())
   except (OSError, ValueError):  # a name too long, or with a NUL
     return False
+
+
+def _open_video(path: pathlib.Path) -> Clip:
+  found, file = probing.probe(path), os.fspath(path)
+  count = len(found.times)
+  if not count:
+    raise DataError('a video without frames', 'at least one', path)
+  frames = [video.VideoFrame(file, i) for i in range(count)]
+  times = None if found.steady else found.times
+  return Clip(frames, range(count), found.fps, file, times, found.remarks)
 
 
 def numbers(names: Sequence[str]) -> Sequence[int]:

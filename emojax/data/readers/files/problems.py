@@ -70,12 +70,14 @@ class Problems:
     strict: Raise `DataError` at the first problem instead of going on.
     items: The first `keep` problems; `count` counts all of them.
     notes: Remarks that cost no data (counts unlike the official ones, ...).
+    remarks: Remarks on single files, by kind: what is said of each file.
   """
 
   def __init__(self, strict: bool = False, keep: int = 1000):
     self.strict, self.keep = strict, keep
     self.items: list[Problem] = []
     self.notes: list[str] = []
+    self.remarks: dict[str, list[str]] = {}
     self.reasons: collections.Counter[str] = collections.Counter()
 
   @property
@@ -95,6 +97,11 @@ class Problems:
   def note(self, text: str):
     self.notes.append(text)
 
+  def remark(self, kind: str, file: PathLike, detail: str = ''):
+    """Notes something about one of many files; a kind is one line."""
+    text = f'{os.fspath(file)}: {detail}' if detail else os.fspath(file)
+    self.remarks.setdefault(kind, []).append(readable(text))
+
   def compare(self, counts: Mapping[str, int], official: Mapping[str, int]):
     """Notes where counts differ from those of the official release."""
     for name, count in counts.items():
@@ -109,6 +116,10 @@ class Problems:
   def summary(self, examples: int = 3) -> str:
     """Text: how much was left out, why, and the first examples of it."""
     lines = list(self.notes)
+    for kind, files in self.remarks.items():
+      more = ', ...' if len(files) > examples else ''
+      some = ', '.join(files[:examples])
+      lines.append(f'{kind}: {len(files)}, {some}{more}')
     if self.count:
       many = '' if self.count == 1 else 's'
       lines.append(f'Left out because of {self.count} problem{many}:')

@@ -1,60 +1,177 @@
-"""Frames of video files, decoded with PyAV (optional: pip install av)."""
+"""Frames of video files with their times, decoded with PyAV (optional)."""
 
 import dataclasses
 import functools
-import importlib.util
 import os
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
+import numpy as np
 from PIL import Image
 
+from emojax.data.readers import containers, display
+from emojax.data.readers.containers import available
 from emojax.data.readers.files.problems import DataError
+from emojax.data.readers.frame_order import FrameOrder
 from emojax.data.readers.records import Frame
 
+__all__ = ['VIDEOS', 'VideoFrame', 'available', 'frames', 'rate']
+
 VIDEOS = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg')
+_WHOLE = (
+  'a whole video (frames after it, up to the next key frame, can show traces '
+  'of the damage)'
+)
 
 
-def available() -> bool:
-  """Whether PyAV is installed."""
-  return importlib.util.find_spec('av') is not None
+class Picture(NamedTuple):
+  """A frame of a video: its number, its time and its pixels.
+
+  Attributes:
+    index: Number of the frame, from 0, in order of display.
+    time: Seconds after frame 0, as the file's time stamps say.
+    image: uint8 [H, W, 3], RGB, turned as it is displayed.
+  """
+
+  index: int
+  time: float
+  image: np.ndarray
 
 
-def _open(file: str):
-  if not available():
-    raise DataError(
-      'a video file, and PyAV is not installed',
-      'PyAV (pip install av), or the frames as image files in a folder',
-      file,
-    )
-  import av
+def frames(
+  file: str | os.PathLike,
+  report: Callable[[DataError], object] | None = None,
+) -> Iterator[Picture]:
+  """Decodes a video from its first frame to its last.
 
-  try:
-    container = av.open(file)
-    stream = container.streams.video[0]
-  except (av.error.FFmpegError, OSError, IndexError) as error:
-    raise DataError(str(error), 'a video that FFmpeg reads', file) from error
-  stream.thread_type = 'AUTO'
-  return container, stream
+  The file is read once from its start, without seeking, and a few frames are
+  held at a time. Where damage costs frames, the numbers and times of those
+  that follow stay what they are.
 
+  Args:
+    file: A video file.
+    report: Called with a description of every run of frames that are lost,
+      before the frame that follows them: `errors.append` collects them. None
+      raises the first instead.
 
-def probe(file: str | os.PathLike) -> tuple[int, float | None]:
-  """Returns (number of frames, frames per second or None) of a video file.
-
-  Packets are counted, not the container's own claim, which can be absent.
+  Yields:
+    (index, time, image) of every frame that can be decoded; see `Picture`.
 
   Raises:
-    DataError: PyAV is not installed, or the file is no video.
+    DataError: PyAV is not installed, the file is no video, or (without
+      `report`) a frame is lost.
   """
-  file = os.fspath(file)
-  container, stream = _open(file)
-  import av
+  lost: list[_Lost] = []
+  for found in _decoded(os.fspath(file)):
+    if isinstance(found, _Lost):
+      lost = [*lost[:1], found]  # the first and the last tell where
+      continue
+    if lost:
+      _report(lost, file, report)
+      lost = []
+    yield found
+  if lost:
+    _report(lost, file, report)
 
-  with container:
-    rate = stream.average_rate
+
+class _Lost(NamedTuple):
+  """A frame that cannot be decoded."""
+
+  index: int
+  time: float
+  why: str
+
+
+def _report(lost: list[_Lost], file, report):
+  error = _damage(lost[0], lost[-1], file)
+  if report is None:
+    raise error
+  report(error)
+
+
+def _damage(first: _Lost, last: _Lost, file) -> DataError:
+  where = f'frame {first.index} at {first.time:.3f} s'
+  if last.index > first.index:
+    where = (
+      f'frames {first.index} to {last.index} at {first.time:.3f} to '
+      f'{last.time:.3f} s'
+    )
+  return DataError(f'no picture of {where} ({first.why})', _WHOLE, file)
+
+
+def _decoded(file: str) -> Iterator[Picture | _Lost]:
+  """Yields every frame of a video, lost ones as well, none left out."""
+  with containers.opened(file) as container:
+    stream = containers.pictures(container, file)
+    # Threads that decode several frames at once give a damaged packet's error
+    # to another packet, or give a frame out that is none (VP8).
+    stream.thread_type = 'SLICE'
+    order, state = FrameOrder(), _State()
+    seconds = _clock(order, stream)
+    for packet in containers.packets(container, stream, failed=state.failed):
+      if containers.displayed(packet):
+        stamp = order.expect(packet.pts, packet.dts)
+        if packet.is_corrupt:
+          state.cut.add(stamp)
+      for frame in state.decode(packet):
+        lost, own = order.take(frame.pts)
+        for index, stamp in lost:
+          yield _Lost(index, seconds(index, stamp), state.why)
+        if own is not None:
+          yield state.picture(frame, own, seconds(*own))
+    for index, stamp in order.rest():
+      yield _Lost(index, seconds(index, stamp), state.why)
+
+
+def _clock(order: FrameOrder, stream) -> Callable[[int, int], float]:
+  """Returns the function of (number, stamp) to seconds after frame 0."""
+  per_frame = 1 / containers.frame_rate(stream)
+
+  def seconds(index: int, stamp: int) -> float:
+    if order.counted:
+      return float(index * per_frame)
+    return float((stamp - order.origin) * stream.time_base)
+
+  return seconds
+
+
+class _State:
+  """What decoding has met: the latest error, and packets that are cut."""
+
+  def __init__(self):
+    self.why = 'the decoder gave none'
+    self.cut: set[int] = set()
+
+  def failed(self, error: Exception):
+    self.why = containers.reason(error)
+
+  def decode(self, packet) -> list:
+    import av
+
     try:
-      count = sum(1 for packet in container.demux(stream) if packet.size)
-    except av.error.FFmpegError as error:
-      raise DataError(str(error), 'a whole video file', file) from error
-  return count, float(rate) if rate else None
+      return packet.decode()
+    except (av.FFmpegError, ValueError) as error:
+      self.failed(error)
+      return []
+
+  def picture(self, frame, own: tuple[int, int], time: float):
+    """The picture of a decoded frame, unless it is known to be damaged."""
+    index, stamp = own
+    if frame.is_corrupt or stamp in self.cut:
+      self.cut.discard(stamp)
+      return _Lost(index, time, 'the decoder fills damaged parts in')
+    try:
+      return Picture(index, time, _pixels(frame))
+    except DataError as error:
+      return _Lost(index, time, error.found)
+
+
+def _pixels(frame) -> np.ndarray:
+  from av.sidedata.sidedata import Type
+
+  matrix = frame.side_data.get(Type.DISPLAYMATRIX)
+  image = frame.to_ndarray(format='rgb24')
+  return display.upright(image, None if matrix is None else bytes(matrix))
 
 
 def rate(file: str | os.PathLike) -> float | None:
@@ -63,9 +180,8 @@ def rate(file: str | os.PathLike) -> float | None:
   Rounding 29.97, as the published code of paper 000 does, would put the sound
   of the frames after ten minutes off by 0.6 s.
   """
-  container, stream = _open(os.fspath(file))
-  with container:
-    found = stream.average_rate
+  with containers.opened(file) as container:
+    found = containers.pictures(container, file).average_rate
     return float(found) if found else None
 
 
@@ -77,7 +193,7 @@ class VideoFrame(Frame):
   index: int
 
   def image(self) -> Image.Image:
-    return _decoder(self.file).image(self.index)
+    return Image.fromarray(_decoder(self.file).image(self.index))
 
 
 @functools.lru_cache(maxsize=1)
@@ -86,34 +202,37 @@ def _decoder(file: str) -> '_Decoder':
 
 
 class _Decoder:
-  """Decodes on from the last frame asked for; going back starts again."""
+  """Decodes on from the last frame asked for; going back starts again.
+
+  Frames that are lost and what lies behind the end are no reason to: each
+  would cost the whole video once more.
+  """
 
   def __init__(self, file: str):
     self.file = file
     self._restart()
 
   def _restart(self):
-    container, stream = _open(self.file)
-    self.frames, self.next = container.decode(stream), 0
+    self.frames, self.last = _decoded(self.file), None
+    self.count, self.lost = 0, {}
 
-  def image(self, index: int) -> Image.Image:
-    if index < self.next:
+  def image(self, index: int) -> np.ndarray:
+    if index not in self.lost and index < self.count - 1:
       self._restart()
-    frame = None
-    while self.next <= index:
-      frame = self._advance()
-    image = frame.to_image()
-    rotation = getattr(frame, 'rotation', 0)
-    return image.rotate(rotation, expand=True) if rotation else image
+    while self.count <= index:
+      self._advance(index)
+    if index in self.lost:
+      lost = self.lost[index]
+      raise _damage(lost, lost, self.file)
+    return self.last.image
 
-  def _advance(self):
-    import av
-
-    try:
-      frame = next(self.frames)
-    except (av.error.FFmpegError, StopIteration) as error:
-      self._restart()
-      found = f'{error or "the end"} after frame {self.next}'
-      raise DataError(found, 'a video with more frames', self.file) from error
-    self.next += 1
-    return frame
+  def _advance(self, wanted: int):
+    found = next(self.frames, None)
+    if found is None:
+      found = f'no frame {wanted}: the video has {self.count}'
+      raise DataError(found, 'a video with more frames', self.file)
+    self.count += 1
+    if isinstance(found, _Lost):
+      self.lost[found.index] = found
+    else:
+      self.last = found
