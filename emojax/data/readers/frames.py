@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from emojax.data.readers import tables
+from emojax.data.readers.pictures import decode, upright
 from emojax.data.readers.problems import DataError
 from emojax.data.readers.records import Frame, png
 
@@ -58,44 +59,10 @@ class ImageFile(Frame):
   def _decode(self, data: bytes) -> Image.Image:
     image = decode(data, self.file)
     try:
-      image = ImageOps.exif_transpose(image) if self.upright else image
+      image = upright(image, self.file) if self.upright else image
       return self.crop.apply(image) if self.crop else image
     except DataError as error:
       raise DataError(error.found, error.expected, self.file) from None
-
-
-def decode(data: bytes, file: str) -> Image.Image:
-  """Decodes an image to mode 'L' or 'RGB'; raises DataError if it is none."""
-  try:
-    with Image.open(io.BytesIO(data)) as image:
-      image.load()
-      return _plain(image)
-  except DataError as error:
-    raise DataError(error.found, error.expected, file) from None
-  except Exception as error:  # Pillow's decoders raise errors of many types
-    # Pillow names the address of the buffer, another one in every run.
-    text = str(error).split(' <_io')[0]
-    found = f'no readable image ({type(error).__name__}: {text})'
-    raise DataError(found, 'a whole JPEG or PNG image', file) from error
-
-
-def _plain(image: Image.Image) -> Image.Image:
-  """Brings an image to 8 bits, grey or colour.
-
-  Pillow clips grey images of more bits, so that most turn white.
-  """
-  if image.mode in ('L', 'RGB'):
-    return image
-  # Pillow before 11 opens grey PNG of 16 bits as mode 'I'.
-  if image.mode.startswith('I;16') or (image.mode, image.format) == (
-    'I',
-    'PNG',
-  ):
-    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-  if image.mode in ('I', 'F'):
-    found = f'an image of 32 bits per pixel (mode {image.mode!r})'
-    raise DataError(found, '8 or 16 bits per channel: convert it')
-  return image.convert('RGB')
 
 
 class ImageFiles(Sequence[Frame]):
