@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from emojax.data.readers.problems import DataError, Problems
+from emojax.data.readers.problems import DataError, Problems, readable
 
 # The first lines of a file; headers are much shorter.
 _HEADER_BYTES = 1 << 20
@@ -66,6 +66,14 @@ def text(cell: str, what: str) -> str:
       f'{what} {shorten(cell)}', 'text without control characters'
     )
   return cell
+
+
+def file_name(name: str) -> str:
+  """Returns a name as it is; raises DataError for one that cannot be stored."""
+  text(name, 'the name')
+  if name != readable(name):
+    raise DataError(f'the name {name!r}', 'names of files in UTF-8')
+  return name
 
 
 def lines(
