@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import io
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -11,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from emojax.data.readers import tables
-from emojax.data.readers.pictures import decode, upright
+from emojax.data.readers.pictures import decode, header, upright
 from emojax.data.readers.problems import DataError
 from emojax.data.readers.records import Frame, png
 
@@ -37,16 +36,16 @@ class ImageFile(Frame):
   upright: bool = False
 
   def image(self) -> Image.Image:
-    return self._decode(self._read())
+    return self._changed(decode(self._read(), self.file))
 
   def encoded(self) -> bytes:
     data = self._read()
-    image = self._decode(data)
+    raw = decode(data, self.file)
+    image = self._changed(raw)
     # The file's own bytes are kept if they already are the image asked for.
-    with Image.open(io.BytesIO(data)) as raw:
-      plain = raw.format in ('JPEG', 'PNG') and raw.mode == image.mode
-      turned = self.upright and raw.getexif().get(0x0112, 1) != 1
-    return data if plain and not turned and not self.crop else png(image)
+    kind, mode = header(data)
+    plain = kind in ('JPEG', 'PNG') and mode == image.mode
+    return data if plain and image is raw else png(image)
 
   def _read(self) -> bytes:
     try:
@@ -56,8 +55,8 @@ class ImageFile(Frame):
       found = error.strerror or str(error)
       raise DataError(found, 'an image file', self.file) from error
 
-  def _decode(self, data: bytes) -> Image.Image:
-    image = decode(data, self.file)
+  def _changed(self, image: Image.Image) -> Image.Image:
+    """Turns and crops an image; the same object where there is nothing to do."""
     try:
       image = upright(image, self.file) if self.upright else image
       return self.crop.apply(image) if self.crop else image

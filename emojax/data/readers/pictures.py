@@ -3,26 +3,23 @@
 Decoders are lenient: what is missing of a damaged JPEG becomes grey, pictures
 of 12 bits in files of 16 turn black, and of several pages the first is taken.
 Each of these is an error here. Not to be noticed are pictures that were damaged
-before they were saved again (but for a grey end), damage that still decodes (one
-changed bit often does, see docs/datasets.md), and formats without checksums.
+before they were saved again (but for a grey end), damage that still decodes
+(jpeg.py), and formats without checksums.
 """
 
 import io
-import re
 import warnings
 
 import numpy as np
-import simplejpeg
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
+from emojax.data.readers import jpeg
 from emojax.data.readers.problems import DataError
 
 # Others run programs (EPS calls Ghostscript), whatever the name of the file.
 FORMATS = ('JPEG', 'PNG', 'BMP', 'DIB', 'WEBP', 'TIFF', 'GIF', 'PPM')
 # 12 bits, as many cameras have them; PNG and TIFF store them in 16.
 _FEW_BITS = 1 << 12
-# Padding before the end marker that some cameras write.
-_PADDING_BYTES = 2
 _GREY = 128  # what decoders put in the place of missing data
 _GREY_ROWS = 8  # a row of blocks
 _PAGES = 'one picture per file: save its pages or frames as files of their own'
@@ -44,10 +41,35 @@ def decode(data: bytes, file: str) -> Image.Image:
     raise DataError(found, 'a whole JPEG or PNG image', file) from error
 
 
+def header(data: bytes) -> tuple[str | None, str]:
+  """Format and mode of an image that `decode` accepts."""
+  with warnings.catch_warnings():
+    warnings.simplefilter('ignore')
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+      return image.format, image.mode
+
+
 def upright(image: Image.Image, file: str) -> Image.Image:
   """Turns an image as its EXIF orientation says; raises DataError."""
+  if is_upright(image, file):
+    return image
+  return ImageOps.exif_transpose(image)
+
+
+def is_upright(image: Image.Image, file: str) -> bool:
+  """Whether the EXIF data, if any, leave an image as it is.
+
+  Raises:
+    DataError: They are damaged, so that nobody knows.
+  """
   try:
-    return ImageOps.exif_transpose(image)
+    with warnings.catch_warnings():
+      warnings.simplefilter('error', UserWarning)  # of tags cut short
+      exif = image.getexif()
+      if data := image.info.get('exif'):  # opening reads it, and says nothing
+        exif = Image.Exif()
+        exif.load(data)
+      return exif.get(ExifTags.Base.Orientation, 1) == 1
   except Exception as error:  # damaged tags raise errors of many types
     found = f'EXIF data that cannot be read ({type(error).__name__}: {error})'
     raise DataError(found, 'EXIF data, or none at all', file) from error
@@ -76,7 +98,7 @@ def _check_pages(image: Image.Image):
 def _check_whole(data: bytes, image: Image.Image):
   """Refuses what Pillow decodes although a part of it is missing or wrong."""
   if image.format in ('JPEG', 'MPO'):
-    found = _jpeg_damage(data)
+    found = jpeg.damage(data)
     if found is None and _ends_in_grey(np.asarray(image)):
       found = 'the last rows are of the grey that stands for missing data'
     if found is not None:
@@ -85,21 +107,6 @@ def _check_whole(data: bytes, image: Image.Image):
     # Loading skips the checksums of the pixels.
     with Image.open(io.BytesIO(data), formats=FORMATS) as again:
       again.verify()
-
-
-def _jpeg_damage(data: bytes) -> str | None:
-  """What libjpeg warns of, and Pillow keeps to itself; None if of nothing."""
-  try:
-    # Reduced as far as possible: every coefficient is read all the same.
-    simplejpeg.decode_jpeg(data, 'GRAY', min_height=1, min_width=1, strict=True)
-  except ValueError as error:
-    text = str(error)
-    padding = re.search(r'(\d+) extraneous bytes', text)
-    if padding and int(padding[1]) <= _PADDING_BYTES:
-      return None
-    if re.match('Corrupt JPEG data|Premature end', text):
-      return text.removeprefix('Corrupt JPEG data: ')
-  return None  # or of a kind that only Pillow decodes
 
 
 def _ends_in_grey(pixels: np.ndarray) -> bool:
