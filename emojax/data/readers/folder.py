@@ -25,7 +25,7 @@ from emojax.data.readers import (
 )
 from emojax.data.readers.folder_paths import composed
 from emojax.data.readers.labels import canonical, class_number, one_hot
-from emojax.data.readers.problems import DataError, Problems
+from emojax.data.readers.problems import DataError, Problems, readable
 from emojax.data.readers.records import Listing, Record
 
 TABLES = ('labels.csv', 'labels.tsv')
@@ -257,9 +257,12 @@ def _files(folder: pathlib.Path) -> list[pathlib.Path]:
 
 def _roots(source: pathlib.Path, problems: Problems) -> dict[pathlib.Path, str]:
   """Returns {folder with class folders: split}."""
-  top = folders.subfolders(source)
+  every = folders.subfolders(source)
+  top = [path for path in every if path.name == readable(path.name)]
   names = {path: media.SPLIT_NAMES.get(path.name.lower()) for path in top}
   if top and None not in names.values():
+    for path in set(every) - set(top):
+      _is_text(path, problems)
     return names
   known = [path.name for path, split in names.items() if split]
   other = [path.name for path, split in names.items() if not split]

@@ -138,7 +138,7 @@ class Problems:
       many = '' if self.count == 1 else 's'
       lines.append(f'Left out because of {self.count} problem{many}:')
       for reason, count in self.reasons.most_common():
-        lines.append(f'  {count} x expected {reason}')
+        lines.append(one_line(f'  {count} x expected {_cut(reason)}'))
         same = (item for item in self.items if item.expected == reason)
         lines += [f'    {item}' for item, _ in zip(same, range(examples))]
     return '\n'.join(lines)
