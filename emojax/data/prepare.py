@@ -131,7 +131,12 @@ def _say(console: rich_console.Console, text: str):
 
 
 def _check_apart(name: str, source: pathlib.Path, out: pathlib.Path):
-  """The folders of one's own images may have any name, so none is spared."""
+  """Refuses an output among the images, or one that no shard can be in.
+
+  The folders of one's own images may have any name, so none is spared.
+  """
+  if str(out) != base.readable(str(out)):  # ArrayRecord takes UTF-8 only
+    raise ValueError(f'--out {out}: choose a folder with a name in UTF-8')
   # Path.resolve raises RuntimeError where a link refers to itself.
   real, taken = (pathlib.Path(os.path.realpath(p)) for p in (source, out))
   if name == 'folder' and real in taken.parents:

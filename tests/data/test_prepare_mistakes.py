@@ -1,6 +1,7 @@
 """Mistakes of new users: each ends with a sentence that says what to do."""
 
 import os
+import pathlib
 import shutil
 
 import numpy as np
@@ -313,20 +314,21 @@ def test_names_of_folders_that_are_no_text(tmp_path, capsys):
 
 
 def test_folders_in_any_bytes(tmp_path, capsys):
-  """The folders of the source and of the result may have any names."""
-  parent = os.fsdecode(os.fsencode(tmp_path) + b'/\xff[/x]')
+  """The folder of the source may have any name, that of the result any text."""
+  source = pathlib.Path(os.fsdecode(os.fsencode(tmp_path) + b'/\xff'), 'in')
   try:
-    os.mkdir(parent)
+    source.mkdir(parents=True)
   except OSError:
     pytest.skip('this file system has names in UTF-8 only')
-  source = tmp_path / parent / 'in'
   for name in ('one', 'two'):
     image(source / name / 'a.png')
-  arguments = 'folder', source, tmp_path / parent / 'out'
+  text = run(capsys, 'folder', source, source.parent / 'out')
+  assert r'\udcff/out: choose a folder with a name in UTF-8' in text
+  arguments = 'folder', source, tmp_path / '[' / 'x]'  # [/x] would be markup
   assert 'is ready' in run(capsys, *arguments, status=0)
-  assert 'is finished already' in run(capsys, *arguments, status=0)
+  assert '[/x] is finished already' in run(capsys, *arguments, status=0)
   shutil.rmtree(source)
-  assert r'\udcff[/x]/in is gone' in run(capsys, *arguments, status=0)
+  assert r'[/x] is finished; ' in run(capsys, *arguments, status=0)
 
 
 def test_a_source_that_is_a_link_to_itself(tmp_path, capsys):
