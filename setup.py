@@ -41,6 +41,7 @@ setuptools.setup(
     'rich>=14',
     'scikit-learn>=1.6',
     'scipy>=1.14',
+    'simplejpeg>=1.9',
     'tensorflow-datasets>=4.9.9',
   ],
   extras_require={

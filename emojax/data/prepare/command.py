@@ -97,7 +97,7 @@ def prepare(
   _check_apart(name, pathlib.Path(source), out)
   finished = workfolder.is_finished(out, settings)
   if finished and not pathlib.Path(source).exists():
-    console.print(f'{out} is finished; {source} is gone', highlight=False)
+    _say(console, f'{out} is finished; {source} is gone')
     return out
   workers = workers or os.cpu_count()
   # Before the folder is taken: a mistyped option or source leaves no trace.
@@ -105,7 +105,7 @@ def prepare(
   digest = shards.digest(listing)
   if finished:
     workfolder.check_same_source(out, digest)
-    console.print(f'{out} is finished already', highlight=False)
+    _say(console, f'{out} is finished already')
     return out
   if audio:
     listing.records = sounds.with_sound(listing)
@@ -120,15 +120,27 @@ def prepare(
     _finish(out, listing, spec, settings | {'source': digest}, written)
     shutil.rmtree(work, ignore_errors=True)
   text = (out / 'summary.txt').read_text()
-  console.print(
-    f'{text}{out} is ready', highlight=False, markup=False, soft_wrap=True
-  )
+  _say(console, f'{text}{out} is ready')
   return out
 
 
+def _say(console: rich_console.Console, text: str):
+  """Prints text with names of files, which are neither markup nor UTF-8."""
+  console.print(
+    base.readable(text), highlight=False, markup=False, soft_wrap=True
+  )
+
+
 def _check_apart(name: str, source: pathlib.Path, out: pathlib.Path):
-  """The folders of one's own images may have any name, so none is spared."""
-  if name == 'folder' and source.resolve() in out.resolve().parents:
+  """Refuses an output among the images, or one that no shard can be in.
+
+  The folders of one's own images may have any name, so none is spared.
+  """
+  if str(out) != base.readable(str(out)):  # ArrayRecord takes UTF-8 only
+    raise ValueError(f'--out {out}: choose a folder with a name in UTF-8')
+  # Path.resolve raises RuntimeError where a link refers to itself.
+  real, taken = (pathlib.Path(os.path.realpath(p)) for p in (source, out))
+  if name == 'folder' and real in taken.parents:
     raise ValueError(
       f'--out {out} is inside --source {source}: its files would be read as '
       'images of yours the next time; choose a folder outside'
@@ -272,9 +284,7 @@ def main(argv: list[str] | None = None) -> int:
     given = prepare_arguments.parse(argv, __doc__)
     prepare(**given, console=console)
   except (OSError, ImportError, ValueError) as error:
-    console.print(
-      f'error: {error}', highlight=False, markup=False, soft_wrap=True
-    )
+    _say(console, f'error: {error}')
     return 1
   except futures.BrokenExecutor:
     console.print(

@@ -49,6 +49,7 @@ def contact_sheet(
 
 def _fitted(draw, title: str, width: int) -> str:
   """The title, cut off where it would run into the next image's."""
+  title = title[: width + 1]  # no letter is narrower than a pixel
   if draw.textlength(title) <= width:
     return title
   while title and draw.textlength(title + '..') > width:

@@ -117,7 +117,7 @@ def _rows(
   """Yields a tuple per frame, `missing` for rows that are out of range."""
   # Most rows repeat: each text is parsed once.
   cache: dict[bytes, tuple[float, ...]] = {}
-  raw_lines = path.read_bytes().rstrip().split(b'\n')
+  raw_lines = tables.split(path.read_bytes().rstrip())
   for number, raw in enumerate(raw_lines[after:], after + 1):
     row = cache.get(raw)
     if row is None:

@@ -22,6 +22,7 @@ from emojax.data.readers.files.problems import (
   DataError,
   Problem,
   Problems,
+  one_line,
   readable,
 )
 from emojax.data.readers.records import SPLITS, Frame, Listing, Record
@@ -38,6 +39,7 @@ __all__ = [
   'load',
   'load_valid',
   'options',
+  'readable',
   'scan',
 ]
 
@@ -101,16 +103,21 @@ def scan(
   except OSError as error:
     raise DataError(str(error), 'a readable file', source) from error
   listing = project_lib.project(listing, **shared)
+  for task in listing.schema:
+    for label in task.labels:  # written once all images are
+      tables.file_name(label)
   listing.records = [r for r in listing.records if _storable(r, problems)]
   if not listing.records:
+    why = ' '.join(problems.summary().split()) or layouts.sought(name)
     raise DataError(
-      f'no usable record ({problems.summary() or layouts.sought(name)})',
+      f'no usable record ({why})',
       f'the layout of {name!r} that docs/datasets.md shows',
       source,
     )
   _note_shared_subjects(listing)
   counts = listing.counts()
-  facts = {'source': str(source), 'options': kwargs, 'counts': counts}
+  facts = {'source': one_line(str(source)), 'options': kwargs}
+  facts['counts'] = counts
   listing.info = {**facts, **listing.info}
   return listing
 
@@ -119,9 +126,7 @@ def _storable(record: Record, problems: Problems) -> bool:
   """Whether the record's names are text; files may be named in any bytes."""
   with problems.at(None):
     for name in (record.video_id, record.subject_id):
-      tables.text(name, 'the name')
-      if name != readable(name):
-        raise DataError(f'the name {name!r}', 'names of files in UTF-8')
+      tables.file_name(name)
     return True
   return False
 

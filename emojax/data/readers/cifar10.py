@@ -20,7 +20,7 @@ from emojax import tasks
 from emojax.data.readers import labels
 from emojax.data.readers.files import arrays, folders, pickles
 from emojax.data.readers.files.frames import ArrayItem
-from emojax.data.readers.files.problems import DataError, Problems
+from emojax.data.readers.files.problems import DataError, Problems, brief
 from emojax.data.readers.records import Listing, Record
 
 OFFICIAL = {'train': 50_000, 'test': 10_000}
@@ -124,11 +124,17 @@ def _class_order(path: pathlib.Path) -> np.ndarray:
   names = _get(meta, 'label_names') if isinstance(meta, dict) else None
   if not isinstance(names, list):
     raise DataError('no names', "'label_names': a list", path)
-  names = tuple(n.decode() if isinstance(n, bytes) else str(n) for n in names)
+  names = tuple(map(_text, names))
   if sorted(names) != sorted(tasks.CIFAR10):
-    found = f'label names {", ".join(names)!r}'
+    found = f'label names {brief(", ".join(names), 200)}'
     raise DataError(found, ', '.join(tasks.CIFAR10), path)
   return tasks.reorder(names, tasks.CIFAR10)
+
+
+def _text(name: Any) -> str:
+  if isinstance(name, bytes):
+    return name.decode(errors='replace')
+  return name if isinstance(name, str) else brief(name)
 
 
 def _name(batch: _Batch, i: int) -> str:
@@ -137,7 +143,8 @@ def _name(batch: _Batch, i: int) -> str:
 
 def _record(batch: _Batch, i: int, label: Any, order: np.ndarray) -> Record:
   if type(label) is not int or not 0 <= label < NUM:
-    raise DataError(f'label {label!r:.20} of image {i}', 'a class in 0..9')
+    found = f'label {brief(label, 20)} of image {i}'
+    raise DataError(found, 'a class in 0..9')
   name = _name(batch, i)
   target = labels.one_hot(order[label], NUM)
   frame = ArrayItem(str(batch.path), i, read_images)

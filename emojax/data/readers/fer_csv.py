@@ -66,6 +66,10 @@ def find(source: pathlib.Path) -> pathlib.Path:
 def read(path: pathlib.Path, problems: Problems) -> list[Face]:
   """Reads all rows without keeping pixels; columns may be in any order."""
   after, names = tables.header(path)
+  with open(path, 'rb') as file:
+    if tables.line_end(file.readline(1 << 20)) == b'\r':
+      expected = 'LF or CR LF: write it with the line ends of the original'
+      raise DataError('line ends of CR alone', expected, path)
   columns = tuple(name.lower() for name in names)
   try:
     labels.check_columns(columns, COLUMNS)

@@ -54,7 +54,7 @@ def read_new(path: pathlib.Path, problems: Problems) -> list[Ballot]:
   order = [columns.index(name) for name in HEADER]
   return [
     _ballot(path, raw, number, order, problems)
-    for number, raw in enumerate(path.read_bytes().split(b'\n'), 1)
+    for number, raw in enumerate(tables.split(path.read_bytes()), 1)
     if number > after and raw.strip()
   ]
 

@@ -10,12 +10,14 @@ serve as clips.
 """
 
 import collections
+import glob
 import pathlib
 
 from emojax import tasks
-from emojax.data.readers import folder_table, layouts, splits
-from emojax.data.readers.files import folders, media
-from emojax.data.readers.files.problems import DataError, Problems
+from emojax.data.readers import class_numbers, folder_table, layouts, splits
+from emojax.data.readers.files import folders, media, tables
+from emojax.data.readers.files.problems import DataError, Problems, readable
+from emojax.data.readers.folder_paths import composed
 from emojax.data.readers.labels import canonical, class_number, one_hot
 from emojax.data.readers.records import Listing, Record
 
@@ -34,8 +36,11 @@ def scan(
   *,
   table: str = '',
   classes: str = '',
+  first_class: int = -1,
   ignore: str = '',
   unlabelled: bool = False,
+  au_threshold: float = 0.0,
+  min_confidence: float = 0.0,
   fps: float = 0.0,
   validation_fraction: float = 0.0,
   seed: int = 0,
@@ -43,30 +48,55 @@ def scan(
   """Lists images and clips.
 
   Args:
-    table: Name of the table below the source; by default labels.csv or
-      labels.tsv if there is one.
+    table: Name of the table below the source, or several with a wildcard
+      (processed/*.csv); by default labels.csv or labels.tsv if there is one.
     classes: Class names in the order to number them, with commas between. By
       default the seven expressions of Aff-Wild2 (and contempt, if it occurs)
       when the names are expressions, else all names in alphabetical order.
+    first_class: Number of the first of these classes, 0 or 1, in a table or
+      in folders that bear numbers; needed (-1) unless 0 occurs.
     ignore: Columns of the table to ignore, with commas between.
     unlabelled: Keep rows of the table that have no label at all.
+    au_threshold: Lowest intensity (above 0, at most 5) of an action unit that
+      counts as a positive. Without it, columns of action units hold 0, 1 or
+      probabilities, and OpenFace's presences (AU<n>_c) are read.
+    min_confidence: Leave out frames of which OpenFace is less certain to
+      have found a face.
     fps: Frames per second of folders of frames; video files know theirs.
     validation_fraction: Share of the training subjects that goes to the
       validation split, drawn at random.
     seed: Seed of that draw.
   """
-  names = tuple(name.strip() for name in classes.split(',') if name.strip())
-  path = _table(source, table)
-  if path is not None:
-    skipped = {name.strip().lower() for name in ignore.split(',')}
-    rows = folder_table.read(path, skipped, unlabelled, problems)
-    rows = _named(rows, names, path, problems)
+  if not 0 <= au_threshold <= 5:
+    found = f'option au_threshold={au_threshold:g}'
+    raise DataError(found, 'an intensity above 0, at most 5')
+  names = tuple(
+    composed(name.strip()) for name in classes.split(',') if name.strip()
+  )
+  paths = _tables(source, table)
+  if paths:
+    settings = folder_table.Settings(
+      frozenset(name.strip().lower() for name in ignore.split(',')),
+      unlabelled,
+      au_threshold,
+      min_confidence,
+    )
+    root = source if '*' in table else paths[0].parent
+    rows = [
+      row
+      for path in paths
+      for row in folder_table.read(path, root, settings, problems)
+    ]
+    rows = _named(rows, names, first_class, problems)
     order = class_order(names, [row.expression for row in rows])
-    schema, records = folder_table.records(path, rows, order, fps, problems)
+    schema, records = folder_table.records(root, rows, order, fps, problems)
   else:
+    _refuse_table_options(au_threshold, min_confidence)
     # Of another data set, folders that are no classes would be taken for some.
     layouts.refuse_others('folder', source)
     items = _items(source, problems)
+    found = class_numbers.names_of({i[1] for i in items}, names, first_class)
+    items = [(split, found.get(n, n), path) for split, n, path in items]
     order = class_order(names, [item[1] for item in items])
     schema = (tasks.expr_task(order),)
     records = _from_folders(source, items, order, fps, problems)
@@ -75,23 +105,33 @@ def scan(
   return Listing('folder', schema, records, problems)
 
 
+def _refuse_table_options(au_threshold: float, min_confidence: float):
+  for name, value in (
+    ('au_threshold', au_threshold),
+    ('min_confidence', min_confidence),
+  ):
+    if value:
+      raise DataError(f'option {name}={value:g}', 'a table of labels with it')
+
+
 def _named(
   rows: list[folder_table.Row],
   names: tuple[str, ...],
-  path: pathlib.Path,
+  first: int,
   problems: Problems,
 ) -> list[folder_table.Row]:
   """Replaces class numbers by the names that the option `classes` gives."""
+  texts = {row.expression for row in rows}
+  found = class_numbers.names_of(texts, names, first)
   result = []
   for row in rows:
     text = row.expression
-    with problems.at(path, row.line):
-      if text.isdecimal() and text not in names:
-        if not text.isascii() or len(text) > 9 or int(text) >= len(names):
-          expected = 'a name, or a number with option classes=name,name,...'
-          raise DataError(f'class {text!r}', expected)
-        row = row._replace(expression=names[int(text)])
-      result.append(row)
+    with problems.at(row.table, row.line):
+      unknown = text not in names and text not in found
+      if unknown and class_numbers.parse(text) is not None:
+        expected = 'a name, or a number with option classes=name,name,...'
+        raise DataError(f'class {text!r}', expected)
+      result.append(row._replace(expression=found.get(text, text)))
   return result
 
 
@@ -106,16 +146,38 @@ def class_order(given: tuple[str, ...], found: list[str]) -> tuple[str, ...]:
   names = {name for name in found if name}
   known = {canonical(name) for name in names} & set(EXPRESSIONS)
   if not known:
+    _check_spelling(names)
     return tuple(sorted(names))
   return EXPRESSIONS if 'contempt' in known else tasks.AFFWILD2
 
 
-def _table(source: pathlib.Path, table: str) -> pathlib.Path | None:
+def _check_spelling(names: set[str]):
+  """Two spellings of one class would be two classes."""
+  seen: dict[str, str] = {}
+  for name in sorted(names):
+    other = seen.setdefault(name.casefold(), name)
+    if other != name:
+      raise DataError(
+        f'classes {other!r} and {name!r}',
+        'one spelling, or option classes=name,name,... if both are meant',
+      )
+
+
+def _tables(source: pathlib.Path, table: str) -> list[pathlib.Path]:
+  """The tables of labels, [] for folders of classes."""
   if source.is_file():
-    return source
+    return [source]
+  if '*' in table:
+    names = sorted(glob.glob(table, root_dir=source, recursive=True))
+    found = [source / name for name in names if (source / name).is_file()]
+    if not found:
+      raise DataError(
+        f'no file {table!r}', 'tables that the option names', source
+      )
+    return found
   if table:
-    return folders.first_existing(source / table)
-  return next((source / n for n in TABLES if (source / n).is_file()), None)
+    return [folders.first_existing(source / table)]
+  return [source / n for n in TABLES if (source / n).is_file()][:1]
 
 
 def _items(
@@ -128,9 +190,10 @@ def _items(
   """
   roots = _roots(source, problems)
   items = [
-    (split, folder.name, path)
+    (split, composed(folder.name), path)
     for root, split in roots.items()
     for folder in folders.subfolders(root)
+    if _is_text(folder, problems)
     for path in sorted(_files(folder) + folders.subfolders(folder))
   ]
   outside = [path for root in {source, *roots} for path in _files(root)]
@@ -141,6 +204,14 @@ def _items(
     problems.add(path, None, 'an image outside of the class folders', LAYOUT)
   _report_unread(source, roots, problems)
   return items
+
+
+def _is_text(folder: pathlib.Path, problems: Problems) -> bool:
+  """Whether the folder can give a class its name."""
+  with problems.at(folder):
+    tables.file_name(folder.name)
+    return True
+  return False
 
 
 def _report_unread(
@@ -162,6 +233,11 @@ def _report_unread(
   if ignored:
     kinds = ', '.join(f'{kind} {count}' for kind, count in ignored.items())
     problems.note(f'files that are no images or videos are not read: {kinds}')
+  for root in roots:
+    for name in folders.others_in(root, MEDIA):
+      if not (root / name).exists():
+        expected = 'a folder of a class, or nothing'
+        problems.add(root / name, None, 'a link to nothing', expected)
   empty = [c for c in classes if not (_files(c) or folders.subfolders(c))]
   if empty:
     names = ', '.join(str(path.relative_to(source)) for path in empty[:5])
@@ -174,9 +250,12 @@ def _files(folder: pathlib.Path) -> list[pathlib.Path]:
 
 def _roots(source: pathlib.Path, problems: Problems) -> dict[pathlib.Path, str]:
   """Returns {folder with class folders: split}."""
-  top = folders.subfolders(source)
+  every = folders.subfolders(source)
+  top = [path for path in every if path.name == readable(path.name)]
   names = {path: media.SPLIT_NAMES.get(path.name.lower()) for path in top}
   if top and None not in names.values():
+    for path in set(every) - set(top):
+      _is_text(path, problems)
     return names
   known = [path.name for path, split in names.items() if split]
   other = [path.name for path, split in names.items() if not split]

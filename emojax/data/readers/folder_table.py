@@ -2,10 +2,12 @@
 
 Columns, in any order: `path` (an image, a folder of frames or a video file,
 relative to the table), and any of `expression` (a name, or a number if the
-option `classes` gives the order), `AU<n>` (0, 1 or a probability), `valence`
-and `arousal` (-1..1), `split`, `subject`, `clip` (rows of one clip) and
-`frame` (number within the clip, in the name of a folder's file, or of a video's
-frame from 0). Empty cells are missing.
+option `classes` gives the order), `AU<n>` (0, 1 or a probability, or an
+intensity with the option `au_threshold`), `valence` and `arousal` (-1..1),
+`split`, `subject`, `clip` (rows of one clip) and `frame` (number within the
+clip, in the name of a folder's file, or of a video's frame from 0). Empty cells
+are missing. The tables of OpenFace serve as they are (folder_columns.py); their
+frames count from 1.
 """
 
 import dataclasses
@@ -19,28 +21,26 @@ from typing import NamedTuple
 import numpy as np
 
 from emojax import tasks
-from emojax.data.readers import labels
-from emojax.data.readers.files import media, tables
-from emojax.data.readers.files.problems import DataError, Problems
+from emojax.data.readers import folder_columns, labels
+from emojax.data.readers.files import folders, media, tables
+from emojax.data.readers.files.problems import DataError, Problems, brief
+from emojax.data.readers.folder_columns import Columns
+from emojax.data.readers.folder_paths import Finder, composed
 from emojax.data.readers.records import Frame, Record
 
-NAMES = {
-  **dict.fromkeys(('path', 'image', 'file', 'filename'), 'path'),
-  **dict.fromkeys(('expression', 'emotion', 'label', 'class'), 'expression'),
-  **dict.fromkeys(('split', 'usage', 'set'), 'split'),
-  **dict.fromkeys(('subject', 'subject_id', 'person'), 'subject'),
-  **dict.fromkeys(('clip', 'clip_id', 'video'), 'clip'),
-  **dict.fromkeys(('frame', 'frame_id'), 'frame'),
-  'valence': 'valence',
-  'arousal': 'arousal',
-}
 MISSING = ('', 'na', 'nan')
 VA = ('valence', 'arousal')
+ALIGNED = '_aligned'  # OpenFace's folder of crops, numbered as its frames
 
 
 class Row(NamedTuple):
-  """One row. Missing cells are '' or None; `numbers` are AUs and VA by name."""
+  """One row. Missing cells are '' or None; `numbers` are AUs and VA by name.
 
+  `table` is the file with the row; `path` is relative to the folder that all
+  tables of a data set share.
+  """
+
+  table: pathlib.Path
   line: int
   path: str
   split: str
@@ -49,95 +49,186 @@ class Row(NamedTuple):
   frame: int | None
   expression: str
   numbers: dict[str, float]
-  columns: tuple[str, ...]
+  columns: Columns
+
+
+class Settings(NamedTuple):
+  """Options of the reader that concern single rows (see folder.scan)."""
+
+  ignore: frozenset[str]
+  unlabelled: bool
+  au_threshold: float
+  min_confidence: float
 
 
 def read(
-  path: pathlib.Path, ignore: set[str], unlabelled: bool, problems: Problems
+  path: pathlib.Path,
+  root: pathlib.Path,
+  settings: Settings,
+  problems: Problems,
 ) -> list[Row]:
   """Reads the table; rows without any label are problems unless wanted."""
-  delimiter = '\t' if path.suffix.lower() == '.tsv' else ','
-  after, cells = tables.header(path, delimiter)
-  columns = _columns(path, cells, ignore)
-  rows = []
-  for line, row in tables.rows(path, problems, len(columns), delimiter, after):
+  threshold = settings.au_threshold
+  columns = folder_columns.read(path, settings.ignore, threshold, problems)
+  _check_options(path, columns, settings)
+  finder = Finder(root)
+  below = posixpath.relpath(path.parent.as_posix(), root.as_posix())
+  clip = '' if 'path' in columns.names else _openface_clip(path)
+  rows, faceless = [], 0
+  for line, cells in tables.rows(
+    path,
+    problems,
+    len(columns.names),
+    folder_columns.delimiter(path),
+    columns.line,
+  ):
+    text = _cells(columns, cells)
+    if not threshold:
+      _refuse_intensities(path, line, text)
     with problems.at(path, line):
-      parsed = _row(line, columns, row)
-      if not (unlabelled or parsed.expression or parsed.numbers):
+      if not _has_face(text, settings.min_confidence):
+        faceless += 1
+        continue
+      text |= {'path': clip} if clip else {}
+      row = _row(path, line, columns, text, threshold)
+      row = row._replace(path=finder.find(posixpath.join(below, row.path)))
+      if not (settings.unlabelled or row.expression or row.numbers):
         expected = 'at least one label per row, or option unlabelled=true'
         raise DataError('no label', expected)
-      rows.append(parsed)
+      rows.append(row)
+  if faceless:
+    problems.note(
+      f'{path.name}: {faceless} rows left out in which OpenFace found no face '
+      f'(success 0, or confidence below {settings.min_confidence:g})'
+    )
+  finder.note(problems)
   return rows
 
 
-def _columns(
-  path: pathlib.Path, cells: list[str], ignore: set[str]
-) -> tuple[str, ...]:
-  """Returns the canonical name of every column, '' for ignored ones."""
-  columns = []
-  for cell in cells:
-    name = cell.lower()
-    unit = re.fullmatch(r'au_?0*([1-9][0-9]?)', name)
-    column = f'AU{unit[1]}' if unit else NAMES.get(name, '')
-    if name in ignore:
-      column = ''
-    elif not column:
-      expected = f'{", ".join(NAMES)}, AU<n>, or option ignore={cell}'
-      raise DataError(f'column {cell!r}', expected, path, 1)
-    elif column in columns:
-      raise DataError(f'column {cell!r} again', 'each once', path, 1)
-    columns.append(column)
-  if 'path' not in columns:
-    found = f'columns {", ".join(cells)}'
-    raise DataError(found, "a column 'path'", path, 1)
-  return tuple(columns)
+def _check_options(path: pathlib.Path, columns: Columns, settings: Settings):
+  """Refuses options that say nothing of this table."""
+  if settings.au_threshold and not columns.units:
+    found = f'option au_threshold={settings.au_threshold:g}'
+    raise DataError(found, 'columns AU<n> with it', path)
+  if settings.min_confidence and 'confidence' not in columns.names:
+    found = f'option min_confidence={settings.min_confidence:g}'
+    raise DataError(found, "OpenFace's column confidence with it", path)
 
 
-def _row(line: int, columns: tuple[str, ...], cells: list[str]) -> Row:
-  text = {
+def _openface_clip(path: pathlib.Path) -> str:
+  """What OpenFace's table of one clip is about: it does not say so."""
+  names = [path.stem + ALIGNED, path.stem]
+  names += [path.stem + suffix for suffix in media.VIDEOS]
+  for name in names:
+    if media.is_clip(path.parent / name):
+      return name
+  expected = f'{", ".join(names[:3])}, ... beside it, or a column path'
+  raise DataError(
+    "OpenFace's table of a clip that is not there", expected, path
+  )
+
+
+def _cells(columns: Columns, cells: list[str]) -> dict[str, str]:
+  """Cells by column; codes of missing values become ''."""
+  return {
     column: '' if cell.lower() in MISSING else cell
-    for column, cell in zip(columns, cells)
+    for column, cell in zip(columns.names, cells)
+    if column
   }
+
+
+def _refuse_intensities(
+  path: pathlib.Path, line: int, text: dict[str, str]
+) -> None:
+  """Raises DataError for an AU above 1: then 1 is no presence but a trace.
+
+  It concerns the whole table, whose other rows would mean something else.
+  """
   for column, cell in text.items():
-    if column:
-      tables.text(cell, column)
+    if not column.startswith('AU'):
+      continue
+    if re.fullmatch(r'[1-5](\.[0-9]*)?', cell) and 1 < float(cell) <= 5:
+      raise DataError(
+        f'{column} {cell}',
+        f'{column} in 0..1, or for intensities (0..5) option au_threshold, the '
+        'lowest one that is a positive (2 in papers on DISFA)',
+        path,
+        line,
+      )
+
+
+def _has_face(text: dict[str, str], min_confidence: float) -> bool:
+  """What OpenFace says of a row; True in other tables."""
+  if tables.real(text.get('success') or '1', 0, 1, 'success') == 0:
+    return False
+  confidence = text.get('confidence') or '1'
+  return tables.real(confidence, 0, 1, 'confidence') >= min_confidence
+
+
+def _row(
+  table: pathlib.Path,
+  line: int,
+  columns: Columns,
+  text: dict[str, str],
+  threshold: float,
+) -> Row:
+  for column, cell in text.items():
+    tables.text(cell, column)
   if not text['path']:
     raise DataError('no path', 'the path of an image or clip')
   split = media.SPLIT_NAMES.get((text.get('split') or 'train').lower())
   if split is None:
-    raise DataError(f'split {text["split"]!r}', ', '.join(media.SPLIT_NAMES))
-  frame, number = text.get('frame'), None
-  if frame:
-    digits = frame.lstrip('0') or '0'
-    number = tables.integer(digits, 0, 10**8, 'a frame number')
+    found = f'split {brief(text["split"])}'
+    raise DataError(found, ', '.join(media.SPLIT_NAMES))
   numbers = {
-    column: tables.real(cell, -1 if column in VA else 0, 1, column)
+    column: _number(column, cell, threshold)
     for column, cell in text.items()
     if cell and (column in VA or column.startswith('AU'))
   }
-  subject, clip = text.get('subject', ''), text.get('clip', '')
-  expression = text.get('expression', '')
   return Row(
+    table,
     line,
-    posixpath.normpath(text['path']),  # './a.png' is 'a.png'
+    text['path'],
     split,
-    subject,
-    clip,
-    number,
-    expression,
+    composed(text.get('subject', '')),
+    composed(text.get('clip', '')),
+    _frame(columns, text),
+    composed(text.get('expression', '')),
     numbers,
     columns,
   )
 
 
+def _number(column: str, cell: str, threshold: float) -> float:
+  """Valence, arousal, or an action unit: 1 for intensities of the threshold."""
+  if column in VA:
+    return tables.real(cell, -1, 1, column)
+  if threshold:
+    return float(
+      tables.real(cell, 0, 5, f'{column}, an intensity') >= threshold
+    )
+  return tables.real(cell, 0, 1, column)
+
+
+def _frame(columns: Columns, text: dict[str, str]) -> int | None:
+  frame = text.get('frame')
+  image = text['path'].lower().endswith(folders.IMAGES)
+  if not frame or (columns.openface and image and not text.get('clip')):
+    return None  # OpenFace counts images, too
+  # pandas writes 3 as 3.0 where the column has empty cells.
+  whole = re.fullmatch(r'([0-9]+)\.0*', frame)
+  digits = (whole[1] if whole else frame).lstrip('0') or '0'
+  return tables.integer(digits, 0, 10**8, 'a frame number')
+
+
 def records(
-  path: pathlib.Path,
+  root: pathlib.Path,
   rows: list[Row],
   order: tuple[str, ...],
   fps: float,
   problems: Problems,
 ) -> tuple[tasks.Schema, list[Record]]:
-  """Returns the schema of the table's columns, and its records."""
+  """Returns the schema of the tables' columns, and their records."""
   schema = _schema(rows, order)
   _note_shared_files(rows, problems)
   groups: dict[tuple[str, str], list[Row]] = {}
@@ -145,8 +236,8 @@ def records(
     groups.setdefault((row.split, row.clip or row.path), []).append(row)
   found = []
   for (_, name), group in groups.items():
-    with problems.at(path, group[0].line):
-      found.append(_record(path, name, group, schema, fps, problems))
+    with problems.at(group[0].table, group[0].line):
+      found.append(_record(root, name, group, schema, fps, problems))
   return schema, found
 
 
@@ -163,7 +254,8 @@ def _note_shared_files(rows: list[Row], problems: Problems):
 
 
 def _schema(rows: list[Row], order: tuple[str, ...]) -> tasks.Schema:
-  columns = rows[0].columns if rows else ()
+  every = {row.columns for row in rows}
+  columns = {name for found in every for name in found.names}
   units = {name for name in columns if name.startswith('AU')}
   aus = next(
     (known for known in (tasks.AU12, tasks.AU8) if set(known) == units),
@@ -172,12 +264,12 @@ def _schema(rows: list[Row], order: tuple[str, ...]) -> tasks.Schema:
   return (
     *([tasks.au_task(aus)] if aus else []),
     *([tasks.expr_task(order)] if 'expression' in columns and order else []),
-    *([tasks.va_task()] if {*VA} & {*columns} else []),
+    *([tasks.va_task()] if {*VA} & columns else []),
   )
 
 
 def _record(
-  path: pathlib.Path,
+  root: pathlib.Path,
   name: str,
   group: list[Row],
   schema: tasks.Schema,
@@ -190,7 +282,7 @@ def _record(
     several = ', '.join(sorted(subjects))
     raise DataError(f'subjects {several} in {name!r}', 'one per clip')
   subject = subjects.pop() if subjects else name
-  first, split = path.parent / group[0].path, group[0].split
+  first, split = root / group[0].path, group[0].split
   if len(group) == 1 and group[0].frame is None:
     clip = media.open_clip(first, fps)
     clip.report(problems, first)
@@ -199,8 +291,8 @@ def _record(
     return clip.record(name, subject, split, targets)
   places = tables.Unique()
   for position, row in enumerate(group):
-    with problems.at(path, row.line):
-      number, frame = _place(path, row, position, fps)
+    with problems.at(row.table, row.line):
+      number, frame = _place(root, row, position, fps)
       targets = tasks.empty_targets(schema, (1,))
       _fill(targets, 0, row, schema)
       places.add(number, row.line, (frame, targets))
@@ -218,10 +310,10 @@ def _record(
 
 
 def _place(
-  path: pathlib.Path, row: Row, position: int, fps: float
+  root: pathlib.Path, row: Row, position: int, fps: float
 ) -> tuple[int, Frame]:
   """Returns frame number and frame of one row of a clip."""
-  target = path.parent / row.path
+  target = root / row.path
   if not media.is_clip(target):
     frames: Sequence[Frame] = media.open_clip(target).frames
     if not row.clip:
@@ -230,6 +322,11 @@ def _place(
   if row.frame is None or row.clip:
     raise DataError(f'{row.path} again', 'one row, or a column frame')
   clip = _container(target, fps)
+  if row.columns.openface and not row.path.endswith(ALIGNED):
+    if not 1 <= row.frame <= len(clip.index):
+      found = f'frame {row.frame}'
+      raise DataError(found, f'a frame in 1..{len(clip.index)} of {row.path}')
+    return clip.index[row.frame - 1], clip.frames[row.frame - 1]
   if row.frame not in clip.index:
     found = f'frame {row.frame}'
     raise DataError(found, f'a frame in {clip.index[0]}..{clip.index[-1]}')

@@ -1,5 +1,7 @@
 """Images in memory, checked and brought to a model's size."""
 
+import os
+
 import numpy as np
 from PIL import Image
 
@@ -17,7 +19,7 @@ def check(image) -> np.ndarray:
   Raises:
     ValueError: On another dtype or shape, or without any frame.
   """
-  image = np.asarray(image)
+  image = _array(image)
   if image.dtype != np.uint8:
     raise ValueError(
       f'image has dtype {image.dtype}: expected uint8 in [0, 255], as image '
@@ -26,9 +28,35 @@ def check(image) -> np.ndarray:
   if image.ndim != 5 or image.shape[-1] not in MODES or not image.size:
     raise ValueError(
       f'image has shape {image.shape}: expected [N, L, H, W, C] with C = 1 or '
-      '3 and at least one frame'
+      '3 and at least one frame' + _hint(image.shape)
     )
   return np.repeat(image, CHANNELS // image.shape[-1], axis=-1)
+
+
+def _array(image) -> np.ndarray:
+  """As np.asarray, with a sentence for what is no array."""
+  if isinstance(image, str | os.PathLike):
+    raise ValueError(
+      f'image is a path ({os.fspath(image)!r}): expected pixels, '
+      "np.asarray(PIL.Image.open(path).convert('RGB'))"
+    )
+  try:
+    return np.asarray(image)
+  except ValueError as error:  # arrays of several shapes make no array
+    sizes = sorted({str(np.shape(one)) for one in image})
+    raise ValueError(
+      f'images of several shapes ({", ".join(sizes[:5])}): bring them to one '
+      'size first, or pass them one by one'
+    ) from error
+
+
+def _hint(shape: tuple[int, ...]) -> str:
+  """What to do about pictures with transparency, or without a channel."""
+  if shape and shape[-1] == 4:
+    return "; drop the transparency: image[..., :3], or convert('RGB')"
+  if shape and shape[-1] > 4:
+    return '; grey images have a last axis of one channel: image[..., None]'
+  return ''
 
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:

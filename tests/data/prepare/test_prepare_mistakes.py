@@ -1,6 +1,7 @@
 """Mistakes of new users: each ends with a sentence that says what to do."""
 
 import os
+import pathlib
 import shutil
 
 import numpy as np
@@ -293,3 +294,60 @@ def test_sound_of_stills(tmp_path, capsys):
   tree = trees.rafdb(tmp_path / 'raf')
   text = run(capsys, 'rafdb', tree.root, tmp_path / 'out', '--audio=mfcc')
   assert "no sound file for 'train_00001'" in text
+
+
+def test_names_of_folders_that_are_no_text(tmp_path, capsys):
+  """Not after all shards are written: classes bear the names of folders."""
+  source = tmp_path / 'in'
+  for name in ('one', 'two'):
+    image(source / name / 'a.png')
+  try:
+    odd = os.fsencode(source) + b'/\xff\xfe'
+    os.mkdir(odd)
+    shutil.copy(source / 'one' / 'a.png', odd + b'/a.png')
+    os.mkdir(os.fsencode(source / 'two') + b'/\xff')
+  except OSError:
+    pytest.skip('this file system has names in UTF-8 only')
+  text = run(capsys, 'folder', source, tmp_path / 'out', status=0)
+  assert '1 x expected names of files in UTF-8' in text
+  table = frame_table.load(tmp_path / 'out' / 'labels-train.npz')
+  assert table.video_id.tolist() == ['one/a.png', 'two/a.png']
+  assert table.targets['expr'].value.shape == (2, 2)
+
+
+def test_folders_in_any_bytes(tmp_path, capsys):
+  """The folder of the source may have any name, that of the result any text."""
+  source = pathlib.Path(os.fsdecode(os.fsencode(tmp_path) + b'/\xff'), 'in')
+  try:
+    source.mkdir(parents=True)
+  except OSError:
+    pytest.skip('this file system has names in UTF-8 only')
+  for name in ('one', 'two'):
+    image(source / name / 'a.png')
+  text = run(capsys, 'folder', source, source.parent / 'out')
+  assert r'\udcff/out: choose a folder with a name in UTF-8' in text
+  arguments = 'folder', source, tmp_path / '[' / 'x]'  # [/x] would be markup
+  assert 'is ready' in run(capsys, *arguments, status=0)
+  assert '[/x] is finished already' in run(capsys, *arguments, status=0)
+  shutil.rmtree(source)
+  assert r'[/x] is finished; ' in run(capsys, *arguments, status=0)
+
+
+def test_a_source_that_is_a_link_to_itself(tmp_path, capsys):
+  (tmp_path / 'x').symlink_to('x')
+  text = run(capsys, 'folder', tmp_path / 'x', tmp_path / 'out')
+  assert 'found nothing' in text
+
+
+def test_damaged_pictures_are_counted(tmp_path, capsys):
+  for name in ('one', 'two'):
+    image(tmp_path / 'in' / name / 'a.jpg')
+  path = tmp_path / 'in' / 'one' / 'b.jpg'
+  rng = np.random.default_rng(0)
+  noise = rng.integers(0, 256, (64, 64, 3), np.uint8)
+  Image.fromarray(noise).save(path)
+  data = path.read_bytes()
+  path.write_bytes(data[: len(data) // 2] + b'\xff\xd9')
+  text = run(capsys, 'folder', tmp_path / 'in', tmp_path / 'out', status=0)
+  assert 'b.jpg: found a damaged JPEG (premature end of data segment)' in text
+  assert 'Left out because of 1 problem' in text

@@ -227,6 +227,7 @@ def test_table_options(tmp_path):
     'own.tsv', 'image\tid\tlabel', 'images/p2.png\t7\t1', 'images/p1.png\t8\t'
   )
   options = {'table': 'own.tsv', 'ignore': 'id', 'classes': 'cat,dog'}
+  options['first_class'] = 0
   listing, records = read(tree, **options)
   assert list(records) == ['train/images/p2.png']
   (record,) = records.values()

@@ -1,36 +1,84 @@
-"""Files of arrays: npy, npz and idx, none of which may hold pickles."""
+"""Files of arrays: npy, npz and idx, none of which may hold pickles.
+
+What a header promises is compared with the size of the file before memory is
+taken for it, and compressed files may not grow without bound.
+"""
 
 import gzip
 import io
+import math
+import os
 import pathlib
+import zipfile
 import zlib
 
 import numpy as np
 
 from emojax.data.readers.files.problems import DataError
 
+# Twenty times the largest file that is read here (60,000 images).
+MAX_BYTES = 1 << 30
+
 
 def load_npy(path: pathlib.Path) -> np.ndarray:
   """Reads a npy file; raises DataError if it cannot be read."""
+  data = read_bytes(path)
+  if data.startswith(b'PK'):
+    raise DataError('a npz file', 'a npy file', path)
   try:
-    found = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
+    return _npy(data)
   except Exception as error:  # damaged headers raise errors of many types
     text = f'no array ({type(error).__name__}: {error})'
     raise DataError(text, 'a npy file of numbers or text', path) from error
-  if not isinstance(found, np.ndarray):
-    found.close()
-    raise DataError('a npz file', 'a npy file', path)
-  return found
 
 
 def load_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
   """Reads all arrays of a npz file; raises DataError if they cannot be read."""
   try:
-    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as found:
-      return {key: found[key] for key in found.files}
+    with zipfile.ZipFile(io.BytesIO(read_bytes(path))) as archive:
+      check_unpacked(archive)
+      return {
+        name.removesuffix('.npy'): _npy(archive.read(name))
+        for name in archive.namelist()
+      }
+  except DataError as error:
+    raise DataError(error.found, error.expected, path) from None
   except Exception as error:  # damaged archives raise errors of many types
     text = f'no arrays ({type(error).__name__}: {error})'
     raise DataError(text, 'a npz file of arrays', path) from error
+
+
+def read_bytes(path: str | os.PathLike) -> bytes:
+  """Returns what is in a file; raises DataError if that cannot be its kind."""
+  size = os.path.getsize(path)
+  if size > MAX_BYTES:
+    raise DataError(f'{size:,} bytes', f'at most {MAX_BYTES:,}', path)
+  return pathlib.Path(path).read_bytes()
+
+
+def check_unpacked(archive: zipfile.ZipFile):
+  """Raises DataError if the files of an archive are too large together."""
+  size = sum(member.file_size for member in archive.infolist())
+  if size > MAX_BYTES:
+    found = f'an archive of {size:,} bytes'
+    raise DataError(found, f'at most {MAX_BYTES:,} bytes, unpacked')
+
+
+def _npy(data: bytes) -> np.ndarray:
+  """Reads an array; raises ValueError if its header is not of its data."""
+  stream, lib = io.BytesIO(data), np.lib.format
+  version = lib.read_magic(stream)
+  header = {
+    (1, 0): lib.read_array_header_1_0,
+    (2, 0): lib.read_array_header_2_0,
+  }.get(version)
+  if header is None:  # version 3 is for tables with names in other scripts
+    raise ValueError(f'npy version {version}')
+  shape, _, dtype = header(stream)
+  size, wanted = len(data) - stream.tell(), math.prod(shape) * dtype.itemsize
+  if size != wanted or dtype.hasobject:
+    raise ValueError(f'{size} bytes for {dtype} of shape {shape}')
+  return np.load(io.BytesIO(data), allow_pickle=False)
 
 
 def read_idx(file: str, dims: int = 3) -> np.ndarray:
@@ -43,17 +91,26 @@ def read_idx(file: str, dims: int = 3) -> np.ndarray:
   Raises:
     DataError: The file is cut short or of another format.
   """
+  start = 4 + 4 * dims
   try:
     with (gzip.open if file.endswith('.gz') else open)(file, 'rb') as stream:
-      data = stream.read()
+      shape = _idx_shape(stream.read(start), dims, file)
+      wanted = math.prod(shape)
+      if wanted > MAX_BYTES:
+        found = f'a header that announces {shape}, {wanted:,} bytes'
+        raise DataError(found, f'at most {MAX_BYTES:,} bytes', file)
+      data = stream.read(wanted)
+      more = bool(stream.read(1))  # reading on could take all memory
   except (EOFError, zlib.error, gzip.BadGzipFile) as error:
     raise DataError(str(error), 'a whole gzip file', file) from error
-  start = 4 + 4 * dims
-  if len(data) < start or data[:4] != bytes((0, 0, 8, dims)):
+  if len(data) != wanted or more:
+    found = f'more than {wanted} bytes' if more else f'{len(data)} bytes'
+    raise DataError(found, f'{shape} as its header says', file)
+  return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+def _idx_shape(header: bytes, dims: int, file: str) -> tuple[int, ...]:
+  if len(header) < 4 + 4 * dims or header[:4] != bytes((0, 0, 8, dims)):
     expected = f'an idx file of bytes in {dims} dimensions'
-    raise DataError(f'the first bytes {data[:4].hex()}', expected, file)
-  shape = tuple(np.frombuffer(data, '>u4', dims, 4).tolist())
-  size = len(data) - start
-  if np.prod(shape, dtype=object) != size:
-    raise DataError(f'{size} bytes', f'{shape} as its header says', file)
-  return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+    raise DataError(f'the first bytes {header[:4].hex()}', expected, file)
+  return tuple(np.frombuffer(header, '>u4', dims, 4).tolist())

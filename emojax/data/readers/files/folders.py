@@ -43,10 +43,25 @@ def names_in(
   """
   ends = tuple(suffixes)
   try:
-    names = [entry.name for entry in os.scandir(folder) if entry.is_file()]
+    names = [entry.name for entry in os.scandir(folder) if _is_file(entry)]
   except (OSError, ValueError):  # ValueError: a NUL in the name
     return set()
   return {n for n in names if n.lower().endswith(ends) and n[0] != '.'}
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+  """False as well for links to themselves, and to what may not be read."""
+  try:
+    return entry.is_file()
+  except OSError:
+    return False
+
+
+def _is_dir(entry: os.DirEntry[str]) -> bool:
+  try:
+    return entry.is_dir()
+  except OSError:
+    return False
 
 
 def files_below(
@@ -74,8 +89,8 @@ def others_in(folder: pathlib.Path, suffixes: Iterable[str]) -> list[str]:
     entry.name
     for entry in os.scandir(folder)
     if entry.name[0] != '.'
-    and not entry.is_dir()
-    and not (entry.is_file() and entry.name.lower().endswith(ends))
+    and not _is_dir(entry)
+    and not (_is_file(entry) and entry.name.lower().endswith(ends))
   )
 
 
@@ -83,10 +98,9 @@ def subfolders(folder: pathlib.Path) -> list[pathlib.Path]:
   """Sorted sub-folders of a folder; hidden ones and macOS's are left out."""
   if not folder.is_dir():
     return []
-  paths = (pathlib.Path(entry.path) for entry in os.scandir(folder))
-  return sorted(
-    p for p in paths if p.is_dir() and p.name[0] != '.' and p.name != '__MACOSX'
-  )
+  found = [entry for entry in os.scandir(folder) if _is_dir(entry)]
+  paths = [pathlib.Path(entry.path) for entry in found]
+  return sorted(p for p in paths if p.name[0] != '.' and p.name != '__MACOSX')
 
 
 def numbered(

@@ -2,16 +2,16 @@
 
 import dataclasses
 import functools
-import io
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from emojax.data.readers.files import tables
 from emojax.data.readers.files.problems import DataError
+from emojax.data.readers.pictures import decode, header, upright
 from emojax.data.readers.records import Frame, png
 
 
@@ -36,16 +36,16 @@ class ImageFile(Frame):
   upright: bool = False
 
   def image(self) -> Image.Image:
-    return self._decode(self._read())
+    return self._changed(decode(self._read(), self.file))
 
   def encoded(self) -> bytes:
     data = self._read()
-    image = self._decode(data)
+    raw = decode(data, self.file)
+    image = self._changed(raw)
     # The file's own bytes are kept if they already are the image asked for.
-    with Image.open(io.BytesIO(data)) as raw:
-      plain = raw.format in ('JPEG', 'PNG') and raw.mode == image.mode
-      turned = self.upright and raw.getexif().get(0x0112, 1) != 1
-    return data if plain and not turned and not self.crop else png(image)
+    kind, mode = header(data)
+    plain = kind in ('JPEG', 'PNG') and mode == image.mode
+    return data if plain and image is raw else png(image)
 
   def _read(self) -> bytes:
     try:
@@ -55,47 +55,13 @@ class ImageFile(Frame):
       found = error.strerror or str(error)
       raise DataError(found, 'an image file', self.file) from error
 
-  def _decode(self, data: bytes) -> Image.Image:
-    image = decode(data, self.file)
+  def _changed(self, image: Image.Image) -> Image.Image:
+    """Turns and crops an image; the same object where there is nothing to do."""
     try:
-      image = ImageOps.exif_transpose(image) if self.upright else image
+      image = upright(image, self.file) if self.upright else image
       return self.crop.apply(image) if self.crop else image
     except DataError as error:
       raise DataError(error.found, error.expected, self.file) from None
-
-
-def decode(data: bytes, file: str) -> Image.Image:
-  """Decodes an image to mode 'L' or 'RGB'; raises DataError if it is none."""
-  try:
-    with Image.open(io.BytesIO(data)) as image:
-      image.load()
-      return _plain(image)
-  except DataError as error:
-    raise DataError(error.found, error.expected, file) from None
-  except Exception as error:  # Pillow's decoders raise errors of many types
-    # Pillow names the address of the buffer, another one in every run.
-    text = str(error).split(' <_io')[0]
-    found = f'no readable image ({type(error).__name__}: {text})'
-    raise DataError(found, 'a whole JPEG or PNG image', file) from error
-
-
-def _plain(image: Image.Image) -> Image.Image:
-  """Brings an image to 8 bits, grey or colour.
-
-  Pillow clips grey images of more bits, so that most turn white.
-  """
-  if image.mode in ('L', 'RGB'):
-    return image
-  # Pillow before 11 opens grey PNG of 16 bits as mode 'I'.
-  if image.mode.startswith('I;16') or (image.mode, image.format) == (
-    'I',
-    'PNG',
-  ):
-    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-  if image.mode in ('I', 'F'):
-    found = f'an image of 32 bits per pixel (mode {image.mode!r})'
-    raise DataError(found, '8 or 16 bits per channel: convert it')
-  return image.convert('RGB')
 
 
 class ImageFiles(Sequence[Frame]):

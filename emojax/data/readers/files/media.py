@@ -106,11 +106,19 @@ def open_clip(path: pathlib.Path, fps: float = 0.0) -> Clip:
       raise DataError('a folder without images', 'at least one', path)
     frames = ImageFiles(path, names, upright=True)
     return Clip(frames, numbers(names), fps or None)
-  name = path.name if '\0' not in str(path) else ''
-  if name not in folders.names_in(path.parent):
+  if not _is_image(path):
     expected = f'an image ({", ".join(folders.IMAGES)}), folder or video'
     raise DataError(f'no file {os.fspath(path)!r}', expected)
   return Clip((ImageFile(os.fspath(path), upright=True),), (0,))
+
+
+def _is_image(path: pathlib.Path) -> bool:
+  """As `folders.names_in`, without listing the folder for each of its files."""
+  good = path.name.lower().endswith(folders.IMAGES) and path.name[0] != '.'
+  try:
+    return good and path.is_file()
+  except (OSError, ValueError):  # a name too long, or with a NUL
+    return False
 
 
 def is_clip(path: pathlib.Path) -> bool:

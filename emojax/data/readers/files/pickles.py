@@ -3,6 +3,9 @@
 A pickle can call any function on load. Here the only names that it can reach
 are stand-ins for NumPy's own, and the operations are checked before any is
 carried out, so that a damaged or malicious file can fail but nothing else.
+Every list, tuple and dictionary may occur in one place only: what is loaded is a
+tree with fewer items than the file has bytes, where shared ones could stand for
+more items than there are atoms (`a = [b, b], b = [c, c], ...`).
 """
 
 import io
@@ -10,10 +13,12 @@ import pickle
 import pickletools
 import re
 import zipfile
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from emojax.data.readers.files import arrays
 from emojax.data.readers.files.problems import DataError
 
 # Operations that protocols 2 to 4 need for plain data.
@@ -26,6 +31,18 @@ _OPERATIONS = frozenset(
   EMPTY_DICT DICT SETITEM SETITEMS GET BINGET LONG_BINGET PUT BINPUT LONG_BINPUT
   MEMOIZE GLOBAL STACK_GLOBAL REDUCE BUILD""".split()
 )
+
+
+# What stays on top of the stack is no container after these.
+_PLAIN_RESULTS = frozenset(
+  """NONE NEWTRUE NEWFALSE INT LONG LONG1 LONG4 BININT BININT1 BININT2 FLOAT
+  BINFLOAT STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8
+  BYTEARRAY8 UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8
+  GLOBAL STACK_GLOBAL REDUCE""".split()
+)
+_SMALL = 1 << 28
+_PUT = frozenset('PUT BINPUT LONG_BINPUT MEMOIZE'.split())
+_GET = frozenset('GET BINGET LONG_BINGET'.split())
 
 
 class _Dtype:
@@ -51,7 +68,6 @@ class _Array:
 
   def __setstate__(self, state: tuple):
     _, shape, dtype, fortran, raw = state
-    raw = raw.encode('latin1') if isinstance(raw, str) else raw
     self.array = _from_buffer(raw, dtype, shape, 'F' if fortran else 'C').array
 
 
@@ -70,11 +86,27 @@ def _empty() -> bytes:
   return b''
 
 
+class _Callable:
+  """A name that a pickle may call, and do nothing else with.
+
+  BUILD would write attributes of a function or class for the whole process.
+  """
+
+  def __init__(self, function: Callable[..., Any]):
+    self._function = function
+
+  def __call__(self, *args: Any) -> Any:
+    return self._function(*args)
+
+  def __setstate__(self, state: Any):
+    raise pickle.UnpicklingError('a state of what has none')
+
+
 _NAMES = {
   ('numpy', 'dtype'): _Dtype,
   ('numpy', 'ndarray'): _Array,
+  # How protocol 2 writes bytes, and empty ones.
   ('_codecs', 'encode'): _encode,
-  # How protocol 2 writes empty bytes.
   ('__builtin__', 'bytes'): _empty,
   **{
     (f'numpy.{core}.{module}', name): stand_in
@@ -91,7 +123,7 @@ class _Unpickler(pickle.Unpickler):
   def find_class(self, module: str, name: str) -> Any:
     if (module, name) not in _NAMES:
       raise pickle.UnpicklingError(f'{module}.{name} is not allowed')
-    return _NAMES[module, name]
+    return _Callable(_NAMES[module, name])
 
 
 def loads(data: bytes, file: str) -> Any:
@@ -105,20 +137,19 @@ def load(file: str) -> Any:
   Raises:
     DataError: The file is cut short, no pickle, or holds other objects.
   """
-  with open(file, 'rb') as stream:
-    return loads(stream.read(), file)
+  return loads(arrays.read_bytes(file), file)
 
 
 def load_torch(file: str) -> Any:
   """Reads what torch.save wrote, if it holds plain data and NumPy arrays only."""
-  with open(file, 'rb') as stream:
-    data = stream.read()
+  data = arrays.read_bytes(file)
   if not data.startswith(b'PK'):
     # The older format: magic number, version, system, then the object.
     buffer = io.BytesIO(data)
     return [_load(buffer, file) for _ in range(4)][3]
   try:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
+      arrays.check_unpacked(archive)
       names = [n for n in archive.namelist() if n.endswith('/data.pkl')]
       content = archive.read(names[0])
   except Exception as error:  # damaged archives raise errors of many types
@@ -138,13 +169,34 @@ def _load(buffer: io.BytesIO, file: str) -> Any:
 
 
 def _check(buffer: io.BytesIO):
-  """Refuses other operations, and memo numbers that would eat the memory."""
+  """Refuses what a tree of plain data does not need.
+
+  These are other operations, memo numbers that would eat the memory, second
+  uses of a container, and texts that are encoded into more bytes than the file
+  has (each time anew).
+  """
   start, size = buffer.tell(), len(buffer.getbuffer())
+  plain: dict[int, bool] = {}  # by number in the memo
+  top_is_plain, longest, calls = False, 0, 0
   for operation, argument, _ in pickletools.genops(buffer):
-    if operation.name not in _OPERATIONS:
-      raise pickle.UnpicklingError(f'operation {operation.name}')
-    if operation.name in ('PUT', 'LONG_BINPUT') and int(argument) > size:
-      raise pickle.UnpicklingError(f'memo number {argument}')
+    name = operation.name
+    if name not in _OPERATIONS:
+      raise pickle.UnpicklingError(f'operation {name}')
+    if name in _PUT:
+      number = len(plain) if name == 'MEMOIZE' else int(argument)
+      if number > size:
+        raise pickle.UnpicklingError(f'memo number {number}')
+      plain[number] = top_is_plain
+    elif name in _GET:
+      top_is_plain = plain.get(int(argument), True)
+      if not top_is_plain:
+        raise pickle.UnpicklingError('a list, tuple or dictionary used twice')
+    else:
+      top_is_plain = name in _PLAIN_RESULTS
+    calls += name == 'REDUCE'
+    longest = max(longest, len(argument) if isinstance(argument, str) else 0)
+  if longest * calls > max(16 * size, _SMALL):
+    raise pickle.UnpicklingError('long text that is encoded many times')
   buffer.seek(start)
 
 

@@ -8,6 +8,7 @@ the first such row raises `DataError` instead.
 import collections
 import dataclasses
 import os
+import re
 from collections.abc import Mapping
 
 PathLike = str | os.PathLike
@@ -38,13 +39,37 @@ class DataError(ValueError):
     where = '' if self.file is None else f'{self.file}: '
     if self.line is not None:
       where = f'{self.file}, line {self.line}: '
-    return readable(f'{where}found {self.found}; expected {self.expected}')
+    text = f'{where}found {_cut(self.found)}; expected {_cut(self.expected)}'
+    return one_line(text)
+
+
+def _cut(text: str, size: int = 1000) -> str:
+  """What a file holds may be megabytes long."""
+  return text if len(text) <= size else text[:size] + '...'
+
+
+def one_line(text: str) -> str:
+  """Text without line ends and codes that a terminal obeys."""
+  return readable(re.sub('[\x00-\x1f\x7f-\x9f]', _escaped, text))
+
+
+def _escaped(code: re.Match[str]) -> str:
+  return repr(code[0])[1:-1]
 
 
 def readable(text: str) -> str:
   """Text that can be printed and written; bytes of file names that are no
   UTF-8 become escapes."""
   return text.encode('utf-8', 'backslashreplace').decode()
+
+
+def brief(value: object, size: int = 40) -> str:
+  """A value of any kind for a message."""
+  try:
+    text = repr(value)
+  except ValueError:  # Python writes no integer of more than 4300 digits
+    return 'a number of thousands of digits'
+  return text if len(text) <= size else text[:size] + '...'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +120,7 @@ class Problems:
       self.items.append(problem)
 
   def note(self, text: str):
-    self.notes.append(text)
+    self.notes.append(one_line(text))
 
   def remark(self, kind: str, file: PathLike, detail: str = ''):
     """Notes something about one of many files; a kind is one line."""
@@ -124,7 +149,7 @@ class Problems:
       many = '' if self.count == 1 else 's'
       lines.append(f'Left out because of {self.count} problem{many}:')
       for reason, count in self.reasons.most_common():
-        lines.append(f'  {count} x expected {reason}')
+        lines.append(one_line(f'  {count} x expected {_cut(reason)}'))
         same = (item for item in self.items if item.expected == reason)
         lines += [f'    {item}' for item, _ in zip(same, range(examples))]
     return '\n'.join(lines)

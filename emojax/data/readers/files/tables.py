@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from emojax.data.readers.files.problems import DataError, Problems
+from emojax.data.readers.files.problems import DataError, Problems, readable
 
+# The first lines of a file; headers are much shorter.
+_HEADER_BYTES = 1 << 20
 _CONTROL = re.compile('[\x00-\x1f\x7f-\x9f]')
 _INT = re.compile(r'-?(0|[1-9][0-9]*)')
 _REAL = re.compile(r'[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?')
@@ -30,6 +32,8 @@ def real(text: str, low: float, high: float, what: str = 'a number') -> float:
   text = text.strip()
   if _REAL.fullmatch(text) and low <= float(text) <= high:
     return float(text)
+  if re.fullmatch('[+-]?[0-9]*,[0-9]+', text):
+    what = f'a point instead of the decimal comma: {what}'
   raise DataError(shorten(text), f'{what} in {low}..{high}')
 
 
@@ -64,6 +68,14 @@ def text(cell: str, what: str) -> str:
   return cell
 
 
+def file_name(name: str) -> str:
+  """Returns a name as it is; raises DataError for one that cannot be stored."""
+  text(name, 'the name')
+  if name != readable(name):
+    raise DataError(f'the name {name!r}', 'names of files in UTF-8')
+  return name
+
+
 def lines(
   path: pathlib.Path, problems: Problems, after: int = 0
 ) -> Iterator[tuple[int, str]]:
@@ -76,13 +88,24 @@ def lines(
     problems: Where undecodable lines go.
     after: Number of lines to leave out at the beginning.
   """
-  for number, raw in enumerate(path.read_bytes().split(b'\n'), 1):
+  for number, raw in enumerate(split(path.read_bytes()), 1):
     if number > after and raw.strip():
       text = None
       with problems.at(path, number):
         text = decode(raw, number == 1)
       if text is not None:
         yield number, text
+
+
+def split(data: bytes) -> list[bytes]:
+  """Splits a text file into lines, which may end in LF, CR LF or CR."""
+  return data.split(line_end(data))
+
+
+def line_end(data: bytes) -> bytes:
+  """What separates the lines: CR alone if the beginning has no LF."""
+  start = data[:_HEADER_BYTES]
+  return b'\r' if b'\r' in start and b'\n' not in start else b'\n'
 
 
 def decode(raw: bytes, first: bool = False) -> str:
@@ -142,12 +165,17 @@ def header(path: pathlib.Path, delimiter: str = ',') -> tuple[int, list[str]]:
     DataError: The file is empty, or that line is no text.
   """
   with open(path, 'rb') as file:
-    for number, raw in enumerate(file, 1):
-      if raw.strip():
-        try:
-          return number, cells(decode(raw, number == 1), delimiter)
-        except DataError as error:
-          raise DataError(error.found, error.expected, path, number) from None
+    data, more = file.read(_HEADER_BYTES), bool(file.read(1))
+  raw_lines = split(data)
+  for number, raw in enumerate(raw_lines, 1):
+    if raw.strip():
+      if more and number == len(raw_lines):
+        found = f'a first line of more than {_HEADER_BYTES:,} bytes'
+        raise DataError(found, 'a header line', path)
+      try:
+        return number, cells(decode(raw, number == 1), delimiter)
+      except DataError as error:
+        raise DataError(error.found, error.expected, path, number) from None
   raise DataError('an empty file', 'a header line', path)
 
 
