@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from emojax import workdir
-from emojax.report import contents, page, style
+from emojax.report import contents, markdown, page, style
 from emojax.report.write import draw, read, read_json
 
 START, END = '<!-- made from the run -->', '<!-- end -->'
@@ -122,7 +122,7 @@ def _facts(results, stored, command: str, machine: str) -> Iterator[tuple]:
   """Yields what one needs to do it again."""
   environment = stored.get('environment', {})
   config = workdir.flatten(dict(stored.get('config', {})))
-  yield 'Command', f'`{command}`'
+  yield 'Command', markdown.code(command)
   yield 'Commit', str(environment.get('revision', 'unknown'))
   yield 'Machine', machine
   versions = ('python', 'jax', 'flax', 'optax', 'numpy')
@@ -136,7 +136,7 @@ def _facts(results, stored, command: str, machine: str) -> Iterator[tuple]:
   for name, generation in results.get('generations', {}).items():
     epochs = ', '.join(str(epoch + 1) for epoch in generation['epochs'])
     yield f'Selected epochs, {name}', epochs
-  yield 'Settings', '; '.join(_settings(config))
+  yield 'Settings', markdown.Written('; '.join(_settings(config)))
 
 
 def _minutes(seconds: float) -> str:
@@ -148,7 +148,7 @@ def _settings(config: Mapping[str, Any]) -> Iterator[str]:
     if name in PATHS:
       parts = str(value).split(',')
       value = ','.join(pathlib.PurePath(part).name for part in parts)
-    yield f'`{name}={value}`'
+    yield markdown.code(f'{name}={value}')
 
 
 def this_machine() -> str:
