@@ -39,6 +39,7 @@ setuptools.setup(
     'orbax-checkpoint>=0.11.30',
     'pillow>=11',
     'rich>=14',
+    'safetensors>=0.5',
     'scikit-learn>=1.6',
     'scipy>=1.14',
     'simplejpeg>=1.9',

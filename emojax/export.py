@@ -10,7 +10,9 @@ temperatures, thresholds, versions) and a model card filled from the run. Then
   model = emojax.load('exported/first')
   output = model.predict(images)
 
-The folder appears when everything in it is written, or not at all.
+The folder appears when everything in it is written, or not at all. Before, the
+model must give on some of the run's validation clips what the run itself has
+predicted there.
 """
 
 import argparse
@@ -24,10 +26,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
-from emojax import tasks
+from emojax import tasks, uncertainty
 from emojax.data.store.stored import Store
+from emojax.description import KINDS
 from emojax.engine.checkpoint import CheckpointError
 from emojax.evaluation import detection
 from emojax.evaluation.context import FIT_SPLIT
@@ -40,16 +44,24 @@ from emojax.trained import (
   folder as release,
 )
 from emojax.trained import (
-  run as runs,
+  model as pretrained,
 )
 from emojax.trained import (
-  safetensors,
+  run as runs,
 )
 from emojax.uncertainty import temperature
 
 SHARES = (0.01, 0.05, 0.1, 0.2)
-KINDS = ('total', 'epistemic')
 DECISION = 0.5
+COMPARED = 4  # clips on which the model must agree with the run
+# Largest difference of probabilities: rounding, which is coarser on another
+# backend (TF32, other algorithms) and in bfloat16.
+SAME, OTHER = 1e-3, 0.05
+
+
+UNCHECKED = (
+  "exported without validation data: not compared with the run's predictions"
+)
 
 
 class ExportError(ValueError):
@@ -74,18 +86,17 @@ class Calibration:
 
 
 def calibrate(
-  run: runs.TrainedRun, generation: str, members: Sequence[int]
+  schema: tasks.Schema, logits: dict[str, np.ndarray], clips
 ) -> Calibration:
-  """Fits temperatures and thresholds from the run's own predictions.
+  """Fits temperatures and thresholds.
 
-  Raises:
-    RunError: If the run's data cannot be read any more.
+  Args:
+    schema: The tasks.
+    logits: Task -> logits [M, N, L, outputs] of the chosen members for `clips`.
+    clips: Clips with the labels of the run's validation set.
   """
-  clips = run.validation()
-  stored = run.predictions(generation).logits[FIT_SPLIT]
-  logits = {name: array[list(members)] for name, array in stored.items()}
   fitted, notes = {}, []
-  for task in run.schema:
+  for task in schema:
     if task.kind == 'binned':
       continue  # scored by their expectation; see `evaluation.baselines`
     try:
@@ -94,7 +105,7 @@ def calibrate(
       fitted[task.name] = None
       notes.append(f'no temperatures of {task.name}: {error}')
   index = valid(clips)
-  doubt = detection.frame_uncertainty(run.schema, logits, index)
+  doubt = detection.frame_uncertainty(schema, logits, index)
   limits = {
     name: {kind: _quantiles(getattr(values, kind)) for kind in KINDS}
     for name, values in doubt.items()
@@ -197,35 +208,83 @@ def export(
     `out`.
 
   Raises:
-    ExportError: If `out` is in use.
+    ExportError: If `out` is in use, or the model would not predict what the
+      run has predicted.
     RunError: If the run lacks what is asked for.
   """
   out = pathlib.Path(out)
   _check_free(out)
   chosen = run.choose_generations(generation and [generation])[-1]
   numbers = run.choose_members(members)
-  calibration = Calibration({}, {}, ('exported without validation data',))
-  if validate:
-    calibration = calibrate(run, chosen, numbers)
-  metadata = describe(run, chosen, numbers, calibration)
   weights = run.weights(chosen, numbers)
-  arrays = release.flat_names(
+  calibration, clips = Calibration({}, {}, (UNCHECKED,)), None
+  if validate:
+    clips = run.validation()
+    logits = _validation_logits(run, chosen, numbers)
+    calibration = calibrate(run.schema, logits, clips)
+  metadata = describe(run, chosen, numbers, calibration)
+  files = _files(run, metadata, weights)
+  if validate:
+    _compare(run, pretrained.Model(metadata, weights), logits, clips)
+  _write(out, files)
+  return out
+
+
+def _files(run: runs.TrainedRun, metadata, weights) -> dict[str, bytes]:
+  """Contents of the files of a release; completes and checks the metadata."""
+  flat = release.flat_names(
     {**weights['model_state'], 'params': weights['params']}
   )
-  data = safetensors.encode(arrays, {'format': release.FORMAT})
+  data = release.encode_weights(flat, metadata)
   card = model_card.render(
-    metadata, run.results(), sum(a.size for a in arrays.values())
+    metadata, run.results(), sum(a.size for a in flat.values())
   )
   metadata['files'] = {release.WEIGHTS: hashlib.sha256(data).hexdigest()}
-  _write(
-    out,
-    {
-      release.WEIGHTS: data,
-      release.METADATA: (json.dumps(metadata, indent=1) + '\n').encode(),
-      release.CARD: card.encode(),
-    },
-  )
-  return out
+  try:
+    release.check_metadata(metadata)
+    text = json.dumps(metadata, indent=1, allow_nan=False)
+  except ValueError as error:
+    raise ExportError(f'{run.path} cannot be exported: {error}') from error
+  return {
+    release.WEIGHTS: data,
+    release.METADATA: (text + '\n').encode(),
+    release.CARD: card.encode(),
+  }
+
+
+def _validation_logits(
+  run: runs.TrainedRun, generation: str, members: Sequence[int]
+) -> dict[str, np.ndarray]:
+  """What the run itself has predicted for its validation set."""
+  stored = run.predictions(generation).logits[FIT_SPLIT]
+  logits = {name: array[list(members)] for name, array in stored.items()}
+  for name, array in logits.items():
+    if not np.isfinite(array).all():
+      raise ExportError(
+        f'the predictions of {name} by {generation} in {run.path} are not '
+        'finite: the network has diverged, export another generation'
+      )
+  return logits
+
+
+def _compare(run: runs.TrainedRun, model: pretrained.Model, logits, clips):
+  """Raises ExportError unless a model predicts some clips as the run has."""
+  some = clips.take(np.arange(min(COMPARED, len(clips))))
+  found = model.logits(some.image, some.audio)
+  same = run.environment.get('backend') == jax.default_backend()
+  exact = same and run.config.model.get('dtype', 'float32') == 'float32'
+  tolerance = SAME if exact else OTHER
+  for task in model.schema:
+    pair = found[task.name], logits[task.name][:, : len(some.image)]
+    a, b = (uncertainty.probabilities(task, x) for x in pair)
+    difference = np.abs(a - b)[:, some.frame_mask > 0].max(initial=0)
+    if not difference <= tolerance:
+      raise ExportError(
+        f'the exported model does not predict {task.name} as {run.path} did: '
+        f'probabilities of its validation clips differ by {difference:.2g}, '
+        f'more than {tolerance:g}. The weights or the data have changed since '
+        'the run was trained, so nothing was written'
+      )
 
 
 def _check_free(out: pathlib.Path):

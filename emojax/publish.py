@@ -19,7 +19,7 @@ from typing import Any
 
 from emojax.experiments.distillation import contents
 from emojax.experiments.distillation.report import read
-from emojax.report import page, style
+from emojax.report import markdown, page, style
 from emojax.report.files import draw, read_json
 from emojax.runtime import workdir
 
@@ -124,7 +124,7 @@ def _facts(results, stored, command: str, machine: str) -> Iterator[tuple]:
   """Yields what one needs to do it again."""
   environment = stored.get('environment', {})
   config = workdir.flatten(dict(stored.get('config', {})))
-  yield 'Command', f'`{command}`'
+  yield 'Command', markdown.code(command)
   yield 'Commit', str(environment.get('revision', 'unknown'))
   yield 'Machine', machine
   versions = ('python', 'jax', 'flax', 'optax', 'numpy')
@@ -138,7 +138,7 @@ def _facts(results, stored, command: str, machine: str) -> Iterator[tuple]:
   for name, generation in results.get('generations', {}).items():
     epochs = ', '.join(str(epoch + 1) for epoch in generation['epochs'])
     yield f'Selected epochs, {name}', epochs
-  yield 'Settings', '; '.join(_settings(config))
+  yield 'Settings', markdown.Written('; '.join(_settings(config)))
 
 
 def _minutes(seconds: float) -> str:
@@ -150,7 +150,7 @@ def _settings(config: Mapping[str, Any]) -> Iterator[str]:
     if name in PATHS:
       parts = str(value).split(',')
       value = ','.join(pathlib.PurePath(part).name for part in parts)
-    yield f'`{name}={value}`'
+    yield markdown.code(f'{name}={value}')
 
 
 def this_machine() -> str:

@@ -1,4 +1,9 @@
-"""Checkpoints by Orbax: atomic, newest two kept, damaged ones passed over."""
+"""Checkpoints by Orbax: atomic, newest two kept, damaged ones passed over.
+
+A checkpoint is two items that appear together: the arrays, and their digests,
+which are checked whenever the arrays are read (`digests.py`). Those of former
+versions have the arrays only; they are read unchecked, with a note.
+"""
 
 import errno
 import logging
@@ -9,9 +14,12 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from emojax.engine import digests
 from emojax.host import processes
 
 PyTree = Any
+ARRAYS, DIGESTS = 'arrays', 'digests'  # items, and folders of a checkpoint
+FORMER = 'default'  # item of checkpoints without digests
 
 
 class CheckpointError(RuntimeError):
@@ -48,7 +56,7 @@ class Checkpoints:
     with _explained(f'cannot write checkpoint {step} in {self.folder}'):
       if step in self._manager.all_steps():
         self._manager.delete(step)  # Orbax refuses to overwrite
-      self._manager.save(step, args=ocp.args.StandardSave(tree), force=True)
+      self._manager.save(step, args=_to_save(tree), force=True)
 
   def restore_latest(self, template: PyTree) -> tuple[int, PyTree] | None:
     """Returns (step, tree) of the newest readable checkpoint, None without any.
@@ -82,9 +90,9 @@ class Checkpoints:
         return step, tree
     if len(steps) >= self._keep:
       raise CheckpointError(
-        f'none of the checkpoints {steps} in {self.folder} can be read: delete '
-        'that folder to train this generation again (finished generations are '
-        'kept elsewhere)'
+        f'none of the checkpoints {steps} in {self.folder} can be read: move '
+        'that folder away to train this generation again (finished generations '
+        'are kept elsewhere)'
       )
     self._delete(steps)
     return None
@@ -98,7 +106,12 @@ class Checkpoints:
     arrays = jax.tree.map(
       lambda x: np.broadcast_to(np.zeros((), x.dtype), x.shape), template
     )
-    tree = self._manager.restore(step, args=ocp.args.StandardRestore(arrays))
+    folder = self.folder / str(step)
+    if (folder / FORMER).is_dir():
+      tree = _read_former(folder / FORMER, arrays)
+    else:
+      _check_items(folder)
+      tree = _checked(self._manager.restore(step, args=_to_restore(arrays)))
     return jax.tree.map(_without_padding, tree, template)
 
   def close(self):
@@ -115,27 +128,78 @@ def _without_padding(found: np.ndarray, template) -> np.ndarray:
   return found[: len(template)]
 
 
+def _to_save(tree: PyTree) -> ocp.args.Composite:
+  found = ocp.args.JsonSave(digests.of_tree(tree))
+  return ocp.args.Composite(
+    **{ARRAYS: ocp.args.StandardSave(tree), DIGESTS: found}
+  )
+
+
+def _to_restore(template: PyTree | None) -> ocp.args.Composite:
+  return ocp.args.Composite(
+    **{
+      ARRAYS: ocp.args.StandardRestore(template),
+      DIGESTS: ocp.args.JsonRestore(),
+    }
+  )
+
+
+def _check_items(folder: pathlib.Path):
+  """Raises ValueError unless all that `_to_save` writes is there."""
+  for item in (ARRAYS, DIGESTS):
+    if not (folder / item).is_dir():
+      raise ValueError(f'its folder {item!r} is missing')
+
+
+def _checked(items) -> PyTree:
+  """The arrays of a checkpoint; raises ValueError unless they are as saved."""
+  tree, expected = items[ARRAYS], items[DIGESTS]
+  if wrong := digests.differing(tree, expected):
+    raise ValueError(
+      f'{len(wrong)} arrays are not as they were saved, {wrong[0]} among them'
+    )
+  return tree
+
+
+def _read_former(path: pathlib.Path, template: PyTree | None) -> PyTree:
+  logging.warning(
+    '%s was written by a former version, without digests: it is read unchecked',
+    path,
+  )
+  with ocp.StandardCheckpointer() as checkpointer:
+    return checkpointer.restore(path, template)
+
+
 def save_tree(path: pathlib.Path, tree: PyTree):
   """Writes one finished pytree atomically, e.g. a generation's weights."""
-  with (
-    _explained(f'cannot write {path}'),
-    ocp.StandardCheckpointer() as checkpointer,
-  ):
-    checkpointer.save(pathlib.Path(path).absolute(), tree, force=True)
-  processes.wait_until_visible(pathlib.Path(path))
+  path = pathlib.Path(path).absolute()
+  with _explained(f'cannot write {path}'), _checkpointer() as checkpointer:
+    checkpointer.save(path, args=_to_save(tree), force=True)
+  processes.wait_until_visible(path)
 
 
 def load_tree(path: pathlib.Path, template: PyTree | None = None) -> PyTree:
-  """Reads what `save_tree` wrote, as NumPy arrays."""
+  """Reads what `save_tree` wrote, as NumPy arrays.
+
+  Raises:
+    CheckpointError: If it is missing, damaged, or not as it was saved.
+  """
   path = pathlib.Path(path).absolute()
   if not path.exists():
     raise CheckpointError(f'{path} does not exist; was the run finished?')
-  with (
-    _explained(f'cannot read {path}'),
-    ocp.StandardCheckpointer() as checkpointer,
-  ):
-    tree = checkpointer.restore(path, template)
+  with _explained(f'cannot read {path}'):
+    if (path / '_METADATA').exists():
+      tree = _read_former(path, template)
+    else:
+      _check_items(path)
+      with _checkpointer() as checkpointer:
+        items = checkpointer.restore(path, args=_to_restore(template))
+      tree = _checked(items)
   return jax.tree.map(np.asarray, tree)
+
+
+def _checkpointer() -> ocp.Checkpointer:
+  return ocp.Checkpointer(ocp.CompositeCheckpointHandler())
 
 
 class _explained:

@@ -17,6 +17,7 @@ Variables = dict[str, Any]
 StateDict = dict[str, np.ndarray]
 Path = tuple[str, ...]
 
+SAFE_TORCH = (2, 6)
 TASK_ORDER = ('expr', 'au', 'va')
 LAYER = {
   'kernel': 'conv.weight',
@@ -50,9 +51,14 @@ IGNORED = re.compile(
 def read_state_dict(path: str | pathlib.Path) -> StateDict:
   """Reads a PyTorch checkpoint (.pth, .pt, .pth.tar) as NumPy arrays.
 
+  No code of the file is run.
+
   Raises:
-    ImportError: If PyTorch is not installed.
-    ValueError: If the file holds no dictionary of tensors.
+    ImportError: If PyTorch is not installed, or older than 2.6: before, files
+      could run code even with `weights_only` (CVE-2025-32434).
+    OSError: If the file cannot be opened.
+    ValueError: If it is damaged, holds no dictionary of tensors, or numbers
+      that are not finite.
   """
   try:
     import torch
@@ -61,17 +67,55 @@ def read_state_dict(path: str | pathlib.Path) -> StateDict:
       f'reading {path} needs PyTorch: pip install emojax[parity], or convert '
       'the file to a dictionary of NumPy arrays elsewhere'
     ) from error
-  state = torch.load(path, map_location='cpu', weights_only=True)
+  if _version(torch.__version__) < SAFE_TORCH:
+    raise ImportError(
+      f'PyTorch {torch.__version__} lets files run code (CVE-2025-32434): '
+      f'reading {path} needs PyTorch >= {".".join(map(str, SAFE_TORCH))}'
+    )
+  try:
+    state = torch.load(path, map_location='cpu', weights_only=True)
+  except OSError:
+    raise
+  except Exception as error:  # unpickling raises whatever a file leads it to
+    line = (str(error).splitlines() or [''])[0][:200]
+    raise ValueError(
+      f'{path} is no PyTorch checkpoint of tensors, or damaged '
+      f'({type(error).__name__}: {line})'
+    ) from error
   if isinstance(state, dict):
     state = state.get('state_dict', state)
   if not isinstance(state, dict) or not all(
-    map(torch.is_tensor, state.values())
+    isinstance(name, str) and torch.is_tensor(x) for name, x in state.items()
   ):
     raise ValueError(
       f'{path}: expected a state_dict (names to tensors), or a dictionary with '
       "one under 'state_dict'"
     )
-  return {k.removeprefix('module.'): v.numpy() for k, v in state.items()}
+  return {
+    name.removeprefix('module.'): _array(path, name, tensor)
+    for name, tensor in state.items()
+  }
+
+
+def _version(text: str) -> tuple[int, ...]:
+  """'2.13.0+cpu' -> (2, 13)."""
+  return tuple(int(part) for part in re.findall(r'\d+', text)[:2])
+
+
+def _array(path, name: str, tensor) -> np.ndarray:
+  """A tensor as a finite array; NumPy has no bfloat16."""
+  if tensor.is_sparse or tensor.is_quantized:
+    raise ValueError(f'{path}: {name} is no dense tensor')
+  tensor = tensor.detach()
+  if tensor.is_floating_point():
+    if not tensor.isfinite().all():
+      raise ValueError(
+        f'{path}: {name} holds numbers that are not finite; a network that '
+        'starts from them could only diverge'
+      )
+    if str(tensor.dtype) not in ('torch.float64', 'torch.float16'):
+      tensor = tensor.float()
+  return tensor.numpy()
 
 
 def trunk_from_torch(state: StateDict, variables: Variables) -> Variables:

@@ -5,6 +5,7 @@ import dataclasses
 import html
 from collections.abc import Sequence
 
+from emojax.report import markdown
 from emojax.report import table as tables
 from emojax.report.style import PIXEL_RATIO
 from emojax.report.stylesheet import CSS
@@ -52,17 +53,15 @@ Block = Heading | Paragraph | Picture | Verdicts | Facts | tables.Table
 SYMBOLS = {'yes': '✓ yes', 'no': '✗ no', 'unclear': '≈ unclear'}
 
 
-def _escape_cell(text: str) -> str:
-  return text.replace('|', '\\|').replace('\n', ' ')
-
-
 def _markdown_block(block: Block) -> str:
+  escape = markdown.escape
   if isinstance(block, Heading):
-    return f'## {block.text}\n'
+    return f'## {escape(block.text)}\n'
   if isinstance(block, Paragraph):
-    return f'{block.text}\n'
+    return f'{escape(block.text)}\n'
   if isinstance(block, Picture):
-    return f'![{block.caption}]({block.path})\n\n*{block.caption}*\n'
+    caption = escape(block.caption)
+    return f'![{caption}]({block.path})\n\n*{caption}*\n'
   if isinstance(block, tables.Table):
     return tables.to_markdown(block)
   if isinstance(block, Verdicts):
@@ -70,13 +69,15 @@ def _markdown_block(block: Block) -> str:
     rows = [(*row[:3], SYMBOLS[row[3]]) for row in block.rows]
   else:
     head, rows = ['| | |', '|---|---|'], block.rows
-  lines = [f'| {" | ".join(map(_escape_cell, row))} |' for row in rows]
+  lines = [f'| {" | ".join(map(escape, row))} |' for row in rows]
   return '\n'.join([*head, *lines]) + '\n'
 
 
 def to_markdown(title: str, blocks: Sequence[Block]) -> str:
   """The whole report in GitHub-flavoured Markdown; figures as files."""
-  return f'# {title}\n\n' + '\n'.join(map(_markdown_block, blocks))
+  return f'# {markdown.escape(title)}\n\n' + '\n'.join(
+    map(_markdown_block, blocks)
+  )
 
 
 def _html_block(block: Block) -> str:

@@ -46,6 +46,7 @@ _RC = {
   'xtick.color': INK,
   'ytick.color': INK,
   'text.color': INK,
+  'text.parse_math': False,  # names of data sets and labels are text
   'legend.frameon': False,
   'legend.fontsize': 9.5,
   'lines.linewidth': 1.8,

@@ -10,6 +10,8 @@ import rich.table
 from rich.markup import escape
 from rich.measure import Measurement
 
+from emojax.report import markdown
+
 MISSING = '–'
 
 
@@ -161,20 +163,23 @@ def _headers(table: Table) -> list[str]:
 
 def to_markdown(table: Table) -> str:
   """GitHub-flavoured Markdown; sections are rows of their own."""
-  headers = _headers(table)
+  plain = markdown.escape
+  headers = [plain(header) for header in _headers(table)]
   lines = [
-    f'**{table.title}**',
+    f'**{plain(table.title)}**',
     '',
     '| | ' + ' | '.join(headers) + ' |',
     '|---|' + '---:|' * len(headers),
   ]
   for section in table.sections:
     if section.title:
-      lines.append(f'| *{section.title}* |' + ' |' * len(headers))
+      lines.append(f'| *{plain(section.title)}* |' + ' |' * len(headers))
     for name, cells in _printed(table, section):
-      marked = [f'**{t}**' if best else t for t, best in cells]
-      lines.append(f'| {name} | ' + ' | '.join(marked) + ' |')
-  return '\n'.join([*lines, *(['', table.note] if table.note else [])]) + '\n'
+      marked = [f'**{plain(t)}**' if best else plain(t) for t, best in cells]
+      lines.append(f'| {plain(name)} | ' + ' | '.join(marked) + ' |')
+  return (
+    '\n'.join([*lines, *(['', plain(table.note)] if table.note else [])]) + '\n'
+  )
 
 
 def to_html(table: Table) -> str:
@@ -208,14 +213,16 @@ def to_rich(table: Table) -> rich.table.Table:
   shown = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False)
   shown.add_column('', max_width=24)
   for header in _headers(table):
-    shown.add_column(header, justify='right', no_wrap=True)
+    shown.add_column(escape(header), justify='right', no_wrap=True)
   for section in table.sections:
     if section.title:
-      shown.add_row(f'[italic]{section.title}[/]')
+      shown.add_row(f'[italic]{escape(section.title)}[/]')
     for name, cells in _printed(table, section):
       # Brackets of intervals are no markup.
       safe = [(escape(t), b) for t, b in cells]
-      shown.add_row(name, *(f'[bold]{t}[/]' if b else t for t, b in safe))
+      shown.add_row(
+        escape(name), *(f'[bold]{t}[/]' if b else t for t, b in safe)
+      )
     shown.add_section()
   return shown
 
@@ -231,6 +238,6 @@ def show(table: Table, console: rich.console.Console):
     width = Measurement.get(console, unlimited, to_rich(chosen)).maximum
     if width <= console.width:
       break
-  console.print(f'\n[bold]{chosen.title}[/]', highlight=False)
+  console.print(f'\n[bold]{escape(chosen.title)}[/]', highlight=False)
   console.print(to_rich(chosen))
-  console.print(f'[dim]{chosen.note}[/]', highlight=False)
+  console.print(f'[dim]{escape(chosen.note)}[/]', highlight=False)

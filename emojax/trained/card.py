@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from emojax.report.markdown import code, escape
+
 TITLES = {
   'au/score': 'Action units: 0.5 F1 + 0.5 accuracy',
   'au/f1': 'Action units: F1',
@@ -21,7 +23,7 @@ TITLES = {
 TEMPLATE = """\
 # {title}
 
-{members} of a network `{network}` ({parameters:,} parameters each), generation
+{members} of a network {network} ({parameters:,} parameters each), generation
 {generation} of a run of self-distillation (Deng, Wu, Shi: Iterative Distillation
 for Better Uncertainty Estimates in Multitask Emotion Recognition, 2021), trained
 on **{trained_on}** with emojax {version}.
@@ -36,7 +38,7 @@ output = model.predict(images)  # faces, uint8 [N, H, W, 3] or [N, L, H, W, 3]
 output.probabilities  # by task, the mean over the members
 output.uncertainty  # total, aleatoric and epistemic, by task and in the mean
 model.answers(output)  # decisions by the thresholds below
-model.unsure(output, 0.1)  # frames to reject
+{unsure}
 ```
 
 ## What it predicts
@@ -73,6 +75,12 @@ clips of consecutive frames (trained on {length}){audio}.
 """
 
 
+UNSURE = 'model.unsure(output, 0.1)  # frames to reject'
+NO_UNSURE = """\
+# model.unsure(output) needs thresholds, which this model has not: it was exported
+# without validation data. Compare output.uncertainty with limits of your own."""
+
+
 def render(
   metadata: Mapping[str, Any], results: Mapping[str, Any] | None, size: int
 ) -> str:
@@ -86,18 +94,23 @@ def render(
   count = len(metadata['members'])
   data = metadata['preprocessing']
   return TEMPLATE.format(
-    title=f'{metadata["model"]["name"]}, {metadata["generation"]}, on '
-    f'{metadata["trained_on"]}',
+    title=escape(
+      f'{metadata["model"]["name"]}, {metadata["generation"]}, on '
+      f'{metadata["trained_on"]}'
+    ),
     members='One member' if count == 1 else f'An ensemble of {count} members',
-    network=metadata['model']['name'],
+    network=code(metadata['model']['name']),
     parameters=size // count,
-    generation=metadata['generation'],
+    generation=escape(metadata['generation']),
     trained_on=_data(metadata),
-    version=metadata['versions']['trained_with'].get('emojax', 'unknown'),
+    version=escape(
+      str(metadata['versions']['trained_with'].get('emojax', 'unknown'))
+    ),
+    unsure=UNSURE if metadata['thresholds']['uncertainty'] else NO_UNSURE,
     labels=_labels(metadata),
     size=data['image_size'],
     length=data['clip_length'],
-    audio=f', with sound: {data["audio"]}' if data['audio'] else '',
+    audio=f', with sound: {escape(data["audio"])}' if data['audio'] else '',
     numbers=_numbers(metadata, results),
     calibration=_calibration(metadata),
     origin=_origin(metadata),
@@ -108,7 +121,7 @@ def _data(metadata) -> str:
   name = metadata['trained_on']
   if name == 'embedded':
     return 'the embedded data set of emojax (procedural faces)'
-  return name
+  return escape(name)
 
 
 def _labels(metadata) -> str:
@@ -118,7 +131,8 @@ def _labels(metadata) -> str:
     'binned': 'values in [-1, 1]',
   }
   return '\n'.join(
-    f'- `{task["name"]}`, {kinds[task["kind"]]}: {", ".join(task["labels"])}'
+    f'- {code(task["name"])}, {kinds[task["kind"]]}: '
+    + escape(', '.join(task['labels']))
     for task in metadata['schema']
   )
 
@@ -138,7 +152,7 @@ def _numbers(metadata, results) -> str:
     numbers = ', '.join(map(str, metadata['members']))
     head += f', of which this folder has {numbers}'
   lines = [
-    f'{head}.',
+    escape(f'{head}.'),
     '',
     '| | single (mean ± std) | ensemble |',
     '|---|---:|---:|',
@@ -151,18 +165,18 @@ def _numbers(metadata, results) -> str:
       ensemble = found['ensemble'][key]
       lines.append(f'| {title} | {single:.3f}{spread} | {ensemble:.3f} |')
   for kind, aucs in found['ood'].items():
-    title = f'AUROC against "{kind}" (epistemic)'
+    title = escape(f'AUROC against "{kind}" (epistemic)')
     lines.append(f'| {title} | – | {aucs["ensemble/epistemic"]:.3f} |')
   return '\n'.join(lines)
 
 
 def _calibration(metadata) -> str:
-  lines = [f'- {note}' for note in metadata['notes']]
+  lines = [f'- {escape(note)}' for note in metadata['notes']]
   for task, values in (metadata['temperatures'] or {}).items():
     if values is not None:
       flat = [x for v in values for x in (v if isinstance(v, list) else [v])]
       lines.append(
-        f'- `{task}`: temperatures from {min(flat):.3g} to {max(flat):.3g}, '
+        f'- {code(task)}: temperatures from {min(flat):.3g} to {max(flat):.3g}, '
         'fitted on the validation set (`predict(..., temperature=True)`)'
       )
   limits = metadata['thresholds']['uncertainty'].get('mean', {})
@@ -188,5 +202,5 @@ def _origin(metadata) -> str:
     'Epochs': config['train']['epochs'],
     'Generations of students': config.get('generations'),
   }
-  lines = [f'- {name}: {value}' for name, value in rows.items()]
+  lines = [f'- {name}: {escape(str(value))}' for name, value in rows.items()]
   return '\n'.join([*lines, '- Everything else: `config` in `model.json`.'])

@@ -15,13 +15,16 @@ import jax
 import numpy as np
 
 import emojax
-from emojax import models
+from emojax import arrays, description, models
 from emojax.evaluation import schema_from_json
-from emojax.trained import safetensors
 
 PyTree = Any
 FORMAT = 'emojax-model-1'
 CARD, METADATA, WEIGHTS = 'README.md', 'model.json', 'weights.safetensors'
+DESCRIPTION = (
+  'model.json'  # in the header of the weights: digest of its content
+)
+MAX_METADATA = 1 << 24  # bytes
 # What a network's configuration may say about it, by name.
 OPTIONS = frozenset(inspect.signature(models.build).parameters) - {
   'name', 'schema', 'image_size', 'lowering', 'axis_name', 'channels'
@@ -44,78 +47,144 @@ def network(metadata: dict[str, Any]):
   )
 
 
+def check_metadata(metadata: dict[str, Any]):
+  """Raises ValueError that names the key of model.json that is of no use."""
+  description.check(metadata, OPTIONS, WEIGHTS)
+
+
 def read_metadata(folder: pathlib.Path) -> dict[str, Any]:
   """Reads model.json; raises ModelError if it is missing or of no use."""
   path = folder / METADATA
-  try:
-    metadata = json.loads(path.read_text())
-    found = metadata['format']
-  except FileNotFoundError:
+  if not path.is_file():
     raise ModelError(
       f'{folder} holds no exported model ({METADATA} is missing): make one '
       'with python -m emojax.export'
-    ) from None
-  except (KeyError, TypeError, ValueError) as error:
+    )
+  try:
+    if path.stat().st_size > MAX_METADATA:
+      raise ValueError(f'it is larger than {MAX_METADATA} bytes')
+    metadata = json.loads(path.read_text(), parse_constant=_no_number)
+    if not isinstance(metadata, dict):
+      raise ValueError('it holds no object')
+    _check_format(path, metadata)
+    check_metadata(metadata)
+  except ModelError:
+    raise
+  except (OSError, RecursionError, ValueError) as error:
     raise ModelError(f'{path} is damaged: {error}') from error
-  version = metadata.get('versions', {}).get('emojax', '0')
+  return metadata
+
+
+def _no_number(name: str):
+  raise ValueError(f'{name} is no number')
+
+
+def _exported_with(metadata: dict[str, Any]) -> str:
+  versions = metadata.get('versions')
+  found = versions.get('emojax') if isinstance(versions, dict) else None
+  return f'emojax {found or "of an unknown version"}'
+
+
+def _check_format(path: pathlib.Path, metadata: dict[str, Any]):
+  found = metadata.get('format')
   if found != FORMAT:
     raise ModelError(
-      f'{path} has format {found!r} (emojax {version}), this is emojax '
+      f'{path} has format {found!r} ({_exported_with(metadata)}), this is emojax '
       f'{emojax.__version__}, which reads {FORMAT!r}: install the version that '
       'the model was exported with, or export it again'
     )
-  return metadata
+
+
+def encode_weights(
+  flat: dict[str, np.ndarray], metadata: dict[str, Any]
+) -> bytes:
+  """The contents of the file of weights, tied to their description."""
+  texts = {'format': FORMAT, DESCRIPTION: description.digest(metadata)}
+  return arrays.encode(flat, texts)
 
 
 def read_weights(folder: pathlib.Path, metadata: dict[str, Any]) -> PyTree:
   """Reads {'params': ..., 'model_state': ...}, NumPy [M, ...].
 
   Raises:
-    ModelError: If files are missing, damaged, or do not fit the network.
+    ModelError: If the file is missing or damaged, does not fit the network or
+      its description, or holds numbers that are not finite.
   """
-  for name, digest in metadata['files'].items():
-    _check_file(folder / name, digest)
-  flat = safetensors.read(folder / WEIGHTS)
-  _check_names(folder, metadata, flat)
+  path = folder / WEIGHTS
+  data = _checked_bytes(path, metadata['files'][WEIGHTS])
+  try:
+    flat, texts = arrays.decode(data)
+  except arrays.FormatError as error:
+    raise ModelError(f'{path}: {error}') from error
+  _check_arrays(path, metadata, flat)
+  check_finite(path, flat)
+  # Models of former versions have no such digest.
+  if texts.get(DESCRIPTION, found := description.digest(metadata)) != found:
+    raise ModelError(
+      f'{folder / METADATA} is not what {WEIGHTS} was exported with (labels, '
+      'thresholds and settings count): restore it or export the model again'
+    )
   tree = flax.traverse_util.unflatten_dict(flat, sep='/')
   return {'model_state': {}, **tree}
 
 
-def _check_file(path: pathlib.Path, digest: str):
-  if not path.exists():
+def _checked_bytes(path: pathlib.Path, digest: str) -> bytes:
+  """The contents of a file with a SHA-256."""
+  if not path.is_file():
     raise ModelError(f'{path} is missing: restore it or export the model again')
-  if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+  data = path.read_bytes()
+  if hashlib.sha256(data).hexdigest() != digest:
     raise ModelError(
       f'{path} is damaged (its SHA-256 is not that of {METADATA}): restore it '
       'or export the model again'
     )
+  return data
 
 
-def _check_names(folder: pathlib.Path, metadata, flat: dict[str, np.ndarray]):
+def check_finite(where: Any, flat: dict[str, np.ndarray]):
+  """Raises ModelError if any weight is not finite."""
+  for name, array in flat.items():
+    if not np.isfinite(array).all():
+      raise ModelError(
+        f'{where}: {name} holds numbers that are not finite; the network has '
+        'diverged or was damaged, and its answers would mean nothing'
+      )
+
+
+def _check_arrays(path: pathlib.Path, metadata, flat: dict[str, np.ndarray]):
   """The weights must be those that the network of this version has."""
-  module = network(metadata)
-  variables = jax.eval_shape(
-    lambda key: models.init(module, key), jax.random.key(0)
-  )
-  expected = {
-    name: (len(metadata['members']), *leaf.shape)
-    for name, leaf in flat_names(variables).items()
-  }
-  found = {name: array.shape for name, array in flat.items()}
-  if found != expected:
-    differing = sorted(
-      name
-      for name in found.keys() | expected.keys()
-      if found.get(name) != expected.get(name)
+  name = metadata['model']['name']
+  try:
+    module = network(metadata)
+    variables = jax.eval_shape(
+      lambda key: models.init(module, key), jax.random.key(0)
     )
-    name = differing[0]
+  except Exception as error:  # whatever a network says of strange settings
+    line = (str(error).splitlines() or [''])[0][:300]
     raise ModelError(
-      f'{folder / WEIGHTS} does not fit the network {metadata["model"]["name"]} '
-      f'of this version in {len(differing)} arrays; {name}: '
-      f'{found.get(name, "absent")} there, {expected.get(name, "absent")} '
-      f'expected. It was exported with emojax '
-      f'{metadata["versions"]["emojax"]}, this is {emojax.__version__}.'
-    )
+      f'{path.with_name(METADATA)}: the network {name!r} cannot be built '
+      f'({type(error).__name__}: {line})'
+    ) from error
+  expected = {
+    key: _kind((len(metadata['members']), *leaf.shape), leaf.dtype)
+    for key, leaf in flat_names(variables).items()
+  }
+  found = {key: _kind(array.shape, array.dtype) for key, array in flat.items()}
+  if found == expected:
+    return
+  keys = found.keys() | expected.keys()
+  differing = sorted(k for k in keys if found.get(k) != expected.get(k))
+  key = differing[0]
+  raise ModelError(
+    f'{path} does not fit the network {name} of this version in '
+    f'{len(differing)} arrays; {key}: {found.get(key, "absent")} there, '
+    f'{expected.get(key, "absent")} expected. It was exported with '
+    f'{_exported_with(metadata)}, this is {emojax.__version__}.'
+  )
+
+
+def _kind(shape: tuple[int, ...], dtype) -> str:
+  return f'{np.dtype(dtype).name} {list(shape)}'
 
 
 def flat_names(variables: PyTree) -> dict[str, Any]:

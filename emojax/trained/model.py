@@ -17,6 +17,7 @@ import numpy as np
 
 from emojax import tasks, uncertainty
 from emojax.data.transform import images
+from emojax.description import MEAN
 from emojax.engine import methods
 from emojax.evaluation import schema_from_json
 from emojax.trained import folder as release
@@ -25,7 +26,6 @@ from emojax.uncertainty import Uncertainty
 from emojax.uncertainty.temperature import apply as scale
 
 PyTree = Any
-MEAN = 'mean'
 
 
 class Output(NamedTuple):
@@ -112,6 +112,10 @@ class Model:
     }
 
   def _check_audio(self, audio, shape) -> np.ndarray:
+    if audio is not None and not np.isfinite(audio).all():
+      raise ModelError(
+        'audio holds numbers that are not finite: mend its features'
+      )
     if audio is None or np.shape(audio)[:2] != shape or np.ndim(audio) != 4:
       raise ModelError(
         f'this model listens: pass audio {(*shape, 64, 64)}, features as '
@@ -135,10 +139,10 @@ class Model:
       batch: Clips that are computed at a time.
 
     Raises:
-      ModelError: If the inputs are not as described, or there are no
-        temperatures.
+      ValueError: If the inputs are not as described, or there are no
+        temperatures; says what to pass.
     """
-    image = np.asarray(image)
+    image = images.as_array(image)
     missing = 5 - image.ndim
     if not 0 <= missing <= 2:
       raise ModelError(
@@ -170,12 +174,14 @@ class Model:
     return scaled
 
   def _output(self, logits, axes) -> Output:
-    members = {
-      task.name: np.float32(
-        uncertainty.probabilities(task, logits[task.name])
-      ).squeeze(axes)
-      for task in self.schema
-    }
+    # Infinite logits become NaN, which `answers` and `unsure` know of.
+    with np.errstate(invalid='ignore'):
+      members = {
+        task.name: np.float32(
+          uncertainty.probabilities(task, logits[task.name])
+        ).squeeze(axes)
+        for task in self.schema
+      }
     mean, parts = uncertainty.multitask_uncertainty(members, self.schema)
     probabilities = {name: probs.mean(0) for name, probs in members.items()}
     values = {}
@@ -191,10 +197,15 @@ class Model:
     Returns:
       Task -> 'categorical': names [...]; 'binary': label -> bool [...];
       'binned': label -> value [...].
+
+    Raises:
+      ModelError: If the network's outputs are not finite for some frame: they
+        are no answer. `unsure` marks such frames.
     """
     found = {}
     for task in self.schema:
       probs = output.probabilities[task.name]
+      self._check_finite(task, probs)
       if task.kind == 'categorical':
         found[task.name] = np.array(task.labels)[probs.argmax(-1)]
       elif task.kind == 'binary':
@@ -206,6 +217,18 @@ class Model:
       else:
         found[task.name] = {name: output.values[name] for name in task.labels}
     return found
+
+  def _check_finite(self, task: tasks.Task, probs: np.ndarray):
+    """Raises ModelError unless all frames have probabilities."""
+    axes = tuple(range(-2 if task.kind == 'binned' else -1, 0))
+    bad = np.argwhere(~np.isfinite(probs).all(axis=axes))
+    if len(bad):
+      where = f', the first at {bad[0].tolist()}' if bad.shape[1] else ''
+      raise ModelError(
+        f'the network has no finite output of {task.name} for {len(bad)} '
+        f'frames{where}: its numbers overflow, so there is no answer. Leave '
+        'out these frames, which `unsure` marks'
+      )
 
   def unsure(
     self, output: Output, share: float = 0.1, kind: str = 'total', task=MEAN
@@ -221,17 +244,23 @@ class Model:
       task: A task, or 'mean' over the tasks.
 
     Returns:
-      bool [...].
+      bool [...]; True where the uncertainty is not finite.
     """
     limits = self.metadata['thresholds']['uncertainty']
     try:
       limit = limits[task][kind][str(share)]
     except (KeyError, TypeError):
+      if not limits:
+        raise ModelError(
+          'the model was exported without validation data, so it has no '
+          'thresholds of uncertainty: compare output.uncertainty with limits of '
+          'your own, or export it again with the data of the run'
+        ) from None
       raise ModelError(
         f'no threshold for task {task!r}, {kind!r}, share {share}; there are '
         f'{json.dumps(limits)}'
       ) from None
-    return getattr(output.uncertainty[task], kind) > limit
+    return ~(getattr(output.uncertainty[task], kind) <= limit)  # NaN, too
 
 
 def load(

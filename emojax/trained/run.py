@@ -13,6 +13,7 @@ import pathlib
 import re
 import types
 import zipfile
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,7 +32,18 @@ from emojax.evaluation.context import FIT_SPLIT
 PyTree = Any
 
 # What NumPy raises for files that are cut off or not its own.
-DAMAGED = (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile)
+DAMAGED = (
+  EOFError,
+  KeyError,
+  OSError,
+  RecursionError,
+  TypeError,
+  ValueError,
+  zipfile.BadZipFile,
+  zlib.error,
+)
+# Experiments whose networks can be rebuilt from the configuration.
+SUPPORTED = ('distillation',)
 
 
 class RunError(ValueError):
@@ -65,16 +77,39 @@ class TrainedRun:
       return Predictions.load(path, self.schema)
 
   def weights(self, name: str, members: Sequence[int]) -> PyTree:
-    """{'params': ..., 'model_state': ...} of some members, NumPy [M, ...]."""
-    tree = checkpoint.load_tree(_weights_path(self.path, name))
+    """{'params': ..., 'model_state': ...} of some members, NumPy [M, ...].
+
+    Raises:
+      CheckpointError: If they are missing or damaged.
+      RunError: If a number is not finite.
+    """
+    path = _weights_path(self.path, name)
+    tree = checkpoint.load_tree(path)
     tree = {'model_state': {}, **tree}  # a network may have no statistics
     index = np.array(members)
-    return jax.tree.map(lambda array: array[index], tree)
+    tree = jax.tree.map(lambda array: array[index], tree)
+    if not all(np.isfinite(array).all() for array in jax.tree.leaves(tree)):
+      raise RunError(
+        f'weights in {path} are not finite: the network has diverged or was '
+        'damaged, and its answers would mean nothing; choose another '
+        'generation or other members'
+      )
+    return tree
 
   def results(self) -> dict[str, Any] | None:
     """results.json; None if the run has not written it yet."""
     path = self.path / 'results.json'
-    return json.loads(path.read_text()) if path.exists() else None
+    if not path.exists():
+      return None
+    try:
+      found = json.loads(path.read_text())
+      found['generations'], found['dataset']
+    except DAMAGED as error:
+      raise RunError(
+        f'{path} cannot be read ({type(error).__name__}: {error}): give the '
+        'command that trains the run again after moving that file away'
+      ) from error
+    return found
 
   def choose_generations(self, names: Sequence[str] | None) -> tuple[str, ...]:
     """Checks names of generations; all finished ones if None.
@@ -117,9 +152,6 @@ class TrainedRun:
     Args:
       members: Their number.
       config: The run's configuration with other settings under `runtime`.
-
-    Raises:
-      RunError: If the experiment does not say how its models are built.
     """
     config = ConfigDict((config or self.config).to_dict())
     config.ensemble.size = members
@@ -167,26 +199,24 @@ class TrainedRun:
     from emojax.experiments import EXPERIMENTS
 
     name = self.config.experiment
-    module = EXPERIMENTS.get(name)
-    module = module and importlib.import_module(module)
-    needed = ('method_from_config', 'settings_from_config')
-    if not all(hasattr(module, function) for function in needed):
-      raise RunError(
-        f'{self.path} is a run of the experiment {name!r}, whose models cannot '
-        'be rebuilt from its configuration; only runs of experiments with '
-        f'{" and ".join(needed)} can'
-      )
-    return module
+    return importlib.import_module(EXPERIMENTS[name])
 
 
 def open_run(path: str | os.PathLike) -> TrainedRun:
   """Opens the folder of a run with at least one finished generation.
 
   Raises:
-    RunError: If it is missing, no run, or has no finished generation.
+    RunError: If it is missing, no run, of an experiment whose runs cannot be
+      opened, or has no finished generation.
   """
   path = pathlib.Path(path)
   stored = _stored_config(path)
+  if (name := stored['config']['experiment']) not in SUPPORTED:
+    raise RunError(
+      f'{path} is a run of the experiment {name!r}: evaluating it again and '
+      'exporting its models are not supported yet, only for runs of '
+      f'{", ".join(SUPPORTED)}; its own report and predictions are in the folder'
+    )
   names = _finished(path)
   if not names:
     raise RunError(
@@ -194,13 +224,14 @@ def open_run(path: str | os.PathLike) -> TrainedRun:
       'again to go on, and wait for the first generation'
     )
   headers = [_header(path, name) for name in names]
+  schema, members = headers[0]
   return TrainedRun(
     path=path,
     config=ConfigDict(stored['config']),
     environment=stored.get('environment', {}),
     generations=names,
-    schema=schema_from_json(headers[0]['schema']),
-    members=len(headers[0]['epochs']),
+    schema=schema,
+    members=members,
   )
 
 
@@ -221,7 +252,7 @@ def _stored_config(path: pathlib.Path) -> dict[str, Any]:
   try:
     stored = json.loads((path / 'config.json').read_text())
     stored['config']['experiment'], stored['config']['data']
-  except (OSError, ValueError, KeyError, TypeError) as error:
+  except DAMAGED as error:
     raise RunError(
       f'{path} is not the folder of a run of emojax: its config.json cannot be '
       f'read ({type(error).__name__}: {error})'
@@ -252,14 +283,32 @@ def _finished(path: pathlib.Path) -> tuple[str, ...]:
   return tuple(sorted(names, key=order))
 
 
-def _header(path: pathlib.Path, name: str) -> dict[str, Any]:
+def _header(path: pathlib.Path, name: str) -> tuple[tasks.Schema, int]:
+  """What a generation predicts, and its number of members."""
   file = _predictions_path(path, name)
-  with _readable(file), np.load(file, allow_pickle=False) as arrays:
-    return json.loads(str(arrays['header']))
+  with _readable(file), open(file, 'rb') as raw:
+    with np.load(raw, allow_pickle=False) as arrays:
+      header = json.loads(str(arrays['header']))
+    return schema_from_json(header['schema']), len(header['epochs'])
+
+
+def _is_whole(path: pathlib.Path) -> bool:
+  """Whether an .npz is as it was written, by the checksums in it."""
+  try:
+    with zipfile.ZipFile(path) as file:
+      return file.testzip() is None
+  except PermissionError:
+    return True  # for all that is known
+  except (*DAMAGED, NotImplementedError):
+    return False
 
 
 class _readable:
-  """Turns errors of damaged files into a `RunError` that names the file."""
+  """Turns errors of damaged files into a `RunError` that names the file.
+
+  What is whole by its checksums is never called damaged: it was written by
+  another program or version, or cannot be read just now.
+  """
 
   def __init__(self, path: pathlib.Path):
     self.path = path
@@ -270,7 +319,13 @@ class _readable:
   def __exit__(self, kind, error, trace):
     if error is None or not isinstance(error, DAMAGED):
       return False
+    if _is_whole(self.path):
+      raise RunError(
+        f'{self.path} is whole, but cannot be used as predictions of a run '
+        f'({type(error).__name__}: {error}): evaluate it with the version that '
+        'wrote it'
+      ) from error
     raise RunError(
-      f'{self.path} is damaged ({error}): delete it and give the command that '
-      'trains the run again to make it anew'
+      f'{self.path} is damaged ({error}): move it away and give the command '
+      'that trains the run again to make it anew'
     ) from error

@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -12,7 +13,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from emojax.engine import checkpoint
+from emojax.engine import checkpoint, digests
 
 # Orbax leaves coroutines behind when it cannot read a file.
 pytestmark = pytest.mark.filterwarnings(
@@ -68,11 +69,15 @@ def lose(folder: pathlib.Path):
     path.unlink()
 
 
+def lose_digests(folder: pathlib.Path):
+  shutil.rmtree(folder / 'digests')
+
+
 def lose_metadata(folder: pathlib.Path):
-  (folder / 'default' / '_METADATA').unlink()
+  (folder / 'arrays' / '_METADATA').unlink()
 
 
-DAMAGES = [truncate, flip, lose, lose_metadata]
+DAMAGES = [truncate, flip, lose, lose_metadata, lose_digests]
 
 
 def test_restores_values_types_and_structure(checkpoints):
@@ -136,7 +141,7 @@ def test_all_damaged_says_what_to_do(tmp_path, damage):
       manager.restore_latest(tree(0))
     assert '[2, 1]' in str(error.value)
     assert str(tmp_path) in str(error.value)
-    assert 'delete that folder' in str(error.value)
+    assert 'move that folder away' in str(error.value)
     # Nothing is deleted that may still be of use.
     assert sorted(os.listdir(tmp_path)) == ['1', '2']
 
@@ -203,7 +208,7 @@ def test_folder_that_cannot_be_made(tmp_path):
 KILLED = """
 import os, sys
 import numpy as np
-from emojax.engine import checkpoint
+from emojax.engine import checkpoint, digests
 manager = checkpoint.Checkpoints(sys.argv[1])
 manager.save(1, {'x': np.ones(3, np.float32)})
 rename = os.rename
@@ -257,3 +262,152 @@ def test_tree_that_is_damaged(tmp_path):
   truncate(tmp_path / 'Tea')
   with pytest.raises(checkpoint.CheckpointError, match='cannot read'):
     checkpoint.load_tree(tmp_path / 'Tea', tree(0))
+
+
+# No bit changes in silence.
+
+
+def flip_bit(path: pathlib.Path, rng):
+  data = bytearray(path.read_bytes())
+  data[rng.integers(len(data))] ^= 1 << rng.integers(8)
+  path.write_bytes(data)
+
+
+def noise() -> dict:
+  """Arrays that do not compress, and one that Orbax writes without checksums."""
+  rng = np.random.default_rng(0)
+  return {
+    'kernel': rng.normal(size=(3, 4000)).astype(np.float32),
+    'key': rng.integers(0, 1 << 32, (3, 2), np.uint32),
+    'score': rng.normal(size=3).astype(np.float32),
+  }
+
+
+def files_of(folder: pathlib.Path) -> list[pathlib.Path]:
+  return sorted(p.relative_to(folder) for p in folder.rglob('*') if p.is_file())
+
+
+def same(found, expected) -> bool:
+  return jax.tree.structure(found) == jax.tree.structure(expected) and all(
+    x.dtype == y.dtype and x.tobytes() == y.tobytes() and x.shape == y.shape
+    for x, y in zip(jax.tree.leaves(found), jax.tree.leaves(expected))
+  )
+
+
+@pytest.fixture(scope='module')
+def rolling(tmp_path_factory):
+  """A folder with a whole checkpoint 1 of ones, and 2 of noise."""
+  path = tmp_path_factory.mktemp('rolling') / 'run'
+  with checkpoint_at(path) as manager:
+    manager.save(1, jax.tree.map(np.ones_like, noise()))
+    manager.save(2, noise())
+  return path
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+  path = tmp_path_factory.mktemp('finished') / 'Tea'
+  checkpoint.save_tree(path, noise())
+  return path
+
+
+FLIPS = [
+  pytest.param(seeds, marks=[] if seeds.start == 0 else pytest.mark.slow)
+  for seeds in (range(40), range(40, 160))
+]
+
+
+@pytest.mark.parametrize('seeds', FLIPS)
+def test_a_flipped_bit_of_a_rolling_checkpoint(rolling, tmp_path, seeds):
+  """It falls back to the one before, or restores what was saved."""
+  noticed = 0
+  for seed in seeds:
+    path = shutil.copytree(rolling, tmp_path / str(seed))
+    names = files_of(path / '2')
+    flip_bit(path / '2' / names[seed % len(names)], np.random.default_rng(seed))
+    with checkpoint_at(path) as manager:
+      step, found = manager.restore_latest(noise())
+    expected = noise() if step == 2 else jax.tree.map(np.ones_like, noise())
+    assert same(found, expected), names[seed % len(names)]
+    noticed += step == 1
+    shutil.rmtree(path)
+  assert noticed > len(seeds) / 4
+
+
+def loaded(path, template):
+  """The arrays, or the message of the error."""
+  try:
+    return checkpoint.load_tree(path, template)
+  except checkpoint.CheckpointError as error:
+    return str(error)
+
+
+@pytest.mark.parametrize('seeds', FLIPS)
+def test_a_flipped_bit_of_finished_weights(finished, tmp_path, seeds):
+  """An error that names them, or the weights; with and without a template."""
+  noticed = 0
+  for seed in seeds:
+    path = shutil.copytree(finished, tmp_path / str(seed))
+    names = files_of(path)
+    flip_bit(path / names[seed % len(names)], np.random.default_rng(seed))
+    for template in (None, noise()):
+      found = loaded(path, template)
+      noticed += isinstance(found, str)
+      if isinstance(found, str):
+        assert str(path) in found
+      else:
+        assert same(found, noise()), names[seed % len(names)]
+    shutil.rmtree(path)
+  assert noticed > len(seeds) / 2
+
+
+def test_digests_that_are_lost_are_noticed(finished, tmp_path):
+  path = shutil.copytree(finished, tmp_path / 'Tea')
+  shutil.rmtree(path / 'digests')
+  with pytest.raises(
+    checkpoint.CheckpointError, match=r"folder 'digests' is mis"
+  ):
+    checkpoint.load_tree(path)
+
+
+def test_weights_without_digests_are_read_with_a_note(tmp_path, caplog):
+  """As former versions wrote them."""
+  with ocp.StandardCheckpointer() as checkpointer:
+    checkpointer.save(tmp_path / 'Tea', noise())
+  with caplog.at_level(logging.WARNING, 'root'):
+    assert same(checkpoint.load_tree(tmp_path / 'Tea'), noise())
+  assert 'it is read unchecked' in caplog.text
+
+
+def test_a_run_goes_on_from_checkpoints_without_digests(tmp_path, caplog):
+  with ocp.CheckpointManager(tmp_path) as manager:
+    manager.save(1, args=ocp.args.StandardSave(noise()))
+  with (
+    checkpoint_at(tmp_path) as manager,
+    caplog.at_level(logging.WARNING, 'root'),
+  ):
+    step, found = manager.restore_latest(noise())
+    assert step == 1
+    assert same(found, noise())
+    assert 'it is read unchecked' in caplog.text
+    newer = jax.tree.map(lambda x: x + x, noise())
+    manager.save(2, newer)
+    step, found = manager.restore_latest(noise())
+    assert step == 2
+    assert same(found, newer)
+  with checkpoint_at(tmp_path) as manager:
+    assert same(manager.restore_latest(noise())[1], newer)
+
+
+def test_digests_tell_rows_types_and_shapes_apart():
+  x = np.arange(6, dtype=np.int32).reshape(2, 3)
+  others = [x[::-1], x.reshape(3, 2), x.view(np.uint32), x[:, ::-1], x[:0]]
+  found = {digests.of_tree({'x': y})['x'] for y in [x, *others]}
+  assert len(found) == len(others) + 1
+  assert digests.differing({'x': x, 'z': x}, digests.of_tree({'x': x})) == ['z']
+  assert (
+    digests.differing({'x': jax.numpy.asarray(x)}, digests.of_tree({'x': x}))
+    == []
+  )
+  scalar = {'a': np.float16(1), 'b': (np.zeros(3, bool), np.zeros((3, 0)))}
+  assert sorted(digests.of_tree(scalar)) == ['a', 'b/0', 'b/1']

@@ -1,6 +1,7 @@
 """Converting weights: every misfit is named at once."""
 
 import builtins
+import pickle
 
 import jax
 import numpy as np
@@ -65,3 +66,69 @@ def test_checkpoints_need_torch(monkeypatch, tmp_path):
   monkeypatch.setattr(builtins, '__import__', without_torch)
   with pytest.raises(ImportError, match=r'pip install emojax\[parity\]'):
     convert.read_state_dict(tmp_path / 'weights.pth')
+
+
+# Files of strangers.
+
+
+@pytest.fixture
+def torch():
+  return pytest.importorskip('torch', reason='pip install emojax[parity]')
+
+
+class Payload:
+  """Runs code where pickles are trusted."""
+
+  def __init__(self, path):
+    self.path = path
+
+  def __reduce__(self):
+    return open, (str(self.path), 'w')
+
+
+def test_pickles_run_no_code(torch, tmp_path):
+  torch.save({'x': Payload(tmp_path / 'made')}, tmp_path / 'a.pth')
+  (tmp_path / 'b.pth').write_bytes(pickle.dumps(Payload(tmp_path / 'made')))
+  for name in ('a.pth', 'b.pth'):
+    with pytest.raises(ValueError, match=rf'{name} is no PyTorch checkpoint'):
+      convert.read_state_dict(tmp_path / name)
+  assert not (tmp_path / 'made').exists()
+
+
+@pytest.mark.parametrize('data', [b'', b'PK\x03\x04', b'\x80\x02.', b'x' * 99])
+def test_files_that_are_no_checkpoints(torch, tmp_path, data):
+  path = tmp_path / 'weights.pth'
+  path.write_bytes(data)
+  with pytest.raises(ValueError, match=r'weights\.pth is no PyTorch') as error:
+    convert.read_state_dict(path)
+  assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize('version', ['1.13.1', '2.5.1+cu121', '2.0.0a0'])
+def test_versions_that_run_code_of_files(torch, tmp_path, monkeypatch, version):
+  torch.save({'x': torch.ones(1)}, tmp_path / 'a.pth')
+  monkeypatch.setattr(torch, '__version__', version)
+  with pytest.raises(ImportError, match=r'needs PyTorch >= 2\.6'):
+    convert.read_state_dict(tmp_path / 'a.pth')
+
+
+@pytest.mark.parametrize('bad', [float('nan'), float('inf')])
+def test_numbers_that_are_not_finite(torch, tmp_path, bad):
+  torch.save({'a.bias': torch.tensor([1.0, bad])}, tmp_path / 'a.pth')
+  with pytest.raises(ValueError, match=r'a\.bias holds numbers that are not'):
+    convert.read_state_dict(tmp_path / 'a.pth')
+
+
+def test_kinds_of_tensors(torch, tmp_path):
+  """Parameters, bfloat16 and integers become arrays; others are named."""
+  path, ones = tmp_path / 'a.pth', torch.ones(2)
+  state = {'a': torch.nn.Parameter(ones), 'b': ones.bfloat16(), 'n': ones.int()}
+  torch.save(state, path)
+  found = convert.read_state_dict(path)
+  kinds = {name: array.dtype.name for name, array in found.items()}
+  assert kinds == {'a': 'float32', 'b': 'float32', 'n': 'int32'}
+  assert all((array == 1).all() for array in found.values())
+  for wrong in ({'a': ones.to_sparse()}, {3: ones}, {'a': 1.0}, [ones]):
+    torch.save(wrong, path)
+    with pytest.raises(ValueError, match=r'a\.pth'):
+      convert.read_state_dict(path)

@@ -42,7 +42,7 @@ def test_best_is_marked_within_its_section_as_printed():
 
 def test_markdown():
   assert tables.to_markdown(make()).splitlines() == [
-    '**Scores <of> models**',
+    '**Scores \\<of> models**',
     '',
     '| | AU ↑ | NLL ↓ |',
     '|---|---:|---:|',

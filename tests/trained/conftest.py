@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import trained_run
 
+from emojax import export
 from emojax.data.prepare import command as prepare
+from emojax.trained import run as runs
 
 
 @pytest.fixture(scope='module')
@@ -21,6 +23,14 @@ def run_path(tmp_path_factory):
   with trained_run.small_and_quick():
     trained_run.train(path)
   return path
+
+
+@pytest.fixture(scope='session')
+def exported(run_path, tmp_path_factory):
+  """Folder of the students of that run, exported."""
+  out = tmp_path_factory.mktemp('exported') / 'model'
+  with trained_run.small_and_quick():
+    return export.export(runs.open_run(run_path), out)
 
 
 @pytest.fixture(scope='session')

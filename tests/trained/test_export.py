@@ -1,8 +1,10 @@
 """Exported models: the run's numbers for uint8 images, or a clear error."""
 
 import json
+import pathlib
 import shutil
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -22,11 +24,6 @@ def _quick(quick):
 @pytest.fixture(scope='module')
 def run(run_path):
   return runs.open_run(run_path)
-
-
-@pytest.fixture(scope='module')
-def exported(run, tmp_path_factory):
-  return export.export(run, tmp_path_factory.mktemp('exported') / 'model')
 
 
 @pytest.fixture(scope='module')
@@ -131,18 +128,45 @@ def test_other_sizes_are_resized_as_when_data_are_prepared(model):
   np.testing.assert_array_equal(a.probabilities['au'], b.probabilities['au'])
 
 
+ONE = np.zeros((32, 32, 3), np.uint8)
+
+
 @pytest.mark.parametrize(
   ('image', 'message'),
   [
     (np.zeros((1, 32, 32, 3)), 'dtype float64: expected uint8'),
-    (np.zeros((32, 32), np.uint8), r'shape \(32, 32\)'),
-    (np.zeros((1, 32, 32, 4), np.uint8), 'C = 1 or 3'),
+    (np.zeros((1, 32, 32, 5), np.uint8), 'C = 1 or 3'),
     (np.zeros((0, 32, 32, 3), np.uint8), 'at least one frame'),
+    (np.zeros(3, np.uint8), r'shape \(3,\): expected'),
+    ('faces/a.png', r"a path, 'faces/a.png': open it .*convert\('RGB'\)"),
+    (pathlib.Path('a.png'), "a path, 'a.png'"),
+    (b'a.png', "a path, 'a.png'"),
+    (
+      np.zeros((32, 32), np.uint8),
+      r'image\[\.\.\., np\.newaxis\] if it is a gr',
+    ),
+    (np.zeros((1, 32, 32, 4), np.uint8), r'RGBA has: pass image\[\.\.\., :3\]'),
+    (np.zeros((32, 32, 4), np.uint8), 'RGBA has'),
+    ([ONE, ONE[1:]], 'several sizes to one size, or predict them one by one'),
+    ([ONE, ONE[..., :1]], 'several sizes'),
+    ([None], 'no array of one shape'),
+    (None, 'no array of one shape'),
+    (Image.fromarray(ONE[..., 0]), r"mode L: pass image\.convert\('RGB'\)"),
+    (Image.fromarray(ONE).convert('P'), 'mode P: pass'),
   ],
 )
 def test_other_inputs_are_refused(model, image, message):
   with pytest.raises(ValueError, match=message):
     model.predict(image)
+
+
+def test_pictures_and_lists_of_arrays_are_images(model):
+  image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+  expected = model.predict(image).probabilities['au']
+  found = model.predict(Image.fromarray(image)).probabilities['au']
+  np.testing.assert_array_equal(found, expected)
+  found = model.predict([image, image]).probabilities['au']
+  np.testing.assert_allclose(found, [expected, expected], atol=1e-6)
 
 
 def test_sound_is_refused_by_models_that_do_not_listen(model, clips):
@@ -162,6 +186,12 @@ def test_one_member_of_an_earlier_generation(run, clips, tmp_path):
     model.predict(clips.image, temperature=True)
   card = (out / 'README.md').read_text()
   assert 'all 2 members of the run, of which this folder has 1' in card
+  assert '\nmodel.unsure(output' not in card
+  assert (
+    'model.unsure(output) needs thresholds, which this model has not' in card
+  )
+  with pytest.raises(release.ModelError, match='exported without validation'):
+    model.unsure(output)
 
 
 def test_card_has_the_runs_numbers(run, exported):
@@ -174,6 +204,7 @@ def test_card_has_the_runs_numbers(run, exported):
   assert ', '.join(tasks.AU12) in card
   assert '32 x 32 RGB' in card
   assert 'Seed: 0' in card
+  assert '\nmodel.unsure(output, 0.1)  # frames to reject\n' in card
 
 
 def test_versions_and_settings_travel(run, exported):
@@ -225,14 +256,6 @@ def test_another_format(copy):
     emojax.load(copy)
 
 
-def test_labels_that_do_not_fit_the_weights(copy):
-  schema = [task.to_json() for task in tasks.ABAW2020]
-  edit(copy, schema=schema)
-  message = r'does not fit the network small .*in \d+ arrays; params/au'
-  with pytest.raises(release.ModelError, match=message):
-    emojax.load(copy)
-
-
 def test_labels_that_are_not_the_expected_ones(copy):
   emojax.load(copy, tasks.ABAW2021)
   with pytest.raises(ValueError, match='label schema differs'):
@@ -240,6 +263,58 @@ def test_labels_that_are_not_the_expected_ones(copy):
 
 
 # What must not be written.
+
+
+def weights_of_another_run(run, monkeypatch, change):
+  real = runs.TrainedRun.weights
+
+  def weights(self, *arguments):
+    return jax.tree.map(change, real(self, *arguments))
+
+  monkeypatch.setattr(runs.TrainedRun, 'weights', weights)
+
+
+def test_a_model_that_predicts_otherwise_than_the_run(
+  run, tmp_path, monkeypatch
+):
+  weights_of_another_run(run, monkeypatch, lambda x: x * np.float32(1.05))
+  message = r'does not predict au as .*run did: .* nothing was written'
+  with pytest.raises(export.ExportError, match=message):
+    export.export(run, tmp_path / 'model')
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_rounding_is_no_difference(run, tmp_path, monkeypatch):
+  weights_of_another_run(run, monkeypatch, lambda x: x * np.float32(1 + 1e-6))
+  assert export.export(run, tmp_path / 'model').is_dir()
+
+
+@pytest.mark.parametrize('bad', [np.nan, np.inf])
+def test_weights_that_are_not_finite(run, tmp_path, monkeypatch, bad):
+  real = runs.checkpoint.load_tree
+
+  def load_tree(path):
+    tree = jax.tree.map(np.array, real(path))
+    jax.tree.leaves(tree)[-1].flat[-1] = bad
+    return tree
+
+  monkeypatch.setattr(runs.checkpoint, 'load_tree', load_tree)
+  with pytest.raises(runs.RunError, match=r'Stu1 are not finite: the network'):
+    export.export(run, tmp_path / 'model', validate=False)
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_predictions_that_are_not_finite(run, tmp_path, monkeypatch):
+  real = runs.TrainedRun.predictions
+
+  def predictions(self, name):
+    found = real(self, name)
+    found.logits['val']['expr'][0, 0, 0, 0] = np.nan
+    return found
+
+  monkeypatch.setattr(runs.TrainedRun, 'predictions', predictions)
+  with pytest.raises(export.ExportError, match='predictions of expr by Stu1'):
+    export.export(run, tmp_path / 'model')
 
 
 def test_nothing_is_overwritten(run, exported, tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from emojax import evaluate, tasks
+from emojax import evaluate, export, main, tasks
 from emojax.data import embedded, load
 from emojax.data.clips import evaluation_sets
 from emojax.evaluation import Predictions
@@ -219,8 +219,69 @@ def test_run_that_goes_on_is_evaluated_so_far(run_path, tmp_path):
 def test_damaged_predictions_are_named(run_path, tmp_path):
   path = tmp_path / 'run'
   shutil.copytree(run_path, path)
-  (path / 'predictions' / 'Tea.npz').write_bytes(b'PK')
-  with pytest.raises(runs.RunError, match=r'Tea\.npz is damaged'):
+  target = path / 'predictions' / 'Tea.npz'
+  data = target.read_bytes()
+  flipped = bytearray(data)
+  flipped[len(data) // 2] ^= 1
+  for damaged in (b'PK', b'', data[:-100], flipped):
+    target.write_bytes(damaged)
+    with pytest.raises(runs.RunError, match=r'Tea\.npz is damaged') as error:
+      runs.open_run(path).predictions('Tea')
+    assert 'delete' not in str(error.value)
+
+
+WHOLE = [
+  {'labels': np.zeros(3)},
+  {'header': np.array('{}')},
+  {'header': np.array('[')},
+  {'header': np.array('[' * 100_000)},
+  {'header': np.array(json.dumps({'schema': [{}], 'epochs': [1]}))},
+  {'header': np.array(json.dumps({'schema': 3, 'epochs': 4}))},
+  {'header': np.array([None])},
+]
+
+
+@pytest.mark.parametrize('arrays', WHOLE)
+def test_whole_files_are_not_called_damaged(run_path, tmp_path, arrays):
+  path = tmp_path / 'run'
+  shutil.copytree(run_path, path)
+  np.savez(path / 'predictions' / 'Tea.npz', **arrays)
+  with pytest.raises(runs.RunError, match=r'Tea\.npz is whole, but') as error:
+    runs.open_run(path)
+  text = str(error.value)
+  assert not any(word in text for word in ('damaged', 'delete', 'move'))
+  assert '\n' not in text
+
+
+@pytest.mark.parametrize(
+  'name', sorted({*main.EXPERIMENTS, 'of tomorrow'} - {'distillation', 'study'})
+)
+def test_other_experiments_are_refused_in_a_sentence(tmp_path, capsys, name):
+  path = tmp_path / 'run'
+  (path / 'predictions').mkdir(parents=True)
+  (path / 'checkpoints' / 'baseline').mkdir(parents=True)
+  np.savez(path / 'predictions' / 'baseline.npz', clean=np.zeros(3))
+  stored = {'config': {'experiment': name, 'data': {}}, 'environment': {}}
+  (path / 'config.json').write_text(json.dumps(stored))
+  message = rf'is a run of the experiment {name!r}: .* are not supported'
+  with pytest.raises(runs.RunError, match=message):
+    runs.open_run(path)
+  assert export.main([f'--workdir={path}', f'--out={tmp_path / "out"}']) == 1
+  assert message.split(':')[0] in capsys.readouterr().err
+  with pytest.raises(runs.RunError, match=message):
+    reevaluation.prepare(request(path))
+  assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('text', ['', '[]', '{}', '[' * 100_000, '{"a": 1}'])
+def test_results_that_are_damaged(run_path, tmp_path, text):
+  path = tmp_path / 'run'
+  shutil.copytree(run_path, path)
+  (path / 'results.json').write_text(text)
+  with pytest.raises(runs.RunError, match=r'results\.json cannot be read'):
+    runs.open_run(path).results()
+  (path / 'config.json').write_text(text)
+  with pytest.raises(runs.RunError, match='not the folder of a run of emojax'):
     runs.open_run(path)
 
 

@@ -15,7 +15,6 @@ import os
 import pathlib
 import shutil
 import signal
-import sys
 from concurrent import futures
 from typing import Any
 
@@ -299,4 +298,3 @@ def main(argv: list[str] | None = None) -> int:
   finally:
     signal.signal(signal.SIGTERM, previous)
   return 0
-

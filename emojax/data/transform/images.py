@@ -10,6 +10,44 @@ from emojax.data.store.codec import MODES
 CHANNELS = 3
 
 
+def as_array(image) -> np.ndarray:
+  """Returns what was passed for images as an array.
+
+  Raises:
+    ValueError: If it is a path, a picture with a palette, images of several
+      sizes, or has no axis of channels or transparency; says what to do.
+  """
+  if isinstance(image, str | bytes | os.PathLike):
+    raise ValueError(
+      f'image is a path, {os.fsdecode(image)!r}: open it first, with '
+      "np.asarray(PIL.Image.open(path).convert('RGB'))"
+    )
+  if isinstance(image, Image.Image) and image.mode != MODES[CHANNELS]:
+    raise ValueError(
+      f"image is a picture of mode {image.mode}: pass image.convert('RGB')"
+    )
+  try:
+    array = np.asarray(image)
+  except ValueError:
+    array = np.array(None)
+  if array.dtype == object:
+    raise ValueError(
+      'image is no array of one shape: bring images of several sizes to one '
+      'size, or predict them one by one'
+    )
+  if array.ndim == 2:
+    raise ValueError(
+      f'image has shape {array.shape}, without an axis of channels: pass '
+      'image[..., np.newaxis] if it is a grey image [H, W]'
+    )
+  if array.ndim and array.shape[-1] == CHANNELS + 1:
+    raise ValueError(
+      f'image has shape {array.shape}, as RGBA has: pass image[..., :3] to '
+      'leave out the transparency'
+    )
+  return array
+
+
 def check(image) -> np.ndarray:
   """Returns clips as uint8 [N, L, H, W, 3]; grey images are repeated.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import rich.table
 from rich.console import Console
+from rich.markup import escape
 
 from emojax.experiments.bayesian import figures, findings, tables
 from emojax.experiments.bayesian.findings import METHODS, NETWORKS
@@ -68,7 +69,7 @@ def terminal(results: Results, console: Console):
   """Prints the verdicts and the tables."""
   verdicts = rich.table.Table.grid(padding=(0, 2))
   for claim, _, _, verdict in findings.all_findings(results):
-    verdicts.add_row(page.SYMBOLS[verdict], claim)
+    verdicts.add_row(page.SYMBOLS[verdict], escape(claim))
   console.print(verdicts)
   for item in _tables(results):
     table.show(item, console)

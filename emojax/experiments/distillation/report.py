@@ -8,6 +8,7 @@ from typing import Any
 
 import rich.table
 from rich.console import Console
+from rich.markup import escape
 
 from emojax.experiments.distillation import (
   contents,
@@ -77,10 +78,10 @@ def read(
 def terminal(results: Mapping[str, Any], console: Console):
   """Prints the summary, the verdicts and the tables, as wide as they fit."""
   found = [*findings.all_findings(results), *votes_findings.findings(results)]
-  console.print(headline(results, found), highlight=False)
+  console.print(headline(results, found), highlight=False, markup=False)
   verdicts = rich.table.Table.grid(padding=(0, 2))
   for finding in found:
-    verdicts.add_row(page.SYMBOLS[finding.verdict], finding.claim)
+    verdicts.add_row(page.SYMBOLS[finding.verdict], escape(finding.claim))
   console.print(verdicts)
   for item in [*tables.all_tables(results), *votes.tables(results)]:
     table.show(item, console)

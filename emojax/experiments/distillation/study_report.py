@@ -126,12 +126,13 @@ def _save(folder: pathlib.Path, name: str, figure, caption) -> page.Picture:
 def terminal(variants: Mapping[str, Variant], shown: Shown, console: Console):
   """Prints the summary, the verdicts and the tables."""
   groups = study_findings.all_findings(dict(variants), dict(shown))
-  console.print(_summary(variants, groups), highlight=False)
+  console.print(_summary(variants, groups), highlight=False, markup=False)
   for title, group in groups:
     console.print(f'\n[bold]{title}[/]', highlight=False)
     for finding in group:
       symbol = page.SYMBOLS[finding.verdict]
-      console.print(f'{symbol:<11}{finding.claim}', highlight=False)
+      line = f'{symbol:<11}{finding.claim}'
+      console.print(line, highlight=False, markup=False)
   for _, found in make_tables(variants, shown):
     for item in found:
       table.show(item, console)

@@ -5,6 +5,7 @@ import io
 import numpy as np
 import rich.table
 from rich.console import Console
+from rich.markup import escape
 
 from emojax.experiments.relative_uncertainty import figures, findings, tables
 from emojax.experiments.relative_uncertainty.setup import METHODS
@@ -140,10 +141,10 @@ def _facts(run, results) -> page.Facts:
 
 def terminal(results, console: Console):
   """Prints the summary, the verdicts and the tables."""
-  console.print(summary(results), highlight=False)
+  console.print(summary(results), highlight=False, markup=False)
   verdicts = rich.table.Table.grid(padding=(0, 2))
   for claim, _, here, verdict in findings.all_findings(results):
-    verdicts.add_row(page.SYMBOLS[verdict], claim, here)
+    verdicts.add_row(page.SYMBOLS[verdict], *map(escape, (claim, here)))
   console.print(verdicts)
   for item in tables.all_tables(results):
     table.show(item, console)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import rich.table
 from rich.console import Console
+from rich.markup import escape
 
 from emojax.evaluation.scores import summarise
 from emojax.experiments.distillation.findings import Finding
@@ -192,7 +193,8 @@ def terminal(
   """Prints verdicts and tables."""
   verdicts = rich.table.Table.grid(padding=(0, 2))
   for finding in findings:
-    verdicts.add_row(page.SYMBOLS[finding.verdict], finding.claim, finding.here)
+    said = escape(finding.claim), escape(finding.here)
+    verdicts.add_row(page.SYMBOLS[finding.verdict], *said)
   console.print(verdicts)
   for study in studies:
     table.show(make_table(study), console)

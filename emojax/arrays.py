@@ -1,0 +1,68 @@
+"""Named arrays as a safetensors file: plain, checkable, no code when read."""
+
+import json
+import struct
+from collections.abc import Mapping
+
+import numpy as np
+import safetensors
+from safetensors import numpy as library
+
+MAX_HEADER = 1 << 22  # bytes; the largest network here needs some 1e5
+DTYPES = (
+  np.float64,
+  np.float32,
+  np.float16,
+  np.int64,
+  np.int32,
+  np.uint8,
+  bool,
+)
+NAMES = tuple(np.dtype(dtype).name for dtype in DTYPES)
+
+
+class FormatError(ValueError):
+  """A file is damaged or no safetensors file."""
+
+
+def encode(
+  arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
+) -> bytes:
+  """The contents of a file.
+
+  Args:
+    arrays: By name; of the dtypes of `NAMES`.
+    metadata: Texts for the header.
+
+  Raises:
+    ValueError: On another dtype.
+  """
+  for name, array in arrays.items():
+    if array.dtype.name not in NAMES:
+      raise ValueError(f'{name}: dtype {array.dtype}, expected one of {NAMES}')
+  whole = {name: np.ascontiguousarray(a) for name, a in arrays.items()}
+  whole = {n: a.reshape(arrays[n].shape) for n, a in whole.items()}  # keeps []
+  return library.save(whole, dict(metadata) if metadata else None)
+
+
+def decode(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+  """Inverse of `encode`: (arrays, metadata).
+
+  Raises:
+    FormatError: If the bytes are no such file, or cut short, or too many, or
+      the arrays overlap or leave holes.
+  """
+  size = struct.unpack('<Q', data[:8])[0] if len(data) >= 8 else 0
+  if size > MAX_HEADER:
+    raise FormatError(f'a header of {size} bytes: this is another format')
+  try:
+    arrays = library.load(data)
+    metadata = json.loads(data[8 : 8 + size]).get('__metadata__', {})
+  except (safetensors.SafetensorError, RecursionError, ValueError) as error:
+    raise FormatError(f'no whole safetensors file ({error})') from error
+  except KeyError as error:  # the library knows it, NumPy does not
+    raise FormatError(f'arrays of type {error}: expected {NAMES}') from error
+  for name, array in arrays.items():
+    if array.dtype.name not in NAMES:
+      raise FormatError(f'{name}: dtype {array.dtype}, expected one of {NAMES}')
+  return arrays, metadata
