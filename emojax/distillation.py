@@ -15,7 +15,16 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from emojax import losses, methods, models, report, tasks, training, workdir
+from emojax import (
+  losses,
+  methods,
+  models,
+  provenance,
+  report,
+  tasks,
+  training,
+  workdir,
+)
 from emojax.data import load
 from emojax.data.augment import augmentation
 from emojax.data.clips import Dataset
@@ -204,6 +213,8 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   with console.status('making the data set'):
     dataset = load.from_config(config.data)
   console.print(load.summary(dataset), highlight=False, soft_wrap=True)
+  parts = provenance.sets_of(dataset)
+  provenance.keep(folder, parts, dataset.schema, console)
   method = method_from_config(config, dataset, mesh)
   trainer = Trainer(
     method,

@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from emojax import tasks, training, workdir
+from emojax import provenance, tasks, training, workdir
 from emojax.data.stored import Store
 from emojax.evaluation import Predictions
 from emojax.losses.two_stage import own_labels
@@ -71,6 +71,7 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   with console.status('making the data set'):
     data = roles.from_config(config, schema, SUBSETS)
   console.print(pairs.describe(data), highlight=False, soft_wrap=True)
+  provenance.keep(folder, data.sets(), schema, console)
   with (
     StopFlag() as stop,
     TrainingProgress(console, _epochs(config)) as progress,

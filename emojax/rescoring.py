@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from emojax import report, tasks, workdir
+from emojax import provenance, report, tasks, workdir
 from emojax.data.relabel import Relabelling, relabel, selected_outputs
 from emojax.distillation import MC_STREAM
 from emojax.evaluation import Predictions, evaluate
@@ -31,6 +31,10 @@ def execute(evaluation: Evaluation, console: Console) -> pathlib.Path:
     WorkdirError: If the folder holds another evaluation, or something else.
   """
   folder = _open_folder(evaluation)
+  parts = {evaluation.key: evaluation.split.clips}
+  parts |= {f'ood/{name}': clips for name, clips in evaluation.ood.items()}
+  schema = evaluation.split.spec.schema
+  provenance.keep(folder, parts, schema, console, '--out or --name')
   if folder.finished:
     console.print(f'{folder.path} is finished already', highlight=False)
     return folder.path

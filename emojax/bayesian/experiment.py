@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from emojax import training, workdir
+from emojax import provenance, training, workdir
 from emojax.bayesian import evaluate, networks, report
 from emojax.bayesian import faces as data
 from emojax.bayesian.evaluate import Setting
@@ -70,6 +70,8 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   with console.status('making the data set'):
     faces = data.from_config(config.data)
   console.print(data.summary(faces), highlight=False, soft_wrap=True)
+  parts = provenance.sets_of(faces.dataset)
+  provenance.keep(folder, parts, faces.dataset.schema, console)
   evaluate.judges_of(faces)  # before training: there is something to score
   total = len(kinds) * config.train.epochs
   with StopFlag() as stop, TrainingProgress(console, total) as progress:

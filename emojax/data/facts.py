@@ -81,9 +81,9 @@ def read(folder: pathlib.Path) -> Facts:
 
 def _check_format(folder: pathlib.Path, tree: '_Node'):
   found = tree.object('settings').get('format').value
-  if found != store.FORMAT:
+  if type(found) is not int or found != store.FORMAT:
     raise store.StoreError(
-      f'{folder} has format {found}, this version reads format '
+      f'{folder} has format {repr(found)[:200]}, this version reads format '
       f'{store.FORMAT}: prepare the data set again'
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from emojax import tasks
-from emojax.data import table_checks
+from emojax.data import store, table_checks
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -124,7 +124,7 @@ def to_bytes(table: FrameTable) -> bytes:
 
 
 def load(path: pathlib.Path) -> FrameTable:
-  """Reads a table; raises ValueError naming the file if that is impossible."""
+  """Reads a table; raises StoreError naming the file if that is impossible."""
   return _read(path, path.read_bytes())
 
 
@@ -140,7 +140,7 @@ def load_checked(
     digest: SHA-256 of the file, None if it is not known.
 
   Raises:
-    ValueError: It is no such table; the message names the file.
+    StoreError: It is no such table; the message names the file.
   """
   try:
     data = path.read_bytes()
@@ -166,8 +166,8 @@ def _read(path: pathlib.Path, data: bytes) -> FrameTable:
     raise _damaged(path, text) from error
 
 
-def _damaged(path: pathlib.Path, what: Any) -> ValueError:
-  return ValueError(
+def _damaged(path: pathlib.Path, what: Any) -> store.StoreError:
+  return store.StoreError(
     f'{path}: {what}; restore the file or prepare the data set again in a new '
     'folder'
   )
