@@ -168,7 +168,7 @@ class Workdir:
       if not key.startswith('runtime.')
       and found.get(key, missing) != wanted.get(key, missing)
     ]
-    if differing and not self._begun():
+    if differing and not self.begun():
       self._claim()
     elif differing:
       raise WorkdirError(
@@ -177,11 +177,11 @@ class Workdir:
         + '\nChoose another --workdir, or give the same settings to resume.'
       )
 
-  def _begun(self) -> bool:
+  def begun(self) -> bool:
     """Whether there is more than what a run writes before it trains."""
     return any(
       (self / name).is_file() or _has_files(self / name)
-      for name in self._names() - {'config.json'}
+      for name in self._names() - {'config.json', 'data.json'}
     )
 
   def _names(self) -> set[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from emojax import tasks
+from emojax import provenance, tasks
 from emojax.data.clips import evaluation_sets
 from emojax.data.relabel import Relabelling, relabel
 from emojax.evaluation.context import FIT_SPLIT
@@ -176,6 +176,8 @@ def prepare(request: Request) -> Evaluation:
   config.ensemble.size = len(members)
   name = request.split or _default_split(run, config)
   split = evaluation_sets.open_split(config.data, name)
+  kept = provenance.read(run.path)
+  own = _same_data(run, config) or _same_split(kept, split.clips)
   adapted = relabel(
     split.clips.targets, split.spec.schema, run.schema, request.ignore_labels
   )
@@ -188,10 +190,14 @@ def prepare(request: Request) -> Evaluation:
   ood = evaluation_sets.out_of_domain(
     config.data, split.spec, run.schema, request.ood
   )
-  key = FIT_SPLIT if _is_validation(run, config, name) else 'test'
+  if own:
+    notes += _changed(run, kept, request, config, split)
+  if request.ood is None:
+    _check_foreign(run, kept, ood)
+  key = FIT_SPLIT if own and _is_validation(run, name) else 'test'
   if key == FIT_SPLIT:
     notes.append('epochs were selected on this split: scores are optimistic')
-  elif name == 'train' and _same_data(run, config):
+  elif name == 'train' and own:
     notes.append('the run was trained on this split: scores mean little')
   return Evaluation(
     run,
@@ -216,12 +222,70 @@ def _same_data(run: runs.TrainedRun, config) -> bool:
   return (here.name, here.path) == (there.name, there.path)
 
 
-def _is_validation(run: runs.TrainedRun, config, split: str) -> bool:
-  """Whether a split is the one that the run selected its epochs on."""
+def _same_split(kept: dict[str, Any] | None, clips: Any) -> bool:
+  """Whether clips are of a split that the run was trained on, wherever it is."""
+  if kept is None or clips.origin is None or clips.origin.shards is None:
+    return False
+  return clips.origin._asdict() in _origins(kept, foreign=False)
+
+
+def _origins(kept: dict[str, Any], foreign: bool) -> list[dict[str, Any]]:
+  """The prepared splits of a run, or those of its out-of-distribution sets."""
+  return [
+    origin
+    for name, one in kept['sets'].items()
+    if name.startswith('ood/') == foreign
+    for origin in one['origins']
+  ]
+
+
+def _changed(run, kept, request: Request, config, split) -> list[str]:
+  """Notes on the run's own data; raises RunError if they have changed."""
+  if kept is None:
+    return [provenance.OLD]
+  found, clips = [], split.clips
+  if clips.origin is not None:
+    here = clips.origin._asdict()
+    there = [o for o in _origins(kept, False) if o['split'] == here['split']]
+    if there and here not in there:
+      found = provenance.origin_differences(there[0], here)
+  elif config.data.to_dict() == run.config.data.to_dict():
+    part = evaluation_sets.EMBEDDED_SPLITS[split.name]
+    found = provenance.part_differences(kept, part, clips)
+  if not found:
+    return []
+  text = f'{split.name}: {", ".join(found)}'
+  if request.data is None:
+    raise runs.RunError(
+      f'the data have changed since {run.path} was trained:\n  {text}\nRestore '
+      'them, or name a folder with --data to evaluate on what is there now'
+    )
+  return [f'the data have changed since the run was trained: {text}']
+
+
+def _check_foreign(run, kept, ood: dict[str, Any]):
+  """Raises RunError if a prepared out-of-distribution set of the run changed."""
+  there = (
+    {}
+    if kept is None
+    else {(o['split'], o['table']): o for o in _origins(kept, True)}
+  )
+  for name, clips in ood.items():
+    if clips.origin is None or not there:
+      continue
+    here = clips.origin._asdict()
+    same = there.get((here['split'], here['table']))
+    if same is None or provenance.origin_differences(same, here):
+      raise runs.RunError(
+        f'the out-of-distribution set {name} has changed since {run.path} was '
+        'trained: restore it, or name the sets with --ood'
+      )
+
+
+def _is_validation(run: runs.TrainedRun, split: str) -> bool:
+  """Whether a split of the run's data is the one that chose its epochs."""
   data = run.config.data
   if data.name == 'embedded':
-    name = evaluation_sets.EMBEDDED_SPLITS.get(split)
-    return name == 'val' and _same_data(run, config)
+    return evaluation_sets.EMBEDDED_SPLITS.get(split) == 'val'
   # With a fraction, the validation clips were taken out of the training split.
-  whole = not data.get('val_fraction', 0)
-  return whole and split == data.val_split and _same_data(run, config)
+  return not data.get('val_fraction', 0) and split == data.val_split

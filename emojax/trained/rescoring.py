@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from emojax import tasks
+from emojax import provenance, tasks
 from emojax.data.relabel import Relabelling, relabel, selected_outputs
 from emojax.evaluation import Predictions, evaluate
 from emojax.evaluation.context import FIT_SPLIT
@@ -33,6 +33,10 @@ def execute(evaluation: Evaluation, console: Console) -> pathlib.Path:
     WorkdirError: If the folder holds another evaluation, or something else.
   """
   folder = _open_folder(evaluation)
+  parts = {evaluation.key: evaluation.split.clips}
+  parts |= {f'ood/{name}': clips for name, clips in evaluation.ood.items()}
+  schema = evaluation.split.spec.schema
+  provenance.keep(folder, parts, schema, console, '--out or --name')
   if folder.finished:
     console.print(f'{folder.path} is finished already', highlight=False)
     return folder.path

@@ -21,7 +21,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from emojax import tasks
+from emojax import provenance, tasks
 from emojax.data import load
 from emojax.data.clips import evaluation_sets
 from emojax.engine import checkpoint, stack
@@ -185,6 +185,10 @@ class TrainedRun:
         f'the data that {self.path} was trained on have changed since: its '
         'predictions are of other validation clips'
       )
+    try:
+      provenance.check_part(self.path, FIT_SPLIT, found)
+    except provenance.DataChangedError as error:
+      raise RunError(str(error)) from error
     return found
 
   def _validation_clips(self):

@@ -10,9 +10,10 @@ import pytest
 import run_files
 import small_run
 import trees
+from conftest import SETTINGS as SETTINGS_OF_STORE
 from rich.console import Console
 
-from emojax import models, tasks
+from emojax import evaluate, models, provenance, tasks
 from emojax.data import load
 from emojax.data.clips import pipeline
 from emojax.data.prepare import command as prepare
@@ -22,6 +23,8 @@ from emojax.evaluation import Predictions
 from emojax.experiments.distillation import contents
 from emojax.experiments.distillation import run as distillation
 from emojax.runtime import workdir
+from emojax.trained import reevaluation
+from emojax.trained import run as runs
 
 SETTINGS = {
   'data__name': 'prepared',
@@ -188,6 +191,104 @@ def test_a_test_split_without_labels(
   assert 'test' not in tea.mc
   assert (path / 'figures' / 'example.png').exists()
   assert results['generations']['Tea']['mc']['passes'] == 2
+
+
+@pytest.fixture(scope='module')
+def relabelled(affwild2_tree, tmp_path_factory):
+  """The same data set prepared after one label of validation was mended."""
+  root = tmp_path_factory.mktemp('relabelled')
+  tree = shutil.copytree(affwild2_tree, root / 'tree')
+  path = sorted((tree / 'AU_Set' / 'Validation_Set').iterdir())[0]
+  header, row, *rows = path.read_text().split('\n')
+  row = ','.join([str(1 - int(row[0])), *row.split(',')[1:]])
+  path.write_text('\n'.join([header, row, *rows]))
+  return prepare.prepare('affwild2', tree, root / 'out', **SETTINGS_OF_STORE)
+
+
+def moved_run(run, to, store):
+  """A copy of a run that says that its data are in another folder."""
+  shutil.copytree(run, to)
+  stored_config = json.loads((to / 'config.json').read_text())
+  stored_config['config']['data']['path'] = str(store)
+  (to / 'config.json').write_text(json.dumps(stored_config))
+  return to
+
+
+def _contents(folder):
+  return {
+    path.relative_to(folder): path.read_bytes()
+    for path in folder.rglob('*')
+    if path.is_file()
+  }
+
+
+def test_a_run_does_not_go_on_with_other_data(from_disk, relabelled, tmp_path):
+  path = moved_run(from_disk[0], tmp_path / 'run', relabelled)
+  (path / 'predictions' / 'Stu1.npz').unlink()
+  (path / 'report.html').unlink()
+  before = _contents(path)
+  with pytest.raises(provenance.DataChangedError) as caught:
+    execute(path, relabelled, data__memory_gib=0.0)
+  text = str(caught.value)
+  assert 'val: labels of au, labels or names' in text
+  assert 'train' not in text
+  assert _contents(path) == before
+
+
+def asked(path, *arguments):
+  return reevaluation.prepare(evaluate.parse([f'--workdir={path}', *arguments]))
+
+
+def test_a_run_is_not_evaluated_on_other_data(from_disk, relabelled, tmp_path):
+  path = moved_run(from_disk[0], tmp_path / 'run', relabelled)
+  with pytest.raises(
+    runs.RunError, match=r'(?s)changed.*labels or names.*--data'
+  ):
+    asked(path)
+  named = asked(path, f'--data={relabelled}')
+  assert 'the data have changed since' in ' '.join(named.notes)
+  assert (
+    asked(path, '--split=train').notes[-1].startswith('the run was trained')
+  )
+  with pytest.raises(runs.RunError, match='val: labels of au'):
+    runs.open_run(path).validation()
+
+
+def test_data_may_move(from_disk, affwild2_store, tmp_path):
+  """They are known by what they are, not by where."""
+  elsewhere = shutil.copytree(affwild2_store, tmp_path / 'elsewhere')
+  found = asked(from_disk[0], f'--data={elsewhere}')
+  assert found.key == 'val'
+  assert found.notes == asked(from_disk[0]).notes
+  assert 'epochs were selected on this split' in found.notes[0]
+
+
+def test_older_runs_are_evaluated_with_a_note(
+  from_disk, affwild2_store, tmp_path
+):
+  path = moved_run(from_disk[0], tmp_path / 'run', affwild2_store)
+  (path / provenance.FILE).unlink()
+  assert provenance.OLD in asked(path).notes
+
+
+def test_foreign_data_that_changed(from_disk, affwild2_store, tmp_path):
+  """Out-of-distribution sets are part of the data, too."""
+  path = moved_run(from_disk[0], tmp_path / 'run', affwild2_store)
+  stored_config = json.loads((path / 'config.json').read_text())
+  stored_config['config']['data']['ood_path'] = str(affwild2_store)
+  (path / 'config.json').write_text(json.dumps(stored_config))
+  kept = json.loads((path / provenance.FILE).read_text())
+  origin = stored.Store(affwild2_store)
+  origin = origin.origin('test', origin.table('test'))._asdict()
+  one = {**kept['sets']['ood/digits'], 'origins': [origin]}
+  kept['sets']['ood/affwild2'] = one
+  (path / provenance.FILE).write_text(json.dumps(kept))
+  asked(path)
+  one['origins'][0]['table'] = '0' * 64
+  (path / provenance.FILE).write_text(json.dumps(kept))
+  with pytest.raises(runs.RunError, match=r'out-of-distribution set .*changed'):
+    asked(path)
+  asked(path, '--ood=digits')
 
 
 def data_config(**changes):

@@ -47,6 +47,7 @@ def test_own_test_split_gives_the_runs_numbers(run_path):
     '.lock',
     'config.json',
     'curves.json',
+    'data.json',
     'figures',
     'predictions',
     'report.html',
@@ -325,6 +326,38 @@ def test_embedded_splits_are_those_of_the_data_set(run_path):
     )
     assert clips.clip_id.tolist() == expected.clip_id.tolist()
   assert set(embedded.ood.KINDS) == set(load.OOD)
+
+
+def other_labels(monkeypatch):
+  """A version of emojax that draws another label."""
+  make = embedded.make_clips
+
+  def changed(*arguments, **options):
+    clips = make(*arguments, **options)
+    clips.targets['au'].value[0, 0, 0] = 1 - clips.targets['au'].value[0, 0, 0]
+    return clips
+
+  monkeypatch.setattr(evaluation_sets.embedded, 'make_clips', changed)
+
+
+def test_embedded_data_that_are_drawn_otherwise(run_path, monkeypatch):
+  other_labels(monkeypatch)
+  with pytest.raises(runs.RunError, match=r'(?s)have changed.*labels of au'):
+    reevaluation.prepare(request(run_path))
+  # Other data on purpose are nobody's business.
+  reevaluation.prepare(request(run_path, '--config.data.seed=7'))
+
+
+def test_an_evaluation_goes_on_with_its_data_only(run_path, monkeypatch):
+  """Logits that are stored are not scored against other labels."""
+  arguments = '--config.data.seed=9', '--mc-samples=0', '--ood='
+  _, folder, _ = execute(run_path, *arguments)
+  (folder / 'report.html').unlink()
+  kept = (folder / 'predictions' / 'Tea.npz').read_bytes()
+  other_labels(monkeypatch)
+  with pytest.raises(ValueError, match=r'(?s)test: labels of au.*--out or --n'):
+    execute(run_path, *arguments)
+  assert (folder / 'predictions' / 'Tea.npz').read_bytes() == kept
 
 
 def test_report_names_where_the_models_come_from(run_path):

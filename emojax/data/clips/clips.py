@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from emojax import tasks
+from emojax.data.digest import Origin
 
 AUDIO_SHAPE = (
   64,
@@ -27,6 +28,7 @@ class Clips:
       (embedded data only): 'au' float32 [N, L, A] probabilities, 'expr'
       [N, L, E] distributions, 'va' [N, L, 2, K] distributions over bins.
     votes: float32 [N, L, V], how many annotators gave each answer, or None.
+    origin: The prepared split that all of them were read from, or None.
   """
 
   image: np.ndarray
@@ -37,6 +39,7 @@ class Clips:
   subject_id: np.ndarray
   truth: dict[str, np.ndarray] | None = None
   votes: np.ndarray | None = None
+  origin: Origin | None = None
 
   def __len__(self) -> int:
     return self.image.shape[0]
@@ -58,7 +61,8 @@ class Clips:
 
   def take(self, indices) -> 'Clips':
     """Returns the clips at `indices` (integers or a mask), in that order."""
-    return self._map(lambda array: array[indices])
+    found = self._map(lambda array: array[indices])
+    return dataclasses.replace(found, origin=self.origin)
 
   def _map(self, function) -> 'Clips':
     return _from_arrays({key: function(a) for key, a in _arrays(self).items()})

@@ -27,6 +27,7 @@ class JoinedClips:
 
   Attributes:
     schema: The tasks.
+    sources: The sources by name.
     offset: Name of a source to the number of its first clip.
     targets: `tasks.Targets` with leading shape [N, L].
     frame_mask: float32 [N, L].
@@ -45,7 +46,7 @@ class JoinedClips:
     for name, source in sources.items():
       _check_tasks(name, source.targets, schema)
     self.schema = schema
-    self._sources = dict(sources)
+    self.sources = dict(sources)
     sizes = [len(source) for source in sources.values()]
     self._first = np.cumsum([0, *sizes])
     self.offset = dict(zip(sources, self._first.tolist()))
@@ -80,7 +81,7 @@ class JoinedClips:
     """Reads the clips at `indices` (integers or a mask), in that order."""
     indices = np.arange(len(self))[indices]
     parts, places = [], []
-    for number, source in enumerate(self._sources.values()):
+    for number, source in enumerate(self.sources.values()):
       first, last = self._first[number : number + 2]
       place = np.flatnonzero((indices >= first) & (indices < last))
       if len(place):

@@ -10,6 +10,7 @@ resumable (`iterator.get_state()`), and the same for any number of processes.
 (The engine reads what its own plan says, through Grain: `engine/sources.py`.)
 """
 
+import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -226,10 +227,15 @@ def carve(
 
 
 def fetch(clips: StoredClips, memory_bytes: int) -> Clips | StoredClips:
-  """Reads the clips into memory if they need no more than `memory_bytes`."""
+  """Reads the clips into memory if they need no more than `memory_bytes`.
+
+  Raises:
+    StoreError: A file is damaged, or not the one that was prepared.
+  """
   if clips.nbytes > memory_bytes:
     return clips
-  return clips.take(np.arange(len(clips)))
+  found = clips.take(np.arange(len(clips)))
+  return dataclasses.replace(found, origin=clips.exact_origin())
 
 
 def foreign(

@@ -230,14 +230,22 @@ def _finish(out, listing, spec, settings, written):
     for split, parts in splits.items()
   }
   described = '\n'.join(overview.describe(spec, tables))
-  store.write_info(out, spec, described, sizes)
   store.write_bytes(out / 'summary.txt', text.encode())
-  overview.draw(out, spec, tables)
+  with store.writing(out):
+    store.write_info(out, spec, described, sizes)
+    overview.draw(out, spec, tables)
   facts = {
     'settings': settings,
     'spec': spec.to_json(),
     'splits': {s: overview.counts(spec, t) for s, t in tables.items()},
     'files': {p.shard.name: note['file_bytes'] for _, p, note in written},
+    'digests': {
+      **{p.shard.name: note['digest'] for _, p, note in written},
+      **{
+        name: store.file_digest(out / name)
+        for name in map(store.labels_name, tables)
+      },
+    },
     'reader': listing.info,
     'problems': listing.problems.count,
   }
@@ -260,7 +268,7 @@ def _join_labels(out, split: str, parts) -> frame_table.FrameTable:
       'at least one frame',
       out,
     )
-  store.write_bytes(out / f'labels-{split}.npz', frame_table.to_bytes(table))
+  store.write_bytes(out / store.labels_name(split), frame_table.to_bytes(table))
   return table
 
 

@@ -151,7 +151,8 @@ def finished(place: Place) -> dict[str, Any] | None:
   if not (notes.exists() and place.shard.exists()):
     return None
   found = json.loads(notes.read_text())
-  whole = place.shard.stat().st_size == found['file_bytes']
+  # Notes of an older version are without: the shard is written again.
+  whole = store.file_digest(place.shard) == found.get('digest')
   return found if whole else None
 
 
@@ -159,8 +160,8 @@ def write(job: Job) -> dict[str, Any]:
   """Writes a shard and its notes; runs in a worker process.
 
   Returns:
-    The notes: 'records', 'frames', 'record_bytes', 'file_bytes' and
-    'problems', those of frames that were left out.
+    The notes: 'records', 'frames', 'record_bytes', 'file_bytes', 'digest'
+    (SHA-256 of the shard) and 'problems', those of frames that were left out.
 
   Raises:
     DataError: When strict, if a frame cannot be read.
@@ -188,6 +189,7 @@ def write(job: Job) -> dict[str, Any]:
     'frames': len(table),
     'record_bytes': size,
     'file_bytes': job.place.shard.stat().st_size,
+    'digest': store.file_digest(job.place.shard),
     'num_problems': len(problems),
     'problems': [dataclasses.astuple(p) for p in problems[:PROBLEMS_KEPT]],
   }

@@ -1,13 +1,18 @@
 """The labels of all frames of a split, without their images."""
 
 import dataclasses
+import hashlib
 import io
 import pathlib
-from collections.abc import Iterator, Sequence
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from emojax import tasks
+from emojax.data import table_checks
+from emojax.data.store import store
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,6 +55,18 @@ class FrameTable:
     for a, b in zip(first, last):
       frames = np.arange(end[a] - self.length[a], end[b])
       yield str(self.video_id[a]), str(self.subject_id[a]), frames
+
+  def digest(self) -> str:
+    """SHA-256 of all arrays, whatever file they were read from."""
+    state = hashlib.sha256()
+    for name, array in sorted(self.arrays().items()):
+      text = array.dtype.kind == 'U'
+      data = (
+        repr(array.tolist()).encode() if text else np.ascontiguousarray(array)
+      )
+      state.update(f'{name} {array.shape} '.encode())
+      state.update(data)
+    return state.hexdigest()
 
   def arrays(self) -> dict[str, np.ndarray]:
     """Flat dictionary of all arrays, for `np.savez`."""
@@ -108,12 +125,50 @@ def to_bytes(table: FrameTable) -> bytes:
 
 
 def load(path: pathlib.Path) -> FrameTable:
-  """Reads a table; raises ValueError naming the file if that is impossible."""
+  """Reads a table; raises StoreError naming the file if that is impossible."""
+  return _read(path, path.read_bytes())
+
+
+def load_checked(
+  path: pathlib.Path, spec: Any, counts: Mapping[str, Any], digest: str | None
+) -> FrameTable:
+  """Reads the table of a data set that anybody may have made.
+
+  Args:
+    path: The file.
+    spec: The `store.Spec` of the data set.
+    counts: What `emojax.json` says of the split (`overview.counts`).
+    digest: SHA-256 of the file, None if it is not known.
+
+  Raises:
+    StoreError: It is no such table; the message names the file.
+  """
   try:
-    with open(path, 'rb') as file, np.load(file) as found:
+    data = path.read_bytes()
+  except OSError as error:
+    raise _damaged(path, error.strerror or error) from error
+  if digest is not None and hashlib.sha256(data).hexdigest() != digest:
+    raise _damaged(path, 'it is not the file that was written with the images')
+  try:
+    table_checks.check_headers(data, spec, counts)
+    table = _read(path, data)
+    table_checks.check_values(table, spec, counts)
+  except (table_checks.TableError, zipfile.BadZipFile) as error:
+    raise _damaged(path, error) from error
+  return table
+
+
+def _read(path: pathlib.Path, data: bytes) -> FrameTable:
+  try:
+    with np.load(io.BytesIO(data), allow_pickle=False) as found:
       return from_arrays(dict(found))
   except Exception as error:  # zip, zlib and NumPy each have their own
-    raise ValueError(
-      f'{path}: the labels cannot be read ({type(error).__name__}: {error}); '
-      'prepare the data set again in a new folder'
-    ) from error
+    text = f'the labels cannot be read ({type(error).__name__}: {error})'
+    raise _damaged(path, text) from error
+
+
+def _damaged(path: pathlib.Path, what: Any) -> store.StoreError:
+  return store.StoreError(
+    f'{path}: {what}; restore the file or prepare the data set again in a new '
+    'folder'
+  )

@@ -3,30 +3,35 @@
 A folder holds, beside what TensorFlow Datasets writes (`dataset_info.json`,
 `features.json`, `NAME-SPLIT.array_record-00000-of-00012`):
 
-- `emojax.json`: the schema and how the data set was made; written last, so a
-  folder without it is not finished.
+- `emojax.json`: the schema, how the data set was made and digests of the other
+  files; written last, so a folder without it is not finished. `facts.py` reads it.
 - `labels-SPLIT.npz`: the labels and frame numbers of all frames once more, so
   that windows are cut and samples balanced without reading any image.
 
 One record is a `Segment`: some consecutive frames of a video (or one still
 image) as encoded JPEG or PNG bytes with their labels. Sound is stored as the
 stretch of spectrogram that the segment needs; each frame's 64 x 64 window is a
-slice of it. Everything is written and read without TensorFlow:
+slice of it. Everything is written and read without TensorFlow. Other programs may
+read it with
 
     tfds.builder_from_directory(folder).as_data_source('train')[0]
+
+which emojax itself does not do: TFDS imports whatever `features.json` names.
 """
 
+import contextlib
 import dataclasses
+import hashlib
 import io
 import json
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
-from array_record.python import array_record_module
+from array_record.python import array_record_data_source, array_record_module
 from tensorflow_datasets.core import example_serializer
 from tensorflow_datasets.proto import tf_example_pb2
 
@@ -67,15 +72,6 @@ class Spec:
   def to_json(self) -> dict[str, Any]:
     schema = [task.to_json() for task in self.schema]
     return {**dataclasses.asdict(self), 'schema': schema}
-
-  @classmethod
-  def from_json(cls, found: dict[str, Any]) -> 'Spec':
-    schema = tuple(
-      tasks.Task(**{**task, 'labels': tuple(task['labels'])})
-      for task in found['schema']
-    )
-    votes = tuple(found['vote_labels'])
-    return cls(**{**found, 'schema': schema, 'vote_labels': votes})
 
 
 class Audio(NamedTuple):
@@ -203,12 +199,63 @@ def shard_path(
   return folder / f'{name}-{split}.array_record-{number:05d}-of-{total:05d}'
 
 
-def open_records(folder: str | os.PathLike, split: str):
-  """The records of a split as a TFDS data source of serialised examples."""
-  builder = tfds.builder_from_directory(folder)
-  return builder.as_data_source(
-    split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
-  )
+def labels_name(split: str) -> str:
+  """Name of the file with the labels of a split."""
+  return f'labels-{split}.npz'
+
+
+class _Whole(NamedTuple):
+  """All records of a shard, as `ArrayRecordDataSource` is told of them."""
+
+  filename: str
+  take: int
+  examples_in_shard: int
+  skip: int = 0
+
+
+class Shards:
+  """Serialised records of some shards by number; usable from threads.
+
+  Args:
+    paths: The shards, in order.
+
+  Attributes:
+    lengths: Number of records of every shard.
+
+  Raises:
+    StoreError: A shard cannot be opened; the message names it.
+  """
+
+  def __init__(self, paths: Sequence[pathlib.Path]):
+    self.lengths = [_count_records(path) for path in paths]
+    self._source = array_record_data_source.ArrayRecordDataSource(
+      [_Whole(os.fspath(p), n, n) for p, n in zip(paths, self.lengths)]
+    )
+
+  def __len__(self) -> int:
+    return sum(self.lengths)
+
+  def __getitem__(self, number: int) -> bytes:
+    return self._source[number]
+
+
+def _count_records(path: pathlib.Path) -> int:
+  try:
+    reader = array_record_module.ArrayRecordReader(os.fspath(path))
+    count = reader.num_records()
+    reader.close()
+  except Exception as error:  # the reader's C++ errors have many types
+    raise StoreError(
+      f'{path} is damaged ({error}); restore the file or prepare the data set '
+      'again'
+    ) from error
+  return count
+
+
+def open_records(folder: str | os.PathLike, split: str) -> Shards:
+  """The records of a split that this program has written, finished or not."""
+  names = pathlib.Path(folder).glob(f'*-{split}.array_record-*-of-*')
+  return Shards(sorted(names))
 
 
 def partial_path(path: pathlib.Path) -> pathlib.Path:
@@ -239,17 +286,36 @@ def write_shard(path: pathlib.Path, records: Iterable[bytes]) -> int:
         size += len(record)
     finally:
       _written(path, writer.close)
-    os.replace(part, path)
+    with writing(path):
+      _settle(part, path)
   finally:
     part.unlink(missing_ok=True)  # what a full disk needs back
   return size
 
 
+def _settle(part: pathlib.Path, path: pathlib.Path):
+  """Names a whole file, which is on the disk then, also after a power cut."""
+  with open(part, 'rb+') as file:
+    os.fsync(file.fileno())
+  os.replace(part, path)
+
+
 def _written(path: pathlib.Path, call: Callable[..., Any], *arguments) -> Any:
   """Calls; ArrayRecord reports what the system refuses as RuntimeError."""
-  try:
+  with writing(path):
     return call(*arguments)
-  except RuntimeError as error:
+
+
+@contextlib.contextmanager
+def writing(path: pathlib.Path) -> Iterator[None]:
+  """Says what to do where the system refuses to write, as on a full disk.
+
+  Raises:
+    StoreError: In place of its error.
+  """
+  try:
+    yield
+  except (OSError, RuntimeError) as error:
     raise StoreError(
       f'{path} cannot be written ({error}): see that there is room, and run '
       'the same command again to go on'
@@ -259,8 +325,18 @@ def _written(path: pathlib.Path, call: Callable[..., Any], *arguments) -> Any:
 def write_bytes(path: pathlib.Path, data: bytes) -> None:
   """Writes a file that appears under its name only when it is whole."""
   part = partial_path(path)
-  part.write_bytes(data)
-  os.replace(part, path)
+  with writing(path):
+    try:
+      part.write_bytes(data)
+      _settle(part, path)
+    finally:
+      part.unlink(missing_ok=True)
+
+
+def file_digest(path: pathlib.Path) -> str:
+  """SHA-256 of a file."""
+  with open(path, 'rb') as file:
+    return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def write_json(path: pathlib.Path, tree: Any) -> None:

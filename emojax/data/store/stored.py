@@ -2,7 +2,7 @@
 
 import collections
 import copy
-import json
+import functools
 import os
 import pathlib
 from concurrent import futures
@@ -10,6 +10,7 @@ from concurrent import futures
 import numpy as np
 
 from emojax import tasks
+from emojax.data import digest, facts, record_checks
 from emojax.data.clips import index as clip_index
 from emojax.data.clips.clips import Clips
 from emojax.data.store import codec, frame_table, store
@@ -29,7 +30,8 @@ class Store:
     name: Its name in reports; says if it was generated.
 
   Raises:
-    StoreError: It is not finished, or files are missing or cut short.
+    StoreError: It is not finished, or files are missing, cut short or say what
+      cannot be.
     ValueError: Its labels are not those of `schema`.
   """
 
@@ -37,36 +39,13 @@ class Store:
     self, path: str | os.PathLike, schema: tasks.Schema | None = None
   ):
     self.path = pathlib.Path(path)
-    facts = self._read_facts()
-    self.spec = store.Spec.from_json(facts['spec'])
-    self.splits = tuple(facts['splits'])
-    generated = facts['reader'].get('generated', False)
-    self.name = ('generated ' if generated else '') + self.spec.name
+    self._facts = facts.read(self.path)
+    self.spec = self._facts.spec
+    self.splits = tuple(self._facts.counts)
+    self.name = ('generated ' * self._facts.generated) + self.spec.name
     if schema is not None:
-      tasks.check_schema(facts['spec']['schema'], schema, str(self.path))
-
-  def _read_facts(self):
-    path = self.path / store.FILE
-    if not path.exists():
-      raise store.StoreError(
-        f'{self.path} holds no finished data set ({store.FILE} is missing): '
-        'make it with python -m emojax.data.prepare'
-      )
-    facts = json.loads(path.read_text())
-    if facts['settings']['format'] != store.FORMAT:
-      raise store.StoreError(
-        f'{self.path} has format {facts["settings"]["format"]}, this version '
-        f'reads format {store.FORMAT}: prepare the data set again'
-      )
-    for name, size in facts['files'].items():
-      found = self.path / name
-      if not found.exists() or found.stat().st_size != size:
-        state = f'{found.stat().st_size} bytes' if found.exists() else 'missing'
-        raise store.StoreError(
-          f'{found}: {state}, expected {size} bytes; restore the file or '
-          'prepare the data set again'
-        )
-    return facts
+      found = [task.to_json() for task in self.spec.schema]
+      tasks.check_schema(found, schema, str(self.path))
 
   def table(self, split: str) -> frame_table.FrameTable:
     """The labels of all frames of a split."""
@@ -74,21 +53,72 @@ class Store:
       raise store.StoreError(
         f'{self.path} has no split {split!r}; it has {", ".join(self.splits)}'
       )
-    return frame_table.load(self.path / f'labels-{split}.npz')
+    name = store.labels_name(split)
+    return frame_table.load_checked(
+      self.path / name,
+      self.spec,
+      self._facts.counts[split],
+      self._facts.digests.get(name),
+    )
 
   def records(self, split: str) -> 'Records':
-    """The records of a split."""
-    return Records(self.path, split)
+    """The records of a split.
+
+    Raises:
+      StoreError: There are more or less than labels.
+    """
+    files = [self.path / name for name in self._facts.shards[split]]
+    found, expected = Records(files), self._facts.counts[split]['records']
+    if len(found) != expected:
+      raise store.StoreError(
+        f'{self.path}: {len(found)} records of split {split!r}, labels of '
+        f'{expected}; restore the files or prepare the data set again'
+      )
+    return found
+
+  def origin(
+    self, split: str, table: frame_table.FrameTable, exact: bool = False
+  ) -> digest.Origin:
+    """What identifies a split.
+
+    Args:
+      split: Its name.
+      table: Its labels.
+      exact: Read all shards, instead of believing the digests that were taken
+        when they were written.
+
+    Raises:
+      StoreError: A shard is not the one that was written (`exact` only).
+    """
+    names, known = self._facts.shards[split], self._facts.digests
+    found = [known.get(name) for name in names]
+    if exact:
+      found = [store.file_digest(self.path / name) for name in names]
+      for name, value in zip(names, found):
+        if known.get(name, value) != value:
+          raise store.StoreError(
+            f'{self.path / name} is not the file that was written when the data '
+            'set was prepared: restore it or prepare the data set again'
+          )
+    return digest.Origin(
+      split=split,
+      frames=len(table),
+      table=table.digest(),
+      bytes=sum(self._facts.sizes[name] for name in names),
+      shards=None if None in found else digest.text(found),
+    )
 
 
 class Records:
   """Serialised records by number, with errors that name the file."""
 
-  def __init__(self, path: pathlib.Path, split: str):
-    self._source = store.open_records(path, split)
-    info = self._source.dataset_info.splits[split]
-    self._files = [os.fspath(file) for file in info.filepaths]
-    self._end = np.cumsum(info.shard_lengths)
+  def __init__(self, files: list[pathlib.Path]):
+    self._source = store.Shards(files)
+    self._files = [os.fspath(file) for file in files]
+    self._end = np.cumsum(self._source.lengths)
+
+  def __len__(self) -> int:
+    return len(self._source)
 
   def where(self, number: int) -> str:
     """The file and the place in it of a record, for messages."""
@@ -170,7 +200,9 @@ class StoredClips:
     )
     self.votes = None if table.votes is None else table.votes[index.frames]
     self._record, self._place = table.locate(index.frames)
+    self._data, self._split, self._table = data, split, table
     self._records = data.records(split)
+    self._checked = np.zeros(len(table.length), bool)  # shared by parts
     self._threads = threads
     self._pool: futures.ThreadPoolExecutor | None = None
 
@@ -193,6 +225,15 @@ class StoredClips:
     frame = self.size * self.size * self.channels
     frame += self.has_audio * 4 * store.MELS * store.AUDIO_WINDOW
     return self.frame_mask.size * frame
+
+  @functools.cached_property
+  def origin(self) -> digest.Origin:
+    """The split that the clips are of; its shards are not read for it."""
+    return self._data.origin(self._split, self._table)
+
+  def exact_origin(self) -> digest.Origin:
+    """The same, with all shards read through; raises StoreError if they changed."""
+    return self._data.origin(self._split, self._table, exact=True)
 
   def check(self, schema: tasks.Schema) -> 'StoredClips':
     """Returns self; raises ValueError if the labels are of another schema."""
@@ -223,6 +264,7 @@ class StoredClips:
       clip_id=self.clip_id[indices],
       subject_id=self.subject_id[indices],
       votes=None if self.votes is None else self.votes[indices],
+      origin=self.origin,
     )
 
   def part(self, keep: np.ndarray) -> 'StoredClips':
@@ -267,11 +309,14 @@ class StoredClips:
   def _read(self, record, places, image, audio):
     """Decodes some frames of a record into all the places they are for."""
     example = self._records[record]
+    self._check(record, example)
     encoded = store.encoded_images(example)
     sound = store.audio_of(example) if audio is not None else None
     for place, targets in places.items():
       try:
-        pixels = codec.decode(encoded[place], self.size, self.channels)
+        pixels = codec.decode(
+          encoded[place], self.size, self.channels, self._data.spec.size
+        )
       except codec.DecodeError as error:
         raise self._records.damaged(record, error) from error
       for target in targets:
@@ -280,6 +325,16 @@ class StoredClips:
           start = sound.start[place]
           stop = start + store.AUDIO_WINDOW
           audio[target] = sound.spectrum[:, start:stop]
+
+  def _check(self, number: int, example):
+    """Compares a record with the labels when it is read for the first time."""
+    if self._checked[number]:
+      return
+    try:
+      record_checks.check(example, self._data.spec, self._table, number)
+    except record_checks.RecordError as error:
+      raise self._records.damaged(number, error) from error
+    self._checked[number] = True
 
   def __getstate__(self):
     # Threads do not travel to other processes.

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
+from emojax import provenance
 from emojax.engine import checkpoint, stack
 from emojax.engine.trainer import Trainer
 from emojax.evaluation import Predictions
@@ -70,6 +71,8 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   with console.status('making the data set'):
     faces = data.from_config(config.data)
   console.print(data.summary(faces), highlight=False, soft_wrap=True)
+  parts = provenance.sets_of(faces.dataset)
+  provenance.keep(folder, parts, faces.dataset.schema, console)
   evaluate.judges_of(faces)  # before training: there is something to score
   total = len(kinds) * config.train.epochs
   with StopFlag() as stop, TrainingProgress(console, total) as progress:

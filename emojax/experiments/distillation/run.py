@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from emojax import losses, models, tasks
+from emojax import losses, models, provenance, tasks
 from emojax.data import load
 from emojax.data.clips.clips import Dataset
 from emojax.data.transform.augment import augmentation
@@ -206,6 +206,8 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   with console.status('making the data set'):
     dataset = load.from_config(config.data)
   console.print(load.summary(dataset), highlight=False, soft_wrap=True)
+  parts = provenance.sets_of(dataset)
+  provenance.keep(folder, parts, dataset.schema, console)
   method = method_from_config(config, dataset, mesh)
   trainer = Trainer(
     method,

@@ -12,7 +12,7 @@ from typing import Any
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from emojax import tasks
+from emojax import provenance, tasks
 from emojax.data import load
 from emojax.data.clips import evaluation_sets
 from emojax.evaluation import Predictions
@@ -99,9 +99,11 @@ def _read(name: str, changes, config, path: pathlib.Path) -> Variant:
   teachers = Predictions.load(
     path / 'predictions' / f'{results["names"][0]}.npz'
   )
+  clips = _scored_clips(config.data, results['split'])
+  provenance.check_part(path, results['split'], clips)
   sizes = ensembles(
     teachers,
-    _scored_clips(config.data, results['split']),
+    clips,
     results['split'],
     SIZES,
     _bin_values(config),

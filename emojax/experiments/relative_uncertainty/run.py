@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from emojax import tasks
+from emojax import provenance, tasks
 from emojax.data import load
 from emojax.data.clips.clips import Dataset
 from emojax.engine import checkpoint, stack
@@ -81,6 +81,8 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   with console.status('making the data set'):
     dataset = load.from_config(config.data)
   console.print(load.summary(dataset), highlight=False, soft_wrap=True)
+  parts = provenance.sets_of(dataset)
+  provenance.keep(folder, parts, dataset.schema, console)
   task = setup.categorical_task(dataset)
   drawn = members.from_config(config, dataset, task)
   total = len(config.methods) * config.train.epochs

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from emojax import tasks
+from emojax import provenance, tasks
 from emojax.evaluation import Predictions
 from emojax.experiments.incomplete_labels.run import schema_from_config
 from emojax.experiments.two_stage import (
@@ -56,6 +56,7 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   with console.status('making the data set'):
     data = roles.from_config(config, schema, SUBSETS)
   console.print(pairs.describe(data), highlight=False, soft_wrap=True)
+  provenance.keep(folder, data.sets(), schema, console)
   with (
     StopFlag() as stop,
     TrainingProgress(console, _epochs(config)) as progress,

@@ -68,6 +68,15 @@ class Roles:
   val: Any
   test: Any
 
+  def sets(self) -> dict[str, Any]:
+    """The parts of the data by name."""
+    return {
+      'train': self.stills,
+      'clips': self.clips,
+      'val': self.val,
+      'test': self.test,
+    }
+
   def subsets(self, condition: str, names: Sequence[str]) -> Subsets:
     """Subsets of stills in some order.
 

@@ -91,6 +91,7 @@ def test_files_of_a_run(reference):
     'checkpoints',
     'config.json',
     'curves.json',
+    'data.json',
     'figures',
     'metrics.jsonl',
     'predictions',
