@@ -25,6 +25,7 @@ from emojax.engine.trainer import Generation, Settings, Trainer
 from emojax.evaluation import Predictions, choose_split, evaluate
 from emojax.models import convert
 from emojax.progress import TrainingProgress
+from emojax.report import validity
 from emojax.signals import StopFlag
 
 PyTree = Any
@@ -200,6 +201,7 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
     config.ensemble.size,
   )
   # What no network can be is said before the data set is made.
+  validity.floor_from_config(config)
   model_from_config(config, tasks.ABAW2021)
   with console.status('making the data set'):
     dataset = load.from_config(config.data)
@@ -310,6 +312,8 @@ def _conclude(run: Run, names: list[str], console: Console) -> dict[str, Any]:
       seed=run.config.seed,
       bin_values=tasks.bin_values(kind=run.config.loss.bin_values),
     )
+    floor = validity.floor_from_config(run.config)
+    results['validity'] = validity.of_run(run.path(), floor)
     results['timings'] = run.session.timings.rounded()
     workdir.write_json(run.path('curves.json'), curves)
     workdir.write_json(run.path('results.json'), results)

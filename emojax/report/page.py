@@ -49,7 +49,13 @@ class Facts:
 
 
 Block = Heading | Paragraph | Picture | Verdicts | Facts | tables.Table
-SYMBOLS = {'yes': '✓ yes', 'no': '✗ no', 'unclear': '≈ unclear'}
+SYMBOLS = {
+  'yes': '✓ yes',
+  'no': '✗ no',
+  'unclear': '≈ unclear',
+  'identity': '= holds for any members',
+  'untestable': '– not testable here',
+}
 
 
 def _escape_cell(text: str) -> str:

@@ -14,6 +14,7 @@ from emojax.report import (
   study_findings,
   style,
   table,
+  verdicts,
 )
 from emojax.report.study_tables import FIGURES, TABLES, Variant
 
@@ -33,17 +34,13 @@ def make_tables(
 
 
 def _verdicts(group) -> page.Verdicts:
-  return page.Verdicts([(f.claim, f.paper, f.here, f.verdict) for f in group])
+  return page.Verdicts([finding.row for finding in group])
 
 
 def _summary(variants: Mapping[str, Variant], groups) -> str:
   every = [finding.verdict for _, group in groups for finding in group]
-  count = {v: every.count(v) for v in ('yes', 'no', 'unclear')}
-  return (
-    f'{len(variants)} runs: {", ".join(variants)}. Of {len(every)} findings of '
-    f'the paper that were checked, these runs show {count["yes"]}, contradict '
-    f'{count["no"]} and leave {count["unclear"]} undecided.'
-  )
+  found = verdicts.tally(every, 'finding of the paper', 'this study')
+  return f'{len(variants)} runs: {", ".join(variants)}. {found}'
 
 
 def blocks(
@@ -128,7 +125,7 @@ def terminal(variants: Mapping[str, Variant], shown: Shown, console: Console):
     console.print(f'\n[bold]{title}[/]', highlight=False)
     for finding in group:
       symbol = page.SYMBOLS[finding.verdict]
-      console.print(f'{symbol:<11}{finding.claim}', highlight=False)
+      console.print(f'{symbol:<25}{finding.claim}', highlight=False)
   for _, found in make_tables(variants, shown):
     for item in found:
       table.show(item, console)

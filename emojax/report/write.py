@@ -19,7 +19,6 @@ from emojax.report import (
   table,
   tables,
   votes,
-  votes_findings,
 )
 from emojax.report.summary import headline
 
@@ -78,7 +77,7 @@ def read(
 
 def terminal(results: Mapping[str, Any], console: Console):
   """Prints the summary, the verdicts and the tables, as wide as they fit."""
-  found = [*findings.all_findings(results), *votes_findings.findings(results)]
+  found = findings.all_findings(results)
   console.print(headline(results, found), highlight=False)
   verdicts = rich.table.Table.grid(padding=(0, 2))
   for finding in found:
