@@ -19,6 +19,7 @@ from emojax.engine import checkpoint, stack
 from emojax.engine.trainer import Trainer
 from emojax.evaluation import Predictions
 from emojax.progress import TrainingProgress
+from emojax.report import validity
 from emojax.signals import StopFlag
 
 PyTree = Any
@@ -102,6 +103,7 @@ def check(config, kinds: list[Stack]):
     raise ValueError(
       f'config.train.select={config.train.select!r}: expected last or best'
     )
+  validity.floor_from_config(config)
   networks.batch_norm(config)
   for kind in kinds:
     networks.optimizer(config, kind.network)
@@ -221,6 +223,7 @@ def _conclude(run: Run, kinds: list[Stack], console: Console) -> dict[str, Any]:
         path = run.predictions_path(kind.network, name)
         prediction = _load(path, schema)
         values = evaluate.study(prediction, name, run.faces, judges, setting)
+        values[0]['stack'] = kind.name
         for target, value in zip((found, curves), values):
           target.setdefault(kind.network, {})[name] = value
     facts = {
@@ -230,6 +233,8 @@ def _conclude(run: Run, kinds: list[Stack], console: Console) -> dict[str, Any]:
       'batch_norm': config.mc.batch_norm,
     }
     results = evaluate.results(run.faces, facts, found)
+    floor = validity.floor_from_config(config)
+    results['validity'] = validity.of_run(run.path(), floor)
     results['timings'] = run.session.timings.rounded()
     workdir.write_json(run.path('curves.json'), curves)
     workdir.write_json(run.path('results.json'), results)

@@ -27,6 +27,7 @@ WORDS = {
   UNTESTABLE: 'not testable here',
 }
 LEVEL = 0.05
+ROUNDING = 1e-12  # what equal predictions may differ by, with an error as small
 RULE = (
   'A verdict is "yes" or "no" where the difference (95 % confidence interval '
   f'shown) differs from 0 at the level {LEVEL:g} after Holm\'s adjustment over '
@@ -102,6 +103,8 @@ class Finding:
 def one_sided(estimate: Estimate) -> tuple[float, float]:
   """P-values of 'at most 0' and 'at least 0' (Student's t); 1 if unknown."""
   if estimate.value is None or estimate.error is None:
+    return 1.0, 1.0
+  if abs(estimate.value) < ROUNDING:
     return 1.0, 1.0
   if estimate.error == 0:  # nothing was left to chance
     return float(estimate.value <= 0), float(estimate.value >= 0)

@@ -110,7 +110,8 @@ def test_unknown_errors_decide_nothing():
 def test_what_was_not_left_to_chance_is_certain():
   assert one_sided(Estimate(1.0)) == (0, 1)
   assert one_sided(Estimate(-1.0)) == (1, 0)
-  assert one_sided(Estimate(0.0)) == (1, 1)
+  for nothing in (Estimate(0.0), Estimate(1e-16), Estimate(1e-16, 1e-18)):
+    assert one_sided(nothing) == (1, 1)
 
 
 def test_rows_that_cannot_be_tested_are_no_part_of_the_family():
