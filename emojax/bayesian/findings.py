@@ -127,8 +127,9 @@ def _claim(results: Results, said: Said) -> Claim | None:
     if reason:
       reasons.append(reason)
       continue
-    if not said.identity:
-      differences.append(of_json(change, said.sign))
+    # An identity is contradicted by nothing, but copies do not fulfil it.
+    kind = beyond if said.identity else differences
+    kind.append(of_json(change, said.sign))
     if said.softer:
       # What was never compared is not shown.
       found = Estimate(None, None) if rival is None else of_json(rival, said.sign)

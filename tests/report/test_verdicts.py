@@ -161,7 +161,7 @@ def auroc(inside, foreign, members):
   return float(resampling.auroc(ONES, inner, ONES, outer)[0])
 
 
-def generation(rng, faces, foreign):
+def generation(rng, faces, foreign, left_out=True):
   """AUROCs of an ensemble, some of whose members are better than others."""
   skill = rng.uniform(0.2, 2, (MEMBERS, 1, 1))
   sets = [
@@ -170,7 +170,8 @@ def generation(rng, faces, foreign):
   ]
   every = np.arange(MEMBERS)
   whole = auroc(*sets, every)
-  without = [auroc(*sets, every[every != m]) for m in every]
+  members = every if left_out else ()
+  without = [auroc(*sets, every[every != m]) for m in members]
   return {
     'ood': {'x': {'ensemble/epistemic': whole}},
     'without_member': {'ood': {'x': without}},
@@ -182,13 +183,16 @@ def test_identical_generations_detect_foreign_frames_equally_well():
 
   The best of them with a margin of 0.01 was "better" in two of three runs.
   """
-  trials, rng = 300, np.random.default_rng(0)
+  trials, rng = 200, np.random.default_rng(0)
   names = ['Tea', 'Stu1', 'Stu2', 'Stu3', 'Stu4']
   better = worse = best = 0
   for _ in range(trials):
     faces = 3 * rng.normal(size=(FRAMES, 7))
     foreign = rng.normal(size=(FRAMES, 7))
-    runs = {name: generation(rng, faces, foreign) for name in names}
+    runs = {
+      name: generation(rng, faces, foreign, name in ('Tea', 'Stu1'))
+      for name in names
+    }
     results = {'names': names, 'generations': runs}
     (found,) = decide(findings.out_of_domain(results))
     better += found.verdict == 'yes'
@@ -247,7 +251,7 @@ def advantage(rng, faces, truth):
 
 def test_the_interval_of_an_ensembles_advantage_covers_at_its_level():
   """New members on the same frames; as an exact number it was far too wide."""
-  trials, rng = 1000, np.random.default_rng(0)
+  trials, rng = 600, np.random.default_rng(0)
   faces = 2 * rng.normal(size=(80, 5))
   truth = faces.argmax(-1)
   found, exact = zip(*(advantage(rng, faces, truth) for _ in range(trials)))
