@@ -132,7 +132,9 @@ def _claim(results: Results, said: Said) -> Claim | None:
     kind.append(of_json(change, said.sign))
     if said.softer:
       # What was never compared is not shown.
-      found = Estimate(None, None) if rival is None else of_json(rival, said.sign)
+      found = (
+        Estimate(None, None) if rival is None else of_json(rival, said.sign)
+      )
       beyond.append(found)
   if not texts:
     return None

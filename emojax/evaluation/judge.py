@@ -157,9 +157,7 @@ class Judge:
       'replicates': len(self.sample.counts) - 1,
       'entropy': float(entropies.mean()),
       'rows': self.rows,
-      'differences': differences(
-        self.replicates, self.without, self._interval
-      ),
+      'differences': differences(self.replicates, self.without, self._interval),
     }
 
 

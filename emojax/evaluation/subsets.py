@@ -57,6 +57,7 @@ def ensembles(
     )
     for task in schema
   }
+
   def score(members):
     return _metrics(schema, probs, found, members, bin_values)
 

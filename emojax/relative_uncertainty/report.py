@@ -9,7 +9,7 @@ from rich.console import Console
 from emojax import processes, workdir
 from emojax.relative_uncertainty import figures, findings, tables
 from emojax.relative_uncertainty.setup import METHODS
-from emojax.report import page, style, table
+from emojax.report import page, style, table, verdicts
 
 TITLE = 'Relative uncertainty learning under label noise'
 
@@ -66,7 +66,10 @@ def summary(results) -> str:
   return (
     f'{names} on {results["dataset"]} ({results["train_images"]:,} training, '
     f'{results["test_images"]:,} test images), {results["repetitions"]} '
-    f'repetitions at each noise level: {levels}.'
+    f'repetitions at each noise level: {levels}. '
+    + verdicts.tally(
+      [row[-1] for row in findings.all_findings(results)], 'claim'
+    )
   )
 
 
@@ -140,9 +143,9 @@ def _facts(run, results) -> page.Facts:
 def terminal(results, console: Console):
   """Prints the summary, the verdicts and the tables."""
   console.print(summary(results), highlight=False)
-  verdicts = rich.table.Table.grid(padding=(0, 2))
+  rows = rich.table.Table.grid(padding=(0, 2))
   for claim, _, here, verdict in findings.all_findings(results):
-    verdicts.add_row(page.SYMBOLS[verdict], claim, here)
-  console.print(verdicts)
+    rows.add_row(page.SYMBOLS[verdict], claim, here)
+  console.print(rows)
   for item in tables.all_tables(results):
     table.show(item, console)

@@ -238,9 +238,7 @@ def claims(results: Results) -> list[Claim]:
 def gated(found: Sequence[Claim], results: Results) -> list[Claim]:
   """Marks what a run cannot test: single teachers must reach its floor."""
   teachers = results['generations'][results['names'][0]]['single_mean']
-  return validity.gate(
-    found, results.get('validity'), teachers.get('expr/acc')
-  )
+  return validity.gate(found, results.get('validity'), teachers.get('expr/acc'))
 
 
 def all_findings(results: Results) -> Sequence[Finding]:

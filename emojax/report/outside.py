@@ -62,6 +62,5 @@ def _detects(rivals: Rivals) -> bool:
 
 def _text(kind: str, rivals: Rivals) -> str:
   return (
-    f'"{kind}": {rivals.teachers} to {rivals.students} '
-    f'({rivals.gap.signed()})'
+    f'"{kind}": {rivals.teachers} to {rivals.students} ({rivals.gap.signed()})'
   )

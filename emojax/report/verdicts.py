@@ -30,7 +30,7 @@ LEVEL = 0.05
 ROUNDING = 1e-12  # what equal predictions may differ by, with an error as small
 RULE = (
   'A verdict is "yes" or "no" where the difference (95 % confidence interval '
-  f'shown) differs from 0 at the level {LEVEL:g} after Holm\'s adjustment over '
+  f"shown) differs from 0 at the level {LEVEL:g} after Holm's adjustment over "
   'all rows of this table, and "unclear" otherwise. A row of several parts is '
   'shown if all are, and contradicted if one is. What holds for any members, '
   'trained or not, shows nothing by itself. "Not testable here" are claims about '

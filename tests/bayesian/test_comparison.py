@@ -17,7 +17,9 @@ def judges_of(count=150):
 
 
 def members_of(rng, logits, noise):
-  return made_up.softmax(logits + noise * rng.normal(size=(MEMBERS, *logits.shape)))
+  return made_up.softmax(
+    logits + noise * rng.normal(size=(MEMBERS, *logits.shape))
+  )
 
 
 def results_of(pool, judges, seed=0, replicates=60):
@@ -131,9 +133,7 @@ def test_networks_with_passes_are_compared_with_themselves_without_noise():
   rng = np.random.default_rng(2)
   networks = logits + 0.5 * rng.normal(size=(3, *logits.shape))
   passes = networks[:, None] + rng.normal(size=(3, 6, *logits.shape))
-  draws = [
-    sampling.make_draws(made_up.softmax(one), 6, 1, 0) for one in passes
-  ]
+  draws = [sampling.make_draws(made_up.softmax(one), 6, 1, 0) for one in passes]
   singles = made_up.softmax(networks)
   change, rival = comparison.compare(draws, judges, singles, 0, 50)
   ones = np.ones((1, 120))

@@ -201,9 +201,7 @@ def test_what_training_did_not_reach_is_not_testable(full):
   assert [f.verdict for f in findings.all_findings(results)] == plain
   results['validity']['improving'] = ['Stu1']  # of Tea, Stu1 and Stu2
   waiting = [
-    f.claim
-    for f in findings.all_findings(results)
-    if f.verdict == 'untestable'
+    f.claim for f in findings.all_findings(results) if f.verdict == 'untestable'
   ]
   assert len(waiting) == 2
   assert 'in every generation' in waiting[0]

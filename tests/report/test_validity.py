@@ -67,7 +67,9 @@ def test_a_run_names_the_stacks_that_were_still_improving(tmp_path):
   assert validity.of_run(empty, 0) == {'floor': 0, 'improving': []}
 
 
-@pytest.mark.parametrize('line', ['{"gener', '[1]', '{"generation": "Tea"}', '7'])
+@pytest.mark.parametrize(
+  'line', ['{"gener', '[1]', '{"generation": "Tea"}', '7']
+)
 def test_a_damaged_file_is_named(tmp_path, line):
   good = json.dumps(lines_of('Tea', [[0.5]])[0])
   (tmp_path / 'metrics.jsonl').write_text(f'{good}\n{line}\n')

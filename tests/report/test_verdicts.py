@@ -38,7 +38,10 @@ def test_holm_is_the_step_down_procedure(p_values):
   """Rejects the smallest while it is <= level / (number that are left)."""
   adjusted = holm(p_values)
   for level in (0.01, 0.05, 0.3):
-    rejected, left = set(), sorted(range(len(p_values)), key=lambda i: p_values[i])
+    rejected, left = (
+      set(),
+      sorted(range(len(p_values)), key=lambda i: p_values[i]),
+    )
     while left and p_values[left[0]] * len(left) <= level:
       rejected.add(left.pop(0))
     assert {i for i, p in enumerate(adjusted) if p <= level} == rejected
@@ -156,7 +159,9 @@ def softmax(x):
 
 
 def auroc(inside, foreign, members):
-  pair = (uncertainty.decompose(p[members]).epistemic for p in (inside, foreign))
+  pair = (
+    uncertainty.decompose(p[members]).epistemic for p in (inside, foreign)
+  )
   inner, outer = pair
   return float(resampling.auroc(ONES, inner, ONES, outer)[0])
 
