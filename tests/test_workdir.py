@@ -100,7 +100,7 @@ def test_how_it_is_computed_may_differ(run):
   workdir.Workdir(run.path, changed(runtime__chunk=4)).open()
   # Nor what the numbers may be said to show, which older runs do not name.
   workdir.Workdir(run.path, {**CONFIG, 'eval': {'floor': 0.8}}).open()
-  with pytest.raises(workdir.WorkdirError, match='eval.draws'):
+  with pytest.raises(workdir.WorkdirError, match=r'eval\.draws'):
     workdir.Workdir(run.path, {**CONFIG, 'eval': {'draws': 8}}).open()
 
 
