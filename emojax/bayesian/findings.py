@@ -92,7 +92,9 @@ RULE = (
   "of theirs whatever the members are (Jensen's inequality): such claims, and "
   'those for which less sure predictions are enough, are shown only if the most '
   'samples also differ so from one of the networks, without noise, at its best '
-  'temperature (fitted on the other half of the faces). '
+  'temperature (fitted on the other half of the faces). That network costs as '
+  'much to train as the samples of its dropout; there is none of the cost of a '
+  'whole ensemble. '
 ) + verdicts.RULE
 
 
