@@ -79,6 +79,7 @@ def votes() -> ConfigDict:
 
   config.eval = ConfigDict()
   config.eval.mc_samples = 20
+  config.eval.floor = 0.80  # accuracy (majority labels) to test claims from
 
   config.runtime = ConfigDict()
   config.runtime.epochs_per_call = 1

@@ -96,6 +96,7 @@ def embedded() -> ConfigDict:
 
   config.eval = ConfigDict()
   config.eval.mc_samples = 10
+  config.eval.floor = 0.0  # accuracy below which claims are not tested; 0: none
 
   # How, not what: these may differ when a run is resumed.
   config.runtime = ConfigDict()

@@ -110,6 +110,11 @@ def embedded() -> ConfigDict:
   config.loss.distillation_scale = 1.0
   config.loss.bin_values = 'ends'  # linspace(-1, 1, 20); or bin 'centres'
 
+  config.eval = ConfigDict()
+  config.eval.floor = (
+    0.0  # accuracy of expressions to test claims from; 0: none
+  )
+
   # How, not what: these may differ when a run is resumed.
   config.runtime = ConfigDict()
   config.runtime.epochs_per_call = 1  # 0: a whole stack in one call

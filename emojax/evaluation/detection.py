@@ -44,6 +44,28 @@ def frame_uncertainty(
   }
 
 
+def epistemic_without(
+  schema: tasks.Schema, logits: Mapping[str, np.ndarray], index: np.ndarray
+) -> list[np.ndarray]:
+  """The ensemble's epistemic uncertainty without each member in turn.
+
+  Args:
+    schema: The tasks.
+    logits: Task -> [M, N, L, C].
+    index: Positions [F] of the frames.
+
+  Returns:
+    M arrays [F], mean over the tasks; [] for two members or one, of which none
+    is left to disagree with another.
+  """
+  members = np.arange(len(next(iter(logits.values()))))
+  found = []
+  for member in members if len(members) > 2 else ():
+    rest = {name: x[members != member] for name, x in logits.items()}
+    found.append(frame_uncertainty(schema, rest, index)[MEAN].epistemic)
+  return found
+
+
 def by_member(logits: Mapping[str, np.ndarray]) -> Iterator[dict]:
   """Yields the logits of each member: [1, N, L, C], or [S, N, L, C] passes."""
   for member in range(len(next(iter(logits.values())))):

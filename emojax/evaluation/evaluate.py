@@ -55,7 +55,8 @@ def evaluate(
       `ts`: temperature scaling, `test_time` and `val`; `mc`: MC dropout;
       `uncertainty`: mean total, aleatoric and epistemic by task;
       `ood`: AUROC by set and score; `truth`: distance from the known
-      posteriors. `optimum` scores the posteriors themselves; `votes` (see
+      posteriors; `without_member`: the ensemble's metrics and epistemic AUROC
+      without each member in turn, for its intervals. `optimum` scores the posteriors themselves; `votes` (see
       `judge`) compares with annotators' votes, or is None.
     Curves hold `reliability`, `rejection`, `roc` and `entropy`, by generation,
     and `votes` by method.

@@ -7,6 +7,7 @@ from emojax.evaluation.context import FIT_SPLIT, Context
 from emojax.evaluation.frames import valid
 from emojax.evaluation.predictions import Predictions
 from emojax.evaluation.task_scores import TaskScores
+from emojax.metrics import ood
 from emojax.uncertainty import temperature
 
 Json = dict[str, Any]
@@ -38,6 +39,10 @@ def evaluate_generation(
   results['uncertainty'] = detection.summary(ensemble)
   found, roc = _out_of_domain(context, prediction, index, ensemble, singles)
   results['ood'] = found
+  results['without_member'] = {
+    'ensemble': _without_member(context, tasks_, prediction.num_members),
+    'ood': _ood_without_member(context, prediction, logits, index),
+  }
   drawn = {'roc': roc, 'reliability': {}, 'rejection': {}, 'entropy': {}}
   for kind in ('single', 'ensemble'):
     drawn['reliability'][kind] = {
@@ -78,6 +83,29 @@ def _emotion(
     'single_std': std,
     'ensemble': _joined(context, [t.ensemble for t in tasks_]),
   }
+
+
+def _without_member(context, tasks_: list[TaskScores], members: int) -> Json:
+  """Metrics of the ensemble without each member in turn; [] for one."""
+  return [
+    _joined(context, [t.without(m) for t in tasks_])
+    for m in (range(members) if members > 1 else ())
+  ]
+
+
+def _ood_without_member(context, prediction, logits, index) -> Json:
+  """AUROC by set of the epistemic uncertainty without each member in turn."""
+  if not context.ood:
+    return {}
+  inside = detection.epistemic_without(context.schema, logits, index)
+  found = {}
+  for name, clips in context.ood.items():
+    outside = detection.epistemic_without(
+      context.schema, prediction.logits[f'ood/{name}'], valid(clips)
+    )
+    pairs = zip(inside, outside, strict=True)
+    found[name] = [ood.detect(*pair).auroc for pair in pairs]
+  return found
 
 
 def _truth(context: Context, tasks_: list[TaskScores]) -> Json:

@@ -1,16 +1,19 @@
 """Generations of a run against the votes of annotators; see `votes`.
 
 All methods see the same bootstrap replicates of the test images, so that the
-difference of two methods has an interval of its own.
+difference of two methods has an interval of its own. It is over the members, too:
+member k of the teachers and member k of the students are a chain, and left out
+together (`intervals.members_and_images`).
 """
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from emojax import tasks, uncertainty
-from emojax.evaluation import resampling, votes
+from emojax.evaluation import intervals, resampling, votes
 from emojax.evaluation.context import FIT_SPLIT, Context
 from emojax.evaluation.frames import Frames, flatten, pick, valid
 from emojax.evaluation.predictions import Predictions
@@ -50,6 +53,7 @@ class Judge:
     )
     self.rows: dict[str, dict[str, Any]] = {}
     self.replicates: dict[str, Statistics] = {}
+    self.without: dict[str, Statistics] = {}
     self.curves: dict[str, Any] = {}
 
   def add(self, prediction: Predictions):
@@ -71,23 +75,55 @@ class Judge:
     single = {key: p[:, None] for key, p in probs.items()}
     self._add(f'{name} single{suffix}', single)
     together = {key: p[None] for key, p in probs.items()}
-    self._add(f'{name} ensemble{suffix}', together)
+    self._add(f'{name} ensemble{suffix}', together, ensemble=True)
 
-  def _add(self, row: str, probs: Mapping[str, np.ndarray]):
-    """Adds models of [models, S, F, E] by set."""
+  def _add(self, row: str, probs: Mapping[str, np.ndarray], ensemble=False):
+    """Adds models of [models, S, F, E] by set, or one `ensemble` of S members."""
     inside = probs[self.context.split]
     every, drawn = [], []
     for model in range(len(inside)):
-      outside = {
-        name: probs[f'ood/{name}'][model] for name in self.sample.outside
-      }
-      every.append(votes.statistics(self.sample, inside[model], outside))
+      every.append(self._statistics(self.sample, probs, model))
       drawn.append(votes.curves(self.sample, inside[model]))
+    self.without[row] = (
+      self._without_member(probs) if ensemble else without_model(every)
+    )
     self.rows[row], self.replicates[row] = summarise(every)
+    self.rows[row]['error'] = {
+      key: _error(self._interval(self.replicates[row][key], without))
+      for key, without in self.without[row].items()
+    }
     self.curves[row] = {
       key: votes.rounded(np.mean([curve[key] for curve in drawn], 0))
       for key in drawn[0]
     }
+
+  def _statistics(self, sample, probs, model: int, members=slice(None)):
+    outside = {
+      name: probs[f'ood/{name}'][model][members] for name in sample.outside
+    }
+    inside = probs[self.context.split][model][members]
+    return votes.statistics(sample, inside, outside)
+
+  def _without_member(self, probs: Mapping[str, np.ndarray]) -> Statistics:
+    """Statistics [M] of an ensemble without each member, on all images."""
+    sample = dataclasses.replace(
+      self.sample,
+      counts=self.sample.counts[:1],
+      outside={k: v[:1] for k, v in self.sample.outside.items()},
+    )
+    count = probs[self.context.split].shape[1]
+    members = np.arange(count)
+    found = [
+      self._statistics(sample, probs, 0, members != m)
+      for m in (members if count > 1 else ())
+    ]
+    # Two members leave one, which has no epistemic uncertainty.
+    shared = set.intersection(*map(set, found)) if found else ()
+    return {k: np.array([one[k][0] for one in found]) for k in sorted(shared)}
+
+  def _interval(self, replicates, without) -> intervals.Interval:
+    images = len(self.sample.votes)
+    return intervals.members_and_images(replicates, without, images)
 
   def _probs(self, logits: np.ndarray) -> np.ndarray:
     return uncertainty.probabilities(self.task, np.float64(logits))
@@ -122,7 +158,7 @@ class Judge:
       'replicates': len(self.sample.counts) - 1,
       'entropy': float(entropies.mean()),
       'rows': self.rows,
-      'differences': differences(self.replicates),
+      'differences': differences(self.replicates, self.without, self._interval),
     }
 
 
@@ -150,11 +186,30 @@ def summarise(every: Sequence[Statistics]) -> tuple[dict[str, Any], Statistics]:
   return row, drawn
 
 
-def differences(replicates: Mapping[str, Statistics]) -> list[dict[str, Any]]:
+def without_model(every: Sequence[Statistics]) -> Statistics:
+  """Mean statistics [M] of single models without each of them; {} of one."""
+  found, count = {}, len(every)
+  for key in every[0] if count > 1 else ():
+    values = np.array([one[key][0] for one in every])
+    found[key] = (values.sum() - values) / (count - 1)
+  return found
+
+
+def differences(
+  replicates: Mapping[str, Statistics],
+  without: Mapping[str, Statistics],
+  interval: Callable[..., intervals.Interval],
+) -> list[dict[str, Any]]:
   """Every statistic of students less that of teachers, with intervals.
 
   Single models are compared with all single rivals of the first generation,
-  ensembles with its ensemble; the replicates are the same for both sides.
+  ensembles with its ensemble; the replicates are the same for both sides, and
+  each member is left out of both at once.
+
+  Args:
+    replicates: Row -> statistics [1 + R] over the images.
+    without: Row -> statistics [M] without each member.
+    interval: (replicates, without) -> interval over members and images.
   """
   first = next(iter(replicates)).split()[0]
   found = []
@@ -164,22 +219,31 @@ def differences(replicates: Mapping[str, Statistics]) -> list[dict[str, Any]]:
       continue
     for rival, theirs in replicates.items():
       if rival.startswith(f'{first} {kind}'):
-        found += [
-          _difference(row, rival, key, mine[key] - theirs[key])
-          for key in mine
-          if key in theirs
-        ]
+        for key in mine:
+          if key in theirs:
+            a, b = (without[x].get(key, _NOBODY) for x in (row, rival))
+            a, b = (a, b) if len(a) == len(b) else (_NOBODY, _NOBODY)
+            gap = interval(mine[key] - theirs[key], a - b)
+            found.append(_difference(row, rival, key, gap))
   return found
 
 
-def _difference(row: str, rival: str, key: str, values) -> dict[str, Any]:
+_NOBODY = np.empty(0)
+
+
+def _difference(row: str, rival: str, key: str, gap) -> dict[str, Any]:
   return {
     'row': row,
     'rival': rival,
     'statistic': key,
-    'difference': finite(values[0]),
-    'interval': _interval(values),
+    'difference': finite(gap.value),
+    'interval': [finite(gap.low), finite(gap.high)],
+    **_error(gap),
   }
+
+
+def _error(found: intervals.Interval) -> dict[str, float | None]:
+  return {'error': finite(found.error), 'freedom': finite(found.freedom)}
 
 
 def _interval(values) -> list[float | None]:

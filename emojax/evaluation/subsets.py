@@ -32,7 +32,9 @@ def ensembles(
       `tasks.bin_values`.
 
   Returns:
-    Size -> {'members' (one metric dictionary per ensemble), 'mean', 'std'}.
+    Size -> {'members' (one metric dictionary per ensemble), 'mean', 'std',
+    'without' (metrics of each of these members' ensemble without it, in the order
+    of the members; [] for ensembles of one)}.
 
   Raises:
     ValueError: If no frame has a label.
@@ -55,20 +57,24 @@ def ensembles(
     )
     for task in schema
   }
-  return {
-    size: scores.summarise(
-      [
-        _metrics(schema, probs, found, slice(first, first + size), bin_values)
-        for first in range(0, prediction.num_members - size + 1, size)
+
+  def score(members):
+    return _metrics(schema, probs, found, members, bin_values)
+
+  made = {}
+  for size in sizes:
+    starts = range(0, prediction.num_members - size + 1, size)
+    parts = [np.arange(first, first + size) for first in starts]
+    if parts:
+      made[size] = scores.summarise([score(part) for part in parts])
+      made[size]['without'] = [
+        score(part[part != m]) for part in parts if size > 1 for m in part
       ]
-    )
-    for size in sizes
-    if size <= prediction.num_members
-  }
+  return made
 
 
 def _metrics(
-  schema: tasks.Schema, probs, frames, members: slice, bin_values
+  schema: tasks.Schema, probs, frames, members: np.ndarray, bin_values
 ) -> scores.Metrics:
   row = {}
   for task in schema:

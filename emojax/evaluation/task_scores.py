@@ -48,6 +48,10 @@ class TaskScores:
     self.members = [self._metrics(probs) for probs in self.probs]
     self.ensemble = self._metrics(self.mean)
 
+  def without(self, member: int) -> scores.Metrics:
+    """Metrics of the ensemble without one of its members."""
+    return self._metrics(np.delete(self.probs, member, axis=0).mean(0))
+
   def _metrics(self, probs) -> scores.Metrics:
     return scores.task_metrics(
       self.task, probs, self.frames.target, self.context.bin_values

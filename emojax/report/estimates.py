@@ -1,17 +1,20 @@
-"""Means over members, their differences, and what these allow to be said."""
+"""Numbers with the error that other members, or other images, would give them."""
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import scipy.stats
+
+from emojax.evaluation import intervals
 
 YES, NO, UNCLEAR = 'yes', 'no', 'unclear'
 CONFIDENCE = 0.95
 
 
 class Estimate(NamedTuple):
-  """A number with the error that different members give it.
+  """A number with its error.
 
   Attributes:
     value: The number, or None where it is undefined.
@@ -70,17 +73,37 @@ def difference(a: Estimate, b: Estimate) -> Estimate:
   return Estimate(value, error, error**4 / parts if parts else math.inf)
 
 
-def judge(estimate: Estimate) -> str:
-  """Verdict on 'the number is positive': its interval must not contain 0."""
-  if estimate.value is None or estimate.margin is None:
-    return UNCLEAR
-  if abs(estimate.value) <= estimate.margin:
-    return UNCLEAR
-  return YES if estimate.value > 0 else NO
+def of_ensemble(
+  value: float | None, without: Sequence[float | None] | None
+) -> Estimate:
+  """A statistic of all members together, with its error over members.
+
+  Another ensemble would have another score: it is no exact number, and it shares
+  its members with their mean. Tukey's jackknife (`intervals.jackknife_error`) of
+  a difference takes account of both.
+
+  Args:
+    value: Of all M members.
+    without: Without each member in turn, [M]; None where a run does not have
+      them, whose error is then unknown.
+  """
+  if value is None or not without or len(without) < 2 or None in without:
+    return Estimate(value, None)
+  error = float(intervals.jackknife_error(np.array(without)))
+  return Estimate(value, error, len(without) - 1)
 
 
-def combine(verdicts: Sequence[str]) -> str:
-  """'yes' if all are, 'no' if one is, else 'unclear'."""
-  if all(verdict == YES for verdict in verdicts):
-    return YES
-  return NO if NO in verdicts else UNCLEAR
+def of_json(found: Mapping[str, Any], sign: int = 1) -> Estimate:
+  """A difference in results.json; that of an older run has no error.
+
+  Args:
+    found: `value` or `difference`, `error` and `freedom`.
+    sign: 1, or -1 for what is better when it is lower.
+  """
+  value = found.get('value', found.get('difference'))
+  freedom = found.get('freedom')
+  return Estimate(
+    None if value is None else sign * value,
+    found.get('error'),
+    math.inf if freedom is None else freedom,
+  )

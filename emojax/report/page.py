@@ -50,7 +50,13 @@ class Facts:
 
 
 Block = Heading | Paragraph | Picture | Verdicts | Facts | tables.Table
-SYMBOLS = {'yes': '✓ yes', 'no': '✗ no', 'unclear': '≈ unclear'}
+SYMBOLS = {
+  'yes': '✓ yes',
+  'no': '✗ no',
+  'unclear': '≈ unclear',
+  'identity': '= holds for any members',
+  'untestable': '– not testable here',
+}
 
 
 def _markdown_block(block: Block) -> str:

@@ -80,6 +80,7 @@ dd { margin: 0; overflow-wrap: anywhere; }
 .yes .verdict { color: var(--yes); }
 .no .verdict { color: var(--no); }
 .unclear .verdict { color: var(--unclear); }
+.identity .verdict, .untestable .verdict { color: var(--soft); }
 table.wide { font-size: .82rem; }
 .wide th, .wide td { padding: .3rem .36rem; }
 @media (max-width: 560px) {

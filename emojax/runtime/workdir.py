@@ -133,7 +133,7 @@ class Workdir:
     """Makes the folder, or checks that it belongs to this configuration.
 
     Keys under `runtime` may differ: they decide how a run is computed, not
-    what.
+    what. So may `eval.floor`, which decides what its numbers may be said to show.
 
     Raises:
       WorkdirError: If the folder holds another run or somebody's files.
@@ -165,7 +165,7 @@ class Workdir:
       f'  {key}: {found.get(key, "(absent)")!r} there, '
       f'{wanted.get(key, "(absent)")!r} now'
       for key in sorted(found.keys() | wanted.keys())
-      if not key.startswith('runtime.')
+      if not key.startswith(('runtime.', 'eval.floor'))
       and found.get(key, missing) != wanted.get(key, missing)
     ]
     if differing and not self.begun():

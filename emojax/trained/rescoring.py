@@ -14,6 +14,7 @@ from emojax.evaluation import Predictions, evaluate
 from emojax.evaluation.context import FIT_SPLIT
 from emojax.experiments.distillation import report
 from emojax.experiments.distillation.run import MC_STREAM
+from emojax.report import validity
 from emojax.runtime import workdir
 from emojax.trained.reevaluation import Evaluation
 from emojax.trained.run import DAMAGED, RunError
@@ -61,6 +62,8 @@ def execute(evaluation: Evaluation, console: Console) -> pathlib.Path:
     temperature=evaluation.request.temperature,
   )
   results['split_name'] = evaluation.split.name
+  floor = validity.floor_from_config(config)
+  results['validity'] = validity.of_run(evaluation.run.path, floor)
   results['evaluation'] = _provenance(evaluation, notes)
   workdir.write_json(folder / 'curves.json', curves)
   workdir.write_json(folder / 'results.json', results)

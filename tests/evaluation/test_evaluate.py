@@ -411,3 +411,30 @@ def test_a_single_member_has_no_spread_and_no_epistemic_part(run):
   assert tea['single_std']['total'] is None
   assert tea['uncertainty']['mean']['epistemic'] == pytest.approx(0, abs=1e-6)
   assert tea['single_mean'] == tea['ensemble']
+  assert tea['without_member'] == {'ensemble': [], 'ood': {'noise': []}}
+
+
+def test_ensembles_without_each_member(run, predictions, evaluated):
+  """As when the other members alone are evaluated."""
+  found = evaluated[0]['generations']['Tea']['without_member']
+  tea = predictions[0]
+  assert len(found['ensemble']) == len(found['ood']['noise']) == 3
+  for member in range(3):
+    rest = dataclasses.replace(
+      tea,
+      logits={
+        key: {task: np.delete(x, member, 0) for task, x in heads.items()}
+        for key, heads in tea.logits.items()
+      },
+      epochs=[0, 0],
+      mc={},
+    )
+    few, _ = evaluate(run.schema, [rest], run.dataset, temperature=False)
+    few = few['generations']['Tea']
+    for key, value in few['ensemble'].items():
+      assert found['ensemble'][member][key] == pytest.approx(value), key
+    auroc = few['ood']['noise']['ensemble/epistemic']
+    assert found['ood']['noise'][member] == pytest.approx(auroc)
+    # One member has no epistemic uncertainty to tell foreign frames by.
+    assert few['without_member']['ood'] == {'noise': []}
+    assert len(few['without_member']['ensemble']) == 2

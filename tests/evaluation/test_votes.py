@@ -11,7 +11,7 @@ from synthetic_run import Run
 
 from emojax import tasks, uncertainty
 from emojax.evaluation import context as contexts
-from emojax.evaluation import evaluate, judge, votes
+from emojax.evaluation import evaluate, intervals, judge, resampling, votes
 from emojax.metrics import calibration, ood, selective
 from emojax.uncertainty import temperature
 
@@ -192,6 +192,72 @@ def test_predictions_that_are_not_finite_are_refused(judged):
       votes.statistics(judged.sample, probs, foreign)
     values[1, 3] = 1 / 8
   assert votes.statistics(judged.sample, probs, foreign)
+
+
+def test_members_are_left_out_of_ensembles(judged, run, dataset):
+  tea = run.predictions('Tea', scale=3, passes=4)
+  without = judged.without['Tea ensemble']['vote/kl']
+  for member in range(3):
+    rest = dataclasses.replace(
+      tea,
+      logits={
+        key: {task: np.delete(x, member, 0) for task, x in heads.items()}
+        for key, heads in tea.logits.items()
+      },
+      epochs=[0, 0],
+      mc={},
+    )
+    context = contexts.make(SCHEMA, dataset, 0, None, None)
+    few = judge.Judge(context, replicates=3)
+    few.add(rest)
+    expected = few.rows['Tea ensemble']['mean']['vote/kl']
+    assert without[member] == pytest.approx(expected)
+    single = judged.without['Tea single']['vote/kl'][member]
+    expected = few.rows['Tea single']['mean']['vote/kl']
+    assert single == pytest.approx(expected)
+
+
+def test_passes_of_one_member_are_no_members(run, dataset):
+  """What dropout varies says nothing of other networks."""
+  context = contexts.make(SCHEMA, dataset, 0, None, None)
+  one = judge.Judge(context, replicates=5)
+  one.add(run.predictions('Tea', 1, passes=4))
+  one.add(run.predictions('Stu1', 1, seed=1))
+  assert set(map(len, one.without.values())) == {0}
+  found = one.results()['differences']
+  assert found
+  assert {d['error'] for d in found} == {None}
+
+
+def test_identical_generations_are_rarely_told_apart():
+  """Members differ by more than the choice of images explains."""
+  rng, trials, members, images = np.random.default_rng(0), 400, 4, 60
+  counts = resampling.draws(0, images, 100)
+  wrong = by_images = 0
+  for _ in range(trials):
+    hard = rng.normal(size=images)
+    replicates, without = {}, {}
+    for row in ('Tea single', 'Stu1 single'):
+      skill = 0.2 * rng.normal(size=(members, 1))
+      noise = 0.3 * rng.normal(size=(members, images))
+      every = [
+        {'x': resampling.mean(counts, values)}
+        for values in hard + skill + noise
+      ]
+      _, replicates[row] = judge.summarise(every)
+      without[row] = judge.without_model(every)
+    (one,) = judge.differences(
+      replicates,
+      without,
+      lambda *values: intervals.members_and_images(*values, images),
+    )
+    low, high = one['interval']
+    wrong += not low <= 0 <= high
+    gap = replicates['Stu1 single']['x'] - replicates['Tea single']['x']
+    low, high = resampling.interval(gap)
+    by_images += not low <= 0 <= high
+  assert wrong <= scipy.stats.binom.ppf(0.9995, trials, 0.05)
+  assert by_images > 0.3 * trials  # the intervals that these have replaced
 
 
 def test_curves(judged):

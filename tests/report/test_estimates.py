@@ -6,11 +6,12 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
+from emojax.report import verdicts
 from emojax.report.estimates import (
   Estimate,
-  combine,
   difference,
-  judge,
+  of_ensemble,
+  of_json,
   of_members,
 )
 
@@ -32,11 +33,11 @@ def test_difference_is_welchs_t_test(a, b):
   interval = wanted.confidence_interval(0.95)
   assert found.value - found.margin == pytest.approx(interval.low, abs=1e-6)
   assert found.value + found.margin == pytest.approx(interval.high, abs=1e-6)
-  if abs(wanted.pvalue - 0.05) > 1e-6:
-    verdict = 'unclear'
-    if wanted.pvalue < 0.05:
-      verdict = 'yes' if wanted.statistic > 0 else 'no'
-    assert judge(found) == verdict
+  above, below = verdicts.one_sided(found)
+  p_value = min(1, 2 * min(above, below))
+  assert p_value == pytest.approx(wanted.pvalue, abs=1e-9)
+  if abs(found.value) > 1e-6:
+    assert (above < below) == (wanted.statistic > 0)
 
 
 def test_exact_number_against_a_mean_is_a_one_sample_test():
@@ -44,14 +45,13 @@ def test_exact_number_against_a_mean_is_a_one_sample_test():
   found = difference(Estimate(1.5), estimate(values))
   interval = scipy.stats.ttest_1samp(values, 1.5).confidence_interval(0.95)
   assert 1.5 - found.value + found.margin == pytest.approx(interval.high)
-  assert judge(found) == 'yes'
 
 
 def test_unknown_errors_decide_nothing():
   one = of_members({'mean': {'x': 5.0}, 'std': {'x': None}}, 'x', 1)
   assert one.margin is None
-  assert judge(difference(one, Estimate(0.0))) == 'unclear'
-  assert judge(difference(Estimate(None), one)) == 'unclear'
+  for unknown in (one, Estimate(0.0)), (Estimate(None), one):
+    assert verdicts.one_sided(difference(*unknown)) == (1, 1)
   missing = of_members({'mean': {}, 'std': {}}, 'x', 5)
   assert str(missing) == missing.signed() == '–'
 
@@ -62,7 +62,18 @@ def test_text():
   assert Estimate(0.5, None).signed() == '+0.500'
 
 
-def test_combine():
-  assert combine(['yes', 'yes']) == 'yes'
-  assert combine(['yes', 'unclear']) == 'unclear'
-  assert combine(['yes', 'unclear', 'no']) == 'no'
+def test_ensembles_have_the_jackknifes_error():
+  x = np.array([1.0, 1.5, 0.7, 2.2])
+  means = [np.delete(x, i).mean() for i in range(4)]
+  found = of_ensemble(x.mean(), means)
+  assert found.error == pytest.approx(scipy.stats.sem(x))
+  assert found.freedom == 3
+  for unknown in (None, [], [1.0], [1.0, None, 2.0]):
+    assert of_ensemble(1.0, unknown).error is None
+  assert of_ensemble(None, means).value is None
+
+
+def test_differences_of_older_runs_have_no_error():
+  assert of_json({'difference': 0.5, 'interval': [0, 1]}).error is None
+  found = of_json({'difference': 0.5, 'error': 0.1, 'freedom': None}, -1)
+  assert found == Estimate(-0.5, 0.1)

@@ -96,7 +96,12 @@ def test_a_run_that_never_began_is_no_obstacle(run):
 
 
 def test_how_it_is_computed_may_differ(run):
+  (run / 'metrics.jsonl').write_text('{}\n')  # it has begun
   workdir.Workdir(run.path, changed(runtime__chunk=4)).open()
+  # Nor what the numbers may be said to show, which older runs do not name.
+  workdir.Workdir(run.path, {**CONFIG, 'eval': {'floor': 0.8}}).open()
+  with pytest.raises(workdir.WorkdirError, match=r'eval\.draws'):
+    workdir.Workdir(run.path, {**CONFIG, 'eval': {'draws': 8}}).open()
 
 
 def test_tuples_and_lists_are_the_same(run):

@@ -8,7 +8,7 @@ import numpy as np
 from emojax import uncertainty
 from emojax.evaluation import Predictions
 from emojax.evaluation import votes as votes_lib
-from emojax.experiments.bayesian import sampling, scores
+from emojax.experiments.bayesian import comparison, sampling, scores
 from emojax.experiments.bayesian.faces import TASK, Faces
 from emojax.experiments.bayesian.sampling import Draws
 from emojax.experiments.bayesian.scores import Judges
@@ -73,8 +73,8 @@ def study(
   """Evaluates one method on one network.
 
   Returns:
-    (results, curves). Results: what `sampling.curves` and `sampling.change`
-    return, `best`: sizes with the least error and calibration error,
+    (results, curves). Results: what `sampling.curves` returns, `change` and
+    `rival`: see `comparison.compare`, `best`: sizes with the least error and calibration error,
     `deterministic`: scores of the networks without noise, mean over them (MC
     methods only), `uncertainty`: see `decomposition`. Curves: `reliability` at
     both best sizes and `uncertain`: see `most_uncertain`.
@@ -87,8 +87,12 @@ def study(
     name: pools(prediction, method, f'ood/{name}') for name in faces.dataset.ood
   }
   found = sampling.curves(members, judges, foreign)
-  found['change'] = sampling.change(
-    members, judges, setting.seed, setting.replicates
+  singles = None
+  if method != 'ensemble':
+    singles = _noiseless(prediction, faces.split)
+    found['deterministic'] = _deterministic(singles, judges)
+  found['change'], found['rival'] = comparison.compare(
+    members, judges, singles, setting.seed, setting.replicates
   )
   best = {
     name: found['sizes'][int(np.argmin(found['mean'][name]))]
@@ -97,8 +101,6 @@ def study(
   found |= {'members': len(members), 'pool': len(members[0].pool)}
   found |= {'best': best, 'epochs': [int(e) for e in prediction.epochs]}
   found['uncertainty'] = decomposition(members, judges, foreign)
-  if method != 'ensemble':
-    found['deterministic'] = _deterministic(prediction, faces.split, judges)
   drawn = {
     'reliability': {
       name: sampling.reliability(members, judges, size)
@@ -109,9 +111,13 @@ def study(
   return found, drawn
 
 
-def _deterministic(prediction: Predictions, key: str, judges: Judges) -> Json:
+def _noiseless(prediction: Predictions, key: str) -> np.ndarray:
+  """Predictions [M, F, E] of the networks without dropout or DropConnect."""
   logits = np.float64(prediction.logits[key][TASK][:, :, 0])
-  probs = uncertainty.probabilities(prediction.schema[0], logits)
+  return uncertainty.probabilities(prediction.schema[0], logits)
+
+
+def _deterministic(probs: np.ndarray, judges: Judges) -> Json:
   rows = [scores.score(one, judges) for one in probs]
   return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 

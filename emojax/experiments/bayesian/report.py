@@ -12,7 +12,7 @@ from rich.markup import escape
 from emojax.experiments.bayesian import figures, findings, tables
 from emojax.experiments.bayesian.findings import METHODS, NETWORKS
 from emojax.host import processes
-from emojax.report import page, style, table
+from emojax.report import page, style, table, verdicts
 from emojax.report.files import draw
 from emojax.runtime import workdir
 
@@ -67,10 +67,10 @@ def write(folder: pathlib.Path, clips) -> pathlib.Path:
 
 def terminal(results: Results, console: Console):
   """Prints the verdicts and the tables."""
-  verdicts = rich.table.Table.grid(padding=(0, 2))
+  rows = rich.table.Table.grid(padding=(0, 2))
   for claim, _, _, verdict in findings.all_findings(results):
-    verdicts.add_row(page.SYMBOLS[verdict], escape(claim))
-  console.print(verdicts)
+    rows.add_row(page.SYMBOLS[verdict], escape(claim))
+  console.print(rows)
   for item in _tables(results):
     table.show(item, console)
 
@@ -156,15 +156,12 @@ def _blocks(results: Results, config: Results, pictures) -> list[page.Block]:
 
 
 def _summary(results: Results, found) -> str:
-  verdicts = [row[-1] for row in found]
-  shown, against = verdicts.count('yes'), verdicts.count('no')
   return (
     f'{len(list(findings.studies(results)))} methods and networks, scored on '
     f'{results["scored_faces"]:,} faces of {results["dataset"]} '
     f'({results["split"]} split); training labels by the rule '
-    f'{results["rule"]!r}. Of {len(found)} claims checked, this run shows '
-    f'{shown}, contradicts {against} and leaves '
-    f'{len(found) - shown - against} undecided.'
+    f'{results["rule"]!r}. '
+    + verdicts.tally([row[-1] for row in found], 'claim')
   )
 
 

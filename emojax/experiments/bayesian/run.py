@@ -19,6 +19,7 @@ from emojax.experiments.bayesian.evaluate import Setting
 from emojax.experiments.bayesian.faces import Faces
 from emojax.experiments.bayesian.networks import Stack
 from emojax.host.signals import StopFlag
+from emojax.report import validity
 from emojax.runtime import training, workdir
 from emojax.runtime.progress import TrainingProgress
 
@@ -105,6 +106,7 @@ def check(config, kinds: list[Stack]):
     raise ValueError(
       f'config.train.select={config.train.select!r}: expected last or best'
     )
+  validity.floor_from_config(config)
   networks.batch_norm(config)
   for kind in kinds:
     networks.optimizer(config, kind.network)
@@ -224,6 +226,7 @@ def _conclude(run: Run, kinds: list[Stack], console: Console) -> dict[str, Any]:
         path = run.predictions_path(kind.network, name)
         prediction = _load(path, schema)
         values = evaluate.study(prediction, name, run.faces, judges, setting)
+        values[0]['stack'] = kind.name
         for target, value in zip((found, curves), values):
           target.setdefault(kind.network, {})[name] = value
     facts = {
@@ -233,6 +236,8 @@ def _conclude(run: Run, kinds: list[Stack], console: Console) -> dict[str, Any]:
       'batch_norm': config.mc.batch_norm,
     }
     results = evaluate.results(run.faces, facts, found)
+    floor = validity.floor_from_config(config)
+    results['validity'] = validity.of_run(run.path(), floor)
     results['timings'] = run.session.timings.rounded()
     workdir.write_json(run.path('curves.json'), curves)
     workdir.write_json(run.path('results.json'), results)

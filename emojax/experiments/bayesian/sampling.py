@@ -103,42 +103,6 @@ def _scores(draws: Draws, draw: int, size: int, judges: Judges, other):
   return row
 
 
-def change(
-  members: list[Draws], judges: Judges, seed: int, replicates: int
-) -> dict[str, dict[str, float]]:
-  """How scores change from one sample to the most, with 95 % intervals.
-
-  The change is the mean over draws and networks. Faces are resampled (the same
-  ones for both sizes); the interval is for these networks, not for new ones.
-
-  Args:
-    members: Draws of each network that is sampled.
-    judges: Labels and votes.
-    seed: Seed of the replicates.
-    replicates: Bootstrap replicates of the faces.
-
-  Returns:
-    By score: `value`, `low` and `high`.
-  """
-  counts = resampling.draws(seed, len(judges.label), replicates)
-  most = members[0].orders.shape[1]
-  rows: dict[str, list[np.ndarray]] = {}
-  for draws in members:
-    for draw in range(len(draws.orders)):
-      first, last = (
-        resampled(draws.mean(draw, size), judges, counts) for size in (1, most)
-      )
-      for name, values in first.items():
-        rows.setdefault(name, []).append(last[name] - values)
-  found = {}
-  for name, parts in rows.items():
-    values = np.mean(parts, axis=0)
-    low, high = resampling.interval(values)
-    if np.isfinite([values[0], low, high]).all():
-      found[name] = {'value': float(values[0]), 'low': low, 'high': high}
-  return found
-
-
 def resampled(probs, judges: Judges, counts) -> dict[str, np.ndarray]:
   """The scores that claims are about, under bootstrap counts [R, F]; [R] each.
 

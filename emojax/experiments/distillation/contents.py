@@ -13,7 +13,6 @@ from emojax.experiments.distillation import (
   tables,
   tables_extra,
   votes,
-  votes_findings,
 )
 from emojax.experiments.distillation.summary import summary
 from emojax.report import examples, figures_training, figures_uncertainty, page
@@ -168,12 +167,12 @@ _SECTIONS = (
 def blocks(run: Run, pictures: Mapping[str, page.Picture]) -> list[page.Block]:
   """Returns the blocks of the report; sections without content are left out."""
   results = run.results
-  found = [*findings.all_findings(results), *votes_findings.findings(results)]
+  found = findings.all_findings(results)
   content: list[page.Block] = [
     page.Paragraph(summary(results, found), lead=True),
     page.Heading("The paper's findings in this run"),
     page.Paragraph(findings.RULE + ' ' + tables.comparability(results)),
-    page.Verdicts([(f.claim, f.paper, f.here, f.verdict) for f in found]),
+    page.Verdicts([finding.row for finding in found]),
   ]
   for title, names, makers in _SECTIONS:
     made = (maker(results) for maker in makers)

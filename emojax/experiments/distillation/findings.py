@@ -1,63 +1,41 @@
-"""Does the run show what the paper found? Verdicts computed from the numbers.
+"""Does the run show what the paper found? Claims computed from the numbers.
 
-The last generation of students stands for "the students", so that no verdict
-profits from choosing among generations; only OOD detection is about the best
-generation, as in the paper.
+The last generation of students stands for "the students", and for the detection
+of foreign frames the first one: both are fixed beforehand, so that no verdict
+profits from choosing among generations.
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from emojax.experiments.distillation import published as reference
+from emojax.experiments.distillation import votes_findings
+from emojax.report import outside, validity, verdicts
 from emojax.report.estimates import (
-  NO,
-  UNCLEAR,
-  YES,
   Estimate,
-  combine,
   difference,
-  judge,
+  of_ensemble,
   of_members,
 )
+from emojax.report.verdicts import Claim, Finding
 
 Results = Mapping[str, Any]
-AUC_MARGIN = 0.01
-CHANCE = 0.5  # AUC of a guess
 RULE = (
-  'A difference between means over the members counts if its 95 % confidence '
-  "interval (Welch's t) does not contain 0; otherwise the verdict is "
-  '"unclear". The interval covers the random seeds of the members, not the '
-  f'choice of frames. AUCs of ensembles must differ by {AUC_MARGIN}, and the '
-  f'better one must be above chance by as much.'
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class Finding:
-  """One finding of the paper, and what this run says about it.
-
-  Attributes:
-    claim: The finding, as a sentence.
-    paper: The paper's numbers.
-    here: This run's numbers.
-    verdict: 'yes', 'no' or 'unclear'.
-    group: What the summary says about it, shared by similar findings.
-    item: What differs within the group.
-  """
-
-  claim: str
-  paper: str
-  here: str
-  verdict: str
-  group: str = ''
-  item: str = ''
+  "Differences of means over the members have Welch's t interval, those of "
+  'ensembles the jackknife over the members. These intervals cover the random '
+  'seeds of the members, neither the choice of frames nor other teachers for '
+  'the students to learn from. '
+) + verdicts.RULE
 
 
 def _ends(results: Results):
   """The teachers' and the last students' results."""
   names = results['names']
   return results['generations'][names[0]], results['generations'][names[-1]]
+
+
+def _end_names(results: Results) -> tuple[str, str]:
+  return results['names'][0], results['names'][-1]
 
 
 def _single(run: Mapping[str, Any], key: str) -> Estimate:
@@ -77,47 +55,62 @@ def _method(run: Mapping[str, Any], method: str, key: str) -> Estimate:
 
 def _advantage(run: Mapping[str, Any]) -> Estimate:
   """Of the ensemble over its mean member in the total emotion metric."""
-  return difference(Estimate(run['ensemble']['total']), _single(run, 'total'))
+  members = [row['total'] for row in run['members']]
+  gap = difference(Estimate(run['ensemble']['total']), _single(run, 'total'))
+  # Without a member, ensemble and mean lack it together.
+  ensembles = [row['total'] for row in _without(run, 'ensemble')]
+  if not ensembles or None in members + ensembles:
+    return Estimate(gap.value, None)
+  rest = [(sum(members) - own) / (len(members) - 1) for own in members]
+  pairs = zip(ensembles, rest, strict=True)
+  return of_ensemble(gap.value, [a - b for a, b in pairs])
 
 
-def ensembles_win(results: Results) -> Finding:
+def _without(run: Mapping[str, Any], kind: str):
+  """'ensemble' or 'ood' without each member; empty in runs of older versions."""
+  return run.get('without_member', {}).get(kind, ())
+
+
+def ensembles_win(results: Results) -> Claim:
   """Section 5.1: ensembles always outperform single models."""
   gaps = {n: _advantage(run) for n, run in results['generations'].items()}
   table = reference.TABLE1
   paper = table[True, 5]['total'] - table[True, 1]['total']
-  return Finding(
-    claim='Ensembles beat the mean of their members in the total emotion '
+  return Claim(
+    text='Ensembles beat the mean of their members in the total emotion '
     'metric, in every generation',
-    paper=f'Tea {paper:+.3f}, students too (Figure 4)',
+    source=f'Tea {paper:+.3f}, students too (Figure 4)',
     here=', '.join(f'{name} {gap.signed()}' for name, gap in gaps.items()),
-    verdict=combine([judge(gap) for gap in gaps.values()]),
+    differences=tuple(gaps.values()),
     group='Ensembles beat single models',
   )
 
 
-def gap_shrinks(results: Results) -> Finding:
+def gap_shrinks(results: Results) -> Claim:
   """Section 5.1: the gap between single models and ensembles gets smaller."""
   first, last = map(_advantage, _ends(results))
-  return Finding(
-    claim="The ensembles' advantage shrinks from the teachers to the last "
+  return Claim(
+    text="The ensembles' advantage shrinks from the teachers to the last "
     'students',
-    paper='yes (Figure 4)',
+    source='yes (Figure 4)',
     here=f'{first.signed()} to {last.signed()}',
-    verdict=judge(difference(first, last)),
+    stacks=_end_names(results),
+    differences=(difference(first, last),),
   )
 
 
-def students_win(results: Results) -> Finding:
+def students_win(results: Results) -> Claim:
   """Figure 4: students outperform their teachers."""
   first, last = _ends(results)
   gap = difference(_single(last, 'total'), _single(first, 'total'))
   name = results['names'][-1]
-  return Finding(
-    claim=f'Single students ({name}) beat single teachers in the total emotion '
+  return Claim(
+    text=f'Single students ({name}) beat single teachers in the total emotion '
     'metric',
-    paper='yes; the best generation is Stu3 (section 5.1)',
+    source='yes; the best generation is Stu3 (section 5.1)',
     here=gap.signed(),
-    verdict=judge(gap),
+    stacks=_end_names(results),
+    differences=(gap,),
     group='Single students beat single teachers',
     item='total emotion metric',
   )
@@ -140,7 +133,7 @@ def _published_pair(results: Results, key: str, row: str) -> str:
   return f'{rival:.3f} against {min(students):.3f} (best students)'
 
 
-def lower_uncertainty(results: Results, key: str, title: str) -> list[Finding]:
+def lower_uncertainty(results: Results, key: str, title: str) -> list[Claim]:
   """Tables 3, 4, 6, 7: single students against teachers, TS and MC dropout."""
   first, last = _ends(results)
   student, name = _single(last, key), results['names'][-1]
@@ -154,12 +147,13 @@ def lower_uncertainty(results: Results, key: str, title: str) -> list[Finding]:
       continue
     gap = difference(rival, student)
     found.append(
-      Finding(
-        claim=f'{title} of single students ({name}) is lower than that of '
+      Claim(
+        text=f'{title} of single students ({name}) is lower than that of '
         f'{text}',
-        paper=_published_pair(results, key, row),
+        source=_published_pair(results, key, row),
         here=f'{rival} against {student} (difference {gap.signed()})',
-        verdict=judge(gap),
+        differences=(gap,),
+        stacks=_end_names(results),
         group=f'Single students beat {text}',
         item=title,
       )
@@ -167,32 +161,27 @@ def lower_uncertainty(results: Results, key: str, title: str) -> list[Finding]:
   return found
 
 
-def out_of_domain(results: Results) -> list[Finding]:
+def _auroc(run: Mapping[str, Any], kind: str) -> Estimate:
+  without = _without(run, 'ood')
+  return of_ensemble(
+    run['ood'][kind]['ensemble/epistemic'],
+    without[kind] if kind in without else None,
+  )
+
+
+def out_of_domain(results: Results) -> list[Claim]:
   """Figure 5: the students' epistemic uncertainty detects OOD frames better."""
   names, runs = results['names'], results['generations']
-  found = []
-  for kind in runs[names[0]]['ood']:
-    aucs = {n: runs[n]['ood'][kind]['ensemble/epistemic'] for n in names}
-    best = max(aucs[name] for name in names[1:])
-    gap = best - aucs[names[0]]
-    # Who is better at guessing is of no interest.
-    detected = max(best, aucs[names[0]]) > CHANCE + AUC_MARGIN
-    verdict = (YES if gap > 0 else NO) if detected else UNCLEAR
-    found.append(
-      Finding(
-        claim='Epistemic uncertainty of the best student ensemble detects '
-        f'"{kind}" better than that of the teachers',
-        paper='best AUC 0.898, Stu2 (Figure 5)',
-        here=', '.join(f'{name} {auc:.3f}' for name, auc in aucs.items()),
-        verdict=verdict if abs(gap) >= AUC_MARGIN else UNCLEAR,
-        group='Student ensembles detect foreign frames better',
-        item=f'"{kind}"',
-      )
-    )
-  return found
+  first, students = runs[names[0]], runs[names[outside.STUDENT]]
+  sets = {}
+  for kind in first['ood']:
+    pair = _auroc(first, kind), _auroc(students, kind)
+    sets[kind] = outside.Rivals(*pair, difference(*reversed(pair)))
+  paper = 'best AUC 0.898, Stu2 (Figure 5)'
+  return [outside.claim(names, sets, paper)] if sets else []
 
 
-def nearer_to_truth(results: Results) -> list[Finding]:
+def nearer_to_truth(results: Results) -> list[Claim]:
   """Only where the true posteriors are known: distance to the optimum."""
   if not results.get('optimum'):
     return []
@@ -208,13 +197,14 @@ def nearer_to_truth(results: Results) -> list[Finding]:
     teacher, student = distance(first, task), distance(last, task)
     gap = difference(teacher, student)
     found.append(
-      Finding(
-        claim=f'{task.upper()} probabilities of single students '
+      Claim(
+        text=f'{task.upper()} probabilities of single students '
         f'({results["names"][-1]}) are nearer to the true posteriors than '
         'those of single teachers',
-        paper='not measurable (single labels only)',
+        source='not measurable (single labels only)',
         here=f'KL {teacher} against {student} nats (difference {gap.signed()})',
-        verdict=judge(gap),
+        differences=(gap,),
+        stacks=_end_names(results),
         group='Single students are nearer to the true posteriors',
         item=task.upper(),
       )
@@ -222,17 +212,36 @@ def nearer_to_truth(results: Results) -> list[Finding]:
   return found
 
 
-def all_findings(results: Results) -> Sequence[Finding]:
-  """All findings that the run can speak to; students' need a student."""
+def claims(results: Results) -> list[Claim]:
+  """All claims that the run can speak to; students' need a student.
+
+  Of what is judged by votes, too, the claim with votes stays: its intervals are
+  over the images as well, and one claim has one row.
+  """
   found = [ensembles_win(results)]
-  if len(results['names']) < 2:
-    return found
-  found += [gap_shrinks(results), students_win(results)]
-  for key, title in (
-    ('au/nll', 'AU NLL'),
-    ('expr/nll', 'EXPR NLL'),
-    ('va/rmse/valence', 'Valence RMSE'),
-    ('va/rmse/arousal', 'Arousal RMSE'),
-  ):
-    found += lower_uncertainty(results, key, title)
-  return found + out_of_domain(results) + nearer_to_truth(results)
+  if len(results['names']) > 1:
+    found += [gap_shrinks(results), students_win(results)]
+    judged = results.get('votes') is not None
+    for key, title in (
+      ('au/nll', 'AU NLL'),
+      ('expr/nll', 'EXPR NLL'),
+      ('va/rmse/valence', 'Valence RMSE'),
+      ('va/rmse/arousal', 'Arousal RMSE'),
+    ):
+      if not (judged and key == 'expr/nll'):
+        found += lower_uncertainty(results, key, title)
+    if not (judged and votes_findings.has_outside(results)):
+      found += out_of_domain(results)
+    found += nearer_to_truth(results) + votes_findings.claims(results)
+  return gated(found, results)
+
+
+def gated(found: Sequence[Claim], results: Results) -> list[Claim]:
+  """Marks what a run cannot test: single teachers must reach its floor."""
+  teachers = results['generations'][results['names'][0]]['single_mean']
+  return validity.gate(found, results.get('validity'), teachers.get('expr/acc'))
+
+
+def all_findings(results: Results) -> Sequence[Finding]:
+  """Verdicts on all claims, those with votes as the judge among them."""
+  return verdicts.decide(claims(results))

@@ -10,13 +10,7 @@ import rich.table
 from rich.console import Console
 from rich.markup import escape
 
-from emojax.experiments.distillation import (
-  contents,
-  findings,
-  tables,
-  votes,
-  votes_findings,
-)
+from emojax.experiments.distillation import contents, findings, tables, votes
 from emojax.experiments.distillation.summary import headline
 from emojax.host import processes
 from emojax.report import files, page, style, table
@@ -77,7 +71,7 @@ def read(
 
 def terminal(results: Mapping[str, Any], console: Console):
   """Prints the summary, the verdicts and the tables, as wide as they fit."""
-  found = [*findings.all_findings(results), *votes_findings.findings(results)]
+  found = findings.all_findings(results)
   console.print(headline(results, found), highlight=False, markup=False)
   verdicts = rich.table.Table.grid(padding=(0, 2))
   for finding in found:

@@ -26,6 +26,7 @@ from emojax.evaluation import Predictions, choose_split, evaluate
 from emojax.experiments.distillation import report
 from emojax.host.signals import StopFlag
 from emojax.models import convert
+from emojax.report import validity
 from emojax.runtime import training, workdir
 from emojax.runtime.progress import TrainingProgress
 
@@ -202,6 +203,7 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
     config.ensemble.size,
   )
   # What no network can be is said before the data set is made.
+  validity.floor_from_config(config)
   model_from_config(config, tasks.ABAW2021)
   with console.status('making the data set'):
     dataset = load.from_config(config.data)
@@ -314,6 +316,8 @@ def _conclude(run: Run, names: list[str], console: Console) -> dict[str, Any]:
       seed=run.config.seed,
       bin_values=tasks.bin_values(kind=run.config.loss.bin_values),
     )
+    floor = validity.floor_from_config(run.config)
+    results['validity'] = validity.of_run(run.path(), floor)
     results['timings'] = run.session.timings.rounded()
     workdir.write_json(run.path('curves.json'), curves)
     workdir.write_json(run.path('results.json'), results)

@@ -1,22 +1,23 @@
 """The paper's findings that need several runs: do they hold in these?
 
-As in `findings`, a difference counts if its interval over the members does not
-contain 0.
+All rows of a study's report are one family (see `verdicts`).
 """
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from emojax.experiments.distillation import findings
 from emojax.experiments.distillation import published as reference
-from emojax.experiments.distillation.findings import Finding
 from emojax.experiments.distillation.study_tables import Variant, Variants
+from emojax.report import verdicts
 from emojax.report.estimates import (
-  UNCLEAR,
   Estimate,
   difference,
-  judge,
+  of_ensemble,
   of_members,
 )
+from emojax.report.verdicts import Claim, Finding
 
 LISTENING = {
   'au/nll': ('AU NLL', '8.7 % lower (0.348 against 0.381)', True),
@@ -39,13 +40,20 @@ def _by(variants: Variants, function: Callable[[Variant], bool]):
   return on, off
 
 
-def _compare(claim: str, paper: str, better: Estimate, worse: Estimate):
+def _compare(
+  claim: str, paper: str, better: Estimate, worse: Estimate, stacks
+) -> Claim:
   gap = difference(better, worse)
   here = f'{better} against {worse} (difference {gap.signed()})'
-  return Finding(claim, paper, here, judge(gap))
+  return Claim(claim, paper, here, (gap,), stacks=stacks)
 
 
-def reweighting(variants: Variants) -> list[Finding]:
+def _ends(which: int, *variants: Variant) -> tuple[str, ...]:
+  """Names of the first or last generations."""
+  return tuple(v.results['names'][which] for v in variants)
+
+
+def reweighting(variants: Variants) -> list[Claim]:
   """Section 5.1 on Table 1: what class re-weighting does to teachers."""
   on, off = _by(variants, lambda v: v.config['loss']['reweight'])
   if on is None or off is None:
@@ -64,12 +72,13 @@ def reweighting(variants: Variants) -> list[Finding]:
         f'{with_[key]:.4f} with, {without[key]:.4f} without',
         _scores(first, key),
         _scores(second, key),
+        _ends(0, first, second),
       )
     )
   return found + ensemble_size(variants)
 
 
-def ensemble_size(variants: Variants) -> list[Finding]:
+def ensemble_size(variants: Variants) -> list[Claim]:
   """Section 5.1 on Table 1: ten members are hardly better than five."""
   found = []
   for variant in variants:
@@ -79,24 +88,52 @@ def ensemble_size(variants: Variants) -> list[Finding]:
     if None in total.values():
       continue
     gains = [f'T = 1 to 5: {total[5] - total[1]:+.3f}']
-    small = None
+    flattening = Estimate(None, None)
     if 10 in total:
-      gains.append(f'5 to 10: {total[10] - total[5]:+.3f}')
-      small = total[10] - total[5] < total[5] - total[1]
-    verdict = UNCLEAR if small is None else ('yes' if small else 'no')
+      flattening = _flattening(variant)
+      gains += [
+        f'5 to 10: {total[10] - total[5]:+.3f}',
+        f'difference {flattening.signed()}',
+      ]
     found.append(
-      Finding(
+      Claim(
         'The step from five to ten members adds less to the total metric than '
         f'that from one to five ({variant.name})',
         '+4.0 % and +0.6 % (without re-weighting)',
         ', '.join(gains),
-        verdict,
+        (flattening,),
+        stacks=_ends(0, variant),
       )
     )
   return found
 
 
-def balancing(variants: Variants) -> list[Finding]:
+def _flattening(variant: Variant) -> Estimate:
+  """By how much the step from 1 to 5 members is larger than that to 10.
+
+  Without a member, the ten, one of the fives and the mean of the ones lack it.
+  """
+  ones, fives, tens = (
+    [row['total'] for row in variant.sizes[size]['members']]
+    for size in (1, 5, 10)
+  )
+  rest = [
+    [row['total'] for row in variant.sizes[size].get('without', ())]
+    for size in (5, 10)
+  ]
+  value = 2 * np.mean(fives) - np.mean(ones) - np.mean(tens)
+  # Of more than ten members some are in no ensemble, or the tens are several.
+  if not all(rest) or len(ones) != 10 or None in rest[0] + rest[1]:
+    return Estimate(float(value), None)
+  without = []
+  for m, (five, ten) in enumerate(zip(*rest, strict=True)):
+    other = fives[1 - m // 5]
+    one = np.mean(np.delete(ones, m))
+    without.append(float(five + other - one - ten))
+  return of_ensemble(float(value), without)
+
+
+def balancing(variants: Variants) -> list[Claim]:
   """Appendix B on Table 5: what Algorithm 1 does to teachers."""
   on, off = _by(variants, lambda v: v.config['train']['balance'] != 'off')
   if on is None or off is None:
@@ -115,6 +152,7 @@ def balancing(variants: Variants) -> list[Finding]:
         f'{with_[key]:.4f} with, {without[key]:.4f} without',
         _scores(first, key),
         _scores(second, key),
+        _ends(0, first, second),
       )
     )
   return found
@@ -126,7 +164,7 @@ def _last(variant: Variant, key: str) -> Estimate:
   return of_members(rows, key, run['num_members'])
 
 
-def listening(variants: Variants) -> list[Finding]:
+def listening(variants: Variants) -> list[Claim]:
   """Section 5.1 and appendix C: EMENet-VA against EMENet-V, last students."""
   va, v = _by(variants, lambda x: x.results['modality'] == 'VA')
   if va is None or v is None:
@@ -137,12 +175,45 @@ def listening(variants: Variants) -> list[Finding]:
       'always (section 5.1)',
       _last(va, 'total'),
       _last(v, 'total'),
+      _ends(-1, va, v),
     )
   ]
   for key, (title, paper, _) in LISTENING.items():
     claim = f'Voices lower the {title} of single students'
-    found.append(_compare(claim, paper, _last(v, key), _last(va, key)))
+    pair = _last(v, key), _last(va, key)
+    found.append(_compare(claim, paper, *pair, _ends(-1, va, v)))
   return found
+
+
+def _groups(
+  variants: dict[str, Variant], shown: dict[str, Sequence[str]]
+) -> list[tuple[str, list[Claim]]]:
+  """Claims by heading."""
+
+  def of(table):
+    return [variants[name] for name in shown.get(table, ())]
+
+  groups = [
+    ('Class re-weighting and ensemble size (Table 1)', reweighting, 'table1'),
+    ('Multitask balancing (Table 5)', balancing, 'table5'),
+    ('Voices (Figure 4, Tables 6 and 7)', listening, 'figure4'),
+  ]
+  found = [
+    (title, _gated(make(of(table)), of(table)) if of(table) else [])
+    for title, make, table in groups
+  ]
+  for variant in variants.values():
+    if len(variant.results['names']) > 1:
+      title = f'Generations of {variant.model} ("{variant.name}")'
+      found.append((title, findings.claims(variant.results)))
+  return [(title, group) for title, group in found if group]
+
+
+def _gated(claims: Sequence[Claim], variants: Variants) -> list[Claim]:
+  """Marks what cannot be tested with one of the runs; see `validity`."""
+  for variant in variants:
+    claims = findings.gated(claims, variant.results)
+  return list(claims)
 
 
 def all_findings(
@@ -154,21 +225,10 @@ def all_findings(
     variants: All runs of the study by name.
     shown: Table -> the variants that it compares.
   """
-
-  def of(table):
-    return [variants[name] for name in shown.get(table, ())]
-
-  groups = [
-    ('Class re-weighting and ensemble size (Table 1)', reweighting, 'table1'),
-    ('Multitask balancing (Table 5)', balancing, 'table5'),
-    ('Voices (Figure 4, Tables 6 and 7)', listening, 'figure4'),
-  ]
-  found = [
-    (title, make(of(table)) if of(table) else [])
-    for title, make, table in groups
-  ]
-  for variant in variants.values():
-    if len(variant.results['names']) > 1:
-      title = f'Generations of {variant.model} ("{variant.name}")'
-      found.append((title, list(findings.all_findings(variant.results))))
-  return [(title, group) for title, group in found if group]
+  groups = _groups(variants, shown)
+  decided = verdicts.decide([claim for _, group in groups for claim in group])
+  found, start = [], 0
+  for title, group in groups:
+    found.append((title, decided[start : start + len(group)]))
+    start += len(group)
+  return found

@@ -17,7 +17,7 @@ from emojax.experiments.distillation.study_tables import (
   Variant,
 )
 from emojax.host import processes
-from emojax.report import page, style, table
+from emojax.report import page, style, table, verdicts
 from emojax.runtime import workdir
 
 TITLE = 'Tables and figures of Iterative Distillation (paper 000)'
@@ -36,17 +36,13 @@ def make_tables(
 
 
 def _verdicts(group) -> page.Verdicts:
-  return page.Verdicts([(f.claim, f.paper, f.here, f.verdict) for f in group])
+  return page.Verdicts([finding.row for finding in group])
 
 
 def _summary(variants: Mapping[str, Variant], groups) -> str:
   every = [finding.verdict for _, group in groups for finding in group]
-  count = {v: every.count(v) for v in ('yes', 'no', 'unclear')}
-  return (
-    f'{len(variants)} runs: {", ".join(variants)}. Of {len(every)} findings of '
-    f'the paper that were checked, these runs show {count["yes"]}, contradict '
-    f'{count["no"]} and leave {count["unclear"]} undecided.'
-  )
+  found = verdicts.tally(every, 'finding of the paper', 'this study')
+  return f'{len(variants)} runs: {", ".join(variants)}. {found}'
 
 
 def blocks(
@@ -131,7 +127,7 @@ def terminal(variants: Mapping[str, Variant], shown: Shown, console: Console):
     console.print(f'\n[bold]{title}[/]', highlight=False)
     for finding in group:
       symbol = page.SYMBOLS[finding.verdict]
-      line = f'{symbol:<11}{finding.claim}'
+      line = f'{symbol:<25}{finding.claim}'
       console.print(line, highlight=False, markup=False)
   for _, found in make_tables(variants, shown):
     for item in found:

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from emojax.experiments.distillation.comparability import split_name
-from emojax.experiments.distillation.findings import Finding
-from emojax.report.estimates import NO, UNCLEAR, YES
+from emojax.report import verdicts
+from emojax.report.verdicts import Finding
 
 Results = Mapping[str, Any]
 
@@ -19,16 +19,13 @@ def headline(results: Results, findings: Sequence[Finding]) -> str:
   """What was scored, the best model, and how many findings are shown."""
   names = results['names']
   members = results['generations'][names[0]]['num_members']
-  count = {v: sum(f.verdict == v for f in findings) for v in (YES, NO, UNCLEAR)}
   return ' '.join(
     [
       f'{_plural(members, "member")} per generation ({", ".join(names)}), '
       f'scored on the {split_name(results)} set of {results["dataset"]} '
       f'({_plural(results["num_frames"], "frame")}).',
       *_best(results),
-      f'Of {_plural(len(findings), "finding")} checked, '
-      f'this run shows {count[YES]}, contradicts {count[NO]} and leaves '
-      f'{count[UNCLEAR]} undecided.',
+      verdicts.tally([finding.verdict for finding in findings]),
     ]
   )
 
@@ -58,6 +55,7 @@ def _grouped(findings: Sequence[Finding]) -> list[str]:
   groups: dict[str, list[str]] = {}
   for finding in findings:
     if finding.group:
-      item = f'{finding.item} {finding.verdict}'.strip()
+      word = verdicts.WORDS[finding.verdict]
+      item = f'{finding.item} {word}'.strip()
       groups.setdefault(finding.group, []).append(item)
   return [f'{group}: {", ".join(items)}.' for group, items in groups.items()]

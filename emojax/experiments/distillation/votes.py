@@ -39,10 +39,10 @@ CLAIMS = {
   'accuracy-rejection curve)',
 }
 RULE = (
-  'A difference counts if its 95 % bootstrap interval over the test images '
-  'does not contain 0; both sides are scored on the same replicates. The '
-  'intervals do not cover the choice of training seeds, which the standard '
-  'deviations over the members show.'
+  'In brackets: 95 % confidence interval over members and test images. Both '
+  'sides are scored on the same bootstrap replicates of the images, and member k '
+  'of the students is left out together with member k of the teachers '
+  '(jackknife). It does not cover other teachers for the students to learn from.'
 )
 
 

@@ -4,23 +4,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from emojax.experiments.distillation import votes
-from emojax.experiments.distillation.findings import Finding
-from emojax.report.estimates import NO, UNCLEAR, YES, combine
+from emojax.report import outside
+from emojax.report.estimates import Estimate, of_json
+from emojax.report.verdicts import Claim
 
 Results = Mapping[str, Any]
 
 
-def _verdict(one: Mapping[str, Any], better: str) -> str:
-  """'yes' if the interval says better, 'no' if it says worse."""
-  if None in one['interval']:
-    return UNCLEAR
-  low, high = one['interval']
-  if low <= 0 <= high:
-    return UNCLEAR
-  return YES if (high < 0) == (better == votes.LOW) else NO
+def _gain(one: Mapping[str, Any], better: str) -> Estimate:
+  """A difference, positive where the row is better than its rival."""
+  return of_json(one, -1 if better == votes.LOW else 1)
 
 
-def findings(results: Results) -> list[Finding]:
+def claims(results: Results) -> list[Claim]:
   """The paper's claims with votes as the judge; the last students count.
 
   Single students against single teachers, with temperature scaling and with
@@ -31,25 +27,26 @@ def findings(results: Results) -> list[Finding]:
     return []
   first, last = results['names'][0], results['names'][-1]
   found, pairs = votes.differences(judged), votes.VOTES | votes.HARD
-  claims = []
+  made = []
   for rival in judged['rows']:
     if not rival.startswith(f'{first} single'):
       continue
     for key, text in votes.CLAIMS.items():
       one = found.get((f'{last} single', rival, key))
       if one:
-        claims.append(_claim(judged, one, text, pairs[key][1]))
-  return claims + _ensemble_claims(judged, first, last)
+        made.append(_claim(judged, one, text, pairs[key][1]))
+  return made + _ensemble_claims(judged, results['names'])
 
 
-def _claim(judged, one, text: str, better: str) -> Finding:
+def _claim(judged, one, text: str, better: str) -> Claim:
   key, names = one['statistic'], (one['rival'], one['row'])
   values = [judged['rows'][name]['mean'][key] for name in names]
-  return Finding(
-    claim=f'{names[1]} models {text} than {names[0]}',
-    paper=_PAPER.get(key, 'not reported'),
+  return Claim(
+    text=f'{names[1]} models {text} than {names[0]}',
+    source=_PAPER.get(key, 'not reported'),
     here=f'{values[0]:.3f} against {values[1]:.3f}, difference {_signed(one)}',
-    verdict=_verdict(one, better),
+    differences=(_gain(one, better),),
+    stacks=tuple(name.split()[0] for name in names),
     group=f'Students ({names[1]}) against {names[0]}',
     item=(votes.VOTES | votes.HARD)[key][0],
   )
@@ -62,27 +59,29 @@ _PAPER = {
 }
 
 
-def _ensemble_claims(judged, first: str, last: str) -> list[Finding]:
-  found = votes.differences(judged)
-  rows = f'{last} ensemble', f'{first} ensemble'
-  ones = {
-    key.split('/')[1]: found[(*rows, key)]
-    for key in votes.outside_keys(judged)
-    if key.endswith('/epistemic') and (*rows, key) in found
-  }
-  if not ones:
-    return []
-  verdicts = [_verdict(one, votes.HIGH) for one in ones.values()]
-  return [
-    Finding(
-      claim=f'Epistemic uncertainty of the {rows[0]} tells foreign images '
-      f'better than that of the {rows[1]}, on every set',
-      paper='yes (Figure 5)',
-      here='; '.join(f'{n}: {_signed(one)}' for n, one in ones.items()),
-      verdict=combine(verdicts),
-      group='Student ensembles tell foreign images better',
-    )
-  ]
+def has_outside(results: Results) -> bool:
+  """Whether there is a claim about foreign images with votes as the judge."""
+  return bool(votes.outside_keys(results['votes']))
+
+
+def _ensemble_claims(judged, names: list[str]) -> list[Claim]:
+  """Figure 5 once more, with intervals over the images as well."""
+  found, sets = votes.differences(judged), {}
+  first, students = (
+    f'{names[number]} ensemble' for number in (0, outside.STUDENT)
+  )
+  for key in votes.outside_keys(judged):
+    one = found.get((students, first, key))
+    if one and key.endswith('/epistemic'):
+      pair = (_level(judged, row, key) for row in (first, students))
+      sets[key.split('/')[1]] = outside.Rivals(*pair, of_json(one))
+  return [outside.claim(names, sets, 'yes (Figure 5)')] if sets else []
+
+
+def _level(judged, row: str, key: str) -> Estimate:
+  found = judged['rows'][row]
+  error = found.get('error', {}).get(key) or {}
+  return of_json({'value': found['mean'][key], **error})
 
 
 def _signed(one: Mapping[str, Any]) -> str:

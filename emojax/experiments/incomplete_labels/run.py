@@ -26,6 +26,7 @@ from emojax.experiments.two_stage import (
 )
 from emojax.host.signals import StopFlag
 from emojax.losses.two_stage import own_labels
+from emojax.report import validity
 from emojax.runtime import training, workdir
 from emojax.runtime.progress import TrainingProgress
 
@@ -82,11 +83,13 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
     single = _single_task(this)
     multitask = _multitask(this)
   with console.status('evaluating'):
-    studies, findings = _study(this, single, multitask)
+    studies, claims, accuracy = _study(this, single, multitask)
   stacks = [p for parts in single.values() for p in parts]
   stacks += [p for pair in multitask.values() for p in pair]
   stacks = {predictions.name: predictions for predictions in stacks}
-  return pairs.conclude(this, TITLE, SPLIT, stacks, studies, findings, console)
+  return pairs.conclude(
+    this, TITLE, SPLIT, stacks, studies, claims, accuracy, console
+  )
 
 
 def check(config):
@@ -96,6 +99,7 @@ def check(config):
       'conditions is empty and so is multitask: nothing is to be trained'
     )
   recurrent.check_lengths(config)
+  validity.floor_from_config(config)
 
 
 def _epochs(config) -> int:
@@ -153,7 +157,7 @@ def _multitask(run: stages.Run) -> dict[str, pairs.Pair]:
 
 
 def _study(run: stages.Run, single, multitask):
-  """The tables and findings of a run."""
+  """(tables, claims, accuracy that the claims start from) of a run."""
   table1 = {
     name: scores.summary(
       scores.joined([pairs.members(run, p, SPLIT) for p in parts])
@@ -167,7 +171,9 @@ def _study(run: stages.Run, single, multitask):
     stack, member = pairs.best_member(run, multitask['CNN'])
     best = {p.name: p for p in multitask['CNN']}[stack]
     rows['CNN extractor'] = pairs.single_row(run, best, member, SPLIT)
-  return studies_of(table1, rows), findings_of(table1, rows)
+  first = rows.get('CNN teacher') or next(iter(table1.values()))
+  accuracy = first['mean'].get('expr/acc')
+  return studies_of(table1, rows), claims_of(table1, rows), accuracy
 
 
 def studies_of(
@@ -217,10 +223,10 @@ def studies_of(
   return found
 
 
-def findings_of(
+def claims_of(
   single: Mapping[str, report.Row], rows: Mapping[str, report.Row]
-) -> list[report.Finding]:
-  """The findings of the paper, on this run's numbers."""
+) -> list[report.Claim]:
+  """The claims of the paper, with this run's numbers."""
   compare, found = report.compare, []
   if {'balanced', 'imbalanced'} <= set(single):
     for key, paper in (
@@ -234,6 +240,10 @@ def findings_of(
           single['imbalanced'],
           [key],
           f'score {paper} (Table I)',
+          stacks=[
+            f'single-{key.split("/")[0]}-{kind}'
+            for kind in ('balanced', 'imbalanced')
+          ],
         )
       )
   if 'CNN teacher' in rows:
@@ -246,6 +256,7 @@ def findings_of(
         keys,
         'on all tasks (Figure 5)',
         paired=True,
+        stacks=['cnn-'],
       ),
       compare(
         'The ensemble of students beats the mean student on all tasks',
@@ -254,6 +265,7 @@ def findings_of(
         keys,
         'on all tasks (Figure 5)',
         paired=True,
+        stacks=['cnn-'],
       ),
     ]
   for name in rows:
@@ -264,7 +276,7 @@ def findings_of(
         'features come from, in total'
       )
       paper = 'CNN-RNN above CNN on all tasks (Table II)'
-      found.append(
-        compare(claim, rows[name], rows['CNN extractor'], ['total'], paper)
-      )
+      pair = rows[name], rows['CNN extractor']
+      stacks = ['cnn-', f'rnn{length}-']
+      found.append(compare(claim, *pair, ['total'], paper, stacks=stacks))
   return found

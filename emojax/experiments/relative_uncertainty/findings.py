@@ -5,16 +5,17 @@ import numpy as np
 from emojax.experiments.relative_uncertainty import published as paper
 from emojax.experiments.relative_uncertainty.members import CLEAN
 from emojax.experiments.relative_uncertainty.setup import METHODS
-from emojax.report.estimates import Estimate, combine, judge
+from emojax.report import validity, verdicts
+from emojax.report.estimates import Estimate
+from emojax.report.verdicts import Claim
 
 RIVALS = ('baseline', 'scn', 'conf', 'dul')
 RULE = (
   'Repetitions of the same number share data order, flipped labels and, where '
   'networks have the same shape, initial weights, so differences are taken '
-  'pairwise. One counts if its 95 % confidence interval does not contain 0; '
-  'otherwise the verdict is "unclear". Accuracies differ in points. '
-  'With few repetitions only large differences can be shown.'
-)
+  "pairwise (Student's t). RUL leads if it does before every rival. Accuracies "
+  'differ in points. With few repetitions only large differences can be shown. '
+) + verdicts.RULE
 
 
 def paired(results, level: str, key: str, first: str, second: str) -> Estimate:
@@ -33,6 +34,21 @@ def paired(results, level: str, key: str, first: str, second: str) -> Estimate:
 
 def all_findings(results) -> list[tuple[str, str, str, str]]:
   """Rows (claim, paper, this run, verdict) for `report.page.Verdicts`."""
+  gated = validity.gate(
+    claims(results), results.get('validity'), _accuracy(results)
+  )
+  return [finding.row for finding in verdicts.decide(gated)]
+
+
+def _accuracy(results) -> float | None:
+  """Of plain training with the fewest wrong labels, or of what comes first."""
+  methods = results['methods']
+  found = methods.get('baseline') or next(iter(methods.values()))
+  return found[results['levels'][0]]['mean'].get('acc')
+
+
+def claims(results) -> list[Claim]:
+  """The paper's claims with this run's numbers; none without RUL or a rival."""
   if 'rul' not in results['methods']:
     return []
   rivals = [name for name in RIVALS if name in results['methods']]
@@ -86,14 +102,15 @@ def _paper_lead(level: str) -> str:
 
 
 def _lead(results, claim, theirs, level, key, rivals, scale=100):
-  """Whether RUL leads all rivals in one metric."""
-  verdicts, parts = [], []
+  """The claim that RUL leads all rivals in one metric."""
+  differences, parts = [], []
   for rival in rivals:
     found = paired(results, level, key, 'rul', rival)
-    verdicts.append(judge(found))
+    differences.append(found)
     if found.value is not None:
       error = None if found.error is None else scale * found.error
       scaled = Estimate(scale * found.value, error, found.freedom)
       parts.append(f'{METHODS[rival]} {scaled.signed()}')
   here = 'RUL minus ' + '; '.join(parts) if parts else '–'
-  return claim, theirs, here, combine(verdicts)
+  stacks = ('rul', *rivals)
+  return Claim(claim, theirs, here, tuple(differences), stacks=stacks)

@@ -10,7 +10,7 @@ from rich.markup import escape
 from emojax.experiments.relative_uncertainty import figures, findings, tables
 from emojax.experiments.relative_uncertainty.setup import METHODS
 from emojax.host import processes
-from emojax.report import page, style, table
+from emojax.report import page, style, table, verdicts
 from emojax.runtime import workdir
 
 TITLE = 'Relative uncertainty learning under label noise'
@@ -68,7 +68,10 @@ def summary(results) -> str:
   return (
     f'{names} on {results["dataset"]} ({results["train_images"]:,} training, '
     f'{results["test_images"]:,} test images), {results["repetitions"]} '
-    f'repetitions at each noise level: {levels}.'
+    f'repetitions at each noise level: {levels}. '
+    + verdicts.tally(
+      [row[-1] for row in findings.all_findings(results)], 'claim'
+    )
   )
 
 
@@ -142,9 +145,9 @@ def _facts(run, results) -> page.Facts:
 def terminal(results, console: Console):
   """Prints the summary, the verdicts and the tables."""
   console.print(summary(results), highlight=False, markup=False)
-  verdicts = rich.table.Table.grid(padding=(0, 2))
+  rows = rich.table.Table.grid(padding=(0, 2))
   for claim, _, here, verdict in findings.all_findings(results):
-    verdicts.add_row(page.SYMBOLS[verdict], *map(escape, (claim, here)))
-  console.print(verdicts)
+    rows.add_row(page.SYMBOLS[verdict], *map(escape, (claim, here)))
+  console.print(rows)
   for item in tables.all_tables(results):
     table.show(item, console)

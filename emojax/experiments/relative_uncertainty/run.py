@@ -24,6 +24,7 @@ from emojax.experiments.relative_uncertainty import (
   setup,
 )
 from emojax.host.signals import StopFlag
+from emojax.report import validity
 from emojax.runtime import training, workdir
 from emojax.runtime.progress import TrainingProgress
 
@@ -73,6 +74,7 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
     DivergedError: If a loss is not finite.
   """
   setup.check_methods(config)
+  validity.floor_from_config(config)
   mesh = stack.make_mesh(
     config.runtime.member_devices,
     config.runtime.batch_devices,
@@ -185,6 +187,8 @@ def _conclude(run: Run, console: Console) -> dict[str, Any]:
   """Evaluates, writes results.json and the report, prints the tables."""
   with console.status('evaluating'):
     results, curves = evaluation.evaluate(run)
+    floor = validity.floor_from_config(run.config)
+    results['validity'] = validity.of_run(run.path(), floor)
     results['timings'] = run.session.timings.rounded()
     workdir.write_json(run.path('curves.json'), curves)
     workdir.write_json(run.path('results.json'), results)

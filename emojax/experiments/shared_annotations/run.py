@@ -26,6 +26,7 @@ from emojax.experiments.two_stage import (
 )
 from emojax.host.signals import StopFlag
 from emojax.losses.two_stage import own_labels
+from emojax.report import validity
 from emojax.runtime import training, workdir
 from emojax.runtime.progress import TrainingProgress
 
@@ -66,14 +67,18 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
     stacks = _train(this)
   with console.status('evaluating'):
     rows = _rows(this, stacks)
-    studies, findings = studies_of(rows), findings_of(rows)
+    studies, claims = studies_of(rows), claims_of(rows)
+    accuracy = next(iter(rows.values()))['mean'].get('expr/acc')
   named = {found.name: found for found in stacks.values()}
-  return pairs.conclude(this, TITLE, SPLIT, named, studies, findings, console)
+  return pairs.conclude(
+    this, TITLE, SPLIT, named, studies, claims, accuracy, console
+  )
 
 
 def check(config):
   """Raises ValueError if a stack lacks the one that it learns from."""
   recurrent.check_lengths(config)
+  validity.floor_from_config(config)
   if not config.teachers:
     raise ValueError('teachers is empty: nothing is to be trained')
   if not set(config.teachers) <= {2, 3}:
@@ -222,8 +227,20 @@ def studies_of(rows: Mapping[str, report.Row]) -> list[report.Study]:
   ]
 
 
-def findings_of(rows: Mapping[str, report.Row]) -> list[report.Finding]:
-  """The findings of the paper, on this run's numbers."""
+def stacks_of(row: str) -> tuple[str, ...]:
+  """Names of the stacks that a row of the tables stands for."""
+  if row.endswith('subsets'):
+    return (f'cnn{row.split()[0]}-teacher',)
+  if row.endswith('sharing'):
+    return (f'{row.replace(" ", "-")}-student',)
+  if row == 'CNN extractor':
+    return stacks_of('with sharing')
+  _, length, kind = row.split()  # 'GRU 32 student'
+  return (f'rnn{length}-{kind}',)
+
+
+def claims_of(rows: Mapping[str, report.Row]) -> list[report.Claim]:
+  """The claims of the paper, with this run's numbers."""
   # (claim, better row, worse row, the paper's numbers, whether of one teacher)
   claims = [
     (
@@ -274,6 +291,7 @@ def findings_of(rows: Mapping[str, report.Row]) -> list[report.Finding]:
       ['total'],
       paper,
       paired=paired,
+      stacks=stacks_of(better) + stacks_of(worse),
     )
     for claim, better, worse, paper, paired in claims
     if better in rows and worse in rows

@@ -9,10 +9,11 @@ from rich.console import Console
 from emojax import tasks
 from emojax.engine.member import Method
 from emojax.evaluation import Predictions
-from emojax.experiments.distillation.findings import Finding
 from emojax.experiments.two_stage import report, scores, stages
 from emojax.experiments.two_stage.roles import Roles, Subsets
 from emojax.experiments.two_stage.stages import Run, Sources
+from emojax.report import validity, verdicts
+from emojax.report.verdicts import Claim
 from emojax.runtime import workdir
 
 
@@ -164,10 +165,25 @@ def conclude(
   split: str,
   stacks: dict[str, Predictions],
   studies: Sequence[report.Study],
-  findings: Sequence[Finding],
+  claims: Sequence[Claim],
+  accuracy: float | None,
   console: Console,
 ) -> dict[str, Any]:
-  """Writes results.json and the report, prints the tables."""
+  """Judges the claims, writes results.json and the report, prints the tables.
+
+  Args:
+    run: The run.
+    title: Of the report.
+    split: That is scored.
+    stacks: Name -> predictions.
+    studies: The tables.
+    claims: The paper's, with this run's numbers.
+    accuracy: Of expressions, by the networks that claims start from.
+    console: Where tables go.
+  """
+  floor = validity.floor_from_config(run.config)
+  found = validity.of_run(run.path(), floor)
+  findings = verdicts.decide(validity.gate(claims, found, accuracy))
   every = {
     name: {
       'epochs': predictions.epochs,
@@ -182,12 +198,12 @@ def conclude(
   results = report.results(
     run.roles.name, split, studies, findings, every, timings
   )
+  results['validity'] = found
   workdir.write_json(run.path('results.json'), results)
   lead = (
     f'{run.config.ensemble.seeds} seeds on {_scored(run.config.data)} of '
-    f'{run.roles.name}. Of {len(findings)} findings checked, this run shows '
-    f'{sum(f.verdict == "yes" for f in findings)} and contradicts '
-    f'{sum(f.verdict == "no" for f in findings)}.'
+    f'{run.roles.name}. '
+    + verdicts.tally([finding.verdict for finding in findings])
   )
   facts = [('Data set', run.roles.name)]
   facts += [(f'Time, {k}', f'{v:,.1f} s') for k, v in timings.items()]

@@ -10,18 +10,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from emojax.evaluation.scores import summarise
-from emojax.experiments.distillation.findings import Finding
 from emojax.experiments.two_stage.published import COLUMNS
 from emojax.host import processes
-from emojax.report import page, style, table
-from emojax.report.estimates import (
-  UNCLEAR,
-  Estimate,
-  combine,
-  difference,
-  judge,
-  of_members,
-)
+from emojax.report import page, style, table, verdicts
+from emojax.report.estimates import Estimate, difference, of_members
+from emojax.report.verdicts import Claim, Finding
 from emojax.runtime import workdir
 
 Row = Mapping[str, Any]  # {'members', 'mean', 'std'} over the seeds
@@ -32,13 +25,11 @@ NAMES = {
   **{key: name for name, key in COLUMNS.items()},
 }
 RULE = (
-  'A difference between means over the seeds counts if its 95 % confidence '
-  "interval (Student's t of the differences by seed where students are compared "
-  "with their own teachers, or with others of the same teachers; else Welch's "
-  't) does not contain 0; otherwise the verdict is "unclear". A finding of '
-  'several parts is shown if all of them are, and contradicted if one is. The '
-  'interval covers the random seeds, not the choice of frames.'
-)
+  "Differences are of means over the seeds (Student's t of the differences by "
+  'seed where students are compared with their own teachers, or with others of '
+  "the same teachers; else Welch's t). The intervals cover the random seeds, not "
+  'the choice of frames. '
+) + verdicts.RULE
 COMPARABLE = (
   "The papers' numbers are of Aff-Wild2 and of networks that were pretrained on "
   'faces: compare differences between rows, not values.'
@@ -70,8 +61,9 @@ def compare(
   keys: Sequence[str],
   paper: str,
   paired: bool = False,
-) -> Finding:
-  """Finding that one row is better than another in all of some metrics.
+  stacks: Sequence[str] = (),
+) -> Claim:
+  """The claim that one row is better than another in all of some metrics.
 
   Args:
     claim: A sentence.
@@ -81,12 +73,12 @@ def compare(
     paper: The paper's numbers, as text.
     paired: Whether a seed's numbers of both rows go back to one teacher, so
       that what they have in common cancels.
+    stacks: As in `Claim`: the stacks of both rows.
   """
   gain = _paired_gain if paired else _gain
   gains = {key: gain(better, worse, key) for key in keys}
   here = ', '.join(f'{NAMES[key]} {g.signed()}' for key, g in gains.items())
-  verdicts = [judge(gain) for gain in gains.values()]
-  return Finding(claim, paper, here, combine(verdicts) if verdicts else UNCLEAR)
+  return Claim(claim, paper, here, tuple(gains.values()), stacks=tuple(stacks))
 
 
 def _gain(better: Row, worse: Row, key: str) -> Estimate:
@@ -165,7 +157,7 @@ def write(
     page.Paragraph(lead, lead=True),
     page.Heading("The paper's findings in this run"),
     page.Paragraph(f'{RULE} {COMPARABLE}'),
-    page.Verdicts([(f.claim, f.paper, f.here, f.verdict) for f in findings]),
+    page.Verdicts([finding.row for finding in findings]),
   ]
   (folder / 'figures').mkdir(exist_ok=True)
   for i, study in enumerate(studies):
@@ -191,11 +183,11 @@ def terminal(
   studies: Sequence[Study], findings: Sequence[Finding], console: Console
 ):
   """Prints verdicts and tables."""
-  verdicts = rich.table.Table.grid(padding=(0, 2))
+  rows = rich.table.Table.grid(padding=(0, 2))
   for finding in findings:
     said = escape(finding.claim), escape(finding.here)
-    verdicts.add_row(page.SYMBOLS[finding.verdict], *said)
-  console.print(verdicts)
+    rows.add_row(page.SYMBOLS[finding.verdict], *said)
+  console.print(rows)
   for study in studies:
     table.show(make_table(study), console)
 

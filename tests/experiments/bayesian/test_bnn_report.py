@@ -1,7 +1,7 @@
 """The report of a made-up run: what it says, shows and leaves out."""
 
+import copy
 import io
-import json
 
 import made_up
 import pytest
@@ -85,26 +85,102 @@ def test_terminal(run):
   assert 'AUROC of the entropy' in text
 
 
-def test_verdicts_are_about_the_last_size():
-  change = {'value': -0.2, 'low': -0.3, 'high': -0.1}
-  assert findings.verdict(change, -1) == 'yes'
-  assert findings.verdict(change, 1) == 'no'
-  wide = {'value': -0.2, 'low': -0.5, 'high': 0.1}
-  assert findings.verdict(wide, -1) == findings.verdict(wide, 1) == 'unclear'
-  assert findings.verdict(None, 1) == 'unclear'
+def study(results, **changes):
+  """An ensemble's study with other numbers: value and error by score."""
+  found = copy.deepcopy(results)
+  for part in ('change', 'rival'):
+    for name, (value, error) in changes.get(part, {}).items():
+      found['studies']['alexnet']['ensemble'][part][name] = {
+        'value': value,
+        'error': error,
+        'freedom': None,
+        'low': value - 2 * error,
+        'high': value + 2 * error,
+      }
+  del found['studies']['alexnet']['dropout']
+  return found
+
+
+def verdict(results, start):
+  (row,) = [r for r in findings.all_findings(results) if r[0].startswith(start)]
+  return row[-1]
+
+
+def test_a_claim_holds_or_is_contradicted_beyond_chance(run):
+  for value, expected in ((-0.2, 'yes'), (0.2, 'no')):
+    found = study(run[1], change={'error': (value, 0.01)})
+    assert verdict(found, 'The error falls') == expected
+    found = study(run[1], change={'error': (value, 0.2)})
+    assert verdict(found, 'The error falls') == 'unclear'
+
+
+def test_identities_are_judged_by_one_network_at_its_best_temperature(run):
+  sure, worse = (-0.2, 0.01), (0.1, 0.01)
+  for start, score in (
+    ('The negative log-likelihood', 'nll'),
+    ('The confidence', 'confidence'),
+    ('Predictions get closer', 'votes/kl'),
+  ):
+    found = study(run[1], change={score: sure}, rival={score: sure})
+    assert verdict(found, start) == 'yes'
+    found = study(run[1], change={score: sure}, rival={score: worse})
+    assert verdict(found, start) == 'identity'
+  # Softer predictions are enough for this one, too, but it is no identity.
+  start, score = 'The calibration error against the votes', 'votes/class_ece'
+  found = study(run[1], change={score: sure}, rival={score: worse})
+  assert verdict(found, start) == 'unclear'
+  found = study(run[1], change={score: worse}, rival={score: worse})
+  assert verdict(found, start) == 'no'
 
 
 def test_one_method_against_a_claim_is_enough(run):
-  results = json.loads(json.dumps(run[1]))
-  studies = results['studies']['alexnet']
-  for study in studies.values():
-    study['change']['nll'] = {'value': -1, 'low': -2, 'high': -0.5}
-  row = next(r for r in findings.all_findings(results) if 'log-lik' in r[0])
+  results = study(run[1], change={'error': (-0.2, 0.01)})
+  methods = results['studies']['alexnet']
+  methods['dropout'] = copy.deepcopy(methods['ensemble'])
+  row = findings.all_findings(results)[0]
   assert row[-1] == 'yes'
-  assert 'AlexNet, Deep ensemble -1.0000 [-2.0000, -0.5000]' in row[2]
-  studies['dropout']['change']['nll'] = {'value': 1, 'low': 0.5, 'high': 2}
-  row = next(r for r in findings.all_findings(results) if 'log-lik' in r[0])
-  assert row[-1] == 'no'
+  assert 'AlexNet, Deep ensemble -0.2000 [-0.2200, -0.1800]' in row[2]
+  methods['dropout']['change']['error']['value'] = 0.2
+  assert findings.all_findings(results)[0][-1] == 'no'
+
+
+def test_networks_below_the_floor_are_not_counted(run):
+  results = study(run[1], change={'error': (0.2, 0.01)})
+  methods = results['studies']['alexnet']
+  methods['dropout'] = copy.deepcopy(methods['ensemble'])
+  methods['dropout']['change']['error']['value'] = -0.2
+  methods['dropout']['mean']['error'][0] = 0.1
+  methods['ensemble']['mean']['error'][0] = 0.3
+  results['validity'] = {'floor': 0.65, 'improving': []}
+  assert verdict(results, 'The error falls') == 'no'
+  results['validity'] = {'floor': 0.8, 'improving': []}
+  row = findings.all_findings(results)[0]
+  assert row[-1] == 'yes'
+  assert 'not counted: an accuracy of 0.700 is below the floor 0.80' in row[2]
+  results['validity']['floor'] = 0.95
+  assert {r[-1] for r in findings.all_findings(results)} == {'untestable'}
+  text = report._summary(results, findings.all_findings(results))
+  assert '7 cannot be tested here' in text
+
+
+def test_networks_that_were_still_improving_are_not_counted(run):
+  results = study(run[1], change={'error': (0.2, 0.01)})
+  results['studies']['alexnet']['ensemble']['stack'] = 'alexnet-none'
+  results['validity'] = {'floor': 0.0, 'improving': ['alexnet-dropout']}
+  assert verdict(results, 'The error falls') == 'no'
+  results['validity']['improving'].append('alexnet-none')
+  assert verdict(results, 'The error falls') == 'untestable'
+
+
+def test_runs_without_errors_over_members_decide_nothing(run):
+  """Those that were made before, with intervals over faces alone."""
+  results = copy.deepcopy(run[1])
+  for found in results['studies']['alexnet'].values():
+    del found['rival']
+    for change in found['change'].values():
+      del change['error'], change['freedom']
+  verdicts_ = {row[-1] for row in findings.all_findings(results)}
+  assert verdicts_ == {'unclear', 'identity'}
 
 
 def test_without_votes():

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import scipy.stats
 import synthetic_run
 from PIL import Image
 from rich.console import Console
@@ -14,7 +15,7 @@ from emojax import tasks
 from emojax.evaluation import evaluate
 from emojax.experiments.distillation import findings, report, summary, tables
 from emojax.experiments.distillation import published as reference
-from emojax.report import examples, figures_training, style
+from emojax.report import examples, figures_training, style, verdicts
 from emojax.report.figures_training import by_member
 
 
@@ -128,16 +129,77 @@ def test_html_stands_alone(full):
 
 
 def test_detection_below_chance_is_no_detection():
-  generations = {
-    name: {'ood': {'digits': {'ensemble/epistemic': auc}}}
-    for name, auc in (('Tea', 0.31), ('Stu1', 0.49))
-  }
-  results = {'names': ['Tea', 'Stu1'], 'generations': generations}
-  (found,) = findings.out_of_domain(results)
-  assert found.verdict == findings.UNCLEAR
-  generations['Stu1']['ood']['digits']['ensemble/epistemic'] = 0.7
-  (found,) = findings.out_of_domain(results)
-  assert found.verdict == findings.YES
+  def generation(auc):
+    without = [auc + 0.01 * step for step in (-1, 0, 1, 0.5)]
+    return {
+      'ood': {'digits': {'ensemble/epistemic': auc}},
+      'without_member': {'ood': {'digits': without}},
+    }
+
+  def verdict(*aucs):
+    names = ['Tea', 'Stu1', 'Stu2'][: len(aucs)]
+    runs = dict(zip(names, map(generation, aucs)))
+    found = findings.out_of_domain({'names': names, 'generations': runs})
+    (finding,) = verdicts.decide(found)
+    return finding.verdict
+
+  assert verdict(0.31, 0.49) == 'untestable'
+  assert verdict(0.31, 0.7) == 'yes'
+  assert verdict(0.8, 0.6) == 'no'
+  assert verdict(0.7, 0.701) == 'unclear'
+  assert verdict(0.7, 0.6, 0.9) == 'no'  # the first students, not the best
+
+
+def test_runs_without_left_out_members_show_nothing_of_ensembles(full):
+  """Those that were scored before `without_member` was kept."""
+  old = copy.deepcopy(full[1])
+  for run in old['generations'].values():
+    del run['without_member']
+  found = {f.claim: f for f in findings.all_findings(old)}
+  new = {f.claim: f for f in findings.all_findings(full[1])}
+  assert list(found) == list(new)
+  for claim, finding in found.items():
+    if 'nsemble' in claim:
+      assert finding.verdict == 'unclear'
+  claim = next(claim for claim in found if claim.startswith('Ensembles beat'))
+  assert '±' in new[claim].here
+  assert '±' not in found[claim].here
+
+
+def test_an_ensembles_advantage_has_the_jackknifes_interval(full):
+  """As when every ensemble is scored anew, and narrower than if it were exact."""
+  run = full[1]['generations']['Tea']
+  gap = findings._advantage(run)
+  totals = np.array([row['total'] for row in run['members']])
+  ensembles = [row['total'] for row in run['without_member']['ensemble']]
+  pseudo = [
+    4 * gap.value - 3 * (ensemble - np.delete(totals, m).mean())
+    for m, ensemble in enumerate(ensembles)
+  ]
+  assert gap.error == pytest.approx(scipy.stats.sem(pseudo))
+  assert gap.value == pytest.approx(run['ensemble']['total'] - totals.mean())
+
+
+def test_what_training_did_not_reach_is_not_testable(full):
+  results = copy.deepcopy(full[1])
+  accuracy = results['generations']['Tea']['single_mean']['expr/acc']
+  results['validity'] = {'floor': accuracy + 0.01, 'improving': []}
+  found = findings.all_findings(results)
+  assert {f.verdict for f in found} == {'untestable'}
+  assert f'{accuracy:.3f} is below the floor' in found[0].here
+  text = summary.summary(results, found)
+  assert f'{len(found)} cannot be tested here' in text
+  assert 'AU NLL not testable here' in text
+  results['validity']['floor'] = accuracy - 0.01
+  plain = [f.verdict for f in findings.all_findings(full[1])]
+  assert [f.verdict for f in findings.all_findings(results)] == plain
+  results['validity']['improving'] = ['Stu1']  # of Tea, Stu1 and Stu2
+  waiting = [
+    f.claim for f in findings.all_findings(results) if f.verdict == 'untestable'
+  ]
+  assert len(waiting) == 2
+  assert 'in every generation' in waiting[0]
+  assert 'Stu1 ensemble' in waiting[1]
 
 
 def test_verdicts_follow_the_numbers(full):

@@ -1,5 +1,8 @@
 """Tables and verdicts of several made-up runs at once."""
 
+import copy
+import dataclasses
+
 import pytest
 import synthetic_run
 
@@ -7,12 +10,13 @@ from emojax.evaluation import evaluate
 from emojax.evaluation.subsets import ensembles
 from emojax.experiments.distillation import (
   comparability,
+  findings,
   study_findings,
   study_tables,
 )
 from emojax.experiments.distillation import published as reference
 from emojax.experiments.distillation import study_report as report
-from emojax.report import page
+from emojax.report import page, verdicts
 
 RUN = synthetic_run.Run(clips=25, length=2)
 
@@ -122,20 +126,49 @@ def test_verdicts_compare_the_right_runs(variants):
 def test_swapped_runs_give_the_opposite_verdict(variants):
   worse = variant('v', noise=3.0)
   better = variant('unweighted', 2, 0.3, reweight=False)
-  found = study_findings.reweighting([worse, better])
+  found = verdicts.decide(study_findings.reweighting([worse, better]))
   assert [finding.verdict for finding in found[:3]] == ['no', 'yes', 'no']
 
 
 def test_ensemble_sizes_are_judged_by_their_gains(variants):
-  findings = study_findings.ensemble_size([variants['unweighted']])
-  total = {
-    size: rows['mean']['total']
-    for size, rows in variants['unweighted'].sizes.items()
-  }
-  small = total[10] - total[5] < total[5] - total[1]
-  assert [f.verdict for f in findings] == ['yes' if small else 'no']
-  (finding,) = study_findings.ensemble_size([variants['v']])
-  assert finding.verdict == 'unclear'  # it has no ten members
+  """The step to ten members is smaller by more than members differ."""
+  (claim,) = study_findings.ensemble_size([variants['unweighted']])
+  (gap,) = claim.differences
+  sizes = variants['unweighted'].sizes
+  total = {size: rows['mean']['total'] for size, rows in sizes.items()}
+  assert gap.value == pytest.approx(2 * total[5] - total[1] - total[10])
+  assert 0 < gap.error < abs(gap.value)
+  assert gap.freedom == 9
+  assert [len(sizes[n]['without']) for n in (1, 5, 10)] == [0, 10, 10]
+  (finding,) = verdicts.decide([claim])
+  assert finding.verdict == 'yes'
+  older = {n: {**rows, 'without': []} for n, rows in sizes.items()}
+  older = dataclasses.replace(variants['unweighted'], sizes=older)
+  for few in (variants['v'], older):  # five members; the ten of an older run
+    (finding,) = verdicts.decide(study_findings.ensemble_size([few]))
+    assert finding.verdict == 'unclear'
+
+
+def test_rows_of_a_study_are_one_family(variants):
+  groups = study_findings.all_findings(variants, SHOWN)
+  every = [finding for _, group in groups for finding in group]
+  alone = verdicts.decide(findings.claims(variants['v'].results))
+  joint = {(f.claim, f.here.split(';')[0]): f.p for f in every}
+  for finding in alone:
+    key = finding.claim, finding.here.split(';')[0]
+    assert joint[key] >= finding.p
+  assert any(joint[f.claim, f.here.split(';')[0]] > f.p for f in alone)
+
+
+def test_a_variant_that_was_not_trained_tests_nothing(variants):
+  worse = copy.deepcopy(variants['unweighted'])
+  worse.results['validity'] = {'floor': 0.0, 'improving': ['Tea']}
+  both = {**variants, 'unweighted': worse}
+  groups = dict(study_findings.all_findings(both, SHOWN))
+  title = 'Class re-weighting and ensemble size (Table 1)'
+  assert {f.verdict for f in groups[title]} == {'untestable'}
+  other = groups['Multitask balancing (Table 5)']
+  assert 'untestable' not in {f.verdict for f in other}
 
 
 def test_report_files(variants, tmp_path):

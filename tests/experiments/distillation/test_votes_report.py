@@ -7,12 +7,19 @@ import json
 
 import numpy as np
 import pytest
+import scipy.stats
 import synthetic_run
 from rich.console import Console
 
 from emojax import publish, tasks
 from emojax.evaluation import evaluate, judge
-from emojax.experiments.distillation import report, votes, votes_findings
+from emojax.experiments.distillation import (
+  findings,
+  report,
+  votes,
+  votes_findings,
+)
+from emojax.report import verdicts
 
 SCHEMA = (tasks.expr_task(tasks.FERPLUS),)
 
@@ -72,30 +79,74 @@ def test_the_terminal_prints_intervals_as_they_are(folder):
 
 def test_verdicts_follow_the_intervals(folder):
   _, results = folder
-  found = {f.claim: f for f in votes_findings.findings(results)}
+  found = {f.claim: f for f in votes_findings_of(results)}
   claim = 'Stu1 single models match the votes better (KL) than Tea single'
   assert found[claim].verdict == 'yes'
   assert len(found) == 3 * len(votes.CLAIMS) + 1
   changed = copy.deepcopy(results)
   for one in changed['votes']['differences']:
-    one['interval'] = [-end for end in reversed(one['interval'])]
-  flipped = {f.claim: f for f in votes_findings.findings(changed)}
+    one['difference'] *= -1
+  flipped = {f.claim: f for f in votes_findings_of(changed)}
   assert flipped[claim].verdict == 'no'
   opposite = {'yes': 'no', 'no': 'yes', 'unclear': 'unclear'}
   for name, finding in found.items():
     if 'on every set' not in name:
       assert flipped[name].verdict == opposite[finding.verdict]
   for one in changed['votes']['differences']:
-    one['interval'] = [-1, 1]
-  verdicts = {f.verdict for f in votes_findings.findings(changed)}
-  assert verdicts == {'unclear'}
+    one['error'] = 10
+  verdicts_ = {f.verdict for f in votes_findings_of(changed)}
+  assert verdicts_ == {'unclear'}
+
+
+def test_intervals_over_images_alone_decide_nothing(folder):
+  """Of a run that was scored before members were resampled."""
+  old = copy.deepcopy(folder[1])
+  for one in old['votes']['differences']:
+    del one['error'], one['freedom']
+  for row in old['votes']['rows'].values():
+    del row['error']
+  assert {f.verdict for f in votes_findings_of(old)} == {'unclear'}
+
+
+def test_members_and_images_are_left_out_together(folder):
+  _, results = folder
+  judged = results['votes']
+  found = votes.differences(judged)
+  one = found['Stu1 single', 'Tea single', 'hard/acc']
+  low, high = one['interval']
+  margin = scipy.stats.t.ppf(0.975, one['freedom']) * one['error']
+  assert [low, high] == pytest.approx(
+    [one['difference'] - margin, one['difference'] + margin]
+  )
+  # Three chains differ, whatever the images: as much as a paired t-test says.
+  assert 2 <= one['freedom'] < 200
+  for row in ('Tea single', 'Tea ensemble'):
+    errors = judged['rows'][row]['error']
+    low, high = judged['rows'][row]['interval']['vote/kl']
+    assert errors['vote/kl']['error'] > (high - low) / 4  # of images alone
+
+
+def test_one_claim_has_one_row(folder):
+  """What votes judge is not claimed a second time with other intervals."""
+  _, results = folder
+  found = findings.all_findings(results)
+  assert len({f.claim for f in found}) == len(found)
+  assert sum('foreign' in f.claim for f in found) == 1
+  assert not any(f.claim.startswith('EXPR NLL') for f in found)
+  plain = findings.all_findings({**results, 'votes': None})
+  assert sum('foreign' in f.claim for f in plain) == 1
+  assert any(f.claim.startswith('EXPR NLL') for f in plain)
+
+
+def votes_findings_of(results):
+  return verdicts.decide(votes_findings.claims(results))
 
 
 def test_nothing_without_votes(folder):
   _, results = folder
   plain = {**results, 'votes': None}
   assert votes.tables(plain) == []
-  assert votes_findings.findings(plain) == []
+  assert votes_findings.claims(plain) == []
   assert votes.figure(plain, {'votes': {}}) is None
 
 
@@ -113,7 +164,7 @@ def test_a_page_keeps_what_was_written_by_hand(folder, tmp_path):
   (path / 'config.json').write_text(json.dumps(CONFIG))
   target = tmp_path / 'ferplus.md'
   target.write_text(
-    f'# By hand\n\nBefore.\n\n{publish.START}\nold\n{publish.END}\n\nAfter.\n'
+    f'# By hand\n\nBefore.\n\n{publish.START}\nstale\n{publish.END}\n\nAfter.\n'
   )
   arguments = [
     '--workdir',
@@ -127,7 +178,7 @@ def test_a_page_keeps_what_was_written_by_hand(folder, tmp_path):
   text = target.read_text()
   assert text.startswith('# By hand\n\nBefore.\n')
   assert text.endswith('After.\n')
-  assert 'old' not in text
+  assert 'stale' not in text
   for part in ('`run`', 'abc123', 'a laptop', 'seed 3', '`data.path=ferplus`'):
     assert part in text
   assert 'secret' not in text

@@ -4,6 +4,7 @@ import types
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from emojax.experiments.relative_uncertainty import (
   evaluate as evaluation,
@@ -152,6 +153,35 @@ def test_one_repetition_shows_nothing():
     for level in levels.values():
       del level['members'][1:]
   assert {row[3] for row in findings.all_findings(found)} == {'unclear'}
+
+
+def test_nothing_is_said_of_plain_training_below_the_floor():
+  found = results(-0.1)
+  found['validity'] = {'floor': 0.6, 'improving': []}
+  rows = findings.all_findings(found)
+  assert {row[3] for row in rows} == {'untestable'}
+  assert 'an accuracy of 0.510 is below the floor 0.60' in rows[0][2]
+  found['validity']['floor'] = 0.5  # RUL itself may be below it
+  assert {row[3] for row in findings.all_findings(found)} == {'no'}
+  found['validity']['improving'] = ['scn']
+  assert {row[3] for row in findings.all_findings(found)} == {'untestable'}
+  found['validity']['improving'] = ['loss_attention']  # no rival of RUL
+  assert {row[3] for row in findings.all_findings(found)} == {'no'}
+
+
+def test_equal_methods_lead_no_more_often_than_chance():
+  """Four methods, three rows: wrong in at most 5 % of the reports."""
+  rng, wrong, trials = np.random.default_rng(0), 0, 300
+  for _ in range(trials):
+    found = results(0)
+    for levels in found['methods'].values():
+      for name in levels:
+        members = [
+          {key: rng.normal() for key in levels[name]['mean']} for _ in range(5)
+        ]
+        levels[name] = evaluation.scores.summarise(members)
+    wrong += any(row[3] != 'unclear' for row in findings.all_findings(found))
+  assert wrong <= scipy.stats.binom.ppf(0.9995, trials, 0.05)
 
 
 def test_tables_stand_beside_the_paper():

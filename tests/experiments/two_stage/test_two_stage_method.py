@@ -11,7 +11,7 @@ from emojax.engine import methods
 from emojax.experiments.two_stage import method, report
 from emojax.losses import two_stage as losses
 from emojax.models.cnn_rnn import CNNRNN
-from emojax.report import table
+from emojax.report import table, verdicts
 
 SCHEMA = (tasks.expr_task(), tasks.va_task())
 OWN = losses.own_labels(SCHEMA, [('expr',), ('va',)])
@@ -106,24 +106,29 @@ def row(*values):
   }
 
 
+def verdict(*arguments, **options):
+  (found,) = verdicts.decide([report.compare(*arguments, **options)])
+  return found.verdict
+
+
 def test_findings_need_a_difference_beyond_the_seeds():
   low, high, wide = row(1.0, 1.1, 0.9), row(2.0, 2.1, 1.9), row(0.0, 4.0, 2.0)
   keys = ['total', 'expr/score']
-  assert report.compare('', high, low, keys, '').verdict == 'yes'
-  assert report.compare('', low, high, keys, '').verdict == 'no'
-  assert report.compare('', wide, low, keys, '').verdict == 'unclear'
+  assert verdict('', high, low, keys, '') == 'yes'
+  assert verdict('', low, high, keys, '') == 'no'
+  assert verdict('', wide, low, keys, '') == 'unclear'
   exact = {**low, 'exact': True}  # one network: only the other one spreads
   found = report.compare('', high, exact, ['total'], '')
-  assert found.verdict == 'yes'
+  assert verdict('', high, exact, ['total'], '') == 'yes'
   assert 'total +1.000 ± 0.248' in found.here
 
 
 def test_students_are_compared_with_their_own_teachers():
   teachers, students = row(1.0, 2.0, 3.0), row(1.1, 2.12, 3.11)
   arguments = students, teachers, ['total'], ''
-  assert report.compare('', *arguments).verdict == 'unclear'
+  assert verdict('', *arguments) == 'unclear'
   found = report.compare('', *arguments, paired=True)
-  assert found.verdict == 'yes'
+  assert verdict('', *arguments, paired=True) == 'yes'
   expected = scipy.stats.ttest_rel([1.1, 2.12, 3.11], [1.0, 2.0, 3.0])
   low, high = expected.confidence_interval()
   assert f'total {(low + high) / 2:+.3f} ± {(high - low) / 2:.3f}' in found.here

@@ -1,0 +1,164 @@
+"""Whether a run can test a claim at all.
+
+Networks that were hardly trained, or are still improving, may order methods
+otherwise than trained ones do. A run therefore names an accuracy from which its
+claims can be tested (`eval.floor`), and claims about stacks of members that were
+still improving when training ended are not tested either.
+"""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import scipy.stats
+
+from emojax.report.verdicts import LEVEL, Claim
+
+METRIC, KEYS = 'val/total', ('generation', 'member')
+# An exponential approach gains this much in its last quarter after about three
+# time constants, when a twentieth of the way is left.
+SHARE = 0.05
+WINDOWS = 4
+
+
+def floor_from_config(config) -> float:
+  """The accuracy `eval.floor` from which claims can be tested; 0 for none.
+
+  Raises:
+    ValueError: If it is no accuracy.
+  """
+  floor = config.eval.get('floor', 0.0) if 'eval' in config else 0.0
+  if not 0 <= floor < 1:
+    raise ValueError(
+      f'config.eval.floor={floor}: expected an accuracy in [0, 1), 0 for none'
+    )
+  return float(floor)
+
+
+def of_run(folder: pathlib.Path, floor: float) -> dict[str, Any]:
+  """What `gate` needs, for results.json.
+
+  Args:
+    folder: The run's folder, with metrics.jsonl.
+    floor: From `floor_from_config`.
+
+  Returns:
+    `floor`; `improving`: stacks that were still improving when training ended.
+  """
+  lines = _read(pathlib.Path(folder) / 'metrics.jsonl')
+  return {'floor': floor, 'improving': improving_stacks(lines)}
+
+
+def _read(path: pathlib.Path) -> list[dict[str, Any]]:
+  if not path.exists():
+    return []
+  lines = []
+  for number, text in enumerate(path.read_text().splitlines(), 1):
+    try:
+      line = json.loads(text)
+      lines.append({key: line[key] for key in (*KEYS, METRIC)})
+    except (KeyError, TypeError, ValueError) as error:
+      raise ValueError(
+        f'{path}, line {number} is not what training writes '
+        f'({type(error).__name__}: {error}): restore the file, or delete it and '
+        'go without the check whether training had come to an end'
+      ) from error
+  return lines
+
+
+def improving_stacks(lines: Iterable[Mapping[str, Any]]) -> list[str]:
+  """Stacks whose validation score was still rising when training ended.
+
+  Args:
+    lines: Of metrics.jsonl, of any stacks, epochs and members.
+  """
+  curves: dict[str, dict[int, list[float]]] = {}
+  for line in lines:
+    members = curves.setdefault(line['generation'], {})
+    members.setdefault(line['member'], []).append(line[METRIC])
+  return [
+    name for name, found in curves.items() if improving(list(found.values()))
+  ]
+
+
+def improving(curves: Sequence[Sequence[float]]) -> bool:
+  """Whether the last quarter of the epochs still added to a score.
+
+  Added to the quarter before it, and on average over the members more than
+  `SHARE` of all that training has gained; by more than members differ (one-sided
+  t-test), where there are several.
+
+  Args:
+    curves: Score of every epoch, by member; members that were stopped early
+      have shorter ones.
+  """
+  if min(map(len, curves)) < 2:
+    return True  # nothing shows that training has come to an end
+  gains, totals = np.transpose([_gains(np.float64(c)) for c in curves])
+  gain, total = gains.mean(), totals.mean()
+  if not gain > SHARE * total > 0:
+    return False
+  error = gains.std(ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else 0
+  quantile = scipy.stats.t.ppf(1 - LEVEL, max(len(gains) - 1, 1))
+  return bool(gain > quantile * error)
+
+
+def _gains(curve: np.ndarray) -> tuple[float, float]:
+  """(gain of the last quarter, gain of the whole training)."""
+  size = max(1, len(curve) // WINDOWS)
+  last, before = curve[-size:].mean(), curve[-2 * size : -size].mean()
+  return last - before, last - curve[0]
+
+
+def gate(
+  claims: Sequence[Claim],
+  validity: Mapping[str, Any] | None,
+  accuracy: float | None,
+) -> list[Claim]:
+  """Marks the claims that a run cannot test.
+
+  Args:
+    claims: The rows of a report.
+    validity: From `of_run`; None in runs that were made before, which are taken
+      as they are.
+    accuracy: What the models that claims start from reach; None if unknown.
+  """
+  validity = validity or {}
+  low = below(validity.get('floor', 0), accuracy)
+  names = validity.get('improving', ())
+  return [
+    dataclasses.replace(
+      claim, untestable=claim.untestable or low or _unfinished(claim, names)
+    )
+    for claim in claims
+  ]
+
+
+def below(floor: float, accuracy: float | None) -> str:
+  """Why models of an accuracy are no evidence; '' if they are."""
+  if not floor:
+    return ''
+  if accuracy is None:
+    return f'no accuracy is known to compare with the floor {floor:.2f}'
+  if accuracy >= floor:
+    return ''
+  return f'an accuracy of {accuracy:.3f} is below the floor {floor:.2f}'
+
+
+def _unfinished(claim: Claim, improving_: Sequence[str]) -> str:
+  def meant(name):
+    if not claim.stacks:
+      return True
+    # 'rnn4-' stands for all stacks of that name, 'Stu1' is not 'Stu10'.
+    return any(
+      name == stack or (stack.endswith('-') and name.startswith(stack))
+      for stack in claim.stacks
+    )
+
+  names = [name for name in improving_ if meant(name)]
+  if not names:
+    return ''
+  return f'still improving when training ended: {", ".join(names)}'
