@@ -1,7 +1,5 @@
 """The folder of a run: what is in it, whether it may be written to."""
 
-import errno
-import fcntl
 import json
 import os
 import pathlib
@@ -20,7 +18,7 @@ from emojax import files, processes
 from emojax.files import UNFINISHED
 
 LOCK = '.lock'
-_HELD: dict[pathlib.Path, int] = {}  # locks of this process, until it ends
+_HELD: dict[pathlib.Path, Any] = {}  # locks of this process, until it ends
 
 
 class WorkdirError(ValueError):
@@ -126,8 +124,16 @@ class Workdir:
 
   @property
   def finished(self) -> bool:
-    """Whether the run has written its results and, last of all, its report."""
-    return all((self / f).exists() for f in ('results.json', 'report.html'))
+    """Whether the run has written its results and, last of all, its report.
+
+    Files that are empty or cut off, as after a loss of power, are not results:
+    the same command writes them again from what has been predicted.
+    """
+    try:
+      results = json.loads((self / 'results.json').read_bytes())
+      return bool(results) and (self / 'report.html').stat().st_size > 0
+    except (OSError, ValueError):
+      return False
 
   def open(self):
     """Makes the folder, or checks that it belongs to this configuration.
@@ -194,21 +200,16 @@ class Workdir:
 
     The lock ends with the process, however that ends.
     """
-    path = (self / LOCK).resolve()
+    path = self.path.resolve() / LOCK
     if path in _HELD:
       return
-    file = os.open(path, os.O_WRONLY | os.O_CREAT)
     try:
-      fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-      os.close(file)
-      if error.errno in (errno.EACCES, errno.EAGAIN):
-        raise WorkdirError(
-          f'another process is at work in {self.path}: wait until it has ended, '
-          'or choose another --workdir'
-        ) from error
-      return  # a file system without locks
-    _HELD[path] = file
+      _HELD[path] = files.lock(path)
+    except files.LockedError as error:
+      raise WorkdirError(
+        f'another process is at work in {self.path}: wait until it has ended, '
+        'or choose another --workdir'
+      ) from error
 
   def _claim(self):
     stored = {'config': self.config, 'environment': environment()}
@@ -237,8 +238,9 @@ class Workdir:
 
   @processes.by_one
   def append_metrics(self, lines: Iterable[dict[str, Any]]):
-    """Appends to metrics.jsonl, flushed to the disk."""
-    with open(self / 'metrics.jsonl', 'a') as file:
+    """Appends to metrics.jsonl, flushed to the disk; links are not followed."""
+    path = self / 'metrics.jsonl'
+    with open(path, 'a', opener=files.open_plain) as file:
       file.writelines(json.dumps(line) + '\n' for line in lines)
       file.flush()
       os.fsync(file.fileno())
@@ -247,10 +249,12 @@ class Workdir:
   def trim_metrics(self, keep: Callable[[dict[str, Any]], bool]):
     """Drops lines of epochs that a resumed run trains again, and torn lines."""
     path = self / 'metrics.jsonl'
-    if not path.exists():
+    if not os.path.lexists(path):
       return
     kept = []
-    for line in path.read_text().splitlines():
+    with open(path, opener=files.open_plain) as file:
+      lines = file.read().splitlines()
+    for line in lines:
       try:
         entry = json.loads(line)
       except json.JSONDecodeError:

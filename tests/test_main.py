@@ -126,7 +126,7 @@ def ending(monkeypatch, error=None):
     if error is not None:
       raise error
     for name in ('results.json', 'report.html'):
-      (folder / name).write_text(f'made with seed {config.seed}')
+      (folder / name).write_text(json.dumps({'seed': config.seed}))
 
   monkeypatch.setattr(distillation, 'run', run)
 

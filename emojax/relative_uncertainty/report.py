@@ -6,7 +6,7 @@ import numpy as np
 import rich.table
 from rich.console import Console
 
-from emojax import processes, workdir
+from emojax import files, processes, workdir
 from emojax.relative_uncertainty import figures, findings, tables
 from emojax.relative_uncertainty.setup import METHODS
 from emojax.report import page, style, table
@@ -98,7 +98,7 @@ def _picture(run, name, figure, caption) -> page.Picture:
   buffer = io.BytesIO()
   # Without the version of matplotlib, equal figures are equal files.
   figure.savefig(buffer, format='png', metadata={'Software': None})
-  run.path('figures', f'{name}.png').write_bytes(buffer.getvalue())
+  files.write_bytes(run.path('figures', f'{name}.png'), buffer.getvalue())
   return page.Picture(buffer.getvalue(), f'figures/{name}.png', caption)
 
 

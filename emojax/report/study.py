@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 
-from emojax import processes, workdir
+from emojax import files, processes, workdir
 from emojax.report import (
   comparability,
   findings,
@@ -116,7 +116,7 @@ def _save(folder: pathlib.Path, name: str, figure, caption) -> page.Picture:
   path.parent.mkdir(exist_ok=True)
   buffer = io.BytesIO()
   figure.savefig(buffer, format='png', metadata={'Software': None})
-  path.write_bytes(buffer.getvalue())
+  files.write_bytes(path, buffer.getvalue())
   return page.Picture(buffer.getvalue(), f'figures/{name}.png', caption)
 
 

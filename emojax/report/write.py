@@ -10,7 +10,7 @@ from typing import Any
 import rich.table
 from rich.console import Console
 
-from emojax import processes, workdir
+from emojax import files, processes, workdir
 from emojax.report import (
   contents,
   findings,
@@ -120,7 +120,7 @@ def draw(folder: pathlib.Path, figures) -> dict[str, page.Picture]:
       buffer = io.BytesIO()
       # Without the version of matplotlib, equal figures are equal files.
       figure.savefig(buffer, format='png', metadata={'Software': None})
-      path.write_bytes(buffer.getvalue())
+      files.write_bytes(path, buffer.getvalue())
       relative = f'{folder.name}/{path.name}'
       pictures[name] = page.Picture(buffer.getvalue(), relative, caption)
   return pictures

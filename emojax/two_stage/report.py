@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import rich.table
 from rich.console import Console
 
-from emojax import processes, workdir
+from emojax import files, processes, workdir
 from emojax.evaluation.scores import summarise
 from emojax.report import page, style, table
 from emojax.report.estimates import (
@@ -180,7 +180,7 @@ def _picture(path: pathlib.Path, study: Study) -> page.Picture:
     drawn = figure(study)
     # Without the version of matplotlib, equal figures are equal files.
     drawn.savefig(buffer, format='png', metadata={'Software': None})
-  path.write_bytes(buffer.getvalue())
+  files.write_bytes(path, buffer.getvalue())
   caption = f'{study.title}: means over the seeds, error bars of one standard deviation.'
   return page.Picture(buffer.getvalue(), f'figures/{path.name}', caption)
 
