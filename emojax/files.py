@@ -19,6 +19,10 @@ class LockedError(RuntimeError):
   """Another process holds a lock."""
 
 
+class OwnerError(OSError):
+  """Somebody else could have written what would be run as code."""
+
+
 @contextlib.contextmanager
 def replacing(path: pathlib.Path) -> Iterator[pathlib.Path]:
   """A path to write to; it takes the place of `path` if nothing goes wrong.
@@ -78,6 +82,46 @@ def open_plain(path: str | os.PathLike, flags: int, mode: int = 0o666) -> int:
     os.close(descriptor)
     raise _not_plain(path)
   return descriptor
+
+
+def open_private(path: str | os.PathLike, flags: int) -> int:
+  """Opens a file that nobody else may read or write; an `opener` of `open`."""
+  return open_plain(path, flags, 0o600)
+
+
+def make_owned(folder: pathlib.Path):
+  """Makes a folder that is the user's alone, and those above it that are missing.
+
+  Raises:
+    OSError: If it cannot be made.
+    OwnerError: If it is there and others could have written to it.
+  """
+  missing = [p for p in (folder, *folder.parents) if not p.exists()]
+  for path in reversed(missing):
+    path.mkdir(mode=0o700, exist_ok=True)
+  check_owned(folder, folder.stat())
+
+
+def read_owned(path: pathlib.Path) -> bytes:
+  """Reads a file that is as good as code.
+
+  Raises:
+    FileNotFoundError: If there is none.
+    OwnerError: If somebody else could have written it.
+  """
+  with open(path, 'rb', opener=open_plain) as file:
+    check_owned(path, os.fstat(file.fileno()))
+    return file.read()
+
+
+def check_owned(path: pathlib.Path, status: os.stat_result):
+  """Raises OwnerError unless the user alone can write to a file or folder."""
+  if status.st_uid != os.geteuid():
+    raise OwnerError(f'{path} belongs to another user (number {status.st_uid})')
+  if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    raise OwnerError(
+      f'others may write to {path} (mode {stat.S_IMODE(status.st_mode):o})'
+    )
 
 
 def _not_plain(path) -> OSError:

@@ -34,7 +34,8 @@ _CACHE = flags.DEFINE_string(
   'compilation_cache',
   'auto',
   "Folder of compiled programs, for runs that start again; 'auto' for the "
-  "user's cache folder, 'off' for none.",
+  "user's cache folder, 'off' for none. What is in it is run: it is as good as "
+  'code, and must be writable by you alone.',
 )
 _DISTRIBUTED = flags.DEFINE_enum(
   'distributed',
