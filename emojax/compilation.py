@@ -7,6 +7,7 @@ import pathlib
 
 import jax
 from absl import logging
+from jax.experimental.compilation_cache import compilation_cache
 
 from emojax import files
 from emojax.engine import executables
@@ -39,6 +40,7 @@ def set_cache(choice: str):
     OSError: If a folder that is named cannot be made, or is not the user's alone.
   """
   if choice == 'off':
+    _set(None)
     return
   try:
     folder = users_folder() if choice == 'auto' else pathlib.Path(choice)
@@ -51,9 +53,22 @@ def set_cache(choice: str):
     _refuse(choice, str(error))
     return
   adopt(folder)
-  jax.config.update('jax_compilation_cache_dir', str(folder))
-  jax.config.update('jax_compilation_cache_max_size', CACHE_BYTES)
-  executables.keep_in(folder / 'programs')
+  _set(folder)
+
+
+_used: list[str] = []  # folders that runs of this process have set
+
+
+def _set(folder: pathlib.Path | None):
+  """Tells JAX; a run before this one in the process may have had another."""
+  if folder is not None:
+    _used.append(str(folder))
+    jax.config.update('jax_compilation_cache_dir', str(folder))
+    jax.config.update('jax_compilation_cache_max_size', CACHE_BYTES)
+  elif jax.config.jax_compilation_cache_dir in _used:
+    jax.config.update('jax_compilation_cache_dir', None)
+  compilation_cache.reset_cache()
+  executables.keep_in(folder and folder / 'programs')
 
 
 def users_folder() -> pathlib.Path:

@@ -29,16 +29,8 @@ def variant_configs(config) -> dict[str, ConfigDict]:
     ValueError: If an assignment is wrong, or a table is not known or shows
       variants that do not exist.
   """
-  base = config.to_dict()
-  study = base.pop('study')
-  base['experiment'] = 'distillation'
-  made = {}
-  for name, changes in study['variants'].items():
-    try:
-      made[name] = overrides.apply(ConfigDict(base), changes)
-    except overrides.OverrideError as error:
-      raise overrides.OverrideError(f'variant {name!r}: {error}') from error
-  for table, names in study['tables'].items():
+  made = dict(overrides.variant_configs(config))
+  for table, names in config.study.tables.to_dict().items():
     if table not in ORDER:
       known = ', '.join(ORDER)
       raise ValueError(f'study.tables: no {table!r}, there are {known}')

@@ -5,6 +5,7 @@ import os
 import pathlib
 import platform
 import subprocess
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -16,9 +17,11 @@ import optax
 import emojax
 from emojax import files, processes
 from emojax.files import UNFINISHED
+from emojax.settings import flatten
 
 LOCK = '.lock'
-_HELD: dict[pathlib.Path, Any] = {}  # locks of this process, until it ends
+# Locks of this process, and the threads that work under them.
+_HELD: dict[pathlib.Path, tuple[Any, threading.Thread]] = {}
 
 
 class WorkdirError(ValueError):
@@ -96,15 +99,14 @@ def _revision() -> str:
   return head.stdout.strip() + ('+' if changed else '')
 
 
-def flatten(tree: dict[str, Any], prefix: str = '') -> dict[str, Any]:
-  """{'a': {'b': 1}} -> {'a.b': 1}."""
-  flat = {}
-  for key, value in tree.items():
-    if isinstance(value, dict):
-      flat |= flatten(value, f'{prefix}{key}.')
-    else:
-      flat[prefix + key] = value
-  return flat
+def release():
+  """Lets others work in the folders that this thread has opened."""
+  here = threading.current_thread()
+  for path, (lock, thread) in list(_HELD.items()):
+    if thread is here:
+      del _HELD[path]
+      if lock is not None:  # of a file system without locks
+        lock.release()
 
 
 class Workdir:
@@ -198,17 +200,20 @@ class Workdir:
   def _hold(self):
     """Locks the folder: two processes would overwrite each other's state.
 
-    The lock ends with the process, however that ends.
+    The lock ends with the process, however that ends, or by `release`.
     """
-    path = self.path.resolve() / LOCK
-    if path in _HELD:
+    path, here = self.path.resolve() / LOCK, threading.current_thread()
+    if path in _HELD and _HELD[path][1] is here:
       return
     try:
-      _HELD[path] = files.lock(path)
+      _HELD[path] = files.lock(path), here
     except files.LockedError as error:
+      who = (
+        'another thread of this process' if path in _HELD else 'another process'
+      )
       raise WorkdirError(
-        f'another process is at work in {self.path}: wait until it has ended, '
-        'or choose another --workdir'
+        f'{who} is at work in {self.path}: wait until it has ended, or choose '
+        'another --workdir'
       ) from error
 
   def _claim(self):

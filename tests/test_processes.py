@@ -234,7 +234,7 @@ def test_process_0_needs_a_free_port():
   ['192.0.2.1', '[2001:db8::1]', 'nowhere.invalid'],  # reserved for examples
 )
 def test_process_0_listens_at_an_address_of_its_host(host):
-  with pytest.raises(ProcessError, match='address of its own host.*BIND_ADDR'):
+  with pytest.raises(ProcessError, match=r'address of its own host.*BIND_ADDR'):
     processes.join(f'{host}:1234', 2, 0)
 
 

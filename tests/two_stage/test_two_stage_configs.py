@@ -40,7 +40,7 @@ def test_they_are_experiments_of_the_program(file):
   for preset in MODULES[file]['PRESETS']:
     config = MODULES[file]['get_config'](preset)
     assert config.experiment in main.EXPERIMENTS
-    main.check_ranges(config)
+    main.check_settings(config)
     if file == 'shared_annotations':
       shared_annotations.check(config)
   with pytest.raises(ValueError, match=r"no preset 'big'; it has embedded"):
