@@ -15,8 +15,18 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from emojax import losses, methods, models, report, tasks, training, workdir
-from emojax.data import load
+from emojax import (
+  losses,
+  methods,
+  models,
+  report,
+  settings,
+  tasks,
+  terminal,
+  training,
+  workdir,
+)
+from emojax.data import load, unseen
 from emojax.data.augment import augmentation
 from emojax.data.clips import Dataset
 from emojax.engine import checkpoint, stack
@@ -194,6 +204,7 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
     StopRequested: After SIGINT or SIGTERM, with everything saved.
     DivergedError: If a loss is not finite.
   """
+  settings.check(settings.flatten(config.to_dict()))
   mesh = stack.make_mesh(
     config.runtime.member_devices,
     config.runtime.batch_devices,
@@ -203,7 +214,9 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   model_from_config(config, tasks.ABAW2021)
   with console.status('making the data set'):
     dataset = load.from_config(config.data)
-  console.print(load.summary(dataset), highlight=False, soft_wrap=True)
+  terminal.say(console, load.summary(dataset))
+  if names := unseen.unseen(dataset.schema, dataset.train.targets):
+    terminal.say(console, ('Note: ', 'bold'), unseen.note(names))
   method = method_from_config(config, dataset, mesh)
   trainer = Trainer(
     method,
@@ -310,6 +323,9 @@ def _conclude(run: Run, names: list[str], console: Console) -> dict[str, Any]:
       seed=run.config.seed,
       bin_values=tasks.bin_values(kind=run.config.loss.bin_values),
     )
+    names = unseen.unseen(run.dataset.schema, run.dataset.train.targets)
+    if names:
+      results['unseen'] = names
     results['timings'] = run.session.timings.rounded()
     workdir.write_json(run.path('curves.json'), curves)
     workdir.write_json(run.path('results.json'), results)

@@ -11,7 +11,8 @@ from typing import Any
 
 from rich.console import Console
 
-from emojax import tasks, training, workdir
+from emojax import settings, tasks, terminal, training, workdir
+from emojax.data import unseen
 from emojax.data.stored import Store
 from emojax.evaluation import Predictions
 from emojax.losses.two_stage import own_labels
@@ -70,7 +71,9 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   schema = schema_from_config(config, ('au', 'expr', 'va'))
   with console.status('making the data set'):
     data = roles.from_config(config, schema, SUBSETS)
-  console.print(pairs.describe(data), highlight=False, soft_wrap=True)
+  terminal.say(console, pairs.describe(data))
+  if names := unseen.unseen(data.schema, data.stills.targets):
+    terminal.say(console, ('Note: ', 'bold'), unseen.note(names))
   with (
     StopFlag() as stop,
     TrainingProgress(console, _epochs(config)) as progress,
@@ -93,6 +96,7 @@ def check(config):
     raise ValueError(
       'conditions is empty and so is multitask: nothing is to be trained'
     )
+  settings.check(settings.flatten(config.to_dict()))
   recurrent.check_lengths(config)
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from emojax import tasks, training, workdir
+from emojax import settings, tasks, terminal, training, workdir
+from emojax.data import unseen
 from emojax.evaluation import Predictions
 from emojax.incomplete_labels import schema_from_config
 from emojax.losses.two_stage import own_labels
@@ -54,7 +55,9 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   schema = schema_from_config(config, ('expr', 'va'))
   with console.status('making the data set'):
     data = roles.from_config(config, schema, SUBSETS)
-  console.print(pairs.describe(data), highlight=False, soft_wrap=True)
+  terminal.say(console, pairs.describe(data))
+  if names := unseen.unseen(data.schema, data.stills.targets):
+    terminal.say(console, ('Note: ', 'bold'), unseen.note(names))
   with (
     StopFlag() as stop,
     TrainingProgress(console, _epochs(config)) as progress,
@@ -71,6 +74,7 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
 
 def check(config):
   """Raises ValueError if a stack lacks the one that it learns from."""
+  settings.check(settings.flatten(config.to_dict()))
   recurrent.check_lengths(config)
   if not config.teachers:
     raise ValueError('teachers is empty: nothing is to be trained')

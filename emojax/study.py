@@ -12,7 +12,7 @@ from typing import Any
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from emojax import distillation, overrides, tasks, workdir
+from emojax import distillation, overrides, tasks, terminal, workdir
 from emojax.data import evaluation_sets, load
 from emojax.evaluation import Predictions
 from emojax.evaluation.subsets import ensembles
@@ -62,8 +62,8 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   folders = {name: _open(folder, name, made) for name, made in configs.items()}
   for number, (name, made) in enumerate(configs.items(), 1):
     state = 'finished' if folders[name].finished else 'training'
-    text = f'[bold]Variant {number} of {len(configs)}, {name}:[/] {state}'
-    console.print(text, highlight=False)
+    title = f'Variant {number} of {len(configs)}, {name}:'
+    terminal.say(console, (title, 'bold'), f' {state}', wrap=True)
     if not folders[name].finished:
       distillation.run(made, folders[name], console)
   changes = config.study.variants.to_dict()

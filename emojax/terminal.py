@@ -1,6 +1,7 @@
 """Printing what users and their files name, in which rich would see markup."""
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 Part = str | tuple[str, str]
@@ -20,3 +21,11 @@ def say(console: Console, *parts: Part, wrap: bool = False):
     wrap: Break it at words; otherwise it is one line in logs, too.
   """
   console.print(plain(*parts), highlight=False, soft_wrap=not wrap)
+
+
+def show_rows(console: Console, rows):
+  """Prints rows of texts as columns, as they are."""
+  grid = Table.grid(padding=(0, 2))
+  for row in rows:
+    grid.add_row(*(Text(cell) for cell in row))
+  console.print(grid)

@@ -5,14 +5,15 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import rich.table
 from rich.console import Console
 
 from emojax import processes, workdir
 from emojax.bayesian import figures, findings, tables
 from emojax.bayesian.findings import METHODS, NETWORKS
+from emojax.data import unseen
 from emojax.report import page, style, table
 from emojax.report.write import draw
+from emojax.terminal import show_rows
 
 TITLE = 'Bayesian neural networks for facial emotion'
 Results = Mapping[str, Any]
@@ -65,10 +66,8 @@ def write(folder: pathlib.Path, clips) -> pathlib.Path:
 
 def terminal(results: Results, console: Console):
   """Prints the verdicts and the tables."""
-  verdicts = rich.table.Table.grid(padding=(0, 2))
-  for claim, _, _, verdict in findings.all_findings(results):
-    verdicts.add_row(page.SYMBOLS[verdict], claim)
-  console.print(verdicts)
+  found = findings.all_findings(results)
+  show_rows(console, ((page.SYMBOLS[row[-1]], row[0]) for row in found))
   for item in _tables(results):
     table.show(item, console)
 
@@ -170,6 +169,7 @@ def _facts(results: Results, config: Results) -> list[tuple[str, str]]:
   names = ('dataset', 'split', 'training_faces', 'scored_faces')
   names += ('labelled_faces', 'voted_faces', 'rule', 'eval_rule', 'select')
   rows = [(name.replace('_', ' '), str(results[name])) for name in names]
+  rows += unseen.facts(results)
   for title, study in findings.studies(results):
     best = study['best']
     text = f'{best["error"]} for the error, {best["ece"]} for the ECE'

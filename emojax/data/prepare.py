@@ -32,6 +32,7 @@ from emojax.data import (
   workfolder,
 )
 from emojax.data.readers import base
+from emojax.terminal import say
 
 MAX_SIZE = 4096
 # Records whose colour is looked at to choose the number of channels.
@@ -96,7 +97,7 @@ def prepare(
   _check_apart(name, pathlib.Path(source), out)
   finished = workfolder.is_finished(out, settings)
   if finished and not pathlib.Path(source).exists():
-    console.print(f'{out} is finished; {source} is gone', highlight=False)
+    say(console, f'{out} is finished; {source} is gone')
     return out
   workers = workers or os.cpu_count()
   # Before the folder is taken: a mistyped option or source leaves no trace.
@@ -104,7 +105,7 @@ def prepare(
   digest = shards.digest(listing)
   if finished:
     workfolder.check_same_source(out, digest)
-    console.print(f'{out} is finished already', highlight=False)
+    say(console, f'{out} is finished already')
     return out
   if audio:
     listing.records = sounds.with_sound(listing)
@@ -119,9 +120,7 @@ def prepare(
     _finish(out, listing, spec, settings | {'source': digest}, written)
     shutil.rmtree(work, ignore_errors=True)
   text = (out / 'summary.txt').read_text()
-  console.print(
-    f'{text}{out} is ready', highlight=False, markup=False, soft_wrap=True
-  )
+  say(console, f'{text}{out} is ready')
   return out
 
 
@@ -271,9 +270,7 @@ def main(argv: list[str] | None = None) -> int:
     given = prepare_arguments.parse(argv, __doc__)
     prepare(**given, console=console)
   except (OSError, ImportError, ValueError) as error:
-    console.print(
-      f'error: {error}', highlight=False, markup=False, soft_wrap=True
-    )
+    say(console, f'error: {error}')
     return 1
   except futures.BrokenExecutor:
     console.print(

@@ -3,13 +3,14 @@
 import io
 
 import numpy as np
-import rich.table
 from rich.console import Console
 
 from emojax import files, processes, workdir
+from emojax.data import unseen
 from emojax.relative_uncertainty import figures, findings, tables
 from emojax.relative_uncertainty.setup import METHODS
 from emojax.report import page, style, table
+from emojax.terminal import say, show_rows
 
 TITLE = 'Relative uncertainty learning under label noise'
 
@@ -127,6 +128,7 @@ def _facts(run, results) -> page.Facts:
         f'{config.relabel.fraction:.0%} most uncertain of a batch; never where '
         'no label was flipped',
       ),
+      *unseen.facts(results),
       (
         'seconds',
         ', '.join(f'{name} {value:g}' for name, value in seconds.items())
@@ -139,10 +141,13 @@ def _facts(run, results) -> page.Facts:
 
 def terminal(results, console: Console):
   """Prints the summary, the verdicts and the tables."""
-  console.print(summary(results), highlight=False)
-  verdicts = rich.table.Table.grid(padding=(0, 2))
-  for claim, _, here, verdict in findings.all_findings(results):
-    verdicts.add_row(page.SYMBOLS[verdict], claim, here)
-  console.print(verdicts)
+  say(console, summary(results), wrap=True)
+  show_rows(
+    console,
+    (
+      (page.SYMBOLS[verdict], claim, here)
+      for claim, _, here, verdict in findings.all_findings(results)
+    ),
+  )
   for item in tables.all_tables(results):
     table.show(item, console)

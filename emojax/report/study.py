@@ -16,6 +16,7 @@ from emojax.report import (
   table,
 )
 from emojax.report.study_tables import FIGURES, TABLES, Variant
+from emojax.terminal import say
 
 TITLE = 'Tables and figures of Iterative Distillation (paper 000)'
 Shown = Mapping[str, Sequence[str]]
@@ -123,12 +124,12 @@ def _save(folder: pathlib.Path, name: str, figure, caption) -> page.Picture:
 def terminal(variants: Mapping[str, Variant], shown: Shown, console: Console):
   """Prints the summary, the verdicts and the tables."""
   groups = study_findings.all_findings(dict(variants), dict(shown))
-  console.print(_summary(variants, groups), highlight=False)
+  say(console, _summary(variants, groups), wrap=True)
   for title, group in groups:
-    console.print(f'\n[bold]{title}[/]', highlight=False)
+    say(console, '\n', (title, 'bold'), wrap=True)
     for finding in group:
       symbol = page.SYMBOLS[finding.verdict]
-      console.print(f'{symbol:<11}{finding.claim}', highlight=False)
+      say(console, f'{symbol:<11}{finding.claim}', wrap=True)
   for _, found in make_tables(variants, shown):
     for item in found:
       table.show(item, console)

@@ -7,7 +7,6 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-import rich.table
 from rich.console import Console
 
 from emojax import files, processes, workdir
@@ -22,6 +21,7 @@ from emojax.report import (
   votes_findings,
 )
 from emojax.report.summary import headline
+from emojax.terminal import say, show_rows
 
 TITLE = 'Uncertainty by iterative self-distillation'
 
@@ -79,11 +79,8 @@ def read(
 def terminal(results: Mapping[str, Any], console: Console):
   """Prints the summary, the verdicts and the tables, as wide as they fit."""
   found = [*findings.all_findings(results), *votes_findings.findings(results)]
-  console.print(headline(results, found), highlight=False)
-  verdicts = rich.table.Table.grid(padding=(0, 2))
-  for finding in found:
-    verdicts.add_row(page.SYMBOLS[finding.verdict], finding.claim)
-  console.print(verdicts)
+  say(console, headline(results, found), wrap=True)
+  show_rows(console, ((page.SYMBOLS[f.verdict], f.claim) for f in found))
   for item in [*tables.all_tables(results), *votes.tables(results)]:
     table.show(item, console)
 

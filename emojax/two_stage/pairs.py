@@ -7,6 +7,7 @@ import numpy as np
 from rich.console import Console
 
 from emojax import tasks, workdir
+from emojax.data import unseen
 from emojax.engine.member import Method
 from emojax.evaluation import Predictions
 from emojax.report.findings import Finding
@@ -141,7 +142,7 @@ def describe(data: Roles) -> str:
     for subset, index in data.groups['imbalanced'].items()
   )
   return (
-    f'[bold]{data.name}[/]: {len(data.stills):,} training stills ({sizes}), '
+    f'{data.name}: {len(data.stills):,} training stills ({sizes}), '
     f'{len(data.clips):,} training, {len(data.val):,} validation and '
     f'{len(data.test):,} test clips of {data.clips.frame_mask.shape[1]} frames'
   )
@@ -181,6 +182,8 @@ def conclude(
   results = report.results(
     run.roles.name, split, studies, findings, every, timings
   )
+  if names := unseen.unseen(run.roles.schema, run.roles.stills.targets):
+    results['unseen'] = names
   workdir.write_json(run.path('results.json'), results)
   lead = (
     f'{run.config.ensemble.seeds} seeds on {_scored(run.config.data)} of '
@@ -188,7 +191,7 @@ def conclude(
     f'{sum(f.verdict == "yes" for f in findings)} and contradicts '
     f'{sum(f.verdict == "no" for f in findings)}.'
   )
-  facts = [('Data set', run.roles.name)]
+  facts = [('Data set', run.roles.name), *unseen.facts(results)]
   facts += [(f'Time, {k}', f'{v:,.1f} s') for k, v in timings.items()]
   facts += [
     (f'Selected epochs, {name}', ', '.join(str(e + 1) for e in p.epochs))

@@ -5,7 +5,6 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import rich.table
 from rich.console import Console
 
 from emojax import files, processes, workdir
@@ -20,6 +19,7 @@ from emojax.report.estimates import (
   of_members,
 )
 from emojax.report.findings import Finding
+from emojax.terminal import show_rows
 from emojax.two_stage.published import COLUMNS
 
 Row = Mapping[str, Any]  # {'members', 'mean', 'std'} over the seeds
@@ -189,10 +189,9 @@ def terminal(
   studies: Sequence[Study], findings: Sequence[Finding], console: Console
 ):
   """Prints verdicts and tables."""
-  verdicts = rich.table.Table.grid(padding=(0, 2))
-  for finding in findings:
-    verdicts.add_row(page.SYMBOLS[finding.verdict], finding.claim, finding.here)
-  console.print(verdicts)
+  show_rows(
+    console, ((page.SYMBOLS[f.verdict], f.claim, f.here) for f in findings)
+  )
   for study in studies:
     table.show(make_table(study), console)
 
