@@ -16,6 +16,7 @@ from emojax.data import unseen
 from emojax.data.stored import Store
 from emojax.evaluation import Predictions
 from emojax.losses.two_stage import own_labels
+from emojax.models import resnet
 from emojax.progress import TrainingProgress
 from emojax.signals import StopFlag
 from emojax.two_stage import (
@@ -97,6 +98,7 @@ def check(config):
       'conditions is empty and so is multitask: nothing is to be trained'
     )
   settings.check(settings.flatten(config.to_dict()))
+  resnet.make(config.model.depth, stem=config.model.stem)
   recurrent.check_lengths(config)
 
 

@@ -16,6 +16,7 @@ from emojax.data import unseen
 from emojax.evaluation import Predictions
 from emojax.incomplete_labels import schema_from_config
 from emojax.losses.two_stage import own_labels
+from emojax.models import resnet
 from emojax.progress import TrainingProgress
 from emojax.signals import StopFlag
 from emojax.two_stage import (
@@ -75,14 +76,10 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
 def check(config):
   """Raises ValueError if a stack lacks the one that it learns from."""
   settings.check(settings.flatten(config.to_dict()))
+  resnet.make(config.model.depth, stem=config.model.stem)
   recurrent.check_lengths(config)
   if not config.teachers:
     raise ValueError('teachers is empty: nothing is to be trained')
-  if not set(config.teachers) <= {2, 3}:
-    raise ValueError(
-      f'config.teachers {config.teachers}: expected 2 (subsets EXPR and VA), 3 '
-      '(EXPR_VA, too) or both'
-    )
   if config.sharing and 3 not in config.teachers:
     raise ValueError(
       'students learn from the teacher of three subsets: add 3 to '

@@ -315,7 +315,6 @@ def test_an_override_of_a_study_means_something_in_some_variant():
     ('data.eval_rule', None, ('stored', *faces.HARD)),
     ('model.dtype', None, models.DTYPES),
     ('model.head', None, heads.HEADS),
-    ('model.depth', None, resnet.DEPTHS),
     ('model.stem', None, resnet.STEMS),
     ('model.embedding', None, ('published', *uncertainty_net.EMBEDDINGS)),
     ('model.normalise', None, uncertainty_net.NORMALISATIONS),
@@ -340,6 +339,7 @@ def test_choices_are_those_of_the_program(name, experiment, known):
 
 
 def test_networks_are_those_of_the_program():
+  assert all(d in settings.find('model.depth').help for d in resnet.DEPTHS)
   assert set(settings.table.STILLS) == set(bayesian_networks.RATES)
   for name in ('incomplete_labels', 'shared_annotations'):
     choices = settings.find('model.name', name).choices

@@ -8,7 +8,7 @@ from emojax.data.clips import Dataset
 from emojax.engine import stack
 from emojax.engine.member import Method
 from emojax.engine.trainer import Settings
-from emojax.models import convert, resnet_convert
+from emojax.models import convert, resnet, resnet_convert
 from emojax.models.uncertainty_net import UncertaintyNet
 from emojax.relative_uncertainty import learners, method
 from emojax.relative_uncertainty.relabel import Relabel
@@ -28,6 +28,7 @@ METHODS = {
 def check_methods(config):
   """Raises ValueError on settings that cannot be meant, or a method twice."""
   settings.check(settings.flatten(config.to_dict()))
+  resnet.make(config.model.depth, stem=config.model.stem)
   names = list(config.methods)
   unknown = sorted({*names, *config.relabel.methods} - set(METHODS))
   if unknown or not names or len(set(names)) < len(names):

@@ -19,7 +19,6 @@ from emojax.settings.kinds import (
 
 STILLS = ('alexnet', 'vgg16', 'vgg16_bn', 'densenet121')  # networks of images
 MULTITASK = ('multitask_cnn', 'multitask_cnn_torchvision')
-DEPTHS = ('resnet10', 'resnet18', 'resnet34', 'resnet50')
 STEMS = ('imagenet', 'cifar', 'half')
 LEARNERS = (
   'baseline',
@@ -126,7 +125,7 @@ MODEL = {
   'model.name': text('network; `python -m emojax.models` lists them'),
   'incomplete_labels/model.name': choice('network', *MULTITASK),
   'shared_annotations/model.name': choice('network', *MULTITASK),
-  'model.depth': choice('trunk', *DEPTHS),
+  'model.depth': text('trunk: resnet10, resnet18, resnet34 or resnet50'),
   'model.stem': choice("the trunk's first layers", *STEMS),
   'model.width': number('multiplies channels', above=0),
   'model.hidden': whole('units of hidden layers', 1),
