@@ -197,6 +197,38 @@ def test_mistakes(file, changes, names):
     assert name in str(error.value)
 
 
+def documented():
+  """(place, arguments) of the commands in documents, configurations, launch/."""
+  paths = [ROOT / 'README.md']
+  for pattern in ('docs/**/*.md', 'configs/*.py', 'launch/*'):
+    paths += sorted(ROOT.glob(pattern))
+  for path in paths:
+    text = path.read_text().replace('\\\n', ' ')
+    for line in text.splitlines():
+      found = re.search(r'--config[= ]"?(configs/\S+\.py\S*)', line)
+      if found:
+        settings = re.findall(r'--config\.([\w.]+)=([^\s"`\')]+)', line)
+        yield path.name, found.group(1).strip('`",.;'), settings
+
+
+def test_documented_commands_are_not_refused():
+  commands = list(documented())
+  assert sum(bool(given) for _, _, given in commands) > 5
+  for place, config, given in commands:
+    path, _, preset = config.partition(':')
+    if not re.fullmatch(r'[\w-]*', preset):
+      continue  # stands for any
+    config = make(pathlib.Path(path).stem, preset)
+    for name, text in given:
+      known = flatten(config.to_dict())
+      assert name in known, (place, name)
+      config = overrides.apply(config, [f'{name}={text}'])
+    try:
+      overrides.check(config, {name for name, _ in given})
+    except SettingError as error:
+      pytest.fail(f'{place}: {config}: {error}')
+
+
 @pytest.mark.parametrize(
   ('file', 'changes'),
   [

@@ -7,6 +7,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -166,6 +167,28 @@ def test_one_process_at_a_time(tmp_path):
     other.kill()
   workdir.Workdir(tmp_path, {}).open()
   workdir.Workdir(tmp_path, {}).open()  # a process does not meet itself
+
+
+def test_one_thread_at_a_time(tmp_path):
+  """Runs of two threads of a process would spoil each other as well."""
+  opened, ended = threading.Event(), threading.Event()
+
+  def work():
+    workdir.Workdir(tmp_path, {}).open()
+    opened.set()
+    ended.wait(60)
+    workdir.release()
+
+  thread = threading.Thread(target=work)
+  thread.start()
+  assert opened.wait(60)
+  try:
+    with pytest.raises(workdir.WorkdirError, match='another thread of this pr'):
+      workdir.Workdir(tmp_path, {}).open()
+  finally:
+    ended.set()
+    thread.join()
+  workdir.Workdir(tmp_path, {}).open()
 
 
 def test_torn_files_of_a_killed_run_are_swept(run):
