@@ -27,7 +27,7 @@ setuptools.setup(
     'absl-py>=2.1',
     'array_record>=0.8',
     'clu>=0.0.12',
-    'filelock>=3.16',
+    'filelock>=4',
     'flax>=0.12',
     'grain>=0.2.15',
     'importlib_resources>=6',

@@ -144,11 +144,11 @@ def main(arguments: Sequence[str]) -> int:
   request = parse(arguments)
   # After the arguments, so that --help and errors do not wait for JAX.
   from rich.console import Console
-  from rich.markup import escape
 
   from emojax import main as program
   from emojax.engine.checkpoint import CheckpointError
   from emojax.runtime import compilation
+  from emojax.terminal import say
   from emojax.trained import reevaluation, rescoring
 
   console = Console()
@@ -161,10 +161,9 @@ def main(arguments: Sequence[str]) -> int:
     console.print('stopped; the same command goes on where it was')
     return INTERRUPTED
   except (CheckpointError, ImportError, OSError, ValueError) as error:
-    text = f'[bold red]error:[/] {escape(str(error))}'
-    console.print(text, highlight=False, soft_wrap=True)
+    say(console, ('error:', 'bold red'), f' {error}')
     return 1
-  console.print(f'Report: {folder / "report.html"}', highlight=False)
+  say(console, f'Report: {folder / "report.html"}')
   return 0
 
 

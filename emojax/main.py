@@ -8,15 +8,20 @@ that was not. Settings are overridden as `--config.train.epochs=3`; presets are
 named after a colon, `--config=configs/gen.py:tiny`.
 """
 
+import contextlib
 import difflib
 import functools
 import os
 import runpy
 import sys
 import traceback
+from collections.abc import Collection
 
 from absl import app, flags, logging
 from ml_collections import config_flags
+
+from emojax import settings
+from emojax.runtime import overrides
 
 FLAGS = flags.FLAGS
 _CONFIG = config_flags.DEFINE_config_file(
@@ -33,7 +38,8 @@ _CACHE = flags.DEFINE_string(
   'compilation_cache',
   'auto',
   "Folder of compiled programs, for runs that start again; 'auto' for the "
-  "user's cache folder, 'off' for none.",
+  "user's cache folder, 'off' for none. What is in it is run: it is as good as "
+  'code, and must be writable by you alone.',
 )
 _DISTRIBUTED = flags.DEFINE_enum(
   'distributed',
@@ -62,46 +68,7 @@ _HEARTBEAT = flags.DEFINE_integer(
 flags.mark_flags_as_required(['config', 'workdir'])
 
 INTERRUPTED = 130
-# Smallest values that mean something; the data and the models check the rest.
-MINIMUM = {
-  'seed': 0,
-  'generations': 0,
-  'data.seed': 0,
-  'data.clip_length': 1,
-  'data.eval_clip_length': 0,
-  'data.val_clips': 1,
-  'data.test_clips': 1,
-  'data.ood_clips': 1,
-  'ensemble.size': 1,
-  'train.epochs': 1,
-  'train.clips_per_task': 1,
-  'train.batch_size': 2,
-  'relabel.start_epoch': 0,
-  'train.max_steps': 0,
-  'train.images': 0,
-  'train.learning_rate': 0,
-  'train.decay_every': 1,
-  'ensemble.seeds': 1,
-  'data.va_every': 1,
-  'train.teacher_epochs': 1,
-  'train.student_epochs': 1,
-  'train.steps': 0,
-  'train.patience': 0,
-  'recurrent.teacher_epochs': 1,
-  'recurrent.student_epochs': 1,
-  'recurrent.steps': 0,
-  'recurrent.clips_per_task': 1,
-  'recurrent.decay_every': 1,
-  'recurrent.patience': 0,
-  'eval.mc_samples': 0,
-  'runtime.epochs_per_call': 0,
-  'runtime.member_chunk': -1,
-  'runtime.predict_clips': 1,
-  'runtime.stream_steps': 0,
-  'runtime.cpu_devices': 0,
-  'runtime.member_devices': 0,
-  'runtime.batch_devices': 1,
-}
+HINT = '`python -m emojax.main --help` lists the flags and settings.'
 
 
 def main(argv: list[str]):
@@ -112,7 +79,7 @@ def main(argv: list[str]):
       '--config.train.epochs=3'
     )
   config = _CONFIG.value
-  check_ranges(config)
+  check_settings(config, overridden())
   job = job_from_flags()
   # After the flags, so that --help and errors do not wait for JAX.
   from emojax.host import processes
@@ -139,25 +106,22 @@ def execute(config) -> int:
   """Runs the experiment; returns the exit code once all processes agree."""
   import jax
   from rich.console import Console
-  from rich.markup import escape
 
-  from emojax import experiments
+  from emojax import experiments, terminal
   from emojax.engine.checkpoint import CheckpointError
   from emojax.host import processes
   from emojax.host.signals import StopRequested
   from emojax.runtime import compilation, training, workdir
 
-  compilation.set_cache(_CACHE.value)
-  set_cpu_devices(config)
   processes.check_count(_PROCESSES.value)
   experiment = experiments.module(config.experiment)
   compilation.collect_seldom()
   console = Console(quiet=processes.index() > 0)
-  say = functools.partial(
-    console.print, markup=False, highlight=False, soft_wrap=True
-  )
+  say = functools.partial(terminal.say, console)
   folder = workdir.Workdir(_WORKDIR.value, config.to_dict())
   try:
+    compilation.set_cache(_CACHE.value)
+    set_cpu_devices(config)
     folder.open()
     if folder.finished:
       say(
@@ -181,16 +145,14 @@ def execute(config) -> int:
   ) as error:
     if FLAGS.verbosity > 0:  # --verbosity=1: developers want the traceback
       raise
-    Console().print(
-      f'[bold red]error:[/] {escape(str(error))}',
-      highlight=False,
-      soft_wrap=True,
-    )
+    terminal.say(Console(), ('error:', 'bold red'), f' {error}')
     return processes.abandon(1)
   except jax.errors.JaxRuntimeError as error:
     if processes.count() == 1:
       raise
     raise processes.lost(error) from error
+  finally:
+    workdir.release()
   say(f'Report: {folder / "report.html"}')
   return 0
 
@@ -216,18 +178,23 @@ def job_from_flags() -> tuple:
   return job
 
 
-def check_ranges(config):
-  """Ends the program if a number of the configuration cannot be meant."""
-  from emojax.experiments import EXPERIMENTS
-  from emojax.runtime.workdir import flatten
+def check_settings(config, named: Collection[str] = ()):
+  """Ends the program if a setting cannot be meant.
 
-  values = flatten(config.to_dict())
-  for name, low in MINIMUM.items():
-    if name in values and not values[name] >= low:
-      _fail(f'--config.{name}={values[name]}: expected at least {low}')
-  if config.experiment not in EXPERIMENTS:
-    names = ', '.join(EXPERIMENTS)
-    _fail(f'--config.experiment={config.experiment}: expected one of {names}')
+  Args:
+    config: The configuration.
+    named: Settings that the user has overridden, which must mean something.
+  """
+  try:
+    overrides.check(config, named)
+  except settings.SettingError as error:
+    text = str(error)
+    _fail(f'--{text}' if text.startswith('config.') else text)
+
+
+def overridden() -> set[str]:
+  """Names of the settings that the flags override."""
+  return set(config_flags.get_override_values(FLAGS['config']))
 
 
 def set_cpu_devices(config):
@@ -245,10 +212,17 @@ def set_cpu_devices(config):
   # Processes on one host share its cores, so each takes what it is told to.
   most = 1 if jax.distributed.is_initialized() else min(_cores(), members)
   even = max(n for n in range(1, most + 1) if members % n == 0)
+  wanted = config.runtime.cpu_devices or even
+  if jax.config.jax_num_cpu_devices == wanted:
+    return  # as a run before this one in the same interpreter
   try:
-    jax.config.update('jax_num_cpu_devices', config.runtime.cpu_devices or even)
+    jax.config.update('jax_num_cpu_devices', wanted)
   except RuntimeError:
-    logging.warning('JAX runs already: it keeps its CPU devices')
+    logging.warning(
+      'JAX runs already in this process: it keeps its CPU devices, not %d. To '
+      'change that, start a new process (in a notebook, restart the kernel)',
+      wanted,
+    )
 
 
 def _cores() -> int:
@@ -271,12 +245,29 @@ def parse_flags(argv: list[str]) -> list[str]:
     # ml_collections quotes the whole traceback of a configuration file.
     _fail(lines[-1] if 'Traceback' in str(error) else '\n'.join(lines))
   except SystemExit:  # absl ends --help as if it had failed
+    print(_settings_help(argv))
     sys.exit(0)
+
+
+def _settings_help(argv: list[str]) -> str:
+  """Lines about the settings: of a configuration that is named, or all."""
+  config = None
+  with contextlib.suppress(Exception):  # of somebody's file; --help is no check
+    config = _named_config(argv)
+  if config is None:
+    return (
+      'Settings (--help --config=FILE lists those of a file, with its values):\n'
+      + settings.describe()
+    )
+  values = settings.flatten(config.to_dict())
+  return f'Settings, with their values:\n{settings.describe(values)}'
 
 
 def _unknown_setting(argv: list[str]) -> str:
   """Names the nearest settings to each override that does not exist."""
-  known = _known_settings(argv)
+  config = _named_config(argv)
+  found = settings.flatten(config.to_dict()) if config else ()
+  known = [f'config.{name}' for name in found]
   lines = []
   for argument in argv[1:]:
     name = argument.lstrip('-').split('=')[0]
@@ -288,23 +279,20 @@ def _unknown_setting(argv: list[str]) -> str:
   return '\n'.join(lines)
 
 
-def _known_settings(argv: list[str]) -> list[str]:
-  """All settings of the configuration that the arguments name."""
-  from emojax.runtime.workdir import flatten
-
+def _named_config(argv: list[str]):
+  """The configuration that the arguments name, without overrides, or None."""
   for argument, following in zip(argv[1:], [*argv[2:], '']):
     key, _, value = argument.lstrip('-').partition('=')
     value = value or following  # --config FILE is as good as --config=FILE
     if key == 'config' and value:
       path, *preset = value.split(':', 1)
-      config = runpy.run_path(path)['get_config'](*preset)
-      return [f'config.{name}' for name in flatten(config.to_dict())]
-  return []
+      return runpy.run_path(path)['get_config'](*preset)
+  return None
 
 
 def _fail(message: str):
   print(f'error: {message}', file=sys.stderr)
-  print('`python -m emojax.main --help` lists the flags.', file=sys.stderr)
+  print(HINT, file=sys.stderr)
   sys.exit(2)
 
 

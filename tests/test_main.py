@@ -19,7 +19,7 @@ from emojax import main
 from emojax.engine import checkpoint
 from emojax.experiments.distillation import run as distillation
 from emojax.host.signals import StopRequested
-from emojax.runtime import training, workdir
+from emojax.runtime import compilation, training, workdir
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -39,7 +39,7 @@ def command(*arguments):
 
 
 TINY = '--config=configs/gen.py:tiny'
-HINT = '`python -m emojax.main --help` lists the flags.'
+HINT = '`python -m emojax.main --help` lists the flags and settings.'
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,21 @@ HINT = '`python -m emojax.main --help` lists the flags.'
     ([TINY, 'extra'], ["unexpected arguments ['extra']"]),
     ([TINY, '--config.ensemble.size=0'], ['ensemble.size=0', 'at least 1']),
     ([TINY, '--config.train.learning_rate=nan'], ['learning_rate=nan']),
+    # Said before the data set is made.
+    ([TINY, '--config.model.width=-1'], ['model.width=-1.0: expected above 0']),
+    ([TINY, '--config.train.augment=x'], ['augment=x: expected one of none']),
+    (
+      [TINY, '--config.data.path=FOLDER'],
+      [
+        "--config.data.path='FOLDER' means nothing",
+        "config.data.name='embedded'",
+        'add --config.data.name=prepared',
+      ],
+    ),
+    (
+      ['--config=configs/tables.py:table1', '--config.ensemble.size=3'],
+      ['config.ensemble.size means nothing', 'study.variants sets it itself'],
+    ),
   ],
 )
 def test_wrong_flags(tmp_path, arguments, messages):
@@ -95,11 +110,27 @@ def test_help():
   assert err == ''
 
 
-def test_every_bounded_setting_exists():
-  known = set()
-  for path in (ROOT / 'configs').glob('*.py'):
-    known |= set(main._known_settings(['', f'--config={path}']))
-  assert known >= {f'config.{name}' for name in main.MINIMUM}
+def test_help_lists_the_settings_of_a_configuration():
+  code, out, _ = command('--help', '--config=configs/rul.py:tiny')
+  assert code == 0
+  assert (
+    '--config.train.batch_size=12\n      images of a batch; at least' in out
+  )
+  assert 'generations' not in out
+  assert 'as good as code' in ' '.join(out.split())
+
+
+@pytest.mark.parametrize(
+  'arguments', [['--help'], ['--help', '--config=configs/none.py']]
+)
+def test_help_lists_all_settings(arguments):
+  code, out, _ = command(*arguments)
+  assert code == 0
+  for text in ('--config.train.batch_size\n', '--config.generations\n'):
+    assert text in out
+
+
+PATH = 'a [run] b [/x]'  # brackets are markup to rich, and this is wrong markup
 
 
 # In this process: what `main` makes of the ways in which a run can end.
@@ -111,13 +142,14 @@ def invoke(tmp_path, monkeypatch):
 
   def call(**changes):
     config = small_run.config(**changes)
-    path = str(tmp_path / 'a [run]')  # brackets are markup to rich
+    path = str(tmp_path / PATH)
     monkeypatch.setattr(main, '_CONFIG', types.SimpleNamespace(value=config))
     monkeypatch.setattr(main, '_WORKDIR', types.SimpleNamespace(value=path))
     monkeypatch.setattr(main, '_CACHE', types.SimpleNamespace(value='off'))
     return main.main(['emojax'])
 
   flags.FLAGS.mark_as_parsed()
+  monkeypatch.setattr(main, 'overridden', set)
   return call
 
 
@@ -128,7 +160,7 @@ def ending(monkeypatch, error=None):
     if error is not None:
       raise error
     for name in ('results.json', 'report.html'):
-      (folder / name).write_text(f'made with seed {config.seed}')
+      (folder / name).write_text(json.dumps({'seed': config.seed}))
 
   monkeypatch.setattr(distillation, 'run', run)
 
@@ -136,7 +168,7 @@ def ending(monkeypatch, error=None):
 def test_success(invoke, monkeypatch, capsys, tmp_path):
   ending(monkeypatch)
   assert invoke() == 0
-  assert f'Report: {tmp_path}/a [run]/report.html' in capsys.readouterr().out
+  assert f'Report: {tmp_path}/{PATH}/report.html' in capsys.readouterr().out
 
 
 def test_finished_run_is_not_touched(invoke, monkeypatch, capsys, tmp_path):
@@ -146,7 +178,7 @@ def test_finished_run_is_not_touched(invoke, monkeypatch, capsys, tmp_path):
   ending(monkeypatch, AssertionError('ran again'))
   assert invoke() == 0
   out = capsys.readouterr().out
-  assert f'{tmp_path}/a [run] is finished: open ' in out
+  assert f'{tmp_path}/{PATH} is finished: open ' in out
   assert before == {
     p: (p.read_bytes(), p.stat().st_mtime_ns) for p in files(tmp_path)
   }
@@ -177,6 +209,7 @@ def test_finished_run_of_another_configuration(invoke, monkeypatch, capsys):
     (training.DivergedError('Tea, member 0'), 1, 'error: Tea, member 0'),
     (checkpoint.CheckpointError('disk [full]'), 1, 'error: disk [full]'),
     (workdir.WorkdirError('[/tmp] is odd'), 1, 'error: [/tmp] is odd'),
+    (OSError(28, 'No space left', 'a[/x]'), 1, "No space left: 'a[/x]'"),
     (FileNotFoundError(2, 'No such file', 'x.pt'), 1, "No such file: 'x.pt'"),
     (ImportError('pip install emojax[parity]'), 1, 'emojax[parity]'),
   ],
@@ -187,8 +220,23 @@ def test_how_a_run_may_end(
   ending(monkeypatch, error)
   assert invoke() == code
   out = capsys.readouterr().out
-  assert message.format(tmp_path / 'a [run]') in out
+  assert message.format(tmp_path / PATH) in out
   assert len(out.splitlines()) == 1
+
+
+def test_a_cache_that_others_can_write_to(
+  invoke, monkeypatch, capsys, tmp_path
+):
+  ending(monkeypatch, AssertionError('ran'))
+  cache = tmp_path / 'cache'
+  cache.mkdir()
+  cache.chmod(0o777)
+  real = compilation.set_cache
+  monkeypatch.setattr(compilation, 'set_cache', lambda _: real(str(cache)))
+  assert invoke() == 1
+  out = capsys.readouterr().out
+  assert f'error: --compilation_cache={cache} cannot be used' in out
+  assert not (tmp_path / PATH).exists()
 
 
 def test_mistakes_of_the_program_are_not_hidden(invoke, monkeypatch):
@@ -297,6 +345,54 @@ def test_killed_twice_at_random_and_resumed(uninterrupted, cache, tmp_path):
   run_files.assert_same_run(path, uninterrupted[0])
 
 
+THREADS = """
+import asyncio, sys, threading
+sys.path.insert(0, {tests!r})
+import small_run
+from emojax import main, models
+models.MODELS['small'] = small_run.small
+
+def call(arguments, codes):
+  sys.argv = arguments
+  try:
+    main.run()
+  except SystemExit as end:
+    codes.append(end.code)
+
+async def as_a_cell(arguments, codes):  # notebooks have a loop that runs
+  call(arguments, codes)
+
+commands, codes = {commands!r}, []
+asyncio.run(as_a_cell(commands[0], codes))
+for command in commands[1:]:
+  thread = threading.Thread(target=call, args=(command, codes))
+  thread.start()
+  thread.join()
+print('codes', codes)
+"""
+
+
+@pytest.mark.slow
+def test_in_a_notebook_and_in_threads(uninterrupted, cache, tmp_path):
+  """Several runs of one interpreter, the first within a loop of events."""
+  paths = [tmp_path / name for name in 'abc']
+  more = [[], ['--config.runtime.cpu_devices=2'], []]
+  commands = [
+    small_run.command(path, cache, *added)[1:]
+    for path, added in zip(paths, more)
+  ]
+  commands.append(commands[0])  # and of a finished one
+  text = THREADS.format(tests=str(ROOT / 'tests'), commands=commands)
+  code, out = finish(small_run.start([sys.executable, '-c', text]))
+  assert code == 0, out
+  assert 'codes [0, 0, 0, 0]' in out
+  assert 'Traceback' not in out
+  assert f'{paths[0]} is finished' in out
+  assert 'JAX runs already in this process' in out  # of the second
+  for path in paths:
+    run_files.assert_same_run(path, uninterrupted[0])
+
+
 @pytest.mark.slow
 def test_divergence_from_the_command_line(cache, tmp_path):
   path = tmp_path / 'run'
@@ -307,6 +403,7 @@ def test_divergence_from_the_command_line(cache, tmp_path):
   )
   assert code == 1
   assert 'error: Tea, member 0: the loss of ' in out
+  assert 'before the first checkpoint: there is none' in out
   assert 'Traceback' not in out
   assert not (path / 'results.json').exists()
 

@@ -33,6 +33,7 @@ from emojax.data.embedded import parameters, voice
 from emojax.data.prepare import parallel
 from emojax.data.readers.affwild2 import GENERATED
 from emojax.data.transform import audio
+from emojax.terminal import say
 
 FPS = 30.0
 EXTRA_ROWS = 12  # label rows after the last image
@@ -273,18 +274,15 @@ def main(argv: list[str] | None = None) -> int:
   try:
     out = write_tree(given.pop('out'), **given, console=console)
   except (OSError, ValueError) as error:
-    console.print(
-      f'error: {error}', highlight=False, markup=False, soft_wrap=True
-    )
+    say(console, f'error: {error}')
     return 1
   except KeyboardInterrupt:
     console.print('stopped: delete the folder and start again')
     return 130
-  console.print(
+  say(
+    console,
     f'{out}: now run python -m emojax.data.prepare affwild2 --source {out} '
     '--out DATA (--audio log_mel --option fps=30 for the sound)',
-    highlight=False,
-    soft_wrap=True,
   )
   return 0
 

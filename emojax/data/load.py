@@ -161,4 +161,4 @@ def summary(dataset: Dataset) -> str:
       *((f'OOD {name}', clips) for name, clips in dataset.ood.items()),
     )
   )
-  return f'[bold]{dataset.name}[/]: clips: {parts}'
+  return f'{dataset.name}: clips: {parts}'

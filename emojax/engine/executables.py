@@ -5,8 +5,9 @@ find out which one it is: most of what a restart takes. Here a program is first
 looked up by its `fingerprint`, which takes milliseconds, then by its text, for
 changes to emojax that leave the program as it was.
 
-What is read is machine code, checked against damage but not against forgery, as
-in JAX's cache: the folder must be the user's own.
+What is read is unpickled and run as machine code. A checksum over its key and its
+bytes finds damage and programs under other names, but whoever can write to the
+folder can run code as the user: it must be the user's own (`files.check_owned`).
 """
 
 import contextlib
@@ -16,6 +17,8 @@ import os
 import pathlib
 import pickle
 import re
+import stat
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +30,13 @@ from emojax.engine import fingerprint
 from emojax.host import files, processes
 
 PROGRAM, NAME = '.program', '.name'  # endings: machine code; which one it is
+FORMAT = 'emojax-program-2'  # of these files; others are not found
+# All that is ever deleted from the folder, but for what a killed process left.
+OWN = re.compile(rf'[0-9a-f]{{64}}({re.escape(PROGRAM)}|{re.escape(NAME)})')
+TORN = re.compile(
+  rf'\.{OWN.pattern}\.[0-9a-f]{{32}}{re.escape(files.UNFINISHED)}'
+)
+TORN_SECONDS = 3600  # after which nobody is writing it any more
 MAX_BYTES = 2**30
 
 _folder: pathlib.Path | None = None
@@ -81,7 +91,7 @@ class Program:
       return found
     lowered = self.lower(*args)
     # The text knows numbers only; parameters of other names can have the same.
-    text = _hash(lowered.as_text(), str(lowered.out_tree), *around)
+    text = _hash(FORMAT, lowered.as_text(), str(lowered.out_tree), *around)
     found = store.load(text)
     if found is None:
       with _without_jax_cache():
@@ -105,11 +115,16 @@ class Program:
     except Exception as error:  # whatever an object does that is looked at
       logging.info('a program is not kept: %s', error)
       return None
-    return _hash(function, source, *around), around
+    return _hash(FORMAT, function, source, *around), around
 
 
 def _hash(*texts: str) -> str:
   return hashlib.sha256('\0'.join(texts).encode()).hexdigest()
+
+
+def _checksum(key: str, data: bytes) -> bytes:
+  """Of a file's content and of the key that it is kept under."""
+  return hashlib.sha256(key.encode() + b'\0' + data).digest()
 
 
 @contextlib.contextmanager
@@ -144,23 +159,30 @@ class Store:
   def named(self, name: str) -> Callable | None:
     """The executable that `link` gave this name; None if there is none."""
     try:
-      text = (self.folder / (name + NAME)).read_bytes().decode('ascii')
+      data = files.read_owned(self.folder / (name + NAME))
+      digest, data = data[:32], data[32:]
+      text = data.decode('ascii')
     except (OSError, ValueError):
       return None
-    return self.load(text) if re.fullmatch('[0-9a-f]{64}', text) else None
+    if digest != _checksum(name, data) or not re.fullmatch(
+      '[0-9a-f]{64}', text
+    ):
+      return None
+    return self.load(text)
 
   def link(self, name: str, text: str):
     """Makes an executable known under a name."""
+    data = text.encode()
     with contextlib.suppress(OSError):
-      self._write(name + NAME, text.encode())
+      self._write(name + NAME, _checksum(name, data) + data)
 
   def load(self, text: str) -> Callable | None:
     """Reads an executable; None if there is none, or if it is damaged."""
     path = self.folder / (text + PROGRAM)
     try:
-      data = path.read_bytes()
+      data = files.read_owned(path)
       digest, data = data[:32], data[32:]
-      if hashlib.sha256(data).digest() != digest:
+      if digest != _checksum(text, data):
         raise ValueError('its checksum is wrong')
       found = serialize_executable.deserialize_and_load(
         *pickle.loads(data),
@@ -182,8 +204,7 @@ class Store:
     """Writes an executable; says whether that was possible."""
     try:
       data = pickle.dumps(serialize_executable.serialize(executable))
-      digest = hashlib.sha256(data).digest()
-      self._write(text + PROGRAM, digest + data)
+      self._write(text + PROGRAM, _checksum(text, data) + data)
     except Exception as error:  # not every executable can be written
       logging.info('a program is not kept: %s', error)
       return False
@@ -191,15 +212,26 @@ class Store:
     return True
 
   def _write(self, name: str, data: bytes):
-    with files.replacing(self.folder / name) as part:
-      part.write_bytes(data)
+    files.make_owned(self.folder)
+    with (
+      files.replacing(self.folder / name) as part,
+      open(part, 'xb', opener=files.open_private) as file,
+    ):
+      file.write(data)
 
   def _sweep(self):
-    """Deletes what was not used for longest until the rest is small enough."""
+    """Deletes what was not used for longest until the rest is small enough.
+
+    Only plain files with names of our own count, and only they are deleted.
+    """
     with contextlib.suppress(OSError):
-      files = [(p.stat(), p) for p in self.folder.iterdir() if p.is_file()]
-      room = self.max_bytes
-      for status, path in sorted(files, key=lambda f: -f[0].st_mtime):
-        room -= status.st_size
-        if room < 0:
+      found = [(p.lstat(), p) for p in self.folder.iterdir()]
+      plain = [(s, p) for s, p in found if stat.S_ISREG(s.st_mode)]
+      room, now = self.max_bytes, time.time()
+      for status, path in sorted(plain, key=lambda f: -f[0].st_mtime):
+        own = OWN.fullmatch(path.name)
+        room -= status.st_size if own else 0
+        age = now - status.st_mtime
+        torn = TORN.fullmatch(path.name) and age > TORN_SECONDS
+        if torn or (own and room < 0):
           path.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ does anything.
 """
 
 import contextlib
+import errno
 import functools
 import importlib.util
 import itertools
@@ -24,6 +25,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+BIND = 'JAX_COORDINATOR_BIND_ADDRESS'
 VISIBLE_SECONDS = 60  # until all see a file that one has written; NFS caches 30
 JOINING_SECONDS = 300  # that a process waits for the others at the start
 NOTICE_SECONDS = 10  # until it says so
@@ -62,6 +64,10 @@ def join(
 ):
   """Makes this process part of a job, before JAX is used for anything else.
 
+  Process 0 listens at the coordinator's address only, where JAX by itself would
+  listen at all of its host's: whoever reaches it can join. `BIND`, a variable of
+  JAX, overrides the address, e.g. for a host behind a translated one.
+
   Args:
     coordinator: HOST:PORT at which process 0 listens. None, as for the next
       two, for what the environment says.
@@ -73,14 +79,17 @@ def join(
   Raises:
     ProcessError: If the job cannot be joined.
   """
+  bind = None
   if coordinator:
-    _check_address(coordinator, process)
+    bind = os.environ.get(BIND) or coordinator
+    _check_address(coordinator, process, bind)
   try:
     with _notice(coordinator or environment()):
       jax.distributed.initialize(
         coordinator,
         processes,
         process,
+        coordinator_bind_address=bind,
         initialization_timeout=JOINING_SECONDS,
         heartbeat_timeout_seconds=heartbeat,
         shutdown_timeout_seconds=ENDING_SECONDS,
@@ -94,23 +103,14 @@ def join(
     ) from error
 
 
-def _check_address(coordinator: str, process: int):
+def _check_address(coordinator: str, process: int, bind: str):
   """Raises ProcessError if the job cannot meet there; JAX would crash.
 
   Process 0 must be able to listen, the others wait until it does.
   """
-  host, _, port = coordinator.rpartition(':')
   if process == 0:
-    try:
-      with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(('', int(port)))
-    except OSError as error:
-      raise ProcessError(
-        f'process 0 cannot listen at port {port}: {error.strerror}. Give all '
-        'processes another port in --coordinator.'
-      ) from error
-    return
+    return _check_listening(bind)
+  host, _, port = coordinator.rpartition(':')
   end = time.monotonic() + JOINING_SECONDS
   with _notice(coordinator):
     while not _answers(host.strip('[]'), int(port)):
@@ -121,6 +121,28 @@ def _check_address(coordinator: str, process: int):
           'its host and can be reached from here'
         )
       time.sleep(0.5)
+
+
+def _check_listening(address: str):
+  host, _, port = address.rpartition(':')
+  try:
+    kind = socket.SOCK_STREAM
+    family, *_, place = socket.getaddrinfo(
+      host.strip('[]'), int(port), type=kind
+    )[0]
+    with socket.socket(family, kind) as probe:
+      probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+      probe.bind(place)
+  except OSError as error:
+    remedy = 'Give all processes another port in --coordinator.'
+    if error.errno != errno.EADDRINUSE:
+      remedy = (
+        'Give all processes an address of its own host in --coordinator; where '
+        f'they reach it under another one, set {BIND}=HOST:PORT for process 0.'
+      )
+    raise ProcessError(
+      f'process 0 cannot listen at {address}: {error.strerror}. {remedy}'
+    ) from error
 
 
 def _answers(host: str, port: int) -> bool:

@@ -2,6 +2,9 @@
 
 import os
 import signal
+import threading
+
+from absl import logging
 
 from emojax.host import processes
 
@@ -17,6 +20,9 @@ class StopFlag:
 
   Of several processes every one may get the signal; `asked` agrees on it. There
   SIGTERM belongs to JAX's coordination service, which tells the others.
+
+  Python hands signals to the main thread alone: in another one nothing is caught,
+  and the process ends as it would, with the last segment saved.
   """
 
   def __init__(self):
@@ -24,6 +30,9 @@ class StopFlag:
     self._previous = {}
 
   def __enter__(self):
+    if threading.current_thread() is not threading.main_thread():
+      logging.info('a run in a thread: signals are left to the main thread')
+      return self
     alone = processes.count() == 1
     for number in (signal.SIGINT, *([signal.SIGTERM] if alone else [])):
       self._previous[number] = signal.signal(number, self._handle)

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import rich.box
 import rich.console
 import rich.table
-from rich.markup import escape
 from rich.measure import Measurement
+from rich.text import Text
 
 from emojax.report import markdown
+from emojax.terminal import say
 
 MISSING = '–'
 
@@ -213,15 +214,14 @@ def to_rich(table: Table) -> rich.table.Table:
   shown = rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False)
   shown.add_column('', max_width=24)
   for header in _headers(table):
-    shown.add_column(escape(header), justify='right', no_wrap=True)
+    shown.add_column(Text(header), justify='right', no_wrap=True)
   for section in table.sections:
     if section.title:
-      shown.add_row(f'[italic]{escape(section.title)}[/]')
+      shown.add_row(Text(section.title, 'italic'))
     for name, cells in _printed(table, section):
-      # Brackets of intervals are no markup.
-      safe = [(escape(t), b) for t, b in cells]
+      # Brackets of intervals, and in names, are no markup.
       shown.add_row(
-        escape(name), *(f'[bold]{t}[/]' if b else t for t, b in safe)
+        Text(name), *(Text(t, 'bold' if b else '') for t, b in cells)
       )
     shown.add_section()
   return shown
@@ -238,6 +238,6 @@ def show(table: Table, console: rich.console.Console):
     width = Measurement.get(console, unlimited, to_rich(chosen)).maximum
     if width <= console.width:
       break
-  console.print(f'\n[bold]{escape(chosen.title)}[/]', highlight=False)
+  say(console, '\n', (chosen.title, 'bold'), wrap=True)
   console.print(to_rich(chosen))
-  console.print(f'[dim]{escape(chosen.note)}[/]', highlight=False)
+  say(console, (chosen.note, 'dim'), wrap=True)

@@ -13,6 +13,8 @@ from rich.progress import (
   TimeRemainingColumn,
 )
 
+from emojax.terminal import say
+
 
 class TrainingProgress:
   """A bar over all epochs of all generations, and a line per epoch.
@@ -25,7 +27,7 @@ class TrainingProgress:
   def __init__(self, console: Console, total: int):
     self._console = console
     self._progress = Progress(
-      TextColumn('[bold]{task.description}'),
+      TextColumn('{task.description}', style='bold', markup=False),
       BarColumn(),
       MofNCompleteColumn(),
       TextColumn('epochs'),
@@ -70,9 +72,12 @@ class TrainingProgress:
       if key.endswith('/score') or key == 'val/total'
     )
     self._progress.update(self._task, advance=1)
-    self._console.print(
-      f'[bold]{name:>5}[/] epoch {epoch + 1:>2}/{epochs}  '
-      f'[dim]loss[/] {losses}  [dim]val[/] {scores}',
-      highlight=False,
-      soft_wrap=True,  # one line per epoch in logs
+    say(
+      self._console,
+      (f'{name:>5}', 'bold'),
+      f' epoch {epoch + 1:>2}/{epochs}  ',
+      ('loss', 'dim'),
+      f' {losses}  ',
+      ('val', 'dim'),
+      f' {scores}',
     )

@@ -86,7 +86,7 @@ def train(
     for segment in trainer.segments(generation, state, epoch):
       if segment.epoch > epoch:  # else only the soft labels were missing
         state = trainer.portable(segment.state)
-        check_finite(name, _watched(trainer, state))
+        check_finite(name, _watched(trainer, state), epoch)
         check_totals(name, epoch, segment.logs['val/total'])
         _write_log(session, trainer, name, epoch, segment)
         epoch = segment.epoch
@@ -122,33 +122,49 @@ def _watched(trainer: Trainer, state: member.MemberState) -> member.MemberState:
   )
 
 
-def check_finite(name: str, state: member.MemberState):
+def check_finite(name: str, state: member.MemberState, saved: int = 0):
   """Raises if any member has seen a loss that is not finite.
 
   A bad loss spoils the parameters and then all losses, so what is named is the
   task that was bad first.
+
+  Args:
+    name: Name of the stack.
+    state: After a segment, which has not been saved.
+    saved: Epochs in the newest checkpoint; 0 without any.
   """
   first = {task: np.asarray(s) for task, s in state.first_bad.items()}
   step = min(steps.min() for steps in first.values())
   if step == member.NEVER:
-    _check_scores(name, state.best.score)
+    _check_scores(name, state.best.score, saved)
     return
   index = min(np.argmin(s) for s in first.values() if s.min() == step)
   bad = [task for task, steps in first.items() if steps[index] == step]
   guilty = [task for task in bad if task != 'total'] or bad
   raise DivergedError(
     f'{name}, member {index}: the loss of {", ".join(guilty)} was not finite '
-    f'at step {step}. The last good checkpoint is kept. Lower '
-    'config.train.learning_rate (in a new --workdir), or check the data.'
+    f'at step {step}. {_kept(saved)} Lower config.train.learning_rate (in a new '
+    '--workdir), or check the data.'
   )
 
 
-def _check_scores(name: str, scores: np.ndarray):
+def _kept(saved: int) -> str:
+  """Says what a run that diverged leaves behind."""
+  if not saved:
+    return 'That was before the first checkpoint: there is none of this stack.'
+  return (
+    f'The checkpoint of the {saved} epoch{"s" if saved > 1 else ""} before is '
+    'kept and is good.'
+  )
+
+
+def _check_scores(name: str, scores: np.ndarray, saved: int = 0):
   """Raises if a member has no best epoch: its weights would be the first ones."""
   for index in np.flatnonzero(~np.isfinite(scores)):
     raise DivergedError(
       f'{name}, member {index}: the validation score was not finite although '
-      'the losses were; lower config.train.learning_rate (in a new --workdir)'
+      f'the losses were. {_kept(saved)} Lower config.train.learning_rate (in a '
+      'new --workdir).'
     )
 
 

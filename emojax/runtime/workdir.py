@@ -1,12 +1,11 @@
 """The folder of a run: what is in it, whether it may be written to."""
 
-import errno
-import fcntl
 import json
 import os
 import pathlib
 import platform
 import subprocess
+import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -18,9 +17,11 @@ import optax
 import emojax
 from emojax.host import files, processes
 from emojax.host.files import UNFINISHED
+from emojax.settings import flatten
 
 LOCK = '.lock'
-_HELD: dict[pathlib.Path, int] = {}  # locks of this process, until it ends
+# Locks of this process, and the threads that work under them.
+_HELD: dict[pathlib.Path, tuple[Any, threading.Thread]] = {}
 
 
 class WorkdirError(ValueError):
@@ -98,15 +99,14 @@ def _revision() -> str:
   return head.stdout.strip() + ('+' if changed else '')
 
 
-def flatten(tree: dict[str, Any], prefix: str = '') -> dict[str, Any]:
-  """{'a': {'b': 1}} -> {'a.b': 1}."""
-  flat = {}
-  for key, value in tree.items():
-    if isinstance(value, dict):
-      flat |= flatten(value, f'{prefix}{key}.')
-    else:
-      flat[prefix + key] = value
-  return flat
+def release():
+  """Lets others work in the folders that this thread has opened."""
+  here = threading.current_thread()
+  for path, (lock, thread) in list(_HELD.items()):
+    if thread is here:
+      del _HELD[path]
+      if lock is not None:  # of a file system without locks
+        lock.release()
 
 
 class Workdir:
@@ -126,8 +126,16 @@ class Workdir:
 
   @property
   def finished(self) -> bool:
-    """Whether the run has written its results and, last of all, its report."""
-    return all((self / f).exists() for f in ('results.json', 'report.html'))
+    """Whether the run has written its results and, last of all, its report.
+
+    Files that are empty or cut off, as after a loss of power, are not results:
+    the same command writes them again from what has been predicted.
+    """
+    try:
+      results = json.loads((self / 'results.json').read_bytes())
+      return bool(results) and (self / 'report.html').stat().st_size > 0
+    except (OSError, ValueError):
+      return False
 
   def open(self):
     """Makes the folder, or checks that it belongs to this configuration.
@@ -192,23 +200,21 @@ class Workdir:
   def _hold(self):
     """Locks the folder: two processes would overwrite each other's state.
 
-    The lock ends with the process, however that ends.
+    The lock ends with the process, however that ends, or by `release`.
     """
-    path = (self / LOCK).resolve()
-    if path in _HELD:
+    path, here = self.path.resolve() / LOCK, threading.current_thread()
+    if path in _HELD and _HELD[path][1] is here:
       return
-    file = os.open(path, os.O_WRONLY | os.O_CREAT)
     try:
-      fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-      os.close(file)
-      if error.errno in (errno.EACCES, errno.EAGAIN):
-        raise WorkdirError(
-          f'another process is at work in {self.path}: wait until it has ended, '
-          'or choose another --workdir'
-        ) from error
-      return  # a file system without locks
-    _HELD[path] = file
+      _HELD[path] = files.lock(path), here
+    except files.LockedError as error:
+      who = (
+        'another thread of this process' if path in _HELD else 'another process'
+      )
+      raise WorkdirError(
+        f'{who} is at work in {self.path}: wait until it has ended, or choose '
+        'another --workdir'
+      ) from error
 
   def _claim(self):
     stored = {'config': self.config, 'environment': environment()}
@@ -237,8 +243,9 @@ class Workdir:
 
   @processes.by_one
   def append_metrics(self, lines: Iterable[dict[str, Any]]):
-    """Appends to metrics.jsonl, flushed to the disk."""
-    with open(self / 'metrics.jsonl', 'a') as file:
+    """Appends to metrics.jsonl, flushed to the disk; links are not followed."""
+    path = self / 'metrics.jsonl'
+    with open(path, 'a', opener=files.open_plain) as file:
       file.writelines(json.dumps(line) + '\n' for line in lines)
       file.flush()
       os.fsync(file.fileno())
@@ -247,10 +254,12 @@ class Workdir:
   def trim_metrics(self, keep: Callable[[dict[str, Any]], bool]):
     """Drops lines of epochs that a resumed run trains again, and torn lines."""
     path = self / 'metrics.jsonl'
-    if not path.exists():
+    if not os.path.lexists(path):
       return
     kept = []
-    for line in path.read_text().splitlines():
+    with open(path, opener=files.open_plain) as file:
+      lines = file.read().splitlines()
+    for line in lines:
       try:
         entry = json.loads(line)
       except json.JSONDecodeError:

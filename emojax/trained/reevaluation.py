@@ -14,6 +14,7 @@ from emojax.data.clips import evaluation_sets
 from emojax.data.relabel import Relabelling, relabel
 from emojax.evaluation.context import FIT_SPLIT
 from emojax.runtime import overrides, workdir
+from emojax.settings import check_named
 from emojax.trained import run as runs
 
 FOLDER = 'evaluations'
@@ -62,6 +63,7 @@ def settings(run: runs.TrainedRun, request: Request):
 
   Raises:
     OverrideError: If a setting is unknown, or was decided by the training.
+    SettingError: If one means nothing for these data.
   """
   for assignment in request.overrides:
     name, _ = overrides.split(assignment)
@@ -84,6 +86,8 @@ def settings(run: runs.TrainedRun, request: Request):
   elif request.data is not None:
     config.data.name, config.data.path = 'prepared', request.data
   config = overrides.apply(config, request.overrides)
+  named = {overrides.split(text)[0] for text in request.overrides}
+  check_named(workdir.flatten(config.to_dict()), named)
   if request.mc_samples is not None:
     config.eval.mc_samples = request.mc_samples
   return config

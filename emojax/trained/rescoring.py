@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from emojax import provenance, tasks
+from emojax import provenance, tasks, terminal
 from emojax.data.relabel import Relabelling, relabel, selected_outputs
 from emojax.evaluation import Predictions, evaluate
 from emojax.evaluation.context import FIT_SPLIT
@@ -39,7 +39,7 @@ def execute(evaluation: Evaluation, console: Console) -> pathlib.Path:
   schema = evaluation.split.spec.schema
   provenance.keep(folder, parts, schema, console, '--out or --name')
   if folder.finished:
-    console.print(f'{folder.path} is finished already', highlight=False)
+    terminal.say(console, f'{folder.path} is finished already')
     return folder.path
   val, notes = None, list(evaluation.notes)
   if evaluation.key != FIT_SPLIT and evaluation.request.temperature:
@@ -70,7 +70,7 @@ def execute(evaluation: Evaluation, console: Console) -> pathlib.Path:
   whole = evaluation.schema == evaluation.run.schema
   report.write(folder.path, evaluation.clips if whole else None)
   for note in notes:
-    console.print(f'Note: {note}.', highlight=False, soft_wrap=True)
+    terminal.say(console, f'Note: {note}.')
   report.terminal(results, console)
   return folder.path
 
@@ -119,14 +119,14 @@ class _Predictor:
         return Predictions.load(path, self._of.run.schema)
       except DAMAGED as error:
         self._say(f'{path} is damaged ({error}): predicting again')
-    with self._console.status(f'{name}: predicting'):
+    with self._console.status(terminal.plain(f'{name}: predicting')):
       made = self._predict(name)
     made.save(path)
     self._say(f'{name}: predicted')  # the status is not seen in logs
     return made
 
   def _say(self, text: str):
-    self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+    terminal.say(self._console, text)
 
   def _predict(self, name: str) -> Predictions:
     this, run = self._of, self._of.run

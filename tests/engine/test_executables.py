@@ -14,7 +14,7 @@ from jax.sharding import PartitionSpec as P
 from emojax.engine import executables, stack
 from emojax.engine.executables import PROGRAM, Program, Store
 from emojax.engine.packing import pack
-from emojax.host import processes
+from emojax.host import files, processes
 
 X = np.arange(8, dtype=np.float32)
 
@@ -242,8 +242,94 @@ def test_jax_keeps_its_own_cache(folder):
   assert jax.config.jax_enable_compilation_cache == before
 
 
+@pytest.mark.parametrize('ending', [PROGRAM, executables.NAME])
+def test_a_file_under_another_key_is_not_taken_for_it(folder, ending):
+  """Whole, with its own checksum, but renamed: it must not run in the other's place."""
+  Traced()()
+  (first,) = folder.glob(f'*{ending}')
+  Traced(3.0)()
+  (second,) = set(folder.glob(f'*{ending}')) - {first}
+  os.replace(first, second)
+  again = Traced(3.0)
+  np.testing.assert_allclose(again(), X * 3 + np.sin(X), rtol=1e-6)
+  assert again.count == 1
+
+
+def open_to_all(path):
+  path.chmod(0o666)
+
+
+def open_to_the_group(path):
+  path.chmod(0o620)
+
+
+def linked(path):
+  path.rename(path.with_name('elsewhere'))
+  path.symlink_to('elsewhere')
+
+
+@pytest.mark.parametrize('change', [open_to_all, open_to_the_group, linked])
+def test_programs_that_others_could_have_written_do_not_run(
+  folder, change, caplog
+):
+  Traced()()
+  change(kept(folder)[0])
+  again = Traced()
+  again()
+  assert again.count == 1
+  assert 'compiled anew' in caplog.text
+
+
+def test_programs_of_another_user_do_not_run(folder, monkeypatch, caplog):
+  Traced()()
+  user = os.geteuid()
+  monkeypatch.setattr(os, 'geteuid', lambda: user + 1)
+  again = Traced()
+  again()
+  assert again.count == 1
+
+
+def test_folders_and_files_are_the_users_alone(folder):
+  before = os.umask(0)
+  try:
+    Traced()()
+  finally:
+    os.umask(before)
+  assert folder.stat().st_mode & 0o777 == 0o700
+  assert {p.stat().st_mode & 0o777 for p in folder.iterdir()} == {0o600}
+
+
+def test_only_its_own_names_are_swept(tmp_path):
+  """Whatever else is in the folder, or behind a link in it, is the user's."""
+  folder, key = tmp_path / 'programs', 'ab' * 32
+  folder.mkdir()
+  theirs = [
+    folder / name
+    for name in (
+      'thesis.txt',
+      f'thesis{PROGRAM}',
+      f'{key}{PROGRAM}.txt',
+      f'.{key}{PROGRAM}.{"0" * 32}{files.UNFINISHED}.txt',
+    )
+  ]
+  behind, link = tmp_path / 'behind', folder / f'{"cd" * 32}{PROGRAM}'
+  link.symlink_to(behind)
+  own = folder / f'{key}{PROGRAM}'
+  torn = folder / f'.{key}{PROGRAM}.{"0" * 32}{files.UNFINISHED}'
+  for path in (*theirs, behind, own, torn):
+    path.write_bytes(bytes(100))
+    os.utime(path, (1000, 1000))
+  being_written = folder / f'.{key}{PROGRAM}.{"1" * 32}{files.UNFINISHED}'
+  being_written.write_bytes(bytes(100))
+  Store(folder, jax.devices(), max_bytes=0)._sweep()
+  assert not own.exists()
+  assert not torn.exists()
+  assert sorted(folder.iterdir()) == sorted([*theirs, link, being_written])
+  assert behind.exists()
+
+
 def test_unused_ones_make_room(tmp_path):
-  paths = [tmp_path / f'{i}{PROGRAM}' for i in range(4)]
+  paths = [tmp_path / f'{str(i) * 64}{PROGRAM}' for i in range(4)]
   for age, path in enumerate(paths):
     path.write_bytes(bytes(100))
     os.utime(path, (1000 - age, 1000 - age))

@@ -1,7 +1,11 @@
 """What several processes agree on, with the other processes played by hand."""
 
+import os
 import socket
+import subprocess
+import sys
 import threading
+import time
 import types
 
 import numpy as np
@@ -219,9 +223,55 @@ def test_process_0_needs_a_free_port():
   with socket.socket() as other:
     other.bind(('', 0))
     other.listen()
-    port = other.getsockname()[1]
-    with pytest.raises(ProcessError, match=f'cannot listen at port {port}: .*'):
-      processes.join(f'127.0.0.1:{port}', 2, 0)
+    address = f'127.0.0.1:{other.getsockname()[1]}'
+    with pytest.raises(
+      ProcessError, match=f'listen at {address}: .* another p'
+    ):
+      processes.join(address, 2, 0)
+
+
+@pytest.mark.parametrize(
+  'host',
+  ['192.0.2.1', '[2001:db8::1]', 'nowhere.invalid'],  # reserved for examples
+)
+def test_process_0_listens_at_an_address_of_its_host(host):
+  with pytest.raises(ProcessError, match=r'address of its own host.*BIND_ADDR'):
+    processes.join(f'{host}:1234', 2, 0)
+
+
+def free_port():
+  with socket.socket() as probe:
+    probe.bind(('127.0.0.1', 0))
+    return probe.getsockname()[1]
+
+
+LISTEN = """
+import sys
+from emojax.host import processes
+processes.join(sys.argv[1], 2, 0)
+"""
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='needs a second loopback')
+@pytest.mark.parametrize('everywhere', [False, True])
+def test_process_0_listens_nowhere_else(everywhere):
+  """A stranger's process, who reaches the host elsewhere, cannot join."""
+  port = free_port()
+  variables = os.environ | {'JAX_PLATFORMS': 'cpu'}
+  if everywhere:
+    variables[processes.BIND] = f'0.0.0.0:{port}'
+  command = [sys.executable, '-c', LISTEN, f'127.0.0.1:{port}']
+  with subprocess.Popen(command, env=variables) as process:
+    try:
+      deadline = time.monotonic() + 120
+      while not processes._answers('127.0.0.1', port):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+      # All of 127.0.0.0/8 is this host.
+      assert processes._answers('127.0.0.2', port) == everywhere
+    finally:
+      process.kill()
 
 
 def test_process_0_must_answer(monkeypatch, capsys):

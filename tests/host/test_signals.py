@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -85,3 +86,17 @@ def test_second_one_ends_the_process(number):
     assert process.wait(30) == -number
     assert time.monotonic() - begun < 30
     assert f'{number.name}: saving' in process.stderr.read()
+
+
+def test_in_a_thread_signals_are_left_alone():
+  """Python would raise ValueError; a run in a thread goes on without."""
+  before, found = [signal.getsignal(n) for n in BOTH], []
+
+  def work():
+    with StopFlag() as stop:
+      found.append((stop.asked(), [signal.getsignal(n) for n in BOTH]))
+
+  thread = threading.Thread(target=work)
+  thread.start()
+  thread.join()
+  assert found == [('', before)]

@@ -44,6 +44,22 @@ def test_the_first_bad_loss_is_the_culprit(steps, message):
     training.check_finite('Tea', state_with(**steps))
 
 
+@pytest.mark.parametrize(
+  ('saved', 'message'),
+  [
+    (0, 'before the first checkpoint: there is none'),
+    (1, 'The checkpoint of the 1 epoch before is kept and is good'),
+    (3, 'The checkpoint of the 3 epochs before is kept and is good'),
+  ],
+)
+@pytest.mark.parametrize('losses', [True, False])
+def test_what_is_left_is_said(saved, message, losses):
+  bad = [0, NEVER] if losses else [NEVER, NEVER]
+  state = state_with((0.5, np.nan), au=bad, total=bad)
+  with pytest.raises(training.DivergedError, match=message):
+    training.check_finite('Tea', state, saved)
+
+
 def test_finite_losses_pass():
   training.check_finite('Tea', state_with(au=[NEVER] * 2, total=[NEVER] * 2))
 

@@ -7,6 +7,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -173,6 +174,28 @@ def test_one_process_at_a_time(tmp_path):
   workdir.Workdir(tmp_path, {}).open()  # a process does not meet itself
 
 
+def test_one_thread_at_a_time(tmp_path):
+  """Runs of two threads of a process would spoil each other as well."""
+  opened, ended = threading.Event(), threading.Event()
+
+  def work():
+    workdir.Workdir(tmp_path, {}).open()
+    opened.set()
+    ended.wait(60)
+    workdir.release()
+
+  thread = threading.Thread(target=work)
+  thread.start()
+  assert opened.wait(60)
+  try:
+    with pytest.raises(workdir.WorkdirError, match='another thread of this pr'):
+      workdir.Workdir(tmp_path, {}).open()
+  finally:
+    ended.set()
+    thread.join()
+  workdir.Workdir(tmp_path, {}).open()
+
+
 def test_torn_files_of_a_killed_run_are_swept(run):
   (run / 'predictions').mkdir()
   for name in (run / 'results.json', run / 'predictions' / 'Tea.npz'):
@@ -191,10 +214,50 @@ def test_torn_files_of_a_killed_run_are_swept(run):
 
 def test_finished_needs_results_and_report(run):
   assert not run.finished
-  (run / 'results.json').write_text('{}')
+  (run / 'results.json').write_text('{"names": ["Tea"]}')
   assert not run.finished
-  (run / 'report.html').write_text('')
+  (run / 'report.html').write_text('<html>')
   assert run.finished
+
+
+@pytest.mark.parametrize(
+  ('results', 'report'),
+  [
+    ('', '<html>'),
+    ('{"names": ["Te', '<html>'),
+    ('\x00' * 20, '<html>'),
+    ('{}', '<html>'),
+    ('{"names": ["Tea"]}', ''),
+  ],
+)
+def test_files_that_are_empty_or_torn_are_not_finished(run, results, report):
+  (run / 'results.json').write_text(results)
+  (run / 'report.html').write_text(report)
+  assert not run.finished
+
+
+def test_links_are_not_followed(run, tmp_path):
+  theirs = tmp_path / 'thesis.txt'
+  theirs.write_text('years of work')
+  (run / 'metrics.jsonl').symlink_to(theirs)
+  with pytest.raises(OSError, match=r'a link or a device.*metrics\.jsonl'):
+    run.append_metrics([{'epoch': 0}])
+  with pytest.raises(OSError, match=r'a link or a device.*metrics\.jsonl'):
+    run.trim_metrics(lambda line: True)
+  assert theirs.read_text() == 'years of work'
+
+
+@pytest.mark.parametrize('missing', [True, False])
+def test_a_lock_is_no_link(tmp_path, missing):
+  theirs = tmp_path / 'theirs'
+  if not missing:
+    theirs.write_text('years of work')
+  (tmp_path / 'run').mkdir()
+  (tmp_path / 'run' / workdir.LOCK).symlink_to(theirs)
+  with pytest.raises(OSError, match=r'a link or a device.*\.lock'):
+    workdir.Workdir(tmp_path / 'run', CONFIG).open()
+  assert theirs.exists() != missing
+  assert not (tmp_path / 'run' / 'config.json').exists()
 
 
 def test_metrics_are_appended(run):

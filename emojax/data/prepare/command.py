@@ -32,6 +32,7 @@ from emojax.data.prepare import (
 from emojax.data.readers import base
 from emojax.data.store import frame_table, store
 from emojax.data.transform import sounds
+from emojax.terminal import say
 
 MAX_SIZE = 4096
 # Records whose colour is looked at to choose the number of channels.
@@ -96,7 +97,7 @@ def prepare(
   _check_apart(name, pathlib.Path(source), out)
   finished = workfolder.is_finished(out, settings)
   if finished and not pathlib.Path(source).exists():
-    _say(console, f'{out} is finished; {source} is gone')
+    say(console, f'{out} is finished; {source} is gone')
     return out
   workers = workers or os.cpu_count()
   # Before the folder is taken: a mistyped option or source leaves no trace.
@@ -104,7 +105,7 @@ def prepare(
   digest = shards.digest(listing)
   if finished:
     workfolder.check_same_source(out, digest)
-    _say(console, f'{out} is finished already')
+    say(console, f'{out} is finished already')
     return out
   if audio:
     listing.records = sounds.with_sound(listing)
@@ -119,7 +120,7 @@ def prepare(
     _finish(out, listing, spec, settings | {'source': digest}, written)
     shutil.rmtree(work, ignore_errors=True)
   text = (out / 'summary.txt').read_text()
-  _say(console, f'{text}{out} is ready')
+  say(console, f'{text}{out} is ready')
   return out
 
 
@@ -291,7 +292,7 @@ def main(argv: list[str] | None = None) -> int:
     given = prepare_arguments.parse(argv, __doc__)
     prepare(**given, console=console)
   except (OSError, ImportError, ValueError) as error:
-    _say(console, f'error: {error}')
+    say(console, f'error: {error}')
     return 1
   except futures.BrokenExecutor:
     console.print(

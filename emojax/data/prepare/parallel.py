@@ -14,6 +14,8 @@ from typing import Any
 from rich import console as rich_console
 from rich import progress as rich_progress
 
+from emojax.terminal import say
+
 
 def run(
   function: Callable[[Any], Any],
@@ -56,16 +58,16 @@ def run(
       done += weights[number]
       bar.update(task, completed=done)
       if not console.is_terminal:
-        console.print(f'{title}: {done:,} of {total:,} {unit}')
+        say(console, f'{title}: {done:,} of {total:,} {unit}')
       yield number, result
 
 
 def _bar(console: rich_console.Console, unit: str) -> rich_progress.Progress:
   return rich_progress.Progress(
-    rich_progress.TextColumn('[bold]{task.description}'),
+    rich_progress.TextColumn('{task.description}', style='bold', markup=False),
     rich_progress.BarColumn(),
     rich_progress.MofNCompleteColumn(),
-    rich_progress.TextColumn(unit),
+    rich_progress.TextColumn(unit, markup=False),
     rich_progress.TimeElapsedColumn(),
     rich_progress.TextColumn('left:'),
     rich_progress.TimeRemainingColumn(),

@@ -1,7 +1,6 @@
 """The state of a data set that is being prepared, so that work can go on."""
 
 import contextlib
-import fcntl
 import json
 import pathlib
 import shutil
@@ -9,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from emojax.data.store import store
+from emojax.host import files
 
 NAME = '.progress'  # exists below the output until it is finished
 
@@ -65,12 +65,12 @@ def working(
   """
   work = out / NAME
   work.mkdir(parents=True, exist_ok=True)
-  with open(work / 'lock', 'w') as lock:
-    try:
-      # The system lets go of the lock if this process is killed.
-      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      raise store.StoreError(f'{out}: another process is writing it') from None
+  try:
+    # The system lets go of the lock if this process is killed.
+    lock = files.lock(work / 'lock')
+  except files.LockedError:
+    raise store.StoreError(f'{out}: another process is writing it') from None
+  with lock or contextlib.nullcontext():
     if (work / 'settings.json').exists():
       found = json.loads((work / 'settings.json').read_text())
       _compare(out, found, settings)

@@ -170,7 +170,7 @@ def summary(faces: Faces) -> str:
   voted = 0 if faces.votes is None else int((faces.votes.sum(-1) > 0).sum())
   names = ', '.join(faces.dataset.ood)
   return (
-    f'[bold]{faces.dataset.name}[/]: {len(faces.dataset.groups[TASK]):,} of '
+    f'{faces.dataset.name}: {len(faces.dataset.groups[TASK]):,} of '
     f'{len(train):,} training faces have a label; of {len(scored):,} in the '
     f'{faces.split} split {labelled:,} have a label and {voted:,} have votes; '
     f'foreign images: {names}'

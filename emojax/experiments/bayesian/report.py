@@ -5,16 +5,16 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import rich.table
 from rich.console import Console
-from rich.markup import escape
 
+from emojax.data import unseen
 from emojax.experiments.bayesian import figures, findings, tables
 from emojax.experiments.bayesian.findings import METHODS, NETWORKS
 from emojax.host import processes
 from emojax.report import page, style, table, verdicts
 from emojax.report.files import draw
 from emojax.runtime import workdir
+from emojax.terminal import show_rows
 
 TITLE = 'Bayesian neural networks for facial emotion'
 Results = Mapping[str, Any]
@@ -67,10 +67,8 @@ def write(folder: pathlib.Path, clips) -> pathlib.Path:
 
 def terminal(results: Results, console: Console):
   """Prints the verdicts and the tables."""
-  rows = rich.table.Table.grid(padding=(0, 2))
-  for claim, _, _, verdict in findings.all_findings(results):
-    rows.add_row(page.SYMBOLS[verdict], escape(claim))
-  console.print(rows)
+  found = findings.all_findings(results)
+  show_rows(console, ((page.SYMBOLS[row[-1]], row[0]) for row in found))
   for item in _tables(results):
     table.show(item, console)
 
@@ -169,6 +167,7 @@ def _facts(results: Results, config: Results) -> list[tuple[str, str]]:
   names = ('dataset', 'split', 'training_faces', 'scored_faces')
   names += ('labelled_faces', 'voted_faces', 'rule', 'eval_rule', 'select')
   rows = [(name.replace('_', ' '), str(results[name])) for name in names]
+  rows += unseen.facts(results)
   for title, study in findings.studies(results):
     best = study['best']
     text = f'{best["error"]} for the error, {best["ece"]} for the ECE'

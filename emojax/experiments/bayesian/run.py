@@ -9,7 +9,8 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from emojax import provenance
+from emojax import provenance, settings, terminal
+from emojax.data import unseen
 from emojax.engine import checkpoint, stack
 from emojax.engine.trainer import Trainer
 from emojax.evaluation import Predictions
@@ -71,9 +72,12 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   check(config, kinds)
   with console.status('making the data set'):
     faces = data.from_config(config.data)
-  console.print(data.summary(faces), highlight=False, soft_wrap=True)
-  parts = provenance.sets_of(faces.dataset)
-  provenance.keep(folder, parts, faces.dataset.schema, console)
+  terminal.say(console, data.summary(faces))
+  dataset = faces.dataset
+  parts = provenance.sets_of(dataset)
+  provenance.keep(folder, parts, dataset.schema, console)
+  if names := unseen.unseen(dataset.schema, dataset.train.targets):
+    terminal.say(console, ('Note: ', 'bold'), unseen.note(names))
   evaluate.judges_of(faces)  # before training: there is something to score
   total = len(kinds) * config.train.epochs
   with StopFlag() as stop, TrainingProgress(console, total) as progress:
@@ -86,28 +90,7 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
 
 def check(config, kinds: list[Stack]):
   """Raises ValueError if a setting cannot be meant, before anything is made."""
-  for name, value, low in (
-    ('train.batch', config.train.batch, 1),
-    ('mc.members', config.mc.members, 1),
-    ('mc.passes', config.mc.passes, 1),
-    ('eval.draws', config.eval.draws, 1),
-    ('eval.replicates', config.eval.replicates, 2),
-    ('mc.passes_per_call', config.mc.passes_per_call, 1),
-    ('mc.batch', config.mc.batch, 1),
-  ):
-    if value < low:
-      raise ValueError(f'config.{name}={value}: expected at least {low}')
-  if not (config.model.dropout == -1 or 0 <= config.model.dropout < 1):
-    raise ValueError(
-      f'config.model.dropout={config.model.dropout}: expected a rate below 1, or '
-      "-1 for the networks' own"
-    )
-  if config.train.select not in SELECT:
-    raise ValueError(
-      f'config.train.select={config.train.select!r}: expected last or best'
-    )
-  validity.floor_from_config(config)
-  networks.batch_norm(config)
+  settings.check(settings.flatten(config.to_dict()))
   for kind in kinds:
     networks.optimizer(config, kind.network)
     networks.rate(config, kind.network)
@@ -238,6 +221,9 @@ def _conclude(run: Run, kinds: list[Stack], console: Console) -> dict[str, Any]:
     results = evaluate.results(run.faces, facts, found)
     floor = validity.floor_from_config(config)
     results['validity'] = validity.of_run(run.path(), floor)
+    targets = run.faces.dataset.train.targets
+    if names := unseen.unseen(schema, targets):
+      results['unseen'] = names
     results['timings'] = run.session.timings.rounded()
     workdir.write_json(run.path('curves.json'), curves)
     workdir.write_json(run.path('results.json'), results)

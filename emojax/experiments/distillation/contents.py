@@ -5,6 +5,7 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from emojax.data import unseen
 from emojax.evaluation.predictions import Predictions
 from emojax.experiments.distillation import (
   comparability,
@@ -216,6 +217,7 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
   labelled = results['labelled_frames'].items()
   yield 'Frames', f'{results["num_frames"]:,}'
   yield 'Labelled', ', '.join(f'{k.upper()} {n:,}' for k, n in labelled)
+  yield from unseen.facts(results)
   for name, generation in results['generations'].items():
     epochs = ', '.join(str(epoch + 1) for epoch in generation['epochs'])
     yield f'Selected epochs, {name}', epochs

@@ -6,15 +6,14 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-import rich.table
 from rich.console import Console
-from rich.markup import escape
 
 from emojax.experiments.distillation import contents, findings, tables, votes
 from emojax.experiments.distillation.summary import headline
 from emojax.host import processes
 from emojax.report import files, page, style, table
 from emojax.runtime import workdir
+from emojax.terminal import say, show_rows
 
 TITLE = 'Uncertainty by iterative self-distillation'
 
@@ -72,11 +71,8 @@ def read(
 def terminal(results: Mapping[str, Any], console: Console):
   """Prints the summary, the verdicts and the tables, as wide as they fit."""
   found = findings.all_findings(results)
-  console.print(headline(results, found), highlight=False, markup=False)
-  verdicts = rich.table.Table.grid(padding=(0, 2))
-  for finding in found:
-    verdicts.add_row(page.SYMBOLS[finding.verdict], escape(finding.claim))
-  console.print(verdicts)
+  say(console, headline(results, found), wrap=True)
+  show_rows(console, ((page.SYMBOLS[f.verdict], f.claim) for f in found))
   for item in [*tables.all_tables(results), *votes.tables(results)]:
     table.show(item, console)
 

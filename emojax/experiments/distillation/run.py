@@ -15,8 +15,8 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from emojax import losses, models, provenance, tasks
-from emojax.data import load
+from emojax import losses, models, provenance, settings, tasks, terminal
+from emojax.data import load, unseen
 from emojax.data.clips.clips import Dataset
 from emojax.data.transform.augment import augmentation
 from emojax.engine import checkpoint, methods, stack
@@ -197,6 +197,7 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
     StopRequested: After SIGINT or SIGTERM, with everything saved.
     DivergedError: If a loss is not finite.
   """
+  settings.check(settings.flatten(config.to_dict()))
   mesh = stack.make_mesh(
     config.runtime.member_devices,
     config.runtime.batch_devices,
@@ -207,9 +208,11 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   model_from_config(config, tasks.ABAW2021)
   with console.status('making the data set'):
     dataset = load.from_config(config.data)
-  console.print(load.summary(dataset), highlight=False, soft_wrap=True)
+  terminal.say(console, load.summary(dataset))
   parts = provenance.sets_of(dataset)
   provenance.keep(folder, parts, dataset.schema, console)
+  if names := unseen.unseen(dataset.schema, dataset.train.targets):
+    terminal.say(console, ('Note: ', 'bold'), unseen.note(names))
   method = method_from_config(config, dataset, mesh)
   trainer = Trainer(
     method,
@@ -318,6 +321,9 @@ def _conclude(run: Run, names: list[str], console: Console) -> dict[str, Any]:
     )
     floor = validity.floor_from_config(run.config)
     results['validity'] = validity.of_run(run.path(), floor)
+    names = unseen.unseen(run.dataset.schema, run.dataset.train.targets)
+    if names:
+      results['unseen'] = names
     results['timings'] = run.session.timings.rounded()
     workdir.write_json(run.path('curves.json'), curves)
     workdir.write_json(run.path('results.json'), results)

@@ -12,7 +12,7 @@ from typing import Any
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from emojax import provenance, tasks
+from emojax import provenance, tasks, terminal
 from emojax.data import load
 from emojax.data.clips import evaluation_sets
 from emojax.evaluation import Predictions
@@ -32,16 +32,8 @@ def variant_configs(config) -> dict[str, ConfigDict]:
     ValueError: If an assignment is wrong, or a table is not known or shows
       variants that do not exist.
   """
-  base = config.to_dict()
-  study = base.pop('study')
-  base['experiment'] = 'distillation'
-  made = {}
-  for name, changes in study['variants'].items():
-    try:
-      made[name] = overrides.apply(ConfigDict(base), changes)
-    except overrides.OverrideError as error:
-      raise overrides.OverrideError(f'variant {name!r}: {error}') from error
-  for table, names in study['tables'].items():
+  made = dict(overrides.variant_configs(config))
+  for table, names in config.study.tables.to_dict().items():
     if table not in ORDER:
       known = ', '.join(ORDER)
       raise ValueError(f'study.tables: no {table!r}, there are {known}')
@@ -73,8 +65,8 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   folders = {name: _open(folder, name, made) for name, made in configs.items()}
   for number, (name, made) in enumerate(configs.items(), 1):
     state = 'finished' if folders[name].finished else 'training'
-    text = f'[bold]Variant {number} of {len(configs)}, {name}:[/] {state}'
-    console.print(text, highlight=False)
+    title = f'Variant {number} of {len(configs)}, {name}:'
+    terminal.say(console, (title, 'bold'), f' {state}', wrap=True)
     if not folders[name].finished:
       distillation.run(made, folders[name], console)
   changes = config.study.variants.to_dict()

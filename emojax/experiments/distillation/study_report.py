@@ -16,9 +16,10 @@ from emojax.experiments.distillation.study_tables import (
   TABLES,
   Variant,
 )
-from emojax.host import processes
+from emojax.host import files, processes
 from emojax.report import page, style, table, verdicts
 from emojax.runtime import workdir
+from emojax.terminal import say
 
 TITLE = 'Tables and figures of Iterative Distillation (paper 000)'
 Shown = Mapping[str, Sequence[str]]
@@ -115,20 +116,19 @@ def _save(folder: pathlib.Path, name: str, figure, caption) -> page.Picture:
   path.parent.mkdir(exist_ok=True)
   buffer = io.BytesIO()
   figure.savefig(buffer, format='png', metadata={'Software': None})
-  path.write_bytes(buffer.getvalue())
+  files.write_bytes(path, buffer.getvalue())
   return page.Picture(buffer.getvalue(), f'figures/{name}.png', caption)
 
 
 def terminal(variants: Mapping[str, Variant], shown: Shown, console: Console):
   """Prints the summary, the verdicts and the tables."""
   groups = study_findings.all_findings(dict(variants), dict(shown))
-  console.print(_summary(variants, groups), highlight=False, markup=False)
+  say(console, _summary(variants, groups), wrap=True)
   for title, group in groups:
-    console.print(f'\n[bold]{title}[/]', highlight=False)
+    say(console, '\n', (title, 'bold'), wrap=True)
     for finding in group:
       symbol = page.SYMBOLS[finding.verdict]
-      line = f'{symbol:<25}{finding.claim}'
-      console.print(line, highlight=False, markup=False)
+      say(console, f'{symbol:<25}{finding.claim}', wrap=True)
   for _, found in make_tables(variants, shown):
     for item in found:
       table.show(item, console)

@@ -11,7 +11,8 @@ from typing import Any
 
 from rich.console import Console
 
-from emojax import provenance, tasks
+from emojax import provenance, settings, tasks, terminal
+from emojax.data import unseen
 from emojax.data.store.stored import Store
 from emojax.evaluation import Predictions
 from emojax.experiments.two_stage import (
@@ -26,6 +27,7 @@ from emojax.experiments.two_stage import (
 )
 from emojax.host.signals import StopFlag
 from emojax.losses.two_stage import own_labels
+from emojax.models import resnet
 from emojax.report import validity
 from emojax.runtime import training, workdir
 from emojax.runtime.progress import TrainingProgress
@@ -72,8 +74,10 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   schema = schema_from_config(config, ('au', 'expr', 'va'))
   with console.status('making the data set'):
     data = roles.from_config(config, schema, SUBSETS)
-  console.print(pairs.describe(data), highlight=False, soft_wrap=True)
+  terminal.say(console, pairs.describe(data))
   provenance.keep(folder, data.sets(), schema, console)
+  if names := unseen.unseen(data.schema, data.stills.targets):
+    terminal.say(console, ('Note: ', 'bold'), unseen.note(names))
   with (
     StopFlag() as stop,
     TrainingProgress(console, _epochs(config)) as progress,
@@ -98,6 +102,8 @@ def check(config):
     raise ValueError(
       'conditions is empty and so is multitask: nothing is to be trained'
     )
+  settings.check(settings.flatten(config.to_dict()))
+  resnet.make(config.model.depth, stem=config.model.stem)
   recurrent.check_lengths(config)
   validity.floor_from_config(config)
 

@@ -3,15 +3,15 @@
 import io
 
 import numpy as np
-import rich.table
 from rich.console import Console
-from rich.markup import escape
 
+from emojax.data import unseen
 from emojax.experiments.relative_uncertainty import figures, findings, tables
 from emojax.experiments.relative_uncertainty.setup import METHODS
-from emojax.host import processes
+from emojax.host import files, processes
 from emojax.report import page, style, table, verdicts
 from emojax.runtime import workdir
+from emojax.terminal import say, show_rows
 
 TITLE = 'Relative uncertainty learning under label noise'
 
@@ -103,7 +103,7 @@ def _picture(run, name, figure, caption) -> page.Picture:
   buffer = io.BytesIO()
   # Without the version of matplotlib, equal figures are equal files.
   figure.savefig(buffer, format='png', metadata={'Software': None})
-  run.path('figures', f'{name}.png').write_bytes(buffer.getvalue())
+  files.write_bytes(run.path('figures', f'{name}.png'), buffer.getvalue())
   return page.Picture(buffer.getvalue(), f'figures/{name}.png', caption)
 
 
@@ -132,6 +132,7 @@ def _facts(run, results) -> page.Facts:
         f'{config.relabel.fraction:.0%} most uncertain of a batch; never where '
         'no label was flipped',
       ),
+      *unseen.facts(results),
       (
         'seconds',
         ', '.join(f'{name} {value:g}' for name, value in seconds.items())
@@ -144,10 +145,13 @@ def _facts(run, results) -> page.Facts:
 
 def terminal(results, console: Console):
   """Prints the summary, the verdicts and the tables."""
-  console.print(summary(results), highlight=False, markup=False)
-  rows = rich.table.Table.grid(padding=(0, 2))
-  for claim, _, here, verdict in findings.all_findings(results):
-    rows.add_row(page.SYMBOLS[verdict], *map(escape, (claim, here)))
-  console.print(rows)
+  say(console, summary(results), wrap=True)
+  show_rows(
+    console,
+    (
+      (page.SYMBOLS[verdict], claim, here)
+      for claim, _, here, verdict in findings.all_findings(results)
+    ),
+  )
   for item in tables.all_tables(results):
     table.show(item, console)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from emojax import provenance, tasks
-from emojax.data import load
+from emojax import provenance, tasks, terminal
+from emojax.data import load, unseen
 from emojax.data.clips.clips import Dataset
 from emojax.engine import checkpoint, stack
 from emojax.engine import plan as plans
@@ -82,10 +82,12 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   )
   with console.status('making the data set'):
     dataset = load.from_config(config.data)
-  console.print(load.summary(dataset), highlight=False, soft_wrap=True)
+  terminal.say(console, load.summary(dataset))
   parts = provenance.sets_of(dataset)
   provenance.keep(folder, parts, dataset.schema, console)
   task = setup.categorical_task(dataset)
+  if names := unseen.unseen((task,), dataset.train.targets):
+    terminal.say(console, ('Note: ', 'bold'), unseen.note(names))
   drawn = members.from_config(config, dataset, task)
   total = len(config.methods) * config.train.epochs
   with StopFlag() as stop, TrainingProgress(console, total) as progress:
@@ -189,6 +191,8 @@ def _conclude(run: Run, console: Console) -> dict[str, Any]:
     results, curves = evaluation.evaluate(run)
     floor = validity.floor_from_config(run.config)
     results['validity'] = validity.of_run(run.path(), floor)
+    if names := unseen.unseen((run.task,), run.dataset.train.targets):
+      results['unseen'] = names
     results['timings'] = run.session.timings.rounded()
     workdir.write_json(run.path('curves.json'), curves)
     workdir.write_json(run.path('results.json'), results)

@@ -2,7 +2,7 @@
 
 import jax
 
-from emojax import models, tasks
+from emojax import models, settings, tasks
 from emojax.data.clips.clips import Dataset
 from emojax.data.transform import augment, geometry
 from emojax.engine import stack
@@ -10,7 +10,7 @@ from emojax.engine.member import Method
 from emojax.engine.trainer import Settings
 from emojax.experiments.relative_uncertainty import learners, method
 from emojax.experiments.relative_uncertainty.relabel import Relabel
-from emojax.models import convert, resnet_convert
+from emojax.models import convert, resnet, resnet_convert
 from emojax.models.uncertainty_net import UncertaintyNet
 
 # Name of a method, and of its row in the tables.
@@ -26,7 +26,9 @@ METHODS = {
 
 
 def check_methods(config):
-  """Raises ValueError on a method that there is not, or that comes twice."""
+  """Raises ValueError on settings that cannot be meant, or a method twice."""
+  settings.check(settings.flatten(config.to_dict()))
+  resnet.make(config.model.depth, stem=config.model.stem)
   names = list(config.methods)
   unknown = sorted({*names, *config.relabel.methods} - set(METHODS))
   if unknown or not names or len(set(names)) < len(names):
@@ -34,16 +36,6 @@ def check_methods(config):
       f'config.methods={tuple(names)}, config.relabel.methods='
       f'{tuple(config.relabel.methods)}: expected different ones of '
       f'{", ".join(METHODS)}'
-    )
-  for name, value, high in (
-    ('relabel.fraction', config.relabel.fraction, 1.0),
-    ('model.dropout', config.model.dropout, 0.99),
-  ):
-    if not 0 <= value <= high:
-      raise ValueError(f'config.{name}={value}: expected 0 to {high:g}')
-  if config.eval.weights not in ('last', 'best'):
-    raise ValueError(
-      f"config.eval.weights={config.eval.weights}: expected 'last' or 'best'"
     )
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from emojax import provenance, tasks
+from emojax import provenance, settings, tasks, terminal
+from emojax.data import unseen
 from emojax.evaluation import Predictions
 from emojax.experiments.incomplete_labels.run import schema_from_config
 from emojax.experiments.two_stage import (
@@ -26,6 +27,7 @@ from emojax.experiments.two_stage import (
 )
 from emojax.host.signals import StopFlag
 from emojax.losses.two_stage import own_labels
+from emojax.models import resnet
 from emojax.report import validity
 from emojax.runtime import training, workdir
 from emojax.runtime.progress import TrainingProgress
@@ -56,8 +58,10 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   schema = schema_from_config(config, ('expr', 'va'))
   with console.status('making the data set'):
     data = roles.from_config(config, schema, SUBSETS)
-  console.print(pairs.describe(data), highlight=False, soft_wrap=True)
+  terminal.say(console, pairs.describe(data))
   provenance.keep(folder, data.sets(), schema, console)
+  if names := unseen.unseen(data.schema, data.stills.targets):
+    terminal.say(console, ('Note: ', 'bold'), unseen.note(names))
   with (
     StopFlag() as stop,
     TrainingProgress(console, _epochs(config)) as progress,
@@ -77,15 +81,12 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
 
 def check(config):
   """Raises ValueError if a stack lacks the one that it learns from."""
+  settings.check(settings.flatten(config.to_dict()))
+  resnet.make(config.model.depth, stem=config.model.stem)
   recurrent.check_lengths(config)
   validity.floor_from_config(config)
   if not config.teachers:
     raise ValueError('teachers is empty: nothing is to be trained')
-  if not set(config.teachers) <= {2, 3}:
-    raise ValueError(
-      f'config.teachers {config.teachers}: expected 2 (subsets EXPR and VA), 3 '
-      '(EXPR_VA, too) or both'
-    )
   if config.sharing and 3 not in config.teachers:
     raise ValueError(
       'students learn from the teacher of three subsets: add 3 to '

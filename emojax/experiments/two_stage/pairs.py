@@ -7,6 +7,7 @@ import numpy as np
 from rich.console import Console
 
 from emojax import tasks
+from emojax.data import unseen
 from emojax.engine.member import Method
 from emojax.evaluation import Predictions
 from emojax.experiments.two_stage import report, scores, stages
@@ -143,7 +144,7 @@ def describe(data: Roles) -> str:
     for subset, index in data.groups['imbalanced'].items()
   )
   return (
-    f'[bold]{data.name}[/]: {len(data.stills):,} training stills ({sizes}), '
+    f'{data.name}: {len(data.stills):,} training stills ({sizes}), '
     f'{len(data.clips):,} training, {len(data.val):,} validation and '
     f'{len(data.test):,} test clips of {data.clips.frame_mask.shape[1]} frames'
   )
@@ -199,13 +200,15 @@ def conclude(
     run.roles.name, split, studies, findings, every, timings
   )
   results['validity'] = found
+  if names := unseen.unseen(run.roles.schema, run.roles.stills.targets):
+    results['unseen'] = names
   workdir.write_json(run.path('results.json'), results)
   lead = (
     f'{run.config.ensemble.seeds} seeds on {_scored(run.config.data)} of '
     f'{run.roles.name}. '
     + verdicts.tally([finding.verdict for finding in findings])
   )
-  facts = [('Data set', run.roles.name)]
+  facts = [('Data set', run.roles.name), *unseen.facts(results)]
   facts += [(f'Time, {k}', f'{v:,.1f} s') for k, v in timings.items()]
   facts += [
     (f'Selected epochs, {name}', ', '.join(str(e + 1) for e in p.epochs))

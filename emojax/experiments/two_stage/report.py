@@ -5,17 +5,16 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import rich.table
 from rich.console import Console
-from rich.markup import escape
 
 from emojax.evaluation.scores import summarise
 from emojax.experiments.two_stage.published import COLUMNS
-from emojax.host import processes
+from emojax.host import files, processes
 from emojax.report import page, style, table, verdicts
 from emojax.report.estimates import Estimate, difference, of_members
 from emojax.report.verdicts import Claim, Finding
 from emojax.runtime import workdir
+from emojax.terminal import show_rows
 
 Row = Mapping[str, Any]  # {'members', 'mean', 'std'} over the seeds
 NAMES = {
@@ -174,7 +173,7 @@ def _picture(path: pathlib.Path, study: Study) -> page.Picture:
     drawn = figure(study)
     # Without the version of matplotlib, equal figures are equal files.
     drawn.savefig(buffer, format='png', metadata={'Software': None})
-  path.write_bytes(buffer.getvalue())
+  files.write_bytes(path, buffer.getvalue())
   caption = f'{study.title}: means over the seeds, error bars of one standard deviation.'
   return page.Picture(buffer.getvalue(), f'figures/{path.name}', caption)
 
@@ -183,11 +182,9 @@ def terminal(
   studies: Sequence[Study], findings: Sequence[Finding], console: Console
 ):
   """Prints verdicts and tables."""
-  rows = rich.table.Table.grid(padding=(0, 2))
-  for finding in findings:
-    said = escape(finding.claim), escape(finding.here)
-    rows.add_row(page.SYMBOLS[finding.verdict], *said)
-  console.print(rows)
+  show_rows(
+    console, ((page.SYMBOLS[f.verdict], f.claim, f.here) for f in findings)
+  )
   for study in studies:
     table.show(make_table(study), console)
 

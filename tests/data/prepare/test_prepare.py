@@ -275,6 +275,19 @@ def test_unfinished_folders_are_guarded(monkeypatch, tmp_path):
       prepare.prepare('rafdb', tree.root, out, workers=1, size=12)
 
 
+def test_the_lock_is_not_written_through_a_link(monkeypatch, tmp_path):
+  tree, out = trees.rafdb(tmp_path / 'tree'), tmp_path / 'out'
+  _interrupt(monkeypatch, tree, out)
+  theirs = tmp_path / 'thesis.txt'
+  theirs.write_text('years of work')
+  lock = out / '.progress' / 'lock'
+  lock.unlink()
+  lock.symlink_to(theirs)
+  with pytest.raises(OSError, match='a link or a device'):
+    prepare.prepare('rafdb', tree.root, out, workers=1, size=12)
+  assert theirs.read_text() == 'years of work'
+
+
 def test_unreadable_images_are_left_out_or_strictly_refused(tmp_path):
   tree = trees.affwild2(tmp_path / 'tree')
   bad = tree.root / 'cropped_aligned' / 'a' / '00005.jpg'

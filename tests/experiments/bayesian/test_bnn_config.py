@@ -85,5 +85,5 @@ def test_networks_of_the_presets_can_be_built(preset):
 def test_the_program_knows_the_experiment():
   assert get_config().experiment in experiments.EXPERIMENTS
   for preset in ('embedded', *BNN['BASES']):
-    main.check_ranges(get_config(preset))
+    main.check_settings(get_config(preset))
     assert get_config(preset).data.eval_rule in faces.HARD

@@ -180,14 +180,17 @@ def test_damaged_predictions(tmp_path):
     ({'networks': 'alexnet,resnet'}, 'config.networks=.*expected some of'),
     ({'methods': ''}, 'config.methods=.*expected some of dropout'),
     ({'ensemble__noise': 'gauss'}, 'config.ensemble.noise=.*dropconnect'),
-    ({'train__optimizer': 'lamb'}, 'config.train.optimizer=.*auto, adam or'),
-    ({'train__select': 'first'}, 'config.train.select=.*last or best'),
+    ({'train__optimizer': 'lamb'}, 'config.train.optimizer=.*auto, adam, sgd'),
+    ({'train__select': 'first'}, 'config.train.select=.*last, best'),
     ({'mc__passes': 0}, 'config.mc.passes=0: expected at least 1'),
-    ({'model__dropout': 1.0}, 'config.model.dropout=1.0: expected a rate'),
+    (
+      {'model__dropout': 1.0},
+      'config.model.dropout=1.0: .*at least 0 and below 1',
+    ),
     ({'mc__batch_norm': 'off'}, 'config.mc.batch_norm=.*inference, training'),
     (
       {'train__learning_rate__alexnet': 0.0},
-      'learning_rate.alexnet=0.0: expected a positive',
+      'learning_rate.alexnet=0.0: expected above 0',
     ),
   ],
 )

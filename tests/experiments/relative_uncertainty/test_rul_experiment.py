@@ -159,9 +159,10 @@ def test_interrupted_run_ends_as_the_reference(reference, tmp_path):
 @pytest.mark.parametrize(
   ('changes', 'message'),
   [
-    ({'methods': ('rul', 'abc')}, 'expected different ones of baseline, scn'),
+    ({'methods': ('rul', 'abc')}, 'expected each one of baseline, scn'),
     ({'methods': ()}, 'expected different ones of'),
-    ({'eval__weights': 'first'}, "expected 'last' or 'best'"),
+    ({'eval__weights': 'first'}, 'expected one of last, best'),
+    ({'model__depth': 'resnet9'}, "depth 'resnet9'.*expected one of"),
     ({'train__batch_size': 999}, r'lower config.train.batch_size=999'),
     ({'ensemble__size': 3}, 'cannot be shared evenly by 2 noise levels'),
   ],

@@ -42,7 +42,7 @@ def test_they_are_experiments_of_the_program(file):
   for preset in MODULES[file]['PRESETS']:
     config = MODULES[file]['get_config'](preset)
     assert config.experiment in experiments.EXPERIMENTS
-    main.check_ranges(config)
+    main.check_settings(config)
     if file == 'shared_annotations':
       shared_annotations.check(config)
   with pytest.raises(ValueError, match=r"no preset 'big'; it has embedded"):
@@ -123,7 +123,8 @@ def test_hyper_parameters_of_the_papers(file, settings):
 @pytest.mark.parametrize(
   ('settings', 'message'),
   [
-    ({'teachers': (4,)}, r'config.teachers \(4,\)'),
+    ({'teachers': (4,)}, r'config.teachers=\(4,\): expected each one of 2, 3'),
+    ({'model': {'depth': 'resnet9'}}, "depth 'resnet9'.*expected one of"),
     ({'teachers': (2,)}, r'add 3 to config.teachers'),
     ({'sharing': (False,)}, r'add True to config.sharing'),
     ({'teachers': (), 'sharing': ()}, 'nothing is to be trained'),
@@ -141,7 +142,10 @@ def test_stacks_without_the_one_before(settings, message):
   ('settings', 'message'),
   [
     ({'conditions': (), 'multitask': ''}, 'nothing is to be trained'),
-    ({'recurrent': {'lengths': (8, 0)}}, 'lengths has 0: expected 1 to'),
+    (
+      {'recurrent': {'lengths': (8, 0)}},
+      r'lengths=\(8, 0\): expected each at least 1',
+    ),
   ],
 )
 def test_nothing_to_train_and_impossible_lengths(settings, message):

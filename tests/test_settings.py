@@ -1,0 +1,388 @@
+"""The settings of all configurations: known, in their ranges, and never dead."""
+
+import itertools
+import pathlib
+import re
+import runpy
+
+import pytest
+from ml_collections import ConfigDict
+
+from emojax import losses, main, models, settings
+from emojax.data import load
+from emojax.data.clips import windows
+from emojax.data.transform import augment
+from emojax.data.transform.transforms import PER
+from emojax.experiments.bayesian import faces
+from emojax.experiments.bayesian import networks as bayesian_networks
+from emojax.experiments.bayesian import run as bayesian
+from emojax.experiments.relative_uncertainty import setup
+from emojax.experiments.two_stage import roles
+from emojax.losses import noisy_labels, two_stage
+from emojax.models import classifier, heads, resnet, uncertainty_net
+from emojax.runtime import overrides
+from emojax.settings import SettingError, flatten
+
+ROOT = pathlib.Path(__file__).parent.parent
+FILES = {
+  path.stem: runpy.run_path(str(path))
+  for path in sorted((ROOT / 'configs').glob('*.py'))
+}
+
+
+def presets(file):
+  """All presets of a configuration file."""
+  found = FILES[file]
+  if file == 'tables':
+    names = [*found['PRESETS']]
+    return names + [f'{n}_affwild2' for n in names if n != 'tiny']
+  if file == 'bnn':
+    sizes = ('embedded', *found['BASES'])
+    parts = ('', *found['NETWORKS'], *found['METHODS'], *found['RULES'])
+    pairs = itertools.product(sizes, parts)
+    return ['-'.join(filter(None, pair)) for pair in pairs]
+  return [*found['PRESETS']]
+
+
+ALL = [(file, preset) for file in FILES for preset in presets(file)]
+
+
+def make(file, preset=None, **changes):
+  """A preset with some settings changed; names are dotted with '__'."""
+  config = FILES[file]['get_config'](*([preset] if preset else []))
+  names = {key.replace('__', '.'): value for key, value in changes.items()}
+  config.update_from_flattened_dict(names)
+  return config
+
+
+@pytest.mark.parametrize(('file', 'preset'), ALL)
+def test_all_settings_are_known_and_no_default_is_refused(file, preset):
+  config = make(file, preset)
+  overrides.check(config)
+  values = flatten(config.to_dict())
+  for name, value in values.items():
+    setting = settings.find(name, config.experiment)
+    assert type(value) is setting.kind, name
+    assert setting.help
+  assert set(values) <= set(
+    re.findall(r'--config\.([^=]+)=', described(values))
+  )
+
+
+def described(values):
+  return settings.describe(values)
+
+
+def test_every_setting_is_of_some_configuration():
+  used = set()
+  for file, preset in ALL:
+    config = make(file, preset)
+    for name in flatten(config.to_dict()):
+      setting = settings.find(name, config.experiment)
+      used |= {
+        key for key, other in settings.SETTINGS.items() if other is setting
+      }
+  assert used == set(settings.SETTINGS)
+
+
+# A configuration in which each rule holds; the rules that it is about follow.
+DEAD = [
+  ('gen', {}),
+  ('gen', {'data__name': 'prepared', 'data__path': 'x'}),
+  ('gen', {'generations': 0}),
+  ('gen', {'loss__reweight': False, 'loss__reweight_students': True}),
+  ('gen', {'data__audio': True, 'model__dropout': 0.0}),
+  ('gen', {'model__name': 'alexnet', 'train__augment': 'none'}),
+  ('gen', {'data__clip_length': 1, 'train__decay_factor': 1.0}),
+  ('gen', {'train__decay_every': 5}),
+  ('ferplus', {}),
+  ('incomplete', {'multitask': ''}),
+  ('incomplete', {'multitask': '', 'conditions': ('baseline',)}),
+  ('incomplete', {'data__name': 'prepared', 'train__decay_every': 5}),
+  ('incomplete', {'recurrent__decay_every': 8}),
+  ('incomplete', {'recurrent__decay_factor': 1.0}),
+  ('shared_annotations', {'sharing': (), 'recurrent__lengths': ()}),
+  ('rul', {'methods': ('baseline',)}),
+  ('rul', {'noise__rates': (0.0,)}),
+  ('rul', {'relabel__fraction': 0.0, 'train__decay_start': 11}),
+  ('rul', {'data__name': 'prepared'}),
+  ('bnn', {'data__audio': True}),
+  ('bnn', {'methods': 'ensemble', 'networks': 'vgg16'}),
+  ('bnn', {'methods': 'dropout', 'networks': 'densenet121'}),
+]
+
+
+@pytest.mark.parametrize(('file', 'changes'), DEAD)
+def test_overrides_that_mean_nothing_are_refused_by_name(file, changes):
+  values = flatten(make(file, **changes).to_dict())
+  settings.check(values)  # as they are nobody's override
+  found = 0
+  for rule in settings.RULES:
+    for name in rule.dead(values):
+      found += 1
+      with pytest.raises(SettingError) as error:
+        settings.check(values, {name})
+      assert str(error.value).startswith(f'config.{name}=')
+      assert 'means nothing while config.' in str(error.value)
+      for by in rule.by:
+        assert f'config.{by}=' in str(rule.error(name, values))
+  assert found
+
+
+def test_rules_are_about_settings_that_exist():
+  known = {name.rpartition('/')[2].rstrip('*') for name in settings.SETTINGS}
+  for rule in settings.RULES:
+    for pattern in (*rule.settings, *rule.by):
+      stem = pattern.rstrip('*')
+      assert any(
+        name.startswith(stem) or (name.endswith('.') and stem.startswith(name))
+        for name in known
+      ), pattern
+
+
+def test_every_rule_holds_somewhere():
+  held = {
+    number
+    for file, changes in DEAD
+    for number, rule in enumerate(settings.RULES)
+    if rule.dead(flatten(make(file, **changes).to_dict()))
+  }
+  missing = set(range(len(settings.RULES))) - held
+  assert not missing, [settings.RULES[i] for i in missing]
+
+
+@pytest.mark.parametrize(('file', 'preset'), ALL)
+def test_what_decides_means_something_itself(file, preset):
+  values = flatten(make(file, preset).to_dict())
+  for rule in settings.RULES:
+    assert not set(rule.by) & set(rule.dead(values))
+
+
+@pytest.mark.parametrize(
+  ('file', 'changes', 'names'),
+  [
+    # The reported one: somebody's own data, ignored for cartoons.
+    ('gen', {'data__path': 'FOLDER'}, ('data.path', 'data.name')),
+    ('incomplete', {'data__path': 'FOLDER'}, ('data.path', 'data.name')),
+    ('rul', {'data__path': 'FOLDER'}, ('data.path', 'data.name')),
+    ('bnn', {'data__path': 'FOLDER'}, ('data.path', 'data.name')),
+    ('gen', {'data__ood_path': 'FOLDER'}, ('data.ood_path', 'data.name')),
+    (
+      'shared_annotations',
+      {'data__external__expr': 'FOLDER'},
+      ('data.external.expr', 'data.name'),
+    ),
+    (
+      'rul',
+      {'loss__scn_high': 0.5, 'methods': ('rul',)},
+      ('scn_high', 'methods'),
+    ),
+    (
+      'rul',
+      {'loss__rul_halved': True, 'methods': ('scn',)},
+      ('rul_halved', 'methods'),
+    ),
+    ('bnn', {'train__momentum': 0.5}, ('momentum', 'optimizer', 'networks')),
+    (
+      'bnn',
+      {'train__learning_rate__vgg16': 0.5},
+      ('learning_rate.vgg16', 'networks'),
+    ),
+  ],
+)
+def test_mistakes(file, changes, names):
+  config = make(file, **changes)
+  named = {key.replace('__', '.') for key in changes}
+  with pytest.raises(SettingError) as error:
+    overrides.check(config, named)
+  for name in names:
+    assert 'config.' in str(error.value)
+    assert name in str(error.value)
+
+
+def documented():
+  """(place, arguments) of the commands in documents, configurations, launch/."""
+  paths = [ROOT / 'README.md']
+  for pattern in ('docs/**/*.md', 'configs/*.py', 'launch/*'):
+    paths += sorted(ROOT.glob(pattern))
+  for path in paths:
+    text = path.read_text().replace('\\\n', ' ')
+    for line in text.splitlines():
+      found = re.search(r'--config[= ]"?(configs/\S+\.py\S*)', line)
+      if found:
+        settings = re.findall(r'--config\.([\w.]+)=([^\s"`\')]+)', line)
+        yield path.name, found.group(1).strip('`",.;'), settings
+
+
+def test_documented_commands_are_not_refused():
+  commands = list(documented())
+  assert sum(bool(given) for _, _, given in commands) > 5
+  for place, config, given in commands:
+    path, _, preset = config.partition(':')
+    if not re.fullmatch(r'[\w-]*', preset):
+      continue  # stands for any
+    config = make(pathlib.Path(path).stem, preset)
+    for name, text in given:
+      known = flatten(config.to_dict())
+      assert name in known, (place, name)
+      config = overrides.apply(config, [f'{name}={text}'])
+    try:
+      overrides.check(config, {name for name, _ in given})
+    except SettingError as error:
+      pytest.fail(f'{place}: {config}: {error}')
+
+
+@pytest.mark.parametrize(
+  ('file', 'changes'),
+  [
+    ('gen', {'data__name': 'prepared', 'data__path': 'FOLDER'}),
+    ('gen', {'data__path': ''}),
+    ('gen', {'model__dropout': 0.0, 'eval__mc_samples': 0}),
+    ('gen', {'model__name': 'emenet_va', 'data__audio': True}),
+    ('bnn', {'networks': 'alexnet, vgg16', 'train__momentum': 0.5}),
+    ('rul', {'relabel__methods': ()}),
+    (
+      'rul',
+      {'noise__rates': (0.0,), 'noise__stored': True, 'relabel__margin': 0.1},
+    ),
+  ],
+)
+def test_what_means_something_is_allowed(file, changes):
+  named = {key.replace('__', '.') for key in changes}
+  overrides.check(make(file, **changes), named)
+
+
+@pytest.mark.parametrize(
+  ('file', 'name', 'value', 'message'),
+  [
+    ('gen', 'model.width', -1.0, 'expected above 0'),
+    ('gen', 'model.width', 0.0, 'expected above 0'),
+    ('gen', 'model.hidden', 0, 'expected at least 1'),
+    ('gen', 'model.dropout', 1.0, 'expected at least 0 and below 1'),
+    ('gen', 'data.image_size', 31, 'expected 32 to 4096'),
+    ('gen', 'train.learning_rate', float('inf'), 'expected at least 0'),
+    ('gen', 'seed', 2**32, 'expected 0 to 4294967295'),
+    ('gen', 'runtime.member_chunk', -2, 'expected at least 0, or -1'),
+    ('gen', 'data.train_clips.au', -1, 'expected at least 0'),
+    ('gen', 'train.augment', 'emnet', 'expected one of none, emenet'),
+    ('gen', 'experiment', 'distil', 'expected one of bayesian'),
+    ('bnn', 'model.dropout', -0.5, 'at least 0 and below 1, or -1'),
+    ('bnn', 'data.clip_length', 2, 'expected 1 to 1'),
+    ('bnn', 'train.learning_rate.alexnet', 0.0, 'expected above 0'),
+    ('rul', 'noise.rates', (0.0, 1.5), 'expected each 0 to 1'),
+    ('rul', 'methods', ('rul', 'rull'), 'expected each one of baseline'),
+    ('incomplete', 'recurrent.lengths', (0,), 'expected each at least 1'),
+    ('incomplete', 'model.name', 'emenet_v', 'expected one of multitask_cnn'),
+    ('shared_annotations', 'teachers', (2, 4), 'expected each one of 2, 3'),
+  ],
+)
+def test_values_out_of_their_range(file, name, value, message):
+  values = flatten(make(file).to_dict())
+  assert name in values
+  with pytest.raises(SettingError, match=f'config.{name}=.*') as error:
+    settings.check(values | {name: value})
+  assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+  ('name', 'value', 'message'),
+  [
+    ('train.epochs', 2.5, 'expected a value of int'),
+    ('train.epochs', True, 'expected a value of int'),
+    ('data.audio', 1, 'expected a value of bool'),
+    (
+      'train.epoch',
+      3,
+      'there is no such setting; did you mean config.train.ep',
+    ),
+  ],
+)
+def test_mistakes_of_configuration_files(name, value, message):
+  values = flatten(make('gen').to_dict())
+  with pytest.raises(SettingError) as error:
+    settings.check(values | {name: value})
+  assert f'config.{name}' in str(error.value)
+  assert message in str(error.value)
+
+
+def test_settings_that_contradict_each_other():
+  with pytest.raises(SettingError, match=r'emenet_va.* listens, .*data.audio'):
+    overrides.check(make('gen', model__name='emenet_va'))
+  with pytest.raises(SettingError, match=r'data.name.*for prepared data alone'):
+    overrides.check(make('ferplus', data__name='embedded'))
+
+
+def study(**variants):
+  config = make('gen')
+  config.experiment = 'study'
+  config.study = ConfigDict({'variants': variants, 'tables': {}})
+  return config
+
+
+def test_variants_of_a_study_are_checked():
+  overrides.check(study(a=('train.epochs=3',)))
+  with pytest.raises(SettingError, match=r"variant 'b'.*epochs=0: expected at"):
+    overrides.check(study(a=(), b=('train.epochs=0',)))
+
+
+def test_an_override_of_a_study_means_something_in_some_variant():
+  both = study(a=('generations=0', 'seed=1'), b=('seed=2',))
+  overrides.check(both, {'generations', 'loss.reweight_students'})
+  with pytest.raises(
+    SettingError, match=r'config.seed .*every one of config.st'
+  ):
+    overrides.check(both, {'seed'})
+  one = study(a=('generations=0',))
+  with pytest.raises(SettingError, match=r'reweight_students.*generations=0'):
+    overrides.check(one, {'loss.reweight_students'})
+
+
+@pytest.mark.parametrize(
+  ('name', 'experiment', 'known'),
+  [
+    ('experiment', None, main.EXPERIMENTS),
+    ('train.augment', None, augment.COMPOSITIONS),
+    ('train.augment_per', None, PER),
+    ('data.tail', None, windows.TAILS),
+    ('data.eval_tail', None, load.EVAL_TAILS),
+    ('data.gaps', None, windows.GAPS),
+    ('data.rule', None, faces.RULES),
+    ('data.eval_rule', None, ('stored', *faces.HARD)),
+    ('model.dtype', None, models.DTYPES),
+    ('model.head', None, heads.HEADS),
+    ('model.stem', None, resnet.STEMS),
+    ('model.embedding', None, ('published', *uncertainty_net.EMBEDDINGS)),
+    ('model.normalise', None, uncertainty_net.NORMALISATIONS),
+    ('model.placement', None, classifier.PLACEMENTS),
+    ('model.mask_per', None, classifier.PER),
+    ('methods', None, setup.METHODS),
+    ('relabel.methods', None, setup.METHODS),
+    ('ensemble.noise', None, classifier.NOISES),
+    ('mc.batch_norm', None, bayesian_networks.BATCH_NORM),
+    ('train.select', None, bayesian.SELECT),
+    ('conditions', None, roles.CONDITIONS),
+    ('multitask', None, ('', *roles.CONDITIONS)),
+    ('loss.portion', None, two_stage.PORTIONS),
+    ('loss.divergence', None, losses.incomplete.DIVERGENCES),
+    ('loss.rul_pairing', None, noisy_labels.PAIRINGS),
+    ('loss.rul_ratio', None, noisy_labels.RATIOS),
+    ('loss.mix_output', None, noisy_labels.MIXING),
+  ],
+)
+def test_choices_are_those_of_the_program(name, experiment, known):
+  assert set(settings.find(name, experiment).choices) == set(known)
+
+
+def test_networks_are_those_of_the_program():
+  assert all(d in settings.find('model.depth').help for d in resnet.DEPTHS)
+  assert set(settings.table.STILLS) == set(bayesian_networks.RATES)
+  for name in ('incomplete_labels', 'shared_annotations'):
+    choices = settings.find('model.name', name).choices
+    assert set(choices) == {m for m in models.MODELS if 'multitask' in m}
+
+
+def test_help_of_all_settings():
+  text = settings.describe()
+  assert '  --config.train.epochs\n      epochs; at least 1\n' in text
+  for name in settings.SETTINGS:
+    assert f'--config.{name.rpartition("/")[2]}' in text

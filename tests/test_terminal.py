@@ -1,0 +1,99 @@
+"""What users name is printed as it is: rich must not see markup in it."""
+
+import ast
+import io
+import pathlib
+import types
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import emojax
+from emojax import terminal
+from emojax.data import load
+from emojax.data.prepare import parallel
+from emojax.report import table
+from emojax.runtime.progress import TrainingProgress
+
+NAME = 'a[/x][b]'  # '[/x]' closes what was never opened: an error to rich
+
+
+@pytest.fixture(params=[True, False])
+def console(request):
+  return Console(file=io.StringIO(), width=100, force_terminal=request.param)
+
+
+def shown(console):
+  return console.file.getvalue()
+
+
+def test_lines_and_rows(console):
+  terminal.say(console, (NAME, 'bold'), f' {NAME}')
+  terminal.show_rows(console, [(NAME, NAME)])
+  with console.status(terminal.plain(NAME)):
+    pass
+  assert shown(console).count(NAME) >= 4
+
+
+def test_a_long_line_is_one_line(console):
+  terminal.say(console, 'word ' * 50)
+  assert shown(console).count('\n') == 1
+  terminal.say(console, 'word ' * 50, wrap=True)
+  assert shown(console).count('\n') > 2
+
+
+def test_progress(console):
+  with TrainingProgress(console, 3) as progress:
+    progress.describe(f'{NAME}: predicting')
+    progress.epoch(NAME, 0, 3, {f'loss/{NAME}': np.ones(2), 'val/total': 1.0})
+  assert f'{NAME} 1.000' in shown(console)
+
+
+def test_work_in_parallel(console):
+  made = parallel.run(
+    str.upper,
+    [(0, 1, 'x')],
+    workers=1,
+    total=1,
+    title=NAME,
+    unit=NAME,
+    console=console,
+  )
+  assert list(made) == [(0, 'X')]
+  if not console.is_terminal:
+    assert f'{NAME}: 1 of 1 {NAME}' in shown(console)
+
+
+def test_tables(console):
+  rows = [(NAME, [NAME])]
+  made = table.Table(NAME, [NAME], [table.Section(NAME, rows)], [''], note=NAME)
+  table.show(made, console)
+  assert shown(console).count(NAME) == 6
+
+
+def test_the_data_sets_name(console):
+  clips = [1, 2]
+  dataset = types.SimpleNamespace(
+    name=NAME, train=clips, val=clips, test=clips, ood={NAME: clips}
+  )
+  terminal.say(console, load.summary(dataset))
+  assert f'{NAME}: clips: 2 training' in shown(console)
+  assert f'OOD {NAME}' in shown(console)
+
+
+def test_no_module_prints_made_up_text_as_markup():
+  """Texts with something put in go through `terminal`."""
+  wrong = []
+  for path in pathlib.Path(emojax.__file__).parent.rglob('*.py'):
+    for node in ast.walk(ast.parse(path.read_text())):
+      if not (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ('print', 'status', 'add_row', 'TextColumn')
+        and node.args
+      ):
+        continue
+      if any(isinstance(arg, (ast.JoinedStr, ast.BinOp)) for arg in node.args):
+        wrong.append(f'{path.name}:{node.lineno}')
+  assert not [w for w in wrong if not w.startswith('__main__.py')]
