@@ -145,17 +145,16 @@ def main(arguments: Sequence[str]) -> int:
   # After the arguments, so that --help and errors do not wait for JAX.
   from rich.console import Console
 
-  from emojax import main as program
   from emojax.engine.checkpoint import CheckpointError
-  from emojax.runtime import compilation
-  from emojax.terminal import say
+  from emojax.host.terminal import say
+  from emojax.runtime import compilation, devices
   from emojax.trained import reevaluation, rescoring
 
   console = Console()
   try:
     compilation.set_cache('auto')
     evaluation = reevaluation.prepare(request)
-    program.set_cpu_devices(evaluation.config)
+    devices.set_cpu_devices(evaluation.config)
     folder = rescoring.execute(evaluation, console)
   except KeyboardInterrupt:
     console.print('stopped; the same command goes on where it was')

@@ -31,7 +31,6 @@ import numpy as np
 
 from emojax import tasks, uncertainty
 from emojax.data.store.stored import Store
-from emojax.description import KINDS
 from emojax.engine.checkpoint import CheckpointError
 from emojax.evaluation import detection
 from emojax.evaluation.context import FIT_SPLIT
@@ -49,6 +48,7 @@ from emojax.trained import (
 from emojax.trained import (
   run as runs,
 )
+from emojax.trained.description import KINDS
 from emojax.uncertainty import temperature
 
 SHARES = (0.01, 0.05, 0.1, 0.2)

@@ -11,7 +11,6 @@ named after a colon, `--config=configs/gen.py:tiny`.
 import contextlib
 import difflib
 import functools
-import os
 import runpy
 import sys
 import traceback
@@ -107,11 +106,11 @@ def execute(config) -> int:
   import jax
   from rich.console import Console
 
-  from emojax import experiments, terminal
+  from emojax import experiments
   from emojax.engine.checkpoint import CheckpointError
-  from emojax.host import processes
+  from emojax.host import processes, terminal
   from emojax.host.signals import StopRequested
-  from emojax.runtime import compilation, training, workdir
+  from emojax.runtime import compilation, devices, training, workdir
 
   processes.check_count(_PROCESSES.value)
   experiment = experiments.module(config.experiment)
@@ -121,7 +120,7 @@ def execute(config) -> int:
   folder = workdir.Workdir(_WORKDIR.value, config.to_dict())
   try:
     compilation.set_cache(_CACHE.value)
-    set_cpu_devices(config)
+    devices.set_cpu_devices(config)
     folder.open()
     if folder.finished:
       say(
@@ -195,41 +194,6 @@ def check_settings(config, named: Collection[str] = ()):
 def overridden() -> set[str]:
   """Names of the settings that the flags override."""
   return set(config_flags.get_override_values(FLAGS['config']))
-
-
-def set_cpu_devices(config):
-  """Gives JAX several CPU devices for members to train side by side.
-
-  A loop's body hardly uses more than one core and a half where arrays are small,
-  so on CPU a stack is faster on several devices: as many as share the members
-  evenly, since padding costs more than it gains where arrays are large.
-  """
-  import jax
-
-  if 'device_count' in os.environ.get('XLA_FLAGS', ''):
-    return  # the user has decided
-  members = config.ensemble.size
-  # Processes on one host share its cores, so each takes what it is told to.
-  most = 1 if jax.distributed.is_initialized() else min(_cores(), members)
-  even = max(n for n in range(1, most + 1) if members % n == 0)
-  wanted = config.runtime.cpu_devices or even
-  if jax.config.jax_num_cpu_devices == wanted:
-    return  # as a run before this one in the same interpreter
-  try:
-    jax.config.update('jax_num_cpu_devices', wanted)
-  except RuntimeError:
-    logging.warning(
-      'JAX runs already in this process: it keeps its CPU devices, not %d. To '
-      'change that, start a new process (in a notebook, restart the kernel)',
-      wanted,
-    )
-
-
-def _cores() -> int:
-  """Cores that this process may use."""
-  if hasattr(os, 'sched_getaffinity'):
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count() or 1
 
 
 def parse_flags(argv: list[str]) -> list[str]:

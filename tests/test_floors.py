@@ -19,7 +19,7 @@ FLOORS = (
   ('losses', 'models'),
   ('ops',),
   ('data',),
-  ('host', 'tasks'),
+  ('host', 'settings', 'tasks'),
 )
 FLOOR = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}
 

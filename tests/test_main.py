@@ -252,21 +252,6 @@ def test_developers_get_the_traceback(invoke, monkeypatch):
     invoke()
 
 
-@pytest.mark.parametrize(
-  ('members', 'asked', 'cores', 'devices'),
-  [(5, 0, 2, 1), (6, 0, 4, 3), (4, 0, 8, 4), (1, 0, 8, 1), (5, 2, 8, 2)],
-)
-def test_cpu_devices(monkeypatch, members, asked, cores, devices):
-  set_to = {}
-  monkeypatch.delenv('XLA_FLAGS', raising=False)
-  monkeypatch.setattr(main, '_cores', lambda: cores)
-  monkeypatch.setattr('jax.config.update', set_to.__setitem__)
-  main.set_cpu_devices(
-    small_run.config(ensemble__size=members, runtime__cpu_devices=asked)
-  )
-  assert set_to == {'jax_num_cpu_devices': devices}
-
-
 # In processes of their own, with a network that compiles in seconds.
 
 

@@ -33,7 +33,7 @@ from emojax.data.embedded import parameters, voice
 from emojax.data.prepare import parallel
 from emojax.data.readers.affwild2 import GENERATED
 from emojax.data.transform import audio
-from emojax.terminal import say
+from emojax.host.terminal import say
 
 FPS = 30.0
 EXTRA_ROWS = 12  # label rows after the last image

@@ -10,8 +10,8 @@ import rich.table
 from rich.measure import Measurement
 from rich.text import Text
 
+from emojax.host.terminal import say
 from emojax.report import markdown
-from emojax.terminal import say
 
 MISSING = '–'
 

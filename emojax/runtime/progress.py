@@ -13,7 +13,7 @@ from rich.progress import (
   TimeRemainingColumn,
 )
 
-from emojax.terminal import say
+from emojax.host.terminal import say
 
 
 class TrainingProgress:

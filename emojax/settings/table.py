@@ -212,6 +212,7 @@ LOSS = {
   'loss.dul_kl': number('weight of the divergence', 0),
   'loss.conf_budget': number('confidence loss to hold', 0),
   'loss.conf_weight': number('weight of the confidence loss', 0),
+  'eval.floor': number('accuracy below which no claim is tested', 0, below=1),
   'eval.mc_samples': whole('dropout passes; 0: none'),
   'eval.draws': whole('of samples or members, for spreads', 1),
   'eval.replicates': whole('of faces, for intervals', 2),

@@ -15,8 +15,9 @@ import jax
 import numpy as np
 
 import emojax
-from emojax import arrays, description, models
+from emojax import models
 from emojax.evaluation import schema_from_json
+from emojax.trained import arrays, description
 
 PyTree = Any
 FORMAT = 'emojax-model-1'

@@ -17,10 +17,10 @@ import numpy as np
 
 from emojax import tasks, uncertainty
 from emojax.data.transform import images
-from emojax.description import MEAN
 from emojax.engine import methods
 from emojax.evaluation import schema_from_json
 from emojax.trained import folder as release
+from emojax.trained.description import MEAN
 from emojax.trained.folder import ModelError
 from emojax.uncertainty import Uncertainty
 from emojax.uncertainty.temperature import apply as scale

@@ -9,11 +9,11 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from emojax import provenance, tasks
+from emojax import tasks
 from emojax.data.clips import evaluation_sets
 from emojax.data.relabel import Relabelling, relabel
 from emojax.evaluation.context import FIT_SPLIT
-from emojax.runtime import overrides, workdir
+from emojax.runtime import overrides, provenance, workdir
 from emojax.settings import check_named
 from emojax.trained import run as runs
 

@@ -8,14 +8,15 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from emojax import provenance, tasks, terminal
+from emojax import tasks
 from emojax.data.relabel import Relabelling, relabel, selected_outputs
 from emojax.evaluation import Predictions, evaluate
 from emojax.evaluation.context import FIT_SPLIT
 from emojax.experiments.distillation import report
 from emojax.experiments.distillation.run import MC_STREAM
+from emojax.host import terminal
 from emojax.report import validity
-from emojax.runtime import workdir
+from emojax.runtime import provenance, workdir
 from emojax.trained.reevaluation import Evaluation
 from emojax.trained.run import DAMAGED, RunError
 

@@ -13,7 +13,7 @@ import trees
 from conftest import SETTINGS as SETTINGS_OF_STORE
 from rich.console import Console
 
-from emojax import evaluate, models, provenance, tasks
+from emojax import evaluate, models, tasks
 from emojax.data import load
 from emojax.data.clips import pipeline
 from emojax.data.prepare import command as prepare
@@ -22,7 +22,7 @@ from emojax.engine import programs, sources
 from emojax.evaluation import Predictions
 from emojax.experiments.distillation import contents
 from emojax.experiments.distillation import run as distillation
-from emojax.runtime import workdir
+from emojax.runtime import provenance, workdir
 from emojax.trained import reevaluation
 from emojax.trained import run as runs
 

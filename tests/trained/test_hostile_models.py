@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import emojax
-from emojax import arrays, description
+from emojax.trained import arrays, description
 from emojax.trained import folder as release
 
 METADATA, WEIGHTS = release.METADATA, release.WEIGHTS

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from emojax import tasks
-from emojax.data.digest import Origin
+from emojax.data.store.digest import Origin
 
 AUDIO_SHAPE = (
   64,

@@ -32,7 +32,7 @@ from emojax.data.prepare import (
 from emojax.data.readers import base
 from emojax.data.store import frame_table, store
 from emojax.data.transform import sounds
-from emojax.terminal import say
+from emojax.host.terminal import say
 
 MAX_SIZE = 4096
 # Records whose colour is looked at to choose the number of channels.

@@ -14,7 +14,7 @@ from typing import Any
 from rich import console as rich_console
 from rich import progress as rich_progress
 
-from emojax.terminal import say
+from emojax.host.terminal import say
 
 
 def run(

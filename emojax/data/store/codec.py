@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from emojax.data import metadata
+from emojax.data.store import metadata
 
 MODES = {1: 'L', 3: 'RGB'}
 FORMATS = ('JPEG', 'PNG')  # Pillow knows others, some of which run programs

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from emojax import tasks
-from emojax.data import table_checks
-from emojax.data.store import store
+from emojax.data.store import store, table_checks
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -10,10 +10,16 @@ from concurrent import futures
 import numpy as np
 
 from emojax import tasks
-from emojax.data import digest, facts, record_checks
 from emojax.data.clips import index as clip_index
 from emojax.data.clips.clips import Clips
-from emojax.data.store import codec, frame_table, store
+from emojax.data.store import (
+  codec,
+  digest,
+  facts,
+  frame_table,
+  record_checks,
+  store,
+)
 
 
 class Store:

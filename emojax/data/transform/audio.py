@@ -17,7 +17,7 @@ import numpy as np
 import scipy.fft
 import scipy.sparse
 
-from emojax.data import video_sound
+from emojax.data.transform import video_sound
 
 SAMPLE_RATE = 16000
 HOP, WINDOW, FFT = 160, 400, 512  # samples

@@ -11,10 +11,10 @@ from emojax.data import unseen
 from emojax.experiments.bayesian import figures, findings, tables
 from emojax.experiments.bayesian.findings import METHODS, NETWORKS
 from emojax.host import processes
+from emojax.host.terminal import show_rows
 from emojax.report import page, style, table, verdicts
 from emojax.report.files import draw
 from emojax.runtime import workdir
-from emojax.terminal import show_rows
 
 TITLE = 'Bayesian neural networks for facial emotion'
 Results = Mapping[str, Any]

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from emojax import provenance, settings, terminal
+from emojax import settings
 from emojax.data import unseen
 from emojax.engine import checkpoint, stack
 from emojax.engine.trainer import Trainer
@@ -19,9 +19,10 @@ from emojax.experiments.bayesian import faces as data
 from emojax.experiments.bayesian.evaluate import Setting
 from emojax.experiments.bayesian.faces import Faces
 from emojax.experiments.bayesian.networks import Stack
+from emojax.host import terminal
 from emojax.host.signals import StopFlag
 from emojax.report import validity
-from emojax.runtime import training, workdir
+from emojax.runtime import provenance, training, workdir
 from emojax.runtime.progress import TrainingProgress
 
 PyTree = Any

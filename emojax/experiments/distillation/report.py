@@ -11,9 +11,9 @@ from rich.console import Console
 from emojax.experiments.distillation import contents, findings, tables, votes
 from emojax.experiments.distillation.summary import headline
 from emojax.host import processes
+from emojax.host.terminal import say, show_rows
 from emojax.report import files, page, style, table
 from emojax.runtime import workdir
-from emojax.terminal import say, show_rows
 
 TITLE = 'Uncertainty by iterative self-distillation'
 

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from emojax import losses, models, provenance, settings, tasks, terminal
+from emojax import losses, models, settings, tasks
 from emojax.data import load, unseen
 from emojax.data.clips.clips import Dataset
 from emojax.data.transform.augment import augmentation
@@ -24,10 +24,11 @@ from emojax.engine import plan as plans
 from emojax.engine.trainer import Generation, Settings, Trainer
 from emojax.evaluation import Predictions, choose_split, evaluate
 from emojax.experiments.distillation import report
+from emojax.host import terminal
 from emojax.host.signals import StopFlag
 from emojax.models import convert
 from emojax.report import validity
-from emojax.runtime import training, workdir
+from emojax.runtime import provenance, training, workdir
 from emojax.runtime.progress import TrainingProgress
 
 PyTree = Any

@@ -12,7 +12,7 @@ from typing import Any
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from emojax import provenance, tasks, terminal
+from emojax import tasks
 from emojax.data import load
 from emojax.data.clips import evaluation_sets
 from emojax.evaluation import Predictions
@@ -20,7 +20,8 @@ from emojax.evaluation.subsets import ensembles
 from emojax.experiments.distillation import run as distillation
 from emojax.experiments.distillation import study_report as report
 from emojax.experiments.distillation.study_tables import ORDER, SIZES, Variant
-from emojax.runtime import overrides, workdir
+from emojax.host import terminal
+from emojax.runtime import overrides, provenance, workdir
 
 FORMAT = 'emojax-study-1'
 

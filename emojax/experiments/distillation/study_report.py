@@ -17,9 +17,9 @@ from emojax.experiments.distillation.study_tables import (
   Variant,
 )
 from emojax.host import files, processes
+from emojax.host.terminal import say
 from emojax.report import page, style, table, verdicts
 from emojax.runtime import workdir
-from emojax.terminal import say
 
 TITLE = 'Tables and figures of Iterative Distillation (paper 000)'
 Shown = Mapping[str, Sequence[str]]

@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from emojax import provenance, settings, tasks, terminal
+from emojax import settings, tasks
 from emojax.data import unseen
 from emojax.data.store.stored import Store
 from emojax.evaluation import Predictions
@@ -25,11 +25,12 @@ from emojax.experiments.two_stage import (
   scores,
   stages,
 )
+from emojax.host import terminal
 from emojax.host.signals import StopFlag
 from emojax.losses.two_stage import own_labels
 from emojax.models import resnet
 from emojax.report import validity
-from emojax.runtime import training, workdir
+from emojax.runtime import provenance, training, workdir
 from emojax.runtime.progress import TrainingProgress
 
 SUBSETS = (('au',), ('expr',), ('va',))

@@ -9,9 +9,9 @@ from emojax.data import unseen
 from emojax.experiments.relative_uncertainty import figures, findings, tables
 from emojax.experiments.relative_uncertainty.setup import METHODS
 from emojax.host import files, processes
+from emojax.host.terminal import say, show_rows
 from emojax.report import page, style, table, verdicts
 from emojax.runtime import workdir
-from emojax.terminal import say, show_rows
 
 TITLE = 'Relative uncertainty learning under label noise'
 

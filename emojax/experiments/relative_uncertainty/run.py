@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from emojax import provenance, tasks, terminal
+from emojax import tasks
 from emojax.data import load, unseen
 from emojax.data.clips.clips import Dataset
 from emojax.engine import checkpoint, stack
@@ -23,9 +23,10 @@ from emojax.experiments.relative_uncertainty import (
   report,
   setup,
 )
+from emojax.host import terminal
 from emojax.host.signals import StopFlag
 from emojax.report import validity
-from emojax.runtime import training, workdir
+from emojax.runtime import provenance, training, workdir
 from emojax.runtime.progress import TrainingProgress
 
 

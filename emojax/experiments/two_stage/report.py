@@ -10,11 +10,11 @@ from rich.console import Console
 from emojax.evaluation.scores import summarise
 from emojax.experiments.two_stage.published import COLUMNS
 from emojax.host import files, processes
+from emojax.host.terminal import show_rows
 from emojax.report import page, style, table, verdicts
 from emojax.report.estimates import Estimate, difference, of_members
 from emojax.report.verdicts import Claim, Finding
 from emojax.runtime import workdir
-from emojax.terminal import show_rows
 
 Row = Mapping[str, Any]  # {'members', 'mean', 'std'} over the seeds
 NAMES = {

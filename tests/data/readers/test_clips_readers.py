@@ -12,8 +12,8 @@ import trees
 from PIL import Image
 
 from emojax import tasks
-from emojax.data.readers import base, containers
-from emojax.data.readers.files import crops, media, video
+from emojax.data.readers import base
+from emojax.data.readers.files import containers, crops, media, video
 
 
 def read(tree, **kwargs):

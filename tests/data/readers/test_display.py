@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from emojax.data.readers import display
+from emojax.data.readers.files import display
 from emojax.data.readers.files.problems import DataError
 
 QUARTERS = [

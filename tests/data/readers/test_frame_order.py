@@ -3,7 +3,7 @@
 import hypothesis
 from hypothesis import strategies as st
 
-from emojax.data.readers.frame_order import FrameOrder
+from emojax.data.readers.files.frame_order import FrameOrder
 
 
 @st.composite

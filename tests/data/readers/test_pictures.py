@@ -11,7 +11,8 @@ import pytest
 import trees
 from PIL import Image
 
-from emojax.data.readers import base, pictures
+from emojax.data.readers import base
+from emojax.data.readers.files import pictures
 
 KINDS = {
   'baseline': {},

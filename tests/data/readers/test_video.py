@@ -8,8 +8,8 @@ import trees
 import video_files
 
 from emojax.data.prepare import shards
-from emojax.data.readers import base, containers, probing
-from emojax.data.readers.files import media, video
+from emojax.data.readers import base
+from emojax.data.readers.files import containers, media, probing, video
 
 av = video_files.av
 

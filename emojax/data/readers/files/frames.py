@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image
 
 from emojax.data.readers.files import tables
+from emojax.data.readers.files.pictures import decode, header, upright
 from emojax.data.readers.files.problems import DataError
-from emojax.data.readers.pictures import decode, header, upright
 from emojax.data.readers.records import Frame, png
 
 

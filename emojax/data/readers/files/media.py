@@ -10,8 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from emojax import tasks
-from emojax.data.readers import probing
-from emojax.data.readers.files import folders, video
+from emojax.data.readers.files import folders, probing, video
 from emojax.data.readers.files.frames import ImageFile, ImageFiles
 from emojax.data.readers.files.problems import DataError, Problems
 from emojax.data.readers.files.video import VIDEOS

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from emojax.data.readers import containers, display
-from emojax.data.readers.containers import available
+from emojax.data.readers.files import containers, display
+from emojax.data.readers.files.containers import available
+from emojax.data.readers.files.frame_order import FrameOrder
 from emojax.data.readers.files.problems import DataError
-from emojax.data.readers.frame_order import FrameOrder
 from emojax.data.readers.records import Frame
 
 __all__ = ['VIDEOS', 'VideoFrame', 'available', 'frames', 'rate']

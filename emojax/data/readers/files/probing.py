@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from emojax.data.readers import containers
-from emojax.data.readers.frame_order import FrameOrder
+from emojax.data.readers.files import containers
+from emojax.data.readers.files.frame_order import FrameOrder
 
 # Transfer characteristics of ITU-T H.273 whose pictures are not for SDR.
 _HDR = {16: 'PQ', 18: 'HLG'}

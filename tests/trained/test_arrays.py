@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from emojax import arrays as files
+from emojax.trained import arrays as files
 
 ARRAYS = st.dictionaries(
   st.text(min_size=1, max_size=8).filter(lambda x: x != '__metadata__'),

@@ -16,7 +16,7 @@ import numpy as np
 from rich.console import Console
 
 from emojax import tasks
-from emojax.data import digest
+from emojax.data.store import digest
 from emojax.host import processes
 from emojax.runtime import workdir
 

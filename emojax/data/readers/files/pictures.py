@@ -13,7 +13,7 @@ import warnings
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 
-from emojax.data.readers import jpeg
+from emojax.data.readers.files import jpeg
 from emojax.data.readers.files.problems import DataError
 
 # Others run programs (EPS calls Ghostscript), whatever the name of the file.

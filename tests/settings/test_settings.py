@@ -23,7 +23,7 @@ from emojax.models import classifier, heads, resnet, uncertainty_net
 from emojax.runtime import overrides
 from emojax.settings import SettingError, flatten
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 FILES = {
   path.stem: runpy.run_path(str(path))
   for path in sorted((ROOT / 'configs').glob('*.py'))

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from emojax import provenance, tasks
+from emojax import experiments, tasks
 from emojax.data.clips.clips import Clips
 from emojax.host import processes
-from emojax.runtime import workdir
+from emojax.runtime import provenance, workdir
 
 SCHEMA = (tasks.expr_task(('sad', 'happy')), tasks.au_task(('AU1',)))
 
@@ -192,17 +192,17 @@ def test_processes_that_see_different_data(folder, monkeypatch):
 
 
 EXPERIMENTS = (
-  'distillation.py',
-  'incomplete_labels.py',
-  'shared_annotations.py',
-  'bayesian/experiment.py',
-  'relative_uncertainty/experiment.py',
+  'distillation/run.py',
+  'incomplete_labels/run.py',
+  'shared_annotations/run.py',
+  'bayesian/run.py',
+  'relative_uncertainty/run.py',
 )
 
 
 def test_every_experiment_keeps_its_data():
   """Each module that opens a training session; a study has variants that do."""
-  package = pathlib.Path(provenance.__file__).parent
+  package = pathlib.Path(experiments.__file__).parent
   found = [
     str(path.relative_to(package))
     for path in package.rglob('*.py')

@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 
 import emojax
-from emojax import terminal
 from emojax.data import load
 from emojax.data.prepare import parallel
+from emojax.host import terminal
 from emojax.report import table
 from emojax.runtime.progress import TrainingProgress
 

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from emojax import provenance, tasks
-from emojax.data import digest
+from emojax import tasks
 from emojax.data.clips import joined, pipeline
 from emojax.data.clips.clips import Clips
-from emojax.data.store import store
-from emojax.runtime import workdir
+from emojax.data.store import digest, store
+from emojax.runtime import provenance, workdir
 
 
 def drawn_clips(seed):

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image, PngImagePlugin
 
-from emojax.data import metadata
 from emojax.data.prepare import command as prepare
-from emojax.data.store import codec, store
+from emojax.data.store import codec, metadata, store
 
 SECRET = b'52.5163N 13.3777E, Jane Doe'
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from emojax.data.readers import containers, probing
+from emojax.data.readers.files import containers, probing
 from emojax.data.readers.files.problems import DataError
 
 # Of time stamps, in seconds: codecs are off by less, broken files by more.
