@@ -67,6 +67,11 @@ def votes() -> ConfigDict:
   config.train.learning_rate = 3e-3
   config.train.decay_every = 4  # epochs
   config.train.decay_factor = 0.1
+  config.train.schedule = 'step'  # or 'exponential', 'cosine', 'onecycle'
+  config.train.warmup_epochs = 0.0  # in which the rate rises
+  config.train.weight_decay = 0.0  # decoupled, of kernels
+  config.train.ema = 0.0  # decay of the average of the weights; 0: none
+  config.train.select = 'total'  # what chooses the epoch; or 'nll'
   config.train.augment = 'ferplus'  # shift, scale, rotation, skew and flip
   config.train.augment_per = 'frame'
   config.train.balance = 'off'  # there is one task

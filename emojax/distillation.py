@@ -15,7 +15,16 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from emojax import losses, methods, models, report, tasks, training, workdir
+from emojax import (
+  losses,
+  methods,
+  models,
+  optimisation,
+  report,
+  tasks,
+  training,
+  workdir,
+)
 from emojax.data import load
 from emojax.data.augment import augmentation
 from emojax.data.clips import Dataset
@@ -45,12 +54,11 @@ def method_from_config(config, dataset: Dataset, mesh):
     dataset.schema,
     augment=augmentation(config.train.augment, config.train.augment_per),
     bin_values=tasks.bin_values(kind=config.loss.bin_values),
-    schedule=methods.step_decay(
-      config.train.decay_every, config.train.decay_factor
-    ),
     balance=config.train.balance,
     pretrained=pretrained_from_config(config),
     axis_name=axis_name,
+    weight_decay=optimisation.setting(config.train, 'weight_decay'),
+    **optimisation.from_config(config.train),
   )
 
 

@@ -10,18 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from emojax import losses, uncertainty
+from emojax import losses, optimisation, tasks, uncertainty
 from emojax.engine.member import Method, isolated
 from emojax.metrics import emotion
 from emojax.models import init as init_model
+from emojax.optimisation import step_decay as step_decay
 from emojax.tasks import Schema, Target, Targets
-
-
-def step_decay(every: int, factor: float = 0.1) -> Callable:
-  """Learning-rate factor `factor ** (epoch // every)` (paper 000, section 4.2)."""
-  if every < 1:
-    raise ValueError(f'step_decay: every {every} epochs; expected at least 1')
-  return lambda epoch: jnp.float32(factor) ** (epoch // every)
 
 
 def gather_batch(tree, axis_name: str | None):
@@ -100,6 +94,10 @@ def multitask(
   balance='paper',
   pretrained=None,
   axis_name=None,
+  weight_decay=0.0,
+  stepwise=False,
+  ema=0.0,
+  select='total',
 ) -> Method:
   """The method of paper 000: teachers and self-distilled students.
 
@@ -108,12 +106,16 @@ def multitask(
     schema: Tasks to train.
     augment: An augmentation (`data.augment.Augment`).
     bin_values: Values of the valence/arousal bins, [K].
-    schedule: Learning-rate factor by epoch.
+    schedule: Learning-rate factor by epoch (`emojax.optimisation`).
     optimizer: Gradient transformation without learning rate; Adam by default.
     balance: Algorithm 1: 'paper', 'published' or 'off'.
     pretrained: `(params, model_state) -> (params, model_state)`, loads weights
       into fresh members; None for random ones.
     axis_name: Mesh axis over which batches are split.
+    weight_decay: Decoupled weight decay of kernels.
+    stepwise: See `Method`.
+    ema: See `Method`.
+    select: What chooses the best epoch, 'total' or 'nll' (`validation_nll`).
   """
   names = tuple(task.name for task in schema)
 
@@ -146,28 +148,66 @@ def multitask(
     objective=multitask_objective(
       model, schema, augment, bin_values, axis_name
     ),
-    optimizer=optimizer or optax.scale_by_adam(),
+    optimizer=optimisation.with_decay(
+      optimizer or optax.scale_by_adam(), weight_decay
+    ),
     schedule=schedule,
     predict=predict,
     sample=sample,
-    score=lambda outputs, targets: scores(schema, outputs, targets, bin_values),
+    score=lambda outputs, targets: scores(
+      schema, outputs, targets, bin_values, nll=select == 'nll'
+    ),
     task_scores=lambda values: emotion.task_scores(values, schema),
     soft_labels=lambda outputs: soft_labels(schema, outputs, bin_values),
     tasks=names,
     loss_names=('total', *names),
     balance_variant=balance,
     axis_name=axis_name,
+    stepwise=stepwise,
+    ema=ema,
+    select=select,
   )
 
 
-def scores(schema: Schema, outputs, targets: Targets, bin_values):
-  """Emotion metrics of logits, without those of single labels."""
+def scores(
+  schema: Schema, outputs, targets: Targets, bin_values, nll: bool = False
+):
+  """Emotion metrics of logits, without those of single labels.
+
+  With `nll` also 'nll', see `validation_nll`.
+  """
   probs = {
     task.name: uncertainty.probabilities(task, outputs[task.name])
     for task in schema
   }
   metrics = emotion.emotion_metrics(probs, targets, schema, bin_values)
-  return {k: v for k, v in metrics.items() if '/f1/' not in k}
+  metrics = {k: v for k, v in metrics.items() if '/f1/' not in k}
+  if nll:
+    metrics['nll'] = validation_nll(schema, outputs, targets, bin_values)
+  return metrics
+
+
+def validation_nll(
+  schema: Schema, outputs, targets: Targets, bin_values
+) -> jax.Array:
+  """Negative log-likelihood of labels, summed over the tasks, in nats.
+
+  Of action units the mean over labelled entries, of expressions over labelled
+  frames; of soft labels (shares of votes) it is the cross-entropy. Valence and
+  arousal have no likelihood: 1 - CCC of each stands for theirs.
+  """
+  total = 0.0
+  for task in schema:
+    logits = tasks.split_logits(task, outputs[task.name])
+    value, mask = targets[task.name]
+    if task.kind == 'binary':
+      total += losses.masked_mean(losses.bce_with_logits(logits, value), mask)
+    elif task.kind == 'categorical':
+      total += losses.masked_mean(losses.cross_entropy(logits, value), mask)
+    else:
+      predicted = losses.expected_value(logits, bin_values)
+      total += jnp.sum(1 - emotion.ccc(predicted, value, mask))
+  return total
 
 
 def soft_labels(schema: Schema, outputs, bin_values) -> dict[str, jax.Array]:
