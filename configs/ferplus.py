@@ -72,6 +72,7 @@ def votes() -> ConfigDict:
   config.train.weight_decay = 0.0  # decoupled, of kernels
   config.train.ema = 0.0  # decay of the average of the weights; 0: none
   config.train.select = 'total'  # what chooses the epoch; or 'nll'
+  config.train.mixup = 0.0  # alpha of mixup; 0: none
   config.train.augment = 'ferplus'  # shift, scale, rotation, skew and flip
   config.train.augment_per = 'frame'
   config.train.balance = 'off'  # there is one task
@@ -80,10 +81,12 @@ def votes() -> ConfigDict:
   # Weights by class would ask for other probabilities than the annotators'.
   config.loss.reweight = False
   config.loss.reweight_students = False
+  config.loss.label_smoothing = 0.0  # of hard labels
   config.loss.bin_values = 'ends'
 
   config.eval = ConfigDict()
   config.eval.mc_samples = 20
+  config.eval.flip = False  # predictions over a face and its mirror image
 
   config.runtime = ConfigDict()
   config.runtime.epochs_per_call = 1

@@ -16,6 +16,7 @@ import numpy as np
 from rich.console import Console
 
 from emojax import (
+  flip,
   losses,
   methods,
   models,
@@ -58,6 +59,7 @@ def method_from_config(config, dataset: Dataset, mesh):
     pretrained=pretrained_from_config(config),
     axis_name=axis_name,
     weight_decay=optimisation.setting(config.train, 'weight_decay'),
+    mixup=optimisation.setting(config.train, 'mixup'),
     **optimisation.from_config(config.train),
   )
 
@@ -117,11 +119,15 @@ def generations_from_config(config, dataset: Dataset):
   steps = plans.steps_per_epoch(groups, per_task, names)
   steps = min(steps, config.train.max_steps or steps)
   weights = _loss_weights(config, dataset)
+  smoothing = optimisation.setting(config.loss, 'label_smoothing', 'loss')
 
   def generation(number: int, soft: PyTree | None) -> Generation:
     last = number == config.generations  # nobody learns from these
     if number == 0:
-      hard = dataset.train.targets
+      # Students learn from what teachers say: their labels are soft already.
+      hard = losses.smooth_targets(
+        dataset.schema, dataset.train.targets, smoothing
+      )
       return Generation(
         0, groups, per_task, steps, hard, weights(True), not last
       )
@@ -163,11 +169,21 @@ def _loss_weights(config, dataset: Dataset):
 
 @dataclasses.dataclass
 class Run:
-  """What the generations of a run share."""
+  """What the generations of a run share.
+
+  Attributes:
+    config: Resolved configuration.
+    dataset: The data set.
+    trainer: Trains, validates and makes soft labels.
+    predictor: Makes the predictions: the trainer, or over both views of a face
+      (`config.eval.flip`).
+    session: Of `training`.
+  """
 
   config: Any
   dataset: Dataset
   trainer: Trainer
+  predictor: Trainer
   session: training.Session
 
   def path(self, *parts: str) -> pathlib.Path:
@@ -213,19 +229,17 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
     dataset = load.from_config(config.data)
   console.print(load.summary(dataset), highlight=False, soft_wrap=True)
   method = method_from_config(config, dataset, mesh)
-  trainer = Trainer(
-    method,
-    settings_from_config(config),
-    mesh,
-    dataset.train,
-    dataset.val,
-    dataset.val.targets,
-  )
+  settings = settings_from_config(config)
+  clips = dataset.train, dataset.val, dataset.val.targets
+  trainer = predictor = Trainer(method, settings, mesh, *clips)
+  if optimisation.setting(config.eval, 'flip', 'eval'):
+    flipped = flip.with_flip(method, dataset.schema)
+    predictor = Trainer(flipped, settings, mesh, *clips)
   names = [generation_name(k) for k in range(config.generations + 1)]
   total = len(names) * config.train.epochs
   with StopFlag() as stop, TrainingProgress(console, total) as progress:
     session = training.Session(folder, progress, stop)
-    this = Run(config, dataset, trainer, session)
+    this = Run(config, dataset, trainer, predictor, session)
     make_generation = generations_from_config(config, dataset)
     soft = None
     for number, name in enumerate(names):
@@ -294,7 +308,7 @@ def _predict(run: Run, number: int, best, sets):
   logits, mc = {}, {}
   for name, clips in sets.items():
     keep = name == scored or name.startswith('ood/')
-    logits[name], passes = run.trainer.predict_and_sample(
+    logits[name], passes = run.predictor.predict_and_sample(
       *weights, clips, key, samples, keep
     )
     if samples and keep:

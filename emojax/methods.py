@@ -25,8 +25,16 @@ def gather_batch(tree, axis_name: str | None):
   return jax.lax.all_gather(tree, axis_name, tiled=True)
 
 
+MIX_STREAM = 1_000_000  # keys of mixup, apart from the other draws of a step
+
+
 def multitask_objective(
-  model, schema: Schema, augment: Callable, bin_values, axis_name=None
+  model,
+  schema: Schema,
+  augment: Callable,
+  bin_values,
+  axis_name=None,
+  mixup: float = 0.0,
 ) -> Callable:
   """Supervision and distillation losses, Eqs. 1-13 of paper 000.
 
@@ -34,6 +42,9 @@ def multitask_objective(
   one-hot, soft labels are the ensemble's probabilities, and the KL divergence
   from a one-hot label is its cross-entropy. The member's `hparams` carry
   'pos_weight' [A] and 'class_weight' [E], ones where nothing is reweighted.
+
+  With `mixup`, its alpha, networks learn from mixed examples
+  (`losses.draw_mix`), behind the augmentation.
   """
 
   def objective(params, model_state, batch, key, hparams):
@@ -51,9 +62,16 @@ def multitask_objective(
       inputs['image'],
       jnp.int32(first),
     )
+    inputs = {**inputs, 'image': image}
+    if mixup:
+      shards = 1 if axis_name is None else jax.lax.axis_size(axis_name)
+      mix = losses.draw_mix(
+        jax.random.fold_in(key, MIX_STREAM), mixup, len(image) * shards
+      )
+      inputs = losses.mix_inputs(mix, inputs, axis_name)
     outputs, new_state = model.apply(
       {'params': params, **model_state},
-      {**inputs, 'image': image},
+      inputs,
       train=True,
       rngs={'dropout': dropout_key},
       mutable=list(model_state),
@@ -61,6 +79,8 @@ def multitask_objective(
     logits = {task.name: outputs[task.name] for task in schema}
     # Every shard computes the loss of the whole batch: CCC is not a mean.
     logits, targets = gather_batch((logits, batch['targets']), axis_name)
+    if mixup:
+      targets = losses.mix_targets(mix, schema, targets)
     loss, per_task = losses.multitask_loss(
       logits,
       targets,
@@ -95,6 +115,7 @@ def multitask(
   pretrained=None,
   axis_name=None,
   weight_decay=0.0,
+  mixup=0.0,
   stepwise=False,
   ema=0.0,
   select='total',
@@ -113,11 +134,13 @@ def multitask(
       into fresh members; None for random ones.
     axis_name: Mesh axis over which batches are split.
     weight_decay: Decoupled weight decay of kernels.
+    mixup: Alpha of mixup; 0 for none.
     stepwise: See `Method`.
     ema: See `Method`.
     select: What chooses the best epoch, 'total' or 'nll' (`validation_nll`).
   """
   names = tuple(task.name for task in schema)
+  optimisation.check_range('train.mixup', mixup, 0, float('inf'))
 
   def init(key):
     variables = init_model(model, key)
@@ -146,7 +169,7 @@ def multitask(
   return Method(
     init=init,
     objective=multitask_objective(
-      model, schema, augment, bin_values, axis_name
+      model, schema, augment, bin_values, axis_name, mixup
     ),
     optimizer=optimisation.with_decay(
       optimizer or optax.scale_by_adam(), weight_decay

@@ -12,7 +12,7 @@ A run that was made before one of them existed lacks it, and has its value in
 `NEUTRAL`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -22,13 +22,19 @@ import optax
 from emojax.engine.packing import pack
 
 # What does nothing.
-NEUTRAL: Mapping[str, Any] = {
+NEUTRAL: dict[str, Any] = {
   'train.schedule': 'step',
   'train.warmup_epochs': 0.0,
   'train.weight_decay': 0.0,
   'train.ema': 0.0,
   'train.select': 'total',
+  'train.mixup': 0.0,
+  'loss.label_smoothing': 0.0,
+  'eval.flip': False,
 }
+# Papers 001 and 002 have a stage of their own for recurrent networks.
+STAGED = ('schedule', 'warmup_epochs', 'weight_decay', 'ema', 'select')
+NEUTRAL |= {f'recurrent.{name}': NEUTRAL[f'train.{name}'] for name in STAGED}
 SCHEDULES = ('step', 'exponential', 'cosine', 'onecycle')
 SELECT = ('total', 'nll')
 # PyTorch's and optax's one-cycle: the first and the last rate below the peak.
@@ -156,15 +162,18 @@ def with_decay(
   return optax.chain(optimizer, decoupled_decay(weight_decay))
 
 
-def from_config(train, epochs: int = 0) -> dict[str, Any]:
+def from_config(
+  train, epochs: int = 0, select: str | None = None
+) -> dict[str, Any]:
   """Reads what `Method` takes: schedule, stepwise, ema and select.
 
   Args:
     train: `config.train`; settings that it lacks are neutral.
     epochs: Epochs of the training; 0 for `train.epochs`.
+    select: In the place of `train.select`, where that means something else.
   """
   made = schedule_from_config(train, epochs or train.epochs)
-  ema, select = setting(train, 'ema'), setting(train, 'select')
+  ema, select = setting(train, 'ema'), select or setting(train, 'select')
   check_range('train.ema', ema, 0, 1)
   if select not in SELECT:
     known = ', '.join(SELECT)
@@ -188,9 +197,9 @@ def schedule_from_config(train, epochs: int) -> Schedule:
   )
 
 
-def setting(train, name: str):
-  """A setting of `config.train`, neutral where a run is older than it."""
-  return train.get(name, NEUTRAL[f'train.{name}'])
+def setting(part, name: str, of: str = 'train'):
+  """A setting of `config.<of>`, neutral where a run is older than it."""
+  return part.get(name, NEUTRAL[f'{of}.{name}'])
 
 
 def check_range(name: str, value: float, low: float, high: float):

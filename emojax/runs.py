@@ -20,7 +20,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from emojax import tasks
+from emojax import flip, optimisation, tasks
 from emojax.data import evaluation_sets, load
 from emojax.engine import checkpoint, stack
 from emojax.engine.trainer import Trainer
@@ -129,6 +129,8 @@ class TrainedRun:
     module = self.experiment()
     data = types.SimpleNamespace(schema=self.schema)
     method = module.method_from_config(config, data, mesh)
+    if optimisation.setting(config.eval, 'flip', 'eval'):
+      method = flip.with_flip(method, self.schema)
     settings = module.settings_from_config(config)
     return Trainer(method, settings, mesh, None, None, None)
 

@@ -18,6 +18,7 @@ import optax
 import emojax
 from emojax import files, processes
 from emojax.files import UNFINISHED
+from emojax.optimisation import NEUTRAL
 
 LOCK = '.lock'
 _HELD: dict[pathlib.Path, int] = {}  # locks of this process, until it ends
@@ -155,11 +156,13 @@ class Workdir:
       self._sweep()
       self._claim()
       return
-    found = flatten(_read_config(self / 'config.json'))
+    wanted = flatten(self.config)
+    # Runs of before a setting existed have the value that does nothing.
+    found = {k: v for k, v in NEUTRAL.items() if k in wanted}
+    found |= flatten(_read_config(self / 'config.json'))
     if not self.finished:  # else nothing is written; it may be read-only
       self._hold()
       self._sweep()
-    wanted = flatten(self.config)
     missing = object()
     differing = [
       f'  {key}: {found.get(key, "(absent)")!r} there, '

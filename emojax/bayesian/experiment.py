@@ -9,13 +9,13 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from emojax import training, workdir
+from emojax import flip, optimisation, training, workdir
 from emojax.bayesian import evaluate, networks, report
 from emojax.bayesian import faces as data
 from emojax.bayesian.evaluate import Setting
 from emojax.bayesian.faces import Faces
 from emojax.bayesian.networks import Stack
-from emojax.engine import checkpoint, stack
+from emojax.engine import checkpoint, member, stack
 from emojax.engine.trainer import Trainer
 from emojax.evaluation import Predictions
 from emojax.progress import TrainingProgress
@@ -23,7 +23,7 @@ from emojax.signals import StopFlag
 
 PyTree = Any
 SAMPLE_STREAM = 2_000_000  # keys of the passes, apart from training's
-SELECT = ('last', 'best')
+SELECT = ('last', 'best', 'nll')
 
 
 @dataclasses.dataclass
@@ -100,9 +100,11 @@ def check(config, kinds: list[Stack]):
     )
   if config.train.select not in SELECT:
     raise ValueError(
-      f'config.train.select={config.train.select!r}: expected last or best'
+      f'config.train.select={config.train.select!r}: expected last or best, or '
+      'nll'
     )
   networks.batch_norm(config)
+  optimisation.from_config(config.train, select='total')
   for kind in kinds:
     networks.optimizer(config, kind.network)
     networks.rate(config, kind.network)
@@ -133,12 +135,17 @@ def _run_stack(run: Run, kind: Stack):
   training.forget(session, kind.name)
 
 
-def _trainer(run: Run, kind: Stack, predict_chunk: int = 0) -> Trainer:
+def _trainer(
+  run: Run, kind: Stack, predict_chunk: int = 0, both_views: bool = False
+) -> Trainer:
   r = run.config.runtime
   mesh = stack.make_mesh(r.member_devices, r.batch_devices, kind.members)
   dataset = run.faces.dataset
+  method = networks.method(run.config, kind, dataset.schema, mesh)
+  if both_views:
+    method = flip.with_flip(method, dataset.schema)
   return Trainer(
-    networks.method(run.config, kind, dataset.schema, mesh),
+    method,
     networks.settings(run.config, kind.members, predict_chunk),
     mesh,
     dataset.train,
@@ -150,11 +157,11 @@ def _trainer(run: Run, kind: Stack, predict_chunk: int = 0) -> Trainer:
 def _selected(run: Run, trainer: Trainer, segment):
   """Weights of the last or the best epoch on the host, and these epochs."""
   state = segment.state
-  chosen, epochs = state, None
-  if run.config.train.select == 'best':
-    chosen = state.best
+  chosen, epochs = member.weights(state), None
+  if run.config.train.select != 'last':
+    chosen = state.best.params, state.best.model_state
     epochs = [int(e) for e in trainer.fetch(state.best.epoch)]
-  weights = {'params': chosen.params, 'model_state': chosen.model_state}
+  weights = dict(zip(('params', 'model_state'), chosen))
   last = [run.config.train.epochs - 1] * trainer.settings.members
   return trainer.fetch(weights), epochs or last
 
@@ -165,9 +172,10 @@ def _predict(run: Run, kind: Stack, name: str, weights: PyTree, epochs):
   size, chunk = config.ensemble.size, 0
   if name != 'ensemble':
     size, chunk = config.mc.members, config.mc.batch
-  trainer = _trainer(run, dataclasses.replace(kind, members=size), chunk)
-  few = jax.tree.map(lambda x: x[:size], weights)
-  parts = trainer.place_weights(few)
+  both_views = optimisation.setting(config.eval, 'flip', 'eval')
+  few = dataclasses.replace(kind, members=size)
+  trainer = _trainer(run, few, chunk, both_views)
+  parts = trainer.place_weights(jax.tree.map(lambda x: x[:size], weights))
   logits = {
     key: trainer.predict(*parts, clips) for key, clips in run.sets().items()
   }
