@@ -43,6 +43,9 @@ def votes() -> ConfigDict:
   config.data.val_split = ''  # not used: see val_fraction
   config.data.test_split = 'validation'  # PublicTest, as FER+ calls it
   config.data.unlabelled = True  # test faces without a majority, too
+  # Students also learn from training faces without a label, if the data were
+  # prepared with --option unlabelled_train=true.
+  config.data.unlabelled_train = False
   config.data.ood_path = ''  # prepared data sets, with commas between
   config.data.ood_limit = 2000  # images of each of these; 0: all
   config.data.ood_clips = 1797  # images of each set that needs no files

@@ -114,6 +114,10 @@ def generations_from_config(config, dataset: Dataset):
   """Returns `(number, soft labels or None) -> Generation`."""
   groups = methods.task_groups(dataset.schema, dataset.train.targets)
   union = np.unique(np.concatenate(groups)).astype(np.int32)
+  everywhere = None
+  if config.data.get('unlabelled_train', False):
+    union = np.arange(len(dataset.train), dtype=np.int32)
+    everywhere = dataset.train.frame_mask
   per_task = config.train.clips_per_task
   names = [task.name for task in dataset.schema]
   steps = plans.steps_per_epoch(groups, per_task, names)
@@ -133,7 +137,7 @@ def generations_from_config(config, dataset: Dataset):
       )
     # A student's batch is as large as a teacher's, drawn from the union.
     targets = methods.distillation_targets(
-      dataset.schema, soft, dataset.train.targets
+      dataset.schema, soft, dataset.train.targets, everywhere
     )
     hparams = weights(False, config.loss.reweight_students)
     batch = per_task * len(groups)

@@ -28,6 +28,7 @@ import numpy as np
 
 from emojax import (
   model_card,
+  optimisation,
   release,
   runs,
   safetensors,
@@ -146,6 +147,8 @@ def describe(
       'clip_length': data.clip_length,
       'audio': _sound(data),
     },
+    # Predictions, temperatures and thresholds are of both views of an image.
+    'flip': optimisation.setting(config.eval, 'flip', 'eval'),
     'temperatures': calibration.temperatures,
     'thresholds': {
       'decision': decision,

@@ -264,7 +264,10 @@ def task_groups(schema: Schema, targets: Targets) -> list[np.ndarray]:
 
 
 def distillation_targets(
-  schema: Schema, values: dict[str, jax.Array], hard: Targets
+  schema: Schema,
+  values: dict[str, jax.Array],
+  hard: Targets,
+  frame_mask=None,
 ) -> Targets:
   """Soft labels for every frame that has any valid label (facts of paper 000).
 
@@ -272,8 +275,9 @@ def distillation_targets(
     schema: The tasks.
     values: Soft labels [N, L, ...] by task, perhaps with padding clips.
     hard: The data set's own targets; only their masks are used.
+    frame_mask: [N, L], the frames that have soft labels instead, labelled or not.
   """
-  labelled = np.float32(0)
+  labelled = np.float32(0 if frame_mask is None else frame_mask)
   for task in schema:
     mask = hard[task.name].mask
     labelled = np.maximum(

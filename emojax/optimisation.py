@@ -31,6 +31,7 @@ NEUTRAL: dict[str, Any] = {
   'train.mixup': 0.0,
   'loss.label_smoothing': 0.0,
   'eval.flip': False,
+  'data.unlabelled_train': False,
 }
 # Papers 001 and 002 have a stage of their own for recurrent networks.
 STAGED = ('schedule', 'warmup_epochs', 'weight_decay', 'ema', 'select')
