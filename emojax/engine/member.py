@@ -182,10 +182,16 @@ def weights(state: MemberState) -> tuple[Packed, Packed]:
 
 
 def _epochs_behind(method: Method, state: MemberState, hparams) -> jax.Array:
-  """What the schedule takes: the epoch, with the part of it that is over."""
+  """What the schedule takes: the epoch, with the part of it that is over.
+
+  Whole epochs are counted, not divided: XLA may multiply by a reciprocal, and
+  after three epochs of 7 steps be at 3.0000002.
+  """
   if not method.stepwise:
     return state.epoch
-  return state.step.astype(jnp.float32) / hparams['epoch_steps']
+  steps = hparams['epoch_steps']
+  over = (state.step - state.epoch * steps).astype(jnp.float32)
+  return state.epoch.astype(jnp.float32) + over / steps.astype(jnp.float32)
 
 
 def _update_average(

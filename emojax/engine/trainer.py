@@ -273,7 +273,7 @@ class Trainer:
     """The members' own numbers on the mesh, with those a schedule needs."""
     hparams = dict(generation.hparams)
     if self.method.stepwise:
-      steps = np.full(self.settings.members, generation.steps, np.float32)
+      steps = np.full(self.settings.members, generation.steps, np.int32)
       hparams['epoch_steps'] = steps
     return self.place(hparams)
 

@@ -23,6 +23,7 @@ from emojax.losses.reductions import (
   with_frame_mask,
 )
 from emojax.losses.soft_targets import (
+  Mix,
   draw_mix,
   mix_inputs,
   mix_targets,
@@ -31,6 +32,7 @@ from emojax.losses.soft_targets import (
 )
 
 __all__ = [
+  'Mix',
   'bce_with_logits',
   'ccc',
   'ccc_loss',
