@@ -99,12 +99,22 @@ def embedded() -> ConfigDict:
   )
   config.train.decay_every = 1000  # epochs: by default never
   config.train.decay_factor = 0.1
+  config.train.schedule = 'step'  # or 'exponential', 'cosine', 'onecycle'
+  config.train.warmup_epochs = 0.0  # in which the rate rises
+  config.train.weight_decay = 0.0  # decoupled, of kernels
+  config.train.ema = 0.0  # decay of the average of the weights; 0: none
+  config.train.mixup = 0.0  # alpha of mixup; 0: none
   config.train.momentum = 0.9  # of SGD
   config.train.sgd_decay = 1e-4  # Keras': rate / (1 + decay * step)
   config.train.augment = 'none'  # the paper has none; 'ferplus', ...
-  config.train.select = 'last'  # epoch; 'best' by the validation score
+  # Epoch; 'best' by the validation score, 'nll' by the validation NLL.
+  config.train.select = 'last'
+
+  config.loss = ConfigDict()
+  config.loss.label_smoothing = 0.0  # of hard labels
 
   config.eval = ConfigDict()
+  config.eval.flip = False  # predictions over a face and its mirror image
   config.eval.draws = 10  # of samples or members, for means and spreads
   config.eval.replicates = 200  # of faces, for intervals
   config.eval.floor = 0.0  # accuracy below which claims are not tested; 0: none

@@ -43,6 +43,9 @@ def votes() -> ConfigDict:
   config.data.val_split = ''  # not used: see val_fraction
   config.data.test_split = 'validation'  # PublicTest, as FER+ calls it
   config.data.unlabelled = True  # test faces without a majority, too
+  # Students also learn from training faces without a label, if the data were
+  # prepared with --option unlabelled_train=true.
+  config.data.unlabelled_train = False
   config.data.ood_path = ''  # prepared data sets, with commas between
   config.data.ood_limit = 2000  # images of each of these; 0: all
   config.data.ood_clips = 1797  # images of each set that needs no files
@@ -67,6 +70,12 @@ def votes() -> ConfigDict:
   config.train.learning_rate = 3e-3
   config.train.decay_every = 4  # epochs
   config.train.decay_factor = 0.1
+  config.train.schedule = 'step'  # or 'exponential', 'cosine', 'onecycle'
+  config.train.warmup_epochs = 0.0  # in which the rate rises
+  config.train.weight_decay = 0.0  # decoupled, of kernels
+  config.train.ema = 0.0  # decay of the average of the weights; 0: none
+  config.train.select = 'total'  # what chooses the epoch; or 'nll'
+  config.train.mixup = 0.0  # alpha of mixup; 0: none
   config.train.augment = 'ferplus'  # shift, scale, rotation, skew and flip
   config.train.augment_per = 'frame'
   config.train.balance = 'off'  # there is one task
@@ -75,11 +84,13 @@ def votes() -> ConfigDict:
   # Weights by class would ask for other probabilities than the annotators'.
   config.loss.reweight = False
   config.loss.reweight_students = False
+  config.loss.label_smoothing = 0.0  # of hard labels
   config.loss.bin_values = 'ends'
 
   config.eval = ConfigDict()
   config.eval.mc_samples = 20
   config.eval.floor = 0.80  # accuracy (majority labels) to test claims from
+  config.eval.flip = False  # predictions over a face and its mirror image
 
   config.runtime = ConfigDict()
   config.runtime.epochs_per_call = 1

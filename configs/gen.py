@@ -81,6 +81,12 @@ def embedded() -> ConfigDict:
   config.train.learning_rate = 3e-3
   config.train.decay_every = 3  # epochs
   config.train.decay_factor = 0.1
+  config.train.schedule = 'step'  # or 'exponential', 'cosine', 'onecycle'
+  config.train.warmup_epochs = 0.0  # in which the rate rises
+  config.train.weight_decay = 0.0  # decoupled, of kernels
+  config.train.ema = 0.0  # decay of the average of the weights; 0: none
+  config.train.select = 'total'  # what chooses the epoch; or 'nll'
+  config.train.mixup = 0.0  # alpha of mixup; 0: none
   config.train.augment = 'emenet'
   config.train.augment_per = 'frame'  # one draw per 'frame' or per 'clip'
   # Algorithm 1; 'published' (the code's, best scores start at 0) or 'off'
@@ -92,11 +98,13 @@ def embedded() -> ConfigDict:
   # p_c in every generation, which contradicts the paper's own Table 3; the
   # published code, which that table comes from, has no p_c there.
   config.loss.reweight_students = False
+  config.loss.label_smoothing = 0.0  # of hard labels
   config.loss.bin_values = 'ends'  # linspace(-1, 1, 20); or bin 'centres'
 
   config.eval = ConfigDict()
   config.eval.mc_samples = 10
   config.eval.floor = 0.0  # accuracy below which claims are not tested; 0: none
+  config.eval.flip = False  # predictions over a face and its mirror image
 
   # How, not what: these may differ when a run is resumed.
   config.runtime = ConfigDict()

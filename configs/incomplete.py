@@ -86,6 +86,11 @@ def embedded() -> ConfigDict:
   config.train.learning_rate = 3e-3
   config.train.decay_every = 4  # epochs
   config.train.decay_factor = 0.1  # 1 in the code: a constant rate
+  config.train.schedule = 'step'  # or 'exponential', 'cosine', 'onecycle'
+  config.train.warmup_epochs = 0.0  # in which the rate rises
+  config.train.weight_decay = 0.0  # decoupled, of kernels
+  config.train.ema = 0.0  # decay of the average of the weights; 0: none
+  config.train.select = 'total'  # what chooses the epoch; or 'nll'
   config.train.beta1 = 0.9  # 0.5 in the code
   config.train.patience = 0  # epochs without improvement; 0: no early stopping
   config.train.augment = 'incomplete'
@@ -100,9 +105,15 @@ def embedded() -> ConfigDict:
   config.recurrent.learning_rate = 1e-3
   config.recurrent.decay_every = 4
   config.recurrent.decay_factor = 0.1
+  config.recurrent.schedule = 'step'  # or 'exponential', 'cosine', 'onecycle'
+  config.recurrent.warmup_epochs = 0.0  # in which the rate rises
+  config.recurrent.weight_decay = 0.0  # decoupled, of kernels
+  config.recurrent.ema = 0.0  # decay of the average of the weights; 0: none
+  config.recurrent.select = 'total'  # what chooses the epoch; or 'nll'
   config.recurrent.patience = 0
 
   config.loss = ConfigDict()
+  config.loss.label_smoothing = 0.0  # of hard labels
   config.loss.temperature = 1.5
   config.loss.supervision_weight = 0.6  # lambda
   config.loss.portion = 'paper'  # of 1 - CCC; 'published': all of it

@@ -81,6 +81,7 @@ def embedded() -> ConfigDict:
   config.model.pretrained = ''  # a PyTorch state_dict of the trunk
 
   config.loss = ConfigDict()
+  config.loss.label_smoothing = 0.0  # of the baseline
   config.loss.rul_pairing = 'different'  # 'permutation' in the code
   config.loss.rul_ratio = 'elementwise'  # 'means' in the code
   config.loss.rul_halved = False  # True in the code
@@ -105,15 +106,18 @@ def embedded() -> ConfigDict:
   config.train.batch_size = 32
   config.train.max_steps = 0  # of an epoch; 0: all training images
   config.train.augment = 'rul'
-  config.train.optimizer = 'adam'  # or 'sgd'
+  config.train.optimizer = 'adam'  # or 'adamw', 'sgd'
   config.train.learning_rate = 1e-3
   config.train.classifier_rate = 1.0  # factor for the last layer
   config.train.momentum = 0.9  # of SGD
-  config.train.weight_decay = 1e-4
+  config.train.weight_decay = 1e-4  # decoupled with 'adamw'
   config.train.clip = 0.0  # bound on gradient values; 0: none
   config.train.decay_factor = 0.9
   config.train.decay_every = 1  # epochs
   config.train.decay_start = 0
+  config.train.schedule = 'step'  # or 'exponential', 'cosine', 'onecycle'
+  config.train.warmup_epochs = 0.0  # in which the rate rises
+  config.train.ema = 0.0  # decay of the average of the weights; 0: none
 
   config.eval = ConfigDict()
   # 'last' as for the paper's noise experiments; 'best' on validation.

@@ -56,6 +56,13 @@ def parser() -> argparse.ArgumentParser:
     'the run without it',
   )
   add(
+    '--flip',
+    action=argparse.BooleanOptionalAction,
+    default=None,
+    help='mean probabilities over an image and its mirror image; as in the run '
+    'without it',
+  )
+  add(
     '--no-temperature',
     action='store_true',
     help='no temperature scaling (it takes a while on large data)',

@@ -29,7 +29,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from emojax import tasks, uncertainty
+from emojax import optimisation, tasks, uncertainty
 from emojax.data.store.stored import Store
 from emojax.engine.checkpoint import CheckpointError
 from emojax.evaluation import detection
@@ -163,6 +163,8 @@ def describe(
       'clip_length': data.clip_length,
       'audio': _sound(data),
     },
+    # Predictions, temperatures and thresholds are of both views of an image.
+    'flip': optimisation.setting(config.eval, 'flip', 'eval'),
     'temperatures': calibration.temperatures,
     'thresholds': {
       'decision': decision,

@@ -83,6 +83,7 @@ def _prepared(data) -> Dataset:
     val_fraction=data.get('val_fraction', 0.0),
     val_seed=data.seed,
     unlabelled=data.get('unlabelled', False),
+    unlabelled_train=data.get('unlabelled_train', False),
     ood=foreign,
     image_size=data.image_size,
     channels=CHANNELS,

@@ -57,10 +57,22 @@ class Rows(NamedTuple):
 
 
 class Best(NamedTuple):
-  """The epoch with the highest finite validation total so far."""
+  """The best finite epoch so far; `score` is its total, or less its NLL."""
 
   score: jax.Array
   epoch: jax.Array
+  params: Packed
+  model_state: Packed
+
+
+class Averaged(NamedTuple):
+  """The optimiser's state with a moving average of the weights (`Method.ema`).
+
+  Without an average a state holds the optimiser's alone, so that its checkpoints
+  are those of before.
+  """
+
+  opt_state: PyTree
   params: Packed
   model_state: Packed
 
@@ -94,10 +106,16 @@ class Method:
     optimizer: Gradient transformation without the learning rate, of `Packed`
       gradients: by element, or with `Packed.tree` where layers differ.
     schedule: `epoch -> factor` on the member's 'learning_rate'.
+    stepwise: Whether the schedule takes epochs with their fraction, and changes
+      the rate at every step. The trainer adds `hparams['epoch_steps']` then.
+    ema: Decay of a moving average of weights and statistics, which is validated,
+      kept and predicted with in their place; 0 for none.
     predict: `(params, model_state, inputs) -> outputs`, without randomness.
     sample: `(params, model_state, inputs, key) -> outputs`, one stochastic
       pass (MC dropout).
-    score: `(outputs, targets) -> scores`, scalars; 'total' selects the best epoch.
+    score: `(outputs, targets) -> scores`, scalars; one selects the best epoch.
+    select: Name of that score: 'total', of which more is better, or 'nll', of
+      which less is.
     task_scores: `scores -> [tasks]`, what Algorithm 1 watches.
     soft_labels: `outputs -> {task: values}`, the student's targets.
     tasks: Names of the tasks, in order.
@@ -122,6 +140,9 @@ class Method:
   balance_variant: str = 'paper'
   axis_name: str | None = None
   patience: int = 0
+  stepwise: bool = False
+  ema: float = 0.0
+  select: str = 'total'
 
 
 def init(method: Method, key: jax.Array) -> MemberState:
@@ -129,10 +150,13 @@ def init(method: Method, key: jax.Array) -> MemberState:
   init_key, train_key = jax.random.split(key)
   params, model_state = map(pack, method.init(init_key))
   best = Best(jnp.float32(-jnp.inf), jnp.int32(0), params, model_state)
+  opt_state = method.optimizer.init(params)
+  if method.ema:
+    opt_state = Averaged(opt_state, params, model_state)
   state = MemberState(
     params=params,
     model_state=model_state,
-    opt_state=method.optimizer.init(params),
+    opt_state=opt_state,
     key=jax.random.key_data(train_key),
     step=jnp.int32(0),
     epoch=jnp.int32(0),
@@ -148,6 +172,48 @@ def _mean_over_batch_axis(method: Method, tree: PyTree) -> PyTree:
   if method.axis_name is None:
     return tree
   return jax.lax.pmean(tree, method.axis_name)
+
+
+def weights(state: MemberState) -> tuple[Packed, Packed]:
+  """(params, model_state) to predict with: their average where there is one."""
+  if isinstance(state.opt_state, Averaged):
+    return state.opt_state.params, state.opt_state.model_state
+  return state.params, state.model_state
+
+
+def _epochs_behind(method: Method, state: MemberState, hparams) -> jax.Array:
+  """What the schedule takes: the epoch, with the part of it that is over.
+
+  Whole epochs are counted, not divided: XLA may multiply by a reciprocal, and
+  after three epochs of 7 steps be at 3.0000002.
+  """
+  if not method.stepwise:
+    return state.epoch
+  steps = hparams['epoch_steps']
+  over = (state.step - state.epoch * steps).astype(jnp.float32)
+  return state.epoch.astype(jnp.float32) + over / steps.astype(jnp.float32)
+
+
+def _update_average(
+  method: Method, old: Averaged, opt_state, params, model_state, step
+) -> Averaged:
+  """One step of the moving average, a <- d a + (1 - d) w.
+
+  The decay d grows with the steps behind, min(ema, (1 + step) / (10 + step)), or
+  the first weights would stay in the average for long (TensorFlow's
+  ExponentialMovingAverage). Statistics of normalisation are averaged as weights
+  are; what is not a floating-point number is taken as it is.
+  """
+  step = step.astype(jnp.float32)
+  decay = jnp.minimum(method.ema, (1 + step) / (10 + step))
+
+  def move(average, new):
+    if not jnp.issubdtype(new.dtype, jnp.floating):
+      return new
+    return (decay * average + (1 - decay) * new).astype(new.dtype)
+
+  average = jax.tree.map(move, old[1:], (params, model_state))
+  return Averaged(opt_state, *average)
 
 
 def train_step(
@@ -167,11 +233,18 @@ def train_step(
   # Every shard differentiates the same global loss (the objective gathers the
   # outputs), so the mean of the shards' gradients is the global gradient.
   grads = _mean_over_batch_axis(method, grads)
+  old = state.opt_state
   updates, opt_state = method.optimizer.update(
-    grads, state.opt_state, state.params
+    grads, old.opt_state if method.ema else old, state.params
   )
-  rate = hparams['learning_rate'] * method.schedule(state.epoch)
+  epoch = _epochs_behind(method, state, hparams)
+  rate = hparams['learning_rate'] * method.schedule(epoch)
   params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
+  model_state = pack(aux['model_state'])
+  if method.ema:
+    opt_state = _update_average(
+      method, old, opt_state, params, model_state, state.step
+    )
   losses = {name: aux['losses'][name] for name in method.loss_names}
   first_bad = {
     name: jnp.where(
@@ -183,7 +256,7 @@ def train_step(
   }
   state = state._replace(
     params=params,
-    model_state=pack(aux['model_state']),
+    model_state=model_state,
     opt_state=opt_state,
     step=state.step + 1,
     first_bad=first_bad,
@@ -313,9 +386,9 @@ def finish_epoch(
   log |= {f'val/{name}': score for name, score in scores.items()}
   for i, task in enumerate(method.tasks):
     log[f'task_weight/{task}'] = state.balance.weights[i]
-  total = scores['total']
-  improved = (total > state.best.score) & jnp.isfinite(total)
-  current = Best(scores['total'], state.epoch, state.params, state.model_state)
+  merit = scores['total'] if method.select == 'total' else -scores['nll']
+  improved = (merit > state.best.score) & jnp.isfinite(merit)
+  current = Best(merit, state.epoch, *weights(state))
   best = jax.tree.map(
     lambda new, old: jnp.where(improved, new, old), current, state.best
   )
@@ -367,7 +440,7 @@ def train_epochs(
     )
     outputs = predict_rows(
       method,
-      predict_with(method, state.params, state.model_state),
+      predict_with(method, *weights(state)),
       val.inputs,
       chunk,
     )

@@ -10,18 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from emojax import losses, uncertainty
+from emojax import losses, optimisation, tasks, uncertainty
 from emojax.engine.member import Method, isolated
 from emojax.metrics import emotion
 from emojax.models import init as init_model
+from emojax.optimisation import step_decay as step_decay
 from emojax.tasks import Schema, Target, Targets
-
-
-def step_decay(every: int, factor: float = 0.1) -> Callable:
-  """Learning-rate factor `factor ** (epoch // every)` (paper 000, section 4.2)."""
-  if every < 1:
-    raise ValueError(f'step_decay: every {every} epochs; expected at least 1')
-  return lambda epoch: jnp.float32(factor) ** (epoch // every)
 
 
 def gather_batch(tree, axis_name: str | None):
@@ -31,8 +25,16 @@ def gather_batch(tree, axis_name: str | None):
   return jax.lax.all_gather(tree, axis_name, tiled=True)
 
 
+MIX_STREAM = 1_000_000  # keys of mixup, apart from the other draws of a step
+
+
 def multitask_objective(
-  model, schema: Schema, augment: Callable, bin_values, axis_name=None
+  model,
+  schema: Schema,
+  augment: Callable,
+  bin_values,
+  axis_name=None,
+  mixup: float = 0.0,
 ) -> Callable:
   """Supervision and distillation losses, Eqs. 1-13 of paper 000.
 
@@ -40,6 +42,9 @@ def multitask_objective(
   one-hot, soft labels are the ensemble's probabilities, and the KL divergence
   from a one-hot label is its cross-entropy. The member's `hparams` carry
   'pos_weight' [A] and 'class_weight' [E], ones where nothing is reweighted.
+
+  With `mixup`, its alpha, networks learn from mixed examples
+  (`losses.draw_mix`), behind the augmentation.
   """
 
   def objective(params, model_state, batch, key, hparams):
@@ -57,9 +62,16 @@ def multitask_objective(
       inputs['image'],
       jnp.int32(first),
     )
+    inputs = {**inputs, 'image': image}
+    if mixup:
+      shards = 1 if axis_name is None else jax.lax.axis_size(axis_name)
+      mix = losses.draw_mix(
+        jax.random.fold_in(key, MIX_STREAM), mixup, len(image) * shards
+      )
+      inputs = losses.mix_inputs(mix, inputs, axis_name)
     outputs, new_state = model.apply(
       {'params': params, **model_state},
-      {**inputs, 'image': image},
+      inputs,
       train=True,
       rngs={'dropout': dropout_key},
       mutable=list(model_state),
@@ -67,6 +79,8 @@ def multitask_objective(
     logits = {task.name: outputs[task.name] for task in schema}
     # Every shard computes the loss of the whole batch: CCC is not a mean.
     logits, targets = gather_batch((logits, batch['targets']), axis_name)
+    if mixup:
+      targets = losses.mix_targets(mix, schema, targets)
     loss, per_task = losses.multitask_loss(
       logits,
       targets,
@@ -100,6 +114,11 @@ def multitask(
   balance='paper',
   pretrained=None,
   axis_name=None,
+  weight_decay=0.0,
+  mixup=0.0,
+  stepwise=False,
+  ema=0.0,
+  select='total',
 ) -> Method:
   """The method of paper 000: teachers and self-distilled students.
 
@@ -108,14 +127,20 @@ def multitask(
     schema: Tasks to train.
     augment: An augmentation (`data.augment.Augment`).
     bin_values: Values of the valence/arousal bins, [K].
-    schedule: Learning-rate factor by epoch.
+    schedule: Learning-rate factor by epoch (`emojax.optimisation`).
     optimizer: Gradient transformation without learning rate; Adam by default.
     balance: Algorithm 1: 'paper', 'published' or 'off'.
     pretrained: `(params, model_state) -> (params, model_state)`, loads weights
       into fresh members; None for random ones.
     axis_name: Mesh axis over which batches are split.
+    weight_decay: Decoupled weight decay of kernels.
+    mixup: Alpha of mixup; 0 for none.
+    stepwise: See `Method`.
+    ema: See `Method`.
+    select: What chooses the best epoch, 'total' or 'nll' (`validation_nll`).
   """
   names = tuple(task.name for task in schema)
+  optimisation.check_range('train.mixup', mixup, 0, float('inf'))
 
   def init(key):
     variables = init_model(model, key)
@@ -144,30 +169,68 @@ def multitask(
   return Method(
     init=init,
     objective=multitask_objective(
-      model, schema, augment, bin_values, axis_name
+      model, schema, augment, bin_values, axis_name, mixup
     ),
-    optimizer=optimizer or optax.scale_by_adam(),
+    optimizer=optimisation.with_decay(
+      optimizer or optax.scale_by_adam(), weight_decay
+    ),
     schedule=schedule,
     predict=predict,
     sample=sample,
-    score=lambda outputs, targets: scores(schema, outputs, targets, bin_values),
+    score=lambda outputs, targets: scores(
+      schema, outputs, targets, bin_values, nll=select == 'nll'
+    ),
     task_scores=lambda values: emotion.task_scores(values, schema),
     soft_labels=lambda outputs: soft_labels(schema, outputs, bin_values),
     tasks=names,
     loss_names=('total', *names),
     balance_variant=balance,
     axis_name=axis_name,
+    stepwise=stepwise,
+    ema=ema,
+    select=select,
   )
 
 
-def scores(schema: Schema, outputs, targets: Targets, bin_values):
-  """Emotion metrics of logits, without those of single labels."""
+def scores(
+  schema: Schema, outputs, targets: Targets, bin_values, nll: bool = False
+):
+  """Emotion metrics of logits, without those of single labels.
+
+  With `nll` also 'nll', see `validation_nll`.
+  """
   probs = {
     task.name: uncertainty.probabilities(task, outputs[task.name])
     for task in schema
   }
   metrics = emotion.emotion_metrics(probs, targets, schema, bin_values)
-  return {k: v for k, v in metrics.items() if '/f1/' not in k}
+  metrics = {k: v for k, v in metrics.items() if '/f1/' not in k}
+  if nll:
+    metrics['nll'] = validation_nll(schema, outputs, targets, bin_values)
+  return metrics
+
+
+def validation_nll(
+  schema: Schema, outputs, targets: Targets, bin_values
+) -> jax.Array:
+  """Negative log-likelihood of labels, summed over the tasks, in nats.
+
+  Of action units the mean over labelled entries, of expressions over labelled
+  frames; of soft labels (shares of votes) it is the cross-entropy. Valence and
+  arousal have no likelihood: 1 - CCC of each stands for theirs.
+  """
+  total = 0.0
+  for task in schema:
+    logits = tasks.split_logits(task, outputs[task.name])
+    value, mask = targets[task.name]
+    if task.kind == 'binary':
+      total += losses.masked_mean(losses.bce_with_logits(logits, value), mask)
+    elif task.kind == 'categorical':
+      total += losses.masked_mean(losses.cross_entropy(logits, value), mask)
+    else:
+      predicted = losses.expected_value(logits, bin_values)
+      total += jnp.sum(1 - emotion.ccc(predicted, value, mask))
+  return total
 
 
 def soft_labels(schema: Schema, outputs, bin_values) -> dict[str, jax.Array]:
@@ -201,7 +264,10 @@ def task_groups(schema: Schema, targets: Targets) -> list[np.ndarray]:
 
 
 def distillation_targets(
-  schema: Schema, values: dict[str, jax.Array], hard: Targets
+  schema: Schema,
+  values: dict[str, jax.Array],
+  hard: Targets,
+  frame_mask=None,
 ) -> Targets:
   """Soft labels for every frame that has any valid label (facts of paper 000).
 
@@ -209,8 +275,9 @@ def distillation_targets(
     schema: The tasks.
     values: Soft labels [N, L, ...] by task, perhaps with padding clips.
     hard: The data set's own targets; only their masks are used.
+    frame_mask: [N, L], the frames that have soft labels instead, labelled or not.
   """
-  labelled = np.float32(0)
+  labelled = np.float32(0 if frame_mask is None else frame_mask)
   for task in schema:
     mask = hard[task.name].mask
     labelled = np.maximum(

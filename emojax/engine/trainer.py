@@ -269,6 +269,14 @@ class Trainer:
       state, *self._arguments(generation, epochs, False)
     )
 
+  def _hparams(self, generation: Generation) -> dict[str, jax.Array]:
+    """The members' own numbers on the mesh, with those a schedule needs."""
+    hparams = dict(generation.hparams)
+    if self.method.stepwise:
+      steps = np.full(self.settings.members, generation.steps, np.int32)
+      hparams['epoch_steps'] = steps
+    return self.place(hparams)
+
   def _arguments(self, generation, epochs, label: bool) -> tuple:
     """Arguments of the generation program after the state."""
     s = self.settings
@@ -279,7 +287,7 @@ class Trainer:
     plan = np.pad(plan, ((0, 0), (0, missing), (0, 0), (0, 0)))
     weight = np.arange(self._size) < s.members
     return (
-      self.place(generation.hparams),
+      self._hparams(generation),
       stack.put(weight.astype(np.float32), self.mesh, stack.MEMBER),
       self.place(plan, None, None, stack.BATCH),
       jnp.int32(len(epochs)),
@@ -320,7 +328,7 @@ class Trainer:
     names = self.method.loss_names
     sums = {name: np.zeros(self._size, np.float32) for name in names}
     sums = stack.put(sums, self.mesh, stack.MEMBER)
-    hparams = self.place(generation.hparams)
+    hparams = self._hparams(generation)
     # Every process reads the clips of its own members and parts of batches.
     split = (stack.MEMBER, None, stack.BATCH)
     plan = stack.pad_members(plan, self._size)
@@ -344,7 +352,7 @@ class Trainer:
           member.Rows(*rows), self.mesh, stack.MEMBER, stack.BATCH
         ),
       )
-    outputs = self.predict(state.params, state.model_state, self.val)
+    outputs = self.predict(*member.weights(state), self.val)
     return self._finish(
       state,
       sums,

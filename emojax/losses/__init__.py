@@ -22,20 +22,34 @@ from emojax.losses.reductions import (
   masked_sum,
   with_frame_mask,
 )
+from emojax.losses.soft_targets import (
+  Mix,
+  draw_mix,
+  mix_inputs,
+  mix_targets,
+  smooth_targets,
+  smooth_values,
+)
 
 __all__ = [
+  'Mix',
   'bce_with_logits',
   'ccc',
   'ccc_loss',
   'class_weights',
   'cross_entropy',
+  'draw_mix',
   'example_weight',
   'expected_value',
   'kl_divergence',
   'masked_mean',
   'masked_sum',
+  'mix_inputs',
+  'mix_targets',
   'multitask_loss',
   'positive_weights',
+  'smooth_targets',
+  'smooth_values',
   'task_loss',
   'with_frame_mask',
 ]

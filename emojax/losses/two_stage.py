@@ -36,6 +36,7 @@ class Options(NamedTuple):
     divergence: 'cross_entropy' (001) or 'kl' (002); see `distillation`.
     distillation_scale: Factor of all distillation losses; `temperature ** 2`
       in the published code of 002.
+    label_smoothing: Share of every hard label that all choices divide.
   """
 
   temperature: float = 1.5
@@ -43,6 +44,7 @@ class Options(NamedTuple):
   portion: str = 'paper'
   divergence: str = 'cross_entropy'
   distillation_scale: float = 1.0
+  label_smoothing: float = 0.0
 
 
 PAPER = Options()

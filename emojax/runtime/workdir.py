@@ -17,6 +17,7 @@ import optax
 import emojax
 from emojax.host import files, processes
 from emojax.host.files import UNFINISHED
+from emojax.optimisation import NEUTRAL
 from emojax.settings import flatten
 
 LOCK = '.lock'
@@ -163,11 +164,13 @@ class Workdir:
       self._sweep()
       self._claim()
       return
-    found = flatten(_read_config(self / 'config.json'))
+    wanted = flatten(self.config)
+    # Runs of before a setting existed have the value that does nothing.
+    found = {k: v for k, v in NEUTRAL.items() if k in wanted}
+    found |= flatten(_read_config(self / 'config.json'))
     if not self.finished:  # else nothing is written; it may be read-only
       self._hold()
       self._sweep()
-    wanted = flatten(self.config)
     missing = object()
     differing = [
       f'  {key}: {found.get(key, "(absent)")!r} there, '

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from emojax import tasks, uncertainty
+from emojax import flip, tasks, uncertainty
 from emojax.data.transform import images
 from emojax.engine import methods
 from emojax.evaluation import schema_from_json
@@ -70,6 +70,11 @@ class Model:
     self.bin_values = None if values is None else np.array(values, np.float32)
     self._network = release.network(metadata)
     self._params, self._state = weights['params'], weights['model_state']
+    self._flip = metadata.get(
+      'flip', False
+    )  # models of before have no such key
+    if not isinstance(self._flip, bool):
+      raise ModelError(f'flip: expected true or false, found {self._flip!r}')
     self._forward = jax.jit(self._all_members)
 
   def _all_members(self, params, state, inputs):
@@ -77,8 +82,14 @@ class Model:
 
     def one(member):
       variables = {'params': member[0], **member[1]}
-      outputs = self._network.apply(variables, inputs, train=False)
-      return {task.name: outputs[task.name] for task in self.schema}
+
+      def predict(x):
+        outputs = self._network.apply(variables, x, train=False)
+        return {task.name: outputs[task.name] for task in self.schema}
+
+      if self._flip:
+        return flip.over_both(predict, self.schema)(inputs)
+      return predict(inputs)
 
     return jax.lax.map(one, (params, state))
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from emojax import tasks
+from emojax import optimisation, tasks
 from emojax.data.clips import evaluation_sets
 from emojax.data.relabel import Relabelling, relabel
 from emojax.evaluation.context import FIT_SPLIT
@@ -36,6 +36,8 @@ class Request:
     generations: Names; None for all that are finished.
     members: Numbers; None for all.
     mc_samples: Passes of MC dropout; None for as many as in the run.
+    flip: Whether to predict over an image and its mirror image; None for as in
+      the run.
     temperature: Whether to scale temperatures.
     ood: 'digits', 'textures' or folders; None for those of the run.
     ignore_labels: Classes of the data that the run does not know.
@@ -50,6 +52,7 @@ class Request:
   generations: Sequence[str] | None = None
   members: Sequence[int] | None = None
   mc_samples: int | None = None
+  flip: bool | None = None
   temperature: bool = True
   ood: Sequence[str] | None = None
   ignore_labels: Sequence[str] = ()
@@ -90,7 +93,14 @@ def settings(run: runs.TrainedRun, request: Request):
   check_named(workdir.flatten(config.to_dict()), named)
   if request.mc_samples is not None:
     config.eval.mc_samples = request.mc_samples
+  if request.flip is not None:
+    config.eval.flip = request.flip
   return config
+
+
+def flips(config) -> bool:
+  """Whether predictions are over both views of an image."""
+  return optimisation.setting(config.eval, 'flip', 'eval')
 
 
 def _default_split(run: runs.TrainedRun, config) -> str:
@@ -130,7 +140,10 @@ class Evaluation:
 
   def description(self) -> dict[str, Any]:
     """What identifies the numbers; a folder holds one of these."""
+    # As evaluations of before said, where nothing else is asked for.
+    asked = {'flip': flips(self.config)} if self.refitted() else {}
     return {
+      **asked,
       'run': str(self.run.path.resolve()),
       'trained': self.run.config.to_dict(),
       'data': self.config.data.to_dict(),
@@ -142,6 +155,10 @@ class Evaluation:
       'ood': sorted(self.ood),
       'ignore_labels': sorted(self.request.ignore_labels),
     }
+
+  def refitted(self) -> bool:
+    """Whether the run's own validation logits are of other views than these."""
+    return flips(self.config) != flips(self.run.config)
 
   def folder(self) -> pathlib.Path:
     """Where it is written unless `out` says otherwise."""

@@ -48,7 +48,7 @@ def execute(evaluation: Evaluation, console: Console) -> pathlib.Path:
       val = evaluation.run.validation()
     except RunError as error:
       notes.append(f'no temperatures fitted on validation data: {error}')
-  predictor = _Predictor(evaluation, folder.path, console)
+  predictor = _Predictor(evaluation, folder.path, console, val)
   predictions = (
     _scored(evaluation, predictor(name), val) for name in evaluation.generations
   )
@@ -109,8 +109,13 @@ def _dataset(evaluation: Evaluation, val):
 class _Predictor:
   """Predictions of a generation: from the folder, or made and written there."""
 
-  def __init__(self, evaluation: Evaluation, folder: pathlib.Path, console):
+  def __init__(
+    self, evaluation: Evaluation, folder: pathlib.Path, console, val
+  ):
     self._of, self._folder, self._console = evaluation, folder, console
+    # Temperatures are fitted on predictions over the same views.
+    refit = val is not None and evaluation.refitted()
+    self._fit = {FIT_SPLIT: val} if refit else {}
     self._trainer = None  # built when first needed: it compiles
 
   def __call__(self, name: str) -> Predictions:
@@ -141,7 +146,11 @@ class _Predictor:
     key = jax.random.key(run.config.seed)
     key = jax.random.fold_in(key, MC_STREAM + run.number(name))
     samples = this.config.eval.mc_samples
-    logits, passes = {}, {}
+    logits = {
+      title: trainer.predict(*placed, clips)
+      for title, clips in self._fit.items()
+    }
+    passes = {}
     for title, clips in sets.items():
       logits[title], drawn = trainer.predict_and_sample(
         *placed, clips, key, samples
@@ -159,7 +168,7 @@ def _scored(
   """The outputs that are scored, with the run's own validation logits."""
   run, name = evaluation.run, prediction.name
   logits = dict(prediction.logits)
-  if val is not None:
+  if val is not None and not evaluation.refitted():
     stored = run.predictions(name).logits[FIT_SPLIT]
     rows = list(evaluation.members)
     logits[FIT_SPLIT] = {task: array[rows] for task, array in stored.items()}

@@ -21,7 +21,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from emojax import tasks
+from emojax import flip, optimisation, tasks
 from emojax.data import load
 from emojax.data.clips import evaluation_sets
 from emojax.engine import checkpoint, stack
@@ -163,6 +163,8 @@ class TrainedRun:
     module = self.experiment()
     data = types.SimpleNamespace(schema=self.schema)
     method = module.method_from_config(config, data, mesh)
+    if optimisation.setting(config.eval, 'flip', 'eval'):
+      method = flip.with_flip(method, self.schema)
     settings = module.settings_from_config(config)
     return Trainer(method, settings, mesh, None, None, None)
 

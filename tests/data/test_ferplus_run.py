@@ -113,6 +113,41 @@ def test_data(folder):
     np.testing.assert_array_equal(clips.image[..., 0], clips.image[..., 2])
 
 
+def test_students_learn_from_faces_without_a_majority(folder, tmp_path):
+  out = tmp_path / 'all'
+  options = {'unlabelled_train': 'true', 'unlabelled': 'true'}
+  source = folder / 'fer'
+  prepare.prepare('ferplus', source, out, size=48, workers=1, options=options)
+  settings = {'data.path': str(out), 'data.ood_path': ''}
+  few = load.from_config(small_config(folder, **settings).data)
+  config = small_config(folder, **settings, **{'data.unlabelled_train': True})
+  dataset = load.from_config(config.data).check()
+  assert (len(few.train), len(dataset.train)) == (24, 40)
+  mask = dataset.train.targets['expr'].mask[:, 0]
+  assert mask.sum() == 24
+  make = distillation.generations_from_config(config, dataset)
+  teachers = make(0, None)
+  np.testing.assert_array_equal(teachers.groups[0], np.flatnonzero(mask))
+  soft = {'expr': np.full((40, 1, 8), 1 / 8, np.float32)}
+  students = make(1, soft)
+  np.testing.assert_array_equal(students.groups[0], np.arange(40))
+  assert students.targets['expr'].mask.all()
+
+
+def test_label_smoothing_is_of_teachers_labels(folder):
+  config = small_config(folder, **{'loss.label_smoothing': 0.2})
+  dataset = load.from_config(config.data)
+  make = distillation.generations_from_config(config, dataset)
+  value = make(0, None).targets['expr'].value
+  np.testing.assert_allclose(
+    np.unique(value.round(5)), [0.2 / 8, 1 - 0.2 * 7 / 8], rtol=1e-4
+  )
+  soft = {'expr': np.full((len(dataset.train), 1, 8), 1 / 8, np.float32)}
+  np.testing.assert_array_equal(
+    make(1, soft).targets['expr'].value, soft['expr']
+  )
+
+
 def test_foreign_sets_that_would_be_unfair(folder):
   config = small_config(folder, **{'data.ood_path': str(folder / 'colour')})
   with pytest.raises(ValueError, match=r'colour alone.*--channels 1'):

@@ -115,6 +115,12 @@ def test_equal_things_are_equal_and_others_are_not():
     ('train.decay_every', 7),
     ('train.augment', 'none'),
     ('train.balance', 'off'),
+    ('train.schedule', 'cosine'),
+    ('train.warmup_epochs', 0.5),
+    ('train.weight_decay', 0.1),
+    ('train.ema', 0.9),
+    ('train.select', 'nll'),
+    ('train.mixup', 0.2),
   ],
 )
 def test_settings_that_change_a_program_change_it(key, value):

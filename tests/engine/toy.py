@@ -88,12 +88,15 @@ def train_clips() -> Clips:
 @functools.cache
 def method(axis_name=None, **options):
   """The method of paper 000 on the small network; one for equal arguments."""
-  values = {'augment': brighten, 'balance': 'paper'} | options
+  values = {
+    'augment': brighten,
+    'balance': 'paper',
+    'schedule': methods.step_decay(2),
+  } | options
   return methods.multitask(
     Net(axis_name=axis_name),
     SCHEMA,
     bin_values=tasks.bin_values(5),
-    schedule=methods.step_decay(2),
     axis_name=axis_name,
     **values,
   )

@@ -89,6 +89,19 @@ def test_settings_that_came_or_went_are_named(run):
   assert "train.epochs: 3 there, '(absent)' now" in str(error.value)
 
 
+def test_settings_that_a_former_run_lacks_are_neutral(run):
+  (run / 'metrics.jsonl').write_text('{}\n')
+  kept = (run / 'config.json').read_bytes()
+  off = changed(train__schedule='step', train__ema=0.0)
+  workdir.Workdir(run.path, off).open()
+  assert (run / 'config.json').read_bytes() == kept
+  on = changed(train__schedule='step', train__ema=0.9)
+  with pytest.raises(
+    workdir.WorkdirError, match=r'train\.ema: 0\.0 there, 0\.9'
+  ):
+    workdir.Workdir(run.path, on).open()
+
+
 def test_a_run_that_never_began_is_no_obstacle(run):
   other = changed(seed=1)
   workdir.Workdir(run.path, other).open()

@@ -8,7 +8,7 @@ import runpy
 import pytest
 from ml_collections import ConfigDict
 
-from emojax import losses, main, models, settings
+from emojax import losses, models, settings
 from emojax.data import load
 from emojax.data.clips import windows
 from emojax.data.transform import augment
@@ -340,7 +340,7 @@ def test_an_override_of_a_study_means_something_in_some_variant():
 @pytest.mark.parametrize(
   ('name', 'experiment', 'known'),
   [
-    ('experiment', None, main.EXPERIMENTS),
+    ('experiment', None, experiments.EXPERIMENTS),
     ('train.augment', None, augment.COMPOSITIONS),
     ('train.augment_per', None, PER),
     ('data.tail', None, windows.TAILS),

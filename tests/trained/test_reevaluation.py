@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from emojax import evaluate, export, main, tasks
+from emojax import evaluate, export, tasks
 from emojax.data import embedded, load
 from emojax.data.clips import evaluation_sets
 from emojax.evaluation import Predictions
@@ -255,7 +255,8 @@ def test_whole_files_are_not_called_damaged(run_path, tmp_path, arrays):
 
 
 @pytest.mark.parametrize(
-  'name', sorted({*main.EXPERIMENTS, 'of tomorrow'} - {'distillation', 'study'})
+  'name',
+  sorted({*experiments.EXPERIMENTS, 'of tomorrow'} - {'distillation', 'study'}),
 )
 def test_other_experiments_are_refused_in_a_sentence(tmp_path, capsys, name):
   path = tmp_path / 'run'

@@ -105,6 +105,7 @@ def load_dataset(
   val_fraction: float = 0.0,
   val_seed: int = 0,
   unlabelled: bool = False,
+  unlabelled_train: bool = False,
   ood: Mapping[str, str | os.PathLike] | None = None,
   schema: tasks.Schema | None = None,
   image_size: int | None = None,
@@ -133,6 +134,8 @@ def load_dataset(
       split that is tested on.
     val_seed: Seed of their choice, which depends on nothing else.
     unlabelled: Whether the test has its frames without any label, too.
+    unlabelled_train: Whether training clips are cut from all frames, those
+      without any label, too; they are one group then.
     ood: Name to folder of out-of-distribution data sets, of which the test
       split (else the last one) is used, without labels.
     schema: What the labels must be, None for whatever they are.
@@ -160,6 +163,8 @@ def load_dataset(
     'gaps': gaps,
     **image,
   }
+  if unlabelled_train:
+    groups = {'all': clip_index.EVERY}
   train = open_clips(
     data,
     'train',

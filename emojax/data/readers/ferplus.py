@@ -63,6 +63,9 @@ def scan(
   labels: str = 'fer2013new',
   duplicates: str = 'keep',
   unlabelled: bool = False,
+  unlabelled_train: bool = False,
+  votes: int = 0,
+  votes_seed: int = 0,
 ) -> Listing:
   """Lists the faces to which the rule gives an emotion.
 
@@ -81,21 +84,38 @@ def scan(
       training images, while the other splits stay whole.
     unlabelled: Keep validation and test faces to which the rule gives no
       emotion, without a label, to judge predictions by their votes.
+    unlabelled_train: Keep such training faces, too: students learn from what
+      their teachers say of them.
+    votes: Votes that the rule is given of every training face, drawn once
+      without putting them back; 0 for all. The record keeps the others to judge
+      by. Rule raw or plurality only; 1 is paper 000's one label per face.
+    votes_seed: Seed of that draw.
   """
   ferplus_rules.check_rule('rule', rule)
   ferplus_rules.check_rule('eval_rule', eval_rule)
+  ferplus_rules.check_draw(rule, votes, votes_seed)
   if labels not in ('fer2013new', 'label_csv'):
     raise DataError(f'option labels={labels!r}', 'fer2013new or label_csv')
   if labels == 'fer2013new':
     faces = _by_row(source, problems)
   else:
     faces = _by_name(source, duplicates == 'drop', problems)
-  records = _records(faces, rule, eval_rule, duplicates, unlabelled, problems)
+  rules = {'train': rule, 'validation': eval_rule, 'test': eval_rule}
+  labelled = [_label_face(f, rules[f.split], votes, votes_seed) for f in faces]
+  keep = {'train': unlabelled_train, 'validation': unlabelled}
+  keep['test'] = unlabelled
+  chosen = [(f, t) for f, t in labelled if t is not None or keep[f.split]]
+  without = sum(t is None for _, t in labelled)
+  problems.note(
+    f'{without} of {len(faces)} faces get no emotion by rule={rule}, '
+    f'eval_rule={eval_rule}; {len(faces) - len(chosen)} of them are left out'
+  )
+  records = _records(chosen, duplicates, problems)
   listing = Listing(
     'ferplus', (tasks.expr_task(tasks.FERPLUS),), records, problems
   )
   listing.vote_labels = (*tasks.FERPLUS, *ferplus_rules.VOTE_LABELS)
-  if duplicates == 'keep' and not unlabelled:
+  if duplicates == 'keep' and not (unlabelled or unlabelled_train or votes):
     problems.compare(listing.counts(), _official(labels, rule, eval_rule))
   return listing
 
@@ -204,27 +224,23 @@ def _named_rows(source, problems: Problems) -> dict[str, fer_csv.Face]:
   return {ballot.name: row for row, ballot in pairs if ballot.name and row.good}
 
 
+def _label_face(
+  face: Face, rule: str, votes: int, seed: int
+) -> tuple[Face, np.ndarray | None]:
+  """A face with the votes that judge it, and the target of the others, if any."""
+  if not votes or face.split != 'train':
+    return face, ferplus_rules.target(face.votes, rule)
+  # By its pixels: an image that repeats is labelled alike.
+  drawn, others = ferplus_rules.draw(face.votes, votes, seed, face.digest)
+  face = dataclasses.replace(face, votes=others)
+  return face, ferplus_rules.target(drawn, rule)
+
+
 def _records(
-  faces: list[Face],
-  rule: str,
-  eval_rule: str,
+  chosen: list[tuple[Face, np.ndarray | None]],
   duplicates: str,
-  unlabelled: bool,
   problems: Problems,
 ) -> list[Record]:
-  rules = {'train': rule, 'validation': eval_rule, 'test': eval_rule}
-  targets = [ferplus_rules.target(f.votes, rules[f.split]) for f in faces]
-  chosen = [
-    (f, t)
-    for f, t in zip(faces, targets)
-    if t is not None or (unlabelled and f.split != 'train')
-  ]
-  without = sum(t is None for t in targets)
-  left_out = len(faces) - len(chosen)
-  problems.note(
-    f'{without} of {len(faces)} faces get no emotion by rule={rule}, '
-    f'eval_rule={eval_rule}; {left_out} of them are left out'
-  )
   items = [
     duplicates_lib.Item(f.digest, f.split, _label(t), f.constant)
     for f, t in chosen

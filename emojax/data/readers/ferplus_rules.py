@@ -3,9 +3,16 @@
 The rules are those of the data set's paper (Barsoum et al., "Training deep
 networks for facial expression recognition with crowd-sourced label
 distribution", ICMI 2016) and of the code published with it. All but 'raw' and
-'plurality' first discard single votes as outliers.
+'plurality' first discard single votes as outliers. These two also take some of a
+face's votes only (`draw`): paper 000 has one label per face.
+
+A network that is trained with cross-entropy (or the KL divergence, which has the
+same gradient) on 'raw' maximises the multinomial likelihood of the votes, with
+that of every face divided by the number of its votes for emotions: a face counts
+once, whether seven annotators named an emotion or ten.
 """
 
+import hashlib
 from collections.abc import Callable
 
 import numpy as np
@@ -13,6 +20,7 @@ import numpy as np
 from emojax.data.readers.files.problems import DataError
 
 NUM_EMOTIONS = 8
+ANNOTATORS = 10
 # Columns after the emotions: the annotator could not tell, or saw no face.
 VOTE_LABELS = ('unknown', 'no face')
 
@@ -103,6 +111,45 @@ def target(votes: np.ndarray, rule: str) -> np.ndarray | None:
     return None
   accepted = accepted[:NUM_EMOTIONS]
   return (accepted / accepted.sum()).astype(np.float32)
+
+
+def draw(
+  votes: np.ndarray, count: int, seed: int, face: bytes
+) -> tuple[np.ndarray, np.ndarray]:
+  """Draws some of a face's votes, without putting them back.
+
+  The draws of a face and seed are nested: the first of two votes is the vote
+  that a draw of one finds.
+
+  Args:
+    votes: [10], counts.
+    count: Votes to draw, at most as many as there are.
+    seed: Seed of all draws.
+    face: Identifies the face, whatever else is in the data set.
+
+  Returns:
+    Counts of the drawn votes and of the others, [10] each.
+  """
+  key = hashlib.blake2b(face, digest_size=16, salt=b'%d' % seed).digest()
+  rng = np.random.default_rng(int.from_bytes(key))
+  each = np.repeat(np.arange(len(votes)), np.asarray(votes, np.int64))
+  drawn = np.bincount(rng.permutation(each)[:count], minlength=len(votes))
+  drawn = drawn.astype(votes.dtype)
+  return drawn, votes - drawn
+
+
+def check_draw(rule: str, count: int, seed: int):
+  """Raises DataError if no votes can be drawn so, or for this rule."""
+  if not 0 <= count <= ANNOTATORS:
+    raise DataError(f'option votes={count}', f'0 (all) to {ANNOTATORS}')
+  if not 0 <= seed < 10**16:
+    raise DataError(f'option votes_seed={seed}', 'a seed from 0')
+  if count and rule not in _KEEP_SINGLE_VOTES:
+    raise DataError(
+      f'options votes={count}, rule={rule}',
+      'rule=raw or rule=plurality with votes: the others discard single votes '
+      'as outliers',
+    )
 
 
 def check_rule(option: str, rule: str):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from emojax import models, tasks
+from emojax import losses, models, optimisation, tasks
 from emojax.data.transform.augment import augmentation
 from emojax.engine import methods, stack
 from emojax.engine import plan as plans
@@ -126,18 +126,23 @@ def network(config, kind: Stack, schema: tasks.Schema, axis_name=None):
 
 
 def optimizer(config, name: str) -> optax.GradientTransformation:
-  """Adam, or SGD with Keras' decay 1 / (1 + decay * step); no learning rate."""
+  """Adam, or SGD with Keras' decay 1 / (1 + decay * step); no learning rate.
+
+  Either with the weight decay of the configuration, which Keras' decay of the
+  rate diminishes with the updates.
+  """
+  weight_decay = optimisation.setting(config.train, 'weight_decay')
   kind = config.train.optimizer
   kind = OPTIMIZERS[name] if kind == 'auto' else kind
   if kind == 'adam':
-    return optax.scale_by_adam()
+    return optimisation.with_decay(optax.scale_by_adam(), weight_decay)
   if kind != 'sgd':
     raise ValueError(
       f'config.train.optimizer={kind!r}: expected auto, adam or sgd'
     )
   decay = config.train.sgd_decay
   return optax.chain(
-    optax.trace(config.train.momentum),
+    optimisation.with_decay(optax.trace(config.train.momentum), weight_decay),
     optax.scale_by_schedule(lambda step: 1 / (1 + decay * step)),
   )
 
@@ -151,21 +156,29 @@ def method(config, kind: Stack, schema: tasks.Schema, mesh) -> Method:
     schema,
     augment=augmentation(config.train.augment),
     bin_values=None,
-    schedule=methods.step_decay(
-      config.train.decay_every, config.train.decay_factor
-    ),
     optimizer=optimizer(config, kind.network),
     balance='off',
     axis_name=axis_name,
+    mixup=optimisation.setting(config.train, 'mixup'),
+    **optimisation.from_config(
+      config.train,
+      select='nll' if config.train.select == 'nll' else 'total',
+    ),
   )
   if config.data.rule == 'probability':
-    objective = drawn_labels(made.objective, axis_name)
+    objective = drawn_labels(made.objective, axis_name, smoothing(config))
     made = dataclasses.replace(made, objective=objective)
   if batch_norm(config) == 'training':
     # Samples see their own chunk only, wherever the others are computed.
     sample = sample_with_batch_statistics(model.clone(axis_name=None))
     made = dataclasses.replace(made, sample=sample)
   return made
+
+
+def smoothing(config) -> float:
+  """Share of every label that all classes divide."""
+  part = config.get('loss', {})  # runs of before have no losses to choose
+  return optimisation.setting(part, 'label_smoothing', 'loss')
 
 
 def batch_norm(config) -> str:
@@ -188,11 +201,12 @@ def rate(config, name: str) -> float:
   return found
 
 
-def drawn_labels(objective, axis_name=None):
+def drawn_labels(objective, axis_name=None, smoothing: float = 0.0):
   """The objective with a hard label drawn from each soft one, at every visit.
 
   The rule 'probability' of FER+'s published code. A draw belongs to a place in
-  the whole batch, so that cutting it over devices changes nothing.
+  the whole batch, so that cutting it over devices changes nothing. Label smoothing
+  comes behind: before, it would be noise.
   """
 
   def drawn(params, model_state, batch, key, hparams):
@@ -206,6 +220,8 @@ def drawn_labels(objective, axis_name=None):
     )
     index = jax.vmap(jax.random.categorical)(keys, jnp.log(value))
     hard = jax.nn.one_hot(index, value.shape[-1])
+    if smoothing:
+      hard = losses.smooth_values(hard, smoothing, value.shape[-1])
     batch = {**batch, 'targets': {TASK: tasks.Target(hard, mask)}}
     return objective(params, model_state, batch, key, hparams)
 
@@ -260,6 +276,9 @@ def generation(config, kind: Stack, faces: Faces) -> Generation:
   }
   hparams = {key: np.float32(value) for key, value in hparams.items()}
   targets = faces.dataset.train.targets
+  if config.data.rule != 'probability':
+    schema = faces.dataset.schema
+    targets = losses.smooth_targets(schema, targets, smoothing(config))
   return Generation(
     kind.number, groups, config.train.batch, steps, targets, hparams, False
   )

@@ -9,9 +9,9 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from emojax import settings
+from emojax import flip, optimisation, settings
 from emojax.data import unseen
-from emojax.engine import checkpoint, stack
+from emojax.engine import checkpoint, member, stack
 from emojax.engine.trainer import Trainer
 from emojax.evaluation import Predictions
 from emojax.experiments.bayesian import evaluate, networks, report
@@ -27,7 +27,7 @@ from emojax.runtime.progress import TrainingProgress
 
 PyTree = Any
 SAMPLE_STREAM = 2_000_000  # keys of the passes, apart from training's
-SELECT = ('last', 'best')
+SELECT = ('last', 'best', 'nll')
 
 
 @dataclasses.dataclass
@@ -92,6 +92,7 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
 def check(config, kinds: list[Stack]):
   """Raises ValueError if a setting cannot be meant, before anything is made."""
   settings.check(settings.flatten(config.to_dict()))
+  optimisation.from_config(config.train, select='total')
   for kind in kinds:
     networks.optimizer(config, kind.network)
     networks.rate(config, kind.network)
@@ -122,12 +123,17 @@ def _run_stack(run: Run, kind: Stack):
   training.forget(session, kind.name)
 
 
-def _trainer(run: Run, kind: Stack, predict_chunk: int = 0) -> Trainer:
+def _trainer(
+  run: Run, kind: Stack, predict_chunk: int = 0, both_views: bool = False
+) -> Trainer:
   r = run.config.runtime
   mesh = stack.make_mesh(r.member_devices, r.batch_devices, kind.members)
   dataset = run.faces.dataset
+  method = networks.method(run.config, kind, dataset.schema, mesh)
+  if both_views:
+    method = flip.with_flip(method, dataset.schema)
   return Trainer(
-    networks.method(run.config, kind, dataset.schema, mesh),
+    method,
     networks.settings(run.config, kind.members, predict_chunk),
     mesh,
     dataset.train,
@@ -139,11 +145,11 @@ def _trainer(run: Run, kind: Stack, predict_chunk: int = 0) -> Trainer:
 def _selected(run: Run, trainer: Trainer, segment):
   """Weights of the last or the best epoch on the host, and these epochs."""
   state = segment.state
-  chosen, epochs = state, None
-  if run.config.train.select == 'best':
-    chosen = state.best
+  chosen, epochs = member.weights(state), None
+  if run.config.train.select != 'last':
+    chosen = state.best.params, state.best.model_state
     epochs = [int(e) for e in trainer.fetch(state.best.epoch)]
-  weights = {'params': chosen.params, 'model_state': chosen.model_state}
+  weights = dict(zip(('params', 'model_state'), chosen))
   last = [run.config.train.epochs - 1] * trainer.settings.members
   return trainer.fetch(weights), epochs or last
 
@@ -154,9 +160,10 @@ def _predict(run: Run, kind: Stack, name: str, weights: PyTree, epochs):
   size, chunk = config.ensemble.size, 0
   if name != 'ensemble':
     size, chunk = config.mc.members, config.mc.batch
-  trainer = _trainer(run, dataclasses.replace(kind, members=size), chunk)
-  few = jax.tree.map(lambda x: x[:size], weights)
-  parts = trainer.place_weights(few)
+  both_views = optimisation.setting(config.eval, 'flip', 'eval')
+  few = dataclasses.replace(kind, members=size)
+  trainer = _trainer(run, few, chunk, both_views)
+  parts = trainer.place_weights(jax.tree.map(lambda x: x[:size], weights))
   logits = {
     key: trainer.predict(*parts, clips) for key, clips in run.sets().items()
   }

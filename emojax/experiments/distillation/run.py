@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from emojax import losses, models, settings, tasks
+from emojax import flip, losses, models, optimisation, settings, tasks
 from emojax.data import load, unseen
 from emojax.data.clips.clips import Dataset
 from emojax.data.transform.augment import augmentation
@@ -49,12 +49,12 @@ def method_from_config(config, dataset: Dataset, mesh):
     dataset.schema,
     augment=augmentation(config.train.augment, config.train.augment_per),
     bin_values=tasks.bin_values(kind=config.loss.bin_values),
-    schedule=methods.step_decay(
-      config.train.decay_every, config.train.decay_factor
-    ),
     balance=config.train.balance,
     pretrained=pretrained_from_config(config),
     axis_name=axis_name,
+    weight_decay=optimisation.setting(config.train, 'weight_decay'),
+    mixup=optimisation.setting(config.train, 'mixup'),
+    **optimisation.from_config(config.train),
   )
 
 
@@ -108,22 +108,30 @@ def generations_from_config(config, dataset: Dataset):
   """Returns `(number, soft labels or None) -> Generation`."""
   groups = methods.task_groups(dataset.schema, dataset.train.targets)
   union = np.unique(np.concatenate(groups)).astype(np.int32)
+  everywhere = None
+  if config.data.get('unlabelled_train', False):
+    union = np.arange(len(dataset.train), dtype=np.int32)
+    everywhere = dataset.train.frame_mask
   per_task = config.train.clips_per_task
   names = [task.name for task in dataset.schema]
   steps = plans.steps_per_epoch(groups, per_task, names)
   steps = min(steps, config.train.max_steps or steps)
   weights = _loss_weights(config, dataset)
+  smoothing = optimisation.setting(config.loss, 'label_smoothing', 'loss')
 
   def generation(number: int, soft: PyTree | None) -> Generation:
     last = number == config.generations  # nobody learns from these
     if number == 0:
-      hard = dataset.train.targets
+      # Students learn from what teachers say: their labels are soft already.
+      hard = losses.smooth_targets(
+        dataset.schema, dataset.train.targets, smoothing
+      )
       return Generation(
         0, groups, per_task, steps, hard, weights(True), not last
       )
     # A student's batch is as large as a teacher's, drawn from the union.
     targets = methods.distillation_targets(
-      dataset.schema, soft, dataset.train.targets
+      dataset.schema, soft, dataset.train.targets, everywhere
     )
     hparams = weights(False, config.loss.reweight_students)
     batch = per_task * len(groups)
@@ -159,11 +167,21 @@ def _loss_weights(config, dataset: Dataset):
 
 @dataclasses.dataclass
 class Run:
-  """What the generations of a run share."""
+  """What the generations of a run share.
+
+  Attributes:
+    config: Resolved configuration.
+    dataset: The data set.
+    trainer: Trains, validates and makes soft labels.
+    predictor: Makes the predictions: the trainer, or over both views of a face
+      (`config.eval.flip`).
+    session: Of `training`.
+  """
 
   config: Any
   dataset: Dataset
   trainer: Trainer
+  predictor: Trainer
   session: training.Session
 
   def path(self, *parts: str) -> pathlib.Path:
@@ -215,19 +233,17 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   if names := unseen.unseen(dataset.schema, dataset.train.targets):
     terminal.say(console, ('Note: ', 'bold'), unseen.note(names))
   method = method_from_config(config, dataset, mesh)
-  trainer = Trainer(
-    method,
-    settings_from_config(config),
-    mesh,
-    dataset.train,
-    dataset.val,
-    dataset.val.targets,
-  )
+  settings = settings_from_config(config)
+  clips = dataset.train, dataset.val, dataset.val.targets
+  trainer = predictor = Trainer(method, settings, mesh, *clips)
+  if optimisation.setting(config.eval, 'flip', 'eval'):
+    flipped = flip.with_flip(method, dataset.schema)
+    predictor = Trainer(flipped, settings, mesh, *clips)
   names = [generation_name(k) for k in range(config.generations + 1)]
   total = len(names) * config.train.epochs
   with StopFlag() as stop, TrainingProgress(console, total) as progress:
     session = training.Session(folder, progress, stop)
-    this = Run(config, dataset, trainer, session)
+    this = Run(config, dataset, trainer, predictor, session)
     make_generation = generations_from_config(config, dataset)
     soft = None
     for number, name in enumerate(names):
@@ -296,7 +312,7 @@ def _predict(run: Run, number: int, best, sets):
   logits, mc = {}, {}
   for name, clips in sets.items():
     keep = name == scored or name.startswith('ood/')
-    logits[name], passes = run.trainer.predict_and_sample(
+    logits[name], passes = run.predictor.predict_and_sample(
       *weights, clips, key, samples, keep
     )
     if samples and keep:

@@ -127,6 +127,7 @@ def _single_task(run: stages.Run) -> dict[str, list[Predictions]]:
       config, (task,), own_labels((task,), [(task.name,)])
     )
     epochs = config.train.teacher_epochs
+    of = builders.scheduled(of, config.train, epochs)
     trainer = stages.make_trainer(run, of, source, seeds, epochs)
     for condition, parts in found.items():
       name = f'single-{task.name}-{condition}'

@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from emojax.losses import noisy_labels
+from emojax import optimisation
+from emojax.losses import noisy_labels, smooth_values
 
 PyTree = Any
 Outputs = dict[str, jax.Array]
@@ -85,11 +86,22 @@ def _mean_inverse_sigma(outputs):
   return jnp.exp(-outputs['log_sigma']).mean(-1)
 
 
-def baseline() -> Learner:
-  """Cross-entropy; uncertainty is one minus the highest probability."""
+def baseline(smoothing: float = 0.0) -> Learner:
+  """Cross-entropy; uncertainty is one minus the highest probability.
+
+  Args:
+    smoothing: Share of every label that all classes divide (label smoothing).
+  """
+  optimisation.check_range('loss.label_smoothing', smoothing, 0, 1)
 
   def learn(batch):
-    loss = _cross_entropy(batch.outputs['logits'], batch.labels).mean()
+    logits, labels = batch.outputs['logits'], batch.labels
+    if smoothing:
+      classes = logits.shape[-1]
+      soft = smooth_values(jax.nn.one_hot(labels, classes), smoothing, classes)
+      loss = optax.softmax_cross_entropy(logits, soft).mean()
+    else:
+      loss = _cross_entropy(logits, labels).mean()
     return Terms(loss, {}, batch.memory)
 
   def uncertainty(outputs):

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from emojax import models
+from emojax import models, optimisation
 from emojax.engine.member import Method, isolated
 from emojax.engine.methods import gather_batch
 from emojax.engine.packing import pack
@@ -30,6 +30,8 @@ def method(
   relabel: Relabel,
   optimizer: optax.GradientTransformation,
   schedule: Callable,
+  stepwise: bool = False,
+  ema: float = 0.0,
   pretrained: Callable | None = None,
   axis_name: str | None = None,
 ) -> Method:
@@ -45,6 +47,8 @@ def method(
     relabel: When labels change.
     optimizer: Gradient transformation without learning rate.
     schedule: Learning-rate factor by epoch.
+    stepwise: See `engine.member.Method`.
+    ema: See `engine.member.Method`.
     pretrained: `(params, batch_stats) -> (params, batch_stats)` of a fresh
       member; None for random ones.
     axis_name: Mesh axis over which batches are split.
@@ -90,6 +94,8 @@ def method(
     loss_names=('total', *learner.parts, 'relabelled'),
     balance_variant='off',
     axis_name=axis_name,
+    stepwise=stepwise,
+    ema=ema,
   )
 
 
@@ -204,11 +210,13 @@ def make_optimizer(
   momentum: float = 0.9,
   clip: float = 0.0,
 ) -> optax.GradientTransformation:
-  """PyTorch's Adam or SGD with coupled weight decay, without learning rate.
+  """PyTorch's Adam, AdamW or SGD, without learning rate.
 
   Args:
-    kind: 'adam' (paper 003) or 'sgd' (its recipe for FER2013).
-    weight_decay: Added to the gradient as this multiple of the parameters.
+    kind: 'adam' (paper 003) or 'sgd' (its recipe for FER2013), both with coupled
+      weight decay; 'adamw' for Adam with decoupled decay of the kernels.
+    weight_decay: Multiple of the parameters that is added to the gradient, or by
+      'adamw' to the update.
     classifier_rate: Factor on the last layer's learning rate; 10 in paper 003.
     momentum: Of SGD.
     clip: Bound on the size of every gradient value; 0 for none.
@@ -216,9 +224,16 @@ def make_optimizer(
   Raises:
     ValueError: On an unknown kind.
   """
-  kinds = {'adam': optax.scale_by_adam, 'sgd': lambda: optax.trace(momentum)}
+  coupled = optax.add_decayed_weights(weight_decay)
+  kinds = {
+    'adam': lambda: (coupled, optax.scale_by_adam()),
+    'sgd': lambda: (coupled, optax.trace(momentum)),
+    'adamw': lambda: (
+      optimisation.with_decay(optax.scale_by_adam(), weight_decay),
+    ),
+  }
   if kind not in kinds:
-    raise ValueError(f"optimizer {kind!r}: expected 'adam' or 'sgd'")
+    raise ValueError(f"optimizer {kind!r}: expected 'adam', 'adamw' or 'sgd'")
 
   def scaled(updates, params=None):
     del params
@@ -228,7 +243,6 @@ def make_optimizer(
 
   return optax.chain(
     *([optax.clip(clip)] if clip else []),
-    optax.add_decayed_weights(weight_decay),
-    kinds[kind](),
+    *kinds[kind](),
     optax.stateless(scaled),
   )

@@ -10,7 +10,7 @@ from rich.console import Console
 from emojax import tasks
 from emojax.data import load, unseen
 from emojax.data.clips.clips import Dataset
-from emojax.engine import checkpoint, stack
+from emojax.engine import checkpoint, member, stack
 from emojax.engine import plan as plans
 from emojax.engine.trainer import Generation, Trainer
 from emojax.experiments.relative_uncertainty import (
@@ -165,7 +165,10 @@ def trainer_of(run: Run, name: str, steps: int) -> Trainer:
 def _finish(run: Run, name: str, trainer: Trainer, state):
   """Writes weights and outputs of a trained stack."""
   best, config = state.best, run.config
-  chosen = state if config.eval.weights == 'last' else best
+  chosen = best
+  if config.eval.weights == 'last':
+    params, model_state = member.weights(state)
+    chosen = state._replace(params=params, model_state=model_state)
   weights = {
     'params': trainer.fetch(chosen.params),
     'batch_stats': trainer.fetch(chosen.model_state)['batch_stats'],

@@ -1,8 +1,10 @@
 """From the configuration to networks, learners, methods and settings."""
 
+from typing import Any
+
 import jax
 
-from emojax import models, settings, tasks
+from emojax import models, optimisation, settings, tasks
 from emojax.data.clips.clips import Dataset
 from emojax.data.transform import augment, geometry
 from emojax.engine import stack
@@ -61,8 +63,9 @@ def learner_from_config(config, name: str) -> learners.Learner:
       'mix_features' if name == 'rul' else name,
       loss.mix_output,
     )
+  smoothing = optimisation.setting(loss, 'label_smoothing', 'loss')
   makers = {
-    'baseline': learners.baseline,
+    'baseline': lambda: learners.baseline(smoothing),
     'scn': lambda: learners.scn(loss.scn_high, loss.scn_margin),
     'dul': lambda: learners.dul(loss.dul_kl),
     'conf': lambda: learners.conf(loss.conf_budget, loss.conf_weight),
@@ -157,10 +160,25 @@ def method_from_config(run, name: str, steps: int) -> Method:
     optimizer=method.make_optimizer(
       t.optimizer, t.weight_decay, t.classifier_rate, t.momentum, t.clip
     ),
-    schedule=method.decay(t.decay_factor, t.decay_every, t.decay_start),
+    **_optimised(t),
     pretrained=pretrained_from_config(config),
     axis_name=axis_name,
   )
+
+
+def _optimised(train) -> dict[str, Any]:
+  """Schedule and average; drops may start late, as in the recipe of FER2013."""
+  found = optimisation.from_config(train, select='total')
+  del found['select']  # the highest validation accuracy
+  if not found['stepwise']:
+    drops = train.decay_factor, train.decay_every, train.decay_start
+    return {**found, 'schedule': method.decay(*drops)}
+  if train.decay_start:
+    raise ValueError(
+      f'config.train.decay_start={train.decay_start}: only '
+      "train.schedule='step' without warm-up starts late"
+    )
+  return found
 
 
 def settings_from_config(config) -> Settings:

@@ -1,7 +1,8 @@
 """Models and methods by configuration."""
 
-from emojax import models, tasks
-from emojax.engine import methods
+import dataclasses
+
+from emojax import models, optimisation, tasks
 from emojax.engine.member import Method
 from emojax.experiments.two_stage import method
 from emojax.losses.two_stage import Options
@@ -19,6 +20,7 @@ def options_from_config(config) -> Options:
     loss.portion,
     loss.divergence,
     loss.distillation_scale,
+    optimisation.setting(loss, 'label_smoothing', 'loss'),
   )
 
 
@@ -79,9 +81,26 @@ def rnn_method(config, schema: tasks.Schema, supervised) -> Method:
   )
 
 
+def scheduled(of: Method, stage, epochs: int) -> Method:
+  """A method with the schedule of a training of some epochs.
+
+  Teachers and students share a method and differ in how long they train.
+
+  Args:
+    of: The method.
+    stage: `config.train` or `config.recurrent`.
+    epochs: Epochs, at most where members may stop early.
+  """
+  made = optimisation.schedule_from_config(stage, epochs)
+  return dataclasses.replace(of, schedule=made.factor, stepwise=made.stepwise)
+
+
 def _shared(config, stage, supervised):
+  # The schedule is `scheduled` once more; here it shows early that it can be.
+  shortest = min(stage.teacher_epochs, stage.student_epochs)
   return {
-    'schedule': methods.step_decay(stage.decay_every, stage.decay_factor),
+    **optimisation.from_config(stage, shortest),
+    'weight_decay': optimisation.setting(stage, 'weight_decay'),
     'patience': stage.patience,
     'supervised': supervised,
     'options': options_from_config(config),

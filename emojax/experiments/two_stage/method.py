@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from emojax import models
+from emojax import models, optimisation
 from emojax.data.transform import augment as augmentations
 from emojax.engine import methods
 from emojax.engine.member import Method, isolated
+from emojax.losses import smooth_targets
 from emojax.losses import two_stage as losses
 from emojax.tasks import Schema, Targets
 
@@ -119,9 +120,10 @@ def objective_of(
         name: jnp.take(values, hparams['teacher'], axis=2)
         for name, values in targets['teacher'].items()
       }
+    hard = smooth_targets(schema, targets['hard'], options.label_smoothing)
     loss, per_task = losses.two_stage_loss(
       logits,
-      targets['hard'],
+      hard,
       targets['frame_mask'],
       schema,
       supervised,
@@ -146,7 +148,11 @@ def two_stage(
   options: losses.Options,
   bin_values,
   schedule: Callable,
+  stepwise: bool = False,
   beta1: float = 0.9,
+  weight_decay: float = 0.0,
+  ema: float = 0.0,
+  select: str = 'total',
   patience: int = 0,
   pretrained: Callable | None = None,
   axis_name: str | None = None,
@@ -189,14 +195,16 @@ def two_stage(
     objective=objective_of(
       model, schema, inputs, supervised, options, bin_values, axis_name
     ),
-    optimizer=optax.scale_by_adam(b1=beta1),
+    optimizer=optimisation.with_decay(
+      optax.scale_by_adam(b1=beta1), weight_decay
+    ),
     schedule=schedule,
     predict=lambda params, state, x: forward(params, state, x, False, None),
     sample=lambda params, state, x, key: forward(
       params, state, x, True, {'dropout': key}
     ),
     score=lambda outputs, targets: methods.scores(
-      schema, outputs, targets, bin_values
+      schema, outputs, targets, bin_values, nll=select == 'nll'
     ),
     task_scores=lambda values: jnp.zeros(len(schema)),
     # Students learn from one teacher's logits, which the host hands over.
@@ -206,4 +214,7 @@ def two_stage(
     balance_variant='off',
     axis_name=axis_name,
     patience=patience,
+    stepwise=stepwise,
+    ema=ema,
+    select=select,
   )

@@ -10,7 +10,7 @@ from emojax import tasks
 from emojax.data import unseen
 from emojax.engine.member import Method
 from emojax.evaluation import Predictions
-from emojax.experiments.two_stage import report, scores, stages
+from emojax.experiments.two_stage import builders, report, scores, stages
 from emojax.experiments.two_stage.roles import Roles, Subsets
 from emojax.experiments.two_stage.stages import Run, Sources
 from emojax.report import validity, verdicts
@@ -44,6 +44,7 @@ def teachers(
     stage: `config.train` or `config.recurrent`.
   """
   name, seeds = f'{name}-teacher', run.config.ensemble.seeds
+  of = builders.scheduled(of, stage, stage.teacher_epochs)
   trainer = stages.make_trainer(run, of, sources, seeds, stage.teacher_epochs)
   generation = stages.generation(name, sources, subsets, stage, seeds)
   return stages.train_stack(
@@ -73,6 +74,7 @@ def students(
   """
   name, ensemble = f'{name}-student', run.config.ensemble
   members = ensemble.seeds * ensemble.size
+  of = builders.scheduled(of, stage, stage.student_epochs)
   trainer = stages.make_trainer(run, of, sources, members, stage.student_epochs)
   generation = stages.generation(
     name,

@@ -4,6 +4,8 @@ import pathlib
 import numpy as np
 import pytest
 import trees
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from emojax import tasks
 from emojax.data.readers import base, duplicates, ferplus_rules
@@ -82,6 +84,97 @@ def test_raw_votes():
   assert rule('0 0 0 0 0 0 0 0 6 4', 'raw') is None
   assert rule('1 0 0 0 0 0 0 3 6 0', 'plurality') is None
   assert rule('3 3 0 0 0 0 0 0 3 1', 'plurality') == {'neutral': 1}
+
+
+@given(
+  votes=st.lists(st.integers(0, 4), min_size=10, max_size=10),
+  count=st.integers(0, 10),
+  seed=st.integers(0, 10**15),
+)
+@settings(deadline=None)
+def test_draws_are_parts_of_the_votes_and_nested(votes, count, seed):
+  votes = np.float32(votes)
+  drawn, others = ferplus_rules.draw(votes, count, seed, b'face')
+  assert drawn.sum() == min(count, votes.sum())
+  assert (drawn >= 0).all()
+  assert (others >= 0).all()
+  np.testing.assert_array_equal(drawn + others, votes)
+  assert drawn.dtype == others.dtype == votes.dtype
+  more, _ = ferplus_rules.draw(votes, count + 1, seed, b'face')
+  assert (more >= drawn).all()
+  again, _ = ferplus_rules.draw(votes, count, seed, b'face')
+  np.testing.assert_array_equal(again, drawn)
+
+
+def test_draws_follow_the_shares_of_the_votes():
+  votes = np.float32([6, 3, 1, 0, 0, 0, 0, 0, 0, 0])
+  found = sum(
+    ferplus_rules.draw(votes, 1, 7, b'%d' % i)[0] for i in range(4000)
+  )
+  np.testing.assert_allclose(found / 4000, votes / 10, atol=0.03)
+
+
+def test_labels_of_one_vote_are_judged_by_the_others(tmp_path):
+  tree = trees.ferplus(tmp_path)
+  _, whole = read(tree, rule='raw', eval_rule='raw')
+  _, one = read(tree, rule='raw', eval_rule='raw', votes=1)
+  _, plural = read(tree, rule='plurality', eval_rule='raw', votes=1)
+  _, again = read(tree, rule='raw', eval_rule='raw', votes=1)
+  assert any(record.split == 'train' for record in one.values())
+  for name, record in one.items():
+    value, votes = record.targets['expr'].value, record.votes
+    np.testing.assert_array_equal(votes, again[name].votes)
+    if record.split != 'train':
+      np.testing.assert_array_equal(votes, whole[name].votes)
+      continue
+    assert sorted(set(value[0].tolist())) == [0, 1]
+    drawn = whole[name].votes[0, :8] - votes[0, :8]
+    np.testing.assert_array_equal(value[0], drawn)
+    np.testing.assert_array_equal(plural[name].targets['expr'].value, value)
+
+
+def test_a_vote_for_no_emotion_is_no_label(tmp_path):
+  tree = trees.ferplus(tmp_path)
+  counts = []
+  for seed in range(40):
+    options = {'rule': 'raw', 'votes': 1, 'votes_seed': seed}
+    _, some = read(tree, **options)
+    _, every = read(tree, **options, unlabelled_train=True)
+    missing = set(every) - set(some)
+    counts.append(len(missing))
+    for name in missing:
+      record = every[name]
+      assert record.split == 'train'
+      assert not record.targets['expr'].mask.any()
+      assert record.votes.sum() == 9
+  # Two of the ten votes of one of the faces name no emotion.
+  assert np.mean(counts) == pytest.approx(0.2, abs=0.13)
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    ({'votes': 11, 'rule': 'raw'}, 'votes=11'),
+    ({'votes': -1, 'rule': 'raw'}, 'votes=-1'),
+    ({'votes': 1}, 'votes=1, rule=majority.*rule=raw or rule=plurality'),
+    ({'votes': 1, 'rule': 'raw', 'votes_seed': -1}, 'votes_seed=-1'),
+  ],
+)
+def test_votes_that_cannot_be_drawn(options, message, tmp_path):
+  with pytest.raises(problems.DataError, match=message):
+    read(trees.ferplus(tmp_path), **options)
+
+
+def test_training_faces_without_a_label_stay_if_asked(tmp_path):
+  tree = trees.ferplus(tmp_path)
+  _, some = read(tree)
+  _, every = read(tree, unlabelled_train=True)
+  more = set(every) - set(some)
+  assert more == {'fer0000002', 'fer0000003', 'fer0000005'}
+  for name in more:
+    assert every[name].split == 'train'
+    assert not every[name].targets['expr'].mask.any()
+    assert every[name].votes.sum() == 10
 
 
 def test_files_join_by_row(tmp_path):

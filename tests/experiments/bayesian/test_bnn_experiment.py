@@ -156,6 +156,25 @@ def test_methods_do_not_depend_on_what_else_is_run(reference, tmp_path):
     np.testing.assert_array_equal(ours.mc[key]['expr'], value['expr'])
 
 
+def test_predictions_over_both_views(reference, tmp_path):
+  path = tmp_path / 'run'
+  execute(path, methods='dropconnect', eval__flip=True)
+  name = 'alexnet-dropconnect'
+  plain, both = (
+    experiment.checkpoint.load_tree(p / 'checkpoints' / name)
+    for p in (reference[0], path)
+  )
+  jax.tree.map(np.testing.assert_array_equal, plain, both)
+  one, two = (
+    Predictions.load(p / 'predictions' / f'{name}.npz')
+    for p in (reference[0], path)
+  )
+  for key in one.logits:
+    difference = one.logits[key]['expr'] - two.logits[key]['expr']
+    assert np.abs(difference).max() > 1e-5, key
+    assert one.mc[key]['expr'].shape == two.mc[key]['expr'].shape
+
+
 def test_the_best_epoch_can_be_selected(reference, tmp_path):
   path = tmp_path / 'run'
   execute(path, methods='dropconnect', train__select='best')

@@ -188,3 +188,18 @@ def test_a_hard_image_is_the_uncertain_one_whatever_is_mixed():
     stepped = start - 0.1 * jax.grad(loss)(start)
     easy, hard = learner.uncertainty({'log_sigma': stepped})
     assert hard > easy, structure
+
+
+def test_baseline_with_label_smoothing_is_pytorchs():
+  torch = pytest.importorskip('torch')
+  rng = np.random.default_rng(0)
+  logits = rng.normal(size=(6, 5)).astype(np.float32)
+  labels = rng.integers(0, 5, 6)
+  batch = learners.Batch({'logits': logits}, labels, None, None, {})
+  found = learners.baseline(0.2).learn(batch).loss
+  expected = torch.nn.functional.cross_entropy(
+    torch.tensor(logits), torch.tensor(labels), label_smoothing=0.2
+  )
+  np.testing.assert_allclose(found, float(expected), rtol=1e-5)
+  with pytest.raises(ValueError, match='label_smoothing=1'):
+    learners.baseline(1.0)

@@ -140,6 +140,36 @@ def test_optimisers_are_those_of_pytorch(kind):
       )
 
 
+def test_adamw_is_that_of_pytorch():
+  torch = pytest.importorskip(
+    'torch', reason='PyTorch parity: pip install emojax[parity]'
+  )
+  rng = np.random.default_rng(0)
+  shapes = {'classifier': (3, 2), 'x': (2, 3), 'bias': (4,)}
+  start = {n: rng.normal(size=s).astype(np.float32) for n, s in shapes.items()}
+  tensors = {n: torch.tensor(v, requires_grad=True) for n, v in start.items()}
+  groups = [
+    {'params': [tensors['x']], 'lr': 0.01},
+    {'params': [tensors['bias']], 'lr': 0.01, 'weight_decay': 0.0},
+    {'params': [tensors['classifier']], 'lr': 0.1},
+  ]
+  theirs = torch.optim.AdamW(groups, weight_decay=0.1)
+  ours = method.make_optimizer('adamw', 0.1, classifier_rate=10.0)
+  params = pack(start)
+  state = ours.init(params)
+  for step in range(4):
+    grads = {n: np.sin(step + v) for n, v in params.tree().items()}
+    for name, grad in grads.items():
+      tensors[name].grad = torch.from_numpy(np.array(grad))
+    theirs.step()
+    updates, state = ours.update(pack(grads), state, params)
+    params = jax.tree.map(lambda p, u: p - 0.01 * u, params, updates)
+    for name, tensor in tensors.items():
+      np.testing.assert_allclose(
+        params.tree()[name], tensor.detach(), rtol=1e-4, atol=1e-6
+      )
+
+
 def test_gradient_values_are_clipped():
   optimizer = method.make_optimizer('sgd', 0.0, momentum=0.0, clip=0.1)
   params = pack({'classifier': np.zeros(2, np.float32)})
@@ -157,7 +187,7 @@ def test_schedules():
 
 
 def test_unknown_optimisers_are_refused():
-  with pytest.raises(ValueError, match="expected 'adam' or 'sgd'"):
+  with pytest.raises(ValueError, match="expected 'adam', 'adamw' or 'sgd'"):
     method.make_optimizer('lion', 0.0)
   with pytest.raises(ValueError, match='every 0 epochs'):
     method.decay(0.9, 0)

@@ -204,3 +204,19 @@ def test_figures_of_a_finished_run(reference):
   assert len(figures.rejection(results, curves).axes) == 2
   assert len(figures.histograms(results, curves).axes) == 2
   assert report.summary(results).startswith('SCN, RUL on')
+
+
+def test_schedules_of_the_settings():
+  train = config(train__decay_start=1, train__decay_every=2).train
+  found = setup._optimised(train)
+  assert not found['stepwise']
+  np.testing.assert_allclose(
+    [found['schedule'](e) for e in range(4)], [1, 1, 1, 0.9], rtol=1e-6
+  )
+  train = config(train__schedule='cosine', train__ema=0.5).train
+  found = setup._optimised(train)
+  assert (found['stepwise'], found['ema']) == (True, 0.5)
+  assert float(found['schedule'](train.epochs / 2)) == pytest.approx(0.5)
+  train = config(train__schedule='cosine', train__decay_start=1).train
+  with pytest.raises(ValueError, match=r'decay_start=1: only .*step'):
+    setup._optimised(train)

@@ -167,5 +167,12 @@ def test_settings_reach_the_method():
   assert builders.rnn_method(config, schema, own).schedule(3) == pytest.approx(
     0.1
   )
+  config.recurrent.update(schedule='cosine', ema=0.9, select='nll')
+  found = builders.rnn_method(config, schema, own)
+  assert (found.ema, found.select) == (0.9, 'nll')
+  for epochs in (4, 10):  # teachers and students share the method
+    made = builders.scheduled(found, config.recurrent, epochs)
+    assert made.stepwise
+    assert float(made.schedule(epochs / 2)) == pytest.approx(0.5)
   options = builders.options_from_config(config)
   assert (options.temperature, options.divergence) == (1.5, 'kl')

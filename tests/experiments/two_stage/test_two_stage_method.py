@@ -140,3 +140,31 @@ def test_tables_put_the_paper_beside_this_run():
   text = table.to_markdown(report.make_table(study))
   assert '| ours | 0.150 ± 0.071 | 0.150 ± 0.071 |' in text
   assert '| a | 0.500 | – |' in text
+
+
+def test_label_smoothing_is_that_of_smoothed_labels():
+  def objective(smoothing):
+    return method.two_stage(
+      CNNRNN(SCHEMA, SIZE, 3),
+      SCHEMA,
+      method.feature_inputs(2 * SIZE),
+      supervised=OWN,
+      options=losses.PAPER._replace(label_smoothing=smoothing),
+      bin_values=tasks.bin_values(),
+      schedule=methods.step_decay(1, 1.0),
+    )
+
+  smooth, plain = objective(0.3), objective(0.0)
+  params, state = plain.init(jax.random.key(0))
+  data = batch()
+  hard = data['targets']['hard']
+  value, mask = hard['expr']
+  soft = tasks.Target(0.7 * value + 0.3 / 7, mask)
+  by_hand = {
+    **data,
+    'targets': {**data['targets'], 'hard': {**hard, 'expr': soft}},
+  }
+  args = jax.random.key(1), {'learning_rate': jnp.float32(1)}
+  found = jax.jit(smooth.objective)(params, state, data, *args)[0]
+  expected = jax.jit(plain.objective)(params, state, by_hand, *args)[0]
+  np.testing.assert_allclose(found, expected, rtol=1e-6)
