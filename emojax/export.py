@@ -29,8 +29,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from emojax import optimisation, tasks, uncertainty
+from emojax import tasks, uncertainty
 from emojax.data.store.stored import Store
+from emojax.engine import optimisation
 from emojax.engine.checkpoint import CheckpointError
 from emojax.evaluation import detection
 from emojax.evaluation.context import FIT_SPLIT

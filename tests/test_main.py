@@ -252,6 +252,31 @@ def test_developers_get_the_traceback(invoke, monkeypatch):
     invoke()
 
 
+TWICE = """
+import sys
+from emojax import main
+for more in (['--config.seed=3', '--coordinator=a:1'], ['--config.seed=4'], []):
+  sys.argv = ['x', '--config=configs/gen.py', '--workdir=y', *more]
+  main.parse_flags(sys.argv)
+  print(main._CONFIG.value.seed, main.overridden(), main._COORDINATOR.value)
+"""
+
+
+def test_flags_of_a_run_before_in_the_same_interpreter():
+  found = subprocess.run(
+    [sys.executable, '-c', TWICE],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    timeout=120,
+  )
+  assert found.stdout.splitlines() == [
+    "3 {'seed'} a:1",
+    "4 {'seed'} None",
+    '0 set() None',
+  ], found.stderr
+
+
 # In processes of their own, with a network that compiles in seconds.
 
 

@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from emojax import losses, optimisation, tasks, uncertainty
+from emojax import losses, tasks, uncertainty
+from emojax.engine import optimisation
 from emojax.engine.member import Method, isolated
+from emojax.engine.optimisation import step_decay as step_decay
 from emojax.metrics import emotion
 from emojax.models import init as init_model
-from emojax.optimisation import step_decay as step_decay
 from emojax.tasks import Schema, Target, Targets
 
 
@@ -127,7 +128,7 @@ def multitask(
     schema: Tasks to train.
     augment: An augmentation (`data.augment.Augment`).
     bin_values: Values of the valence/arousal bins, [K].
-    schedule: Learning-rate factor by epoch (`emojax.optimisation`).
+    schedule: Learning-rate factor by epoch (`emojax.engine.optimisation`).
     optimizer: Gradient transformation without learning rate; Adam by default.
     balance: Algorithm 1: 'paper', 'published' or 'off'.
     pretrained: `(params, model_state) -> (params, model_state)`, loads weights

@@ -15,9 +15,9 @@ import numpy as np
 import optax
 
 import emojax
+from emojax.engine.optimisation import NEUTRAL
 from emojax.host import files, processes
 from emojax.host.files import UNFINISHED
-from emojax.optimisation import NEUTRAL
 from emojax.settings import flatten
 
 LOCK = '.lock'

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from emojax import flip, tasks, uncertainty
+from emojax import tasks, uncertainty
 from emojax.data.transform import images
-from emojax.engine import methods
+from emojax.engine import flip, methods
 from emojax.evaluation import schema_from_json
 from emojax.trained import folder as release
 from emojax.trained.description import MEAN

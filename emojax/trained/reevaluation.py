@@ -9,9 +9,10 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from emojax import optimisation, tasks
+from emojax import tasks
 from emojax.data.clips import evaluation_sets
 from emojax.data.relabel import Relabelling, relabel
+from emojax.engine import optimisation
 from emojax.evaluation.context import FIT_SPLIT
 from emojax.runtime import overrides, provenance, workdir
 from emojax.settings import check_named

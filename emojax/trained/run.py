@@ -21,10 +21,10 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from emojax import flip, optimisation, tasks
+from emojax import tasks
 from emojax.data import load
 from emojax.data.clips import evaluation_sets
-from emojax.engine import checkpoint, stack
+from emojax.engine import checkpoint, flip, optimisation, stack
 from emojax.engine.trainer import Trainer
 from emojax.evaluation import Predictions, schema_from_json
 from emojax.evaluation.context import FIT_SPLIT

@@ -11,8 +11,8 @@ import optax
 import pytest
 from engine import toy
 
-from emojax import losses, optimisation
-from emojax.engine import checkpoint, member, methods, programs
+from emojax import losses
+from emojax.engine import checkpoint, member, methods, optimisation, programs
 
 EPOCHS = 4
 

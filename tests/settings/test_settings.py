@@ -8,7 +8,7 @@ import runpy
 import pytest
 from ml_collections import ConfigDict
 
-from emojax import losses, models, settings
+from emojax import experiments, losses, models, settings
 from emojax.data import load
 from emojax.data.clips import windows
 from emojax.data.transform import augment

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from emojax import evaluate, export, tasks
+from emojax import evaluate, experiments, export, tasks
 from emojax.data import embedded, load
 from emojax.data.clips import evaluation_sets
 from emojax.evaluation import Predictions

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from emojax import losses, models, optimisation, tasks
+from emojax import losses, models, tasks
 from emojax.data.transform.augment import augmentation
-from emojax.engine import methods, stack
+from emojax.engine import methods, optimisation, stack
 from emojax.engine import plan as plans
 from emojax.engine.member import Method
 from emojax.engine.trainer import Generation, Settings

@@ -9,9 +9,9 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from emojax import flip, optimisation, settings
+from emojax import settings
 from emojax.data import unseen
-from emojax.engine import checkpoint, member, stack
+from emojax.engine import checkpoint, flip, member, optimisation, stack
 from emojax.engine.trainer import Trainer
 from emojax.evaluation import Predictions
 from emojax.experiments.bayesian import evaluate, networks, report

@@ -15,11 +15,11 @@ import jax
 import numpy as np
 from rich.console import Console
 
-from emojax import flip, losses, models, optimisation, settings, tasks
+from emojax import losses, models, settings, tasks
 from emojax.data import load, unseen
 from emojax.data.clips.clips import Dataset
 from emojax.data.transform.augment import augmentation
-from emojax.engine import checkpoint, methods, stack
+from emojax.engine import checkpoint, flip, methods, optimisation, stack
 from emojax.engine import plan as plans
 from emojax.engine.trainer import Generation, Settings, Trainer
 from emojax.evaluation import Predictions, choose_split, evaluate
@@ -233,12 +233,12 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   if names := unseen.unseen(dataset.schema, dataset.train.targets):
     terminal.say(console, ('Note: ', 'bold'), unseen.note(names))
   method = method_from_config(config, dataset, mesh)
-  settings = settings_from_config(config)
+  chosen = settings_from_config(config)
   clips = dataset.train, dataset.val, dataset.val.targets
-  trainer = predictor = Trainer(method, settings, mesh, *clips)
+  trainer = predictor = Trainer(method, chosen, mesh, *clips)
   if optimisation.setting(config.eval, 'flip', 'eval'):
     flipped = flip.with_flip(method, dataset.schema)
-    predictor = Trainer(flipped, settings, mesh, *clips)
+    predictor = Trainer(flipped, chosen, mesh, *clips)
   names = [generation_name(k) for k in range(config.generations + 1)]
   total = len(names) * config.train.epochs
   with StopFlag() as stop, TrainingProgress(console, total) as progress:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from emojax import optimisation
+from emojax.engine import optimisation
 from emojax.losses import noisy_labels, smooth_values
 
 PyTree = Any

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from emojax import models, optimisation
+from emojax import models
+from emojax.engine import optimisation
 from emojax.engine.member import Method, isolated
 from emojax.engine.methods import gather_batch
 from emojax.engine.packing import pack

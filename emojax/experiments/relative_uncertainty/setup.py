@@ -4,10 +4,10 @@ from typing import Any
 
 import jax
 
-from emojax import models, optimisation, settings, tasks
+from emojax import models, settings, tasks
 from emojax.data.clips.clips import Dataset
 from emojax.data.transform import augment, geometry
-from emojax.engine import stack
+from emojax.engine import optimisation, stack
 from emojax.engine.member import Method
 from emojax.engine.trainer import Settings
 from emojax.experiments.relative_uncertainty import learners, method

@@ -2,7 +2,8 @@
 
 import dataclasses
 
-from emojax import models, optimisation, tasks
+from emojax import models, tasks
+from emojax.engine import optimisation
 from emojax.engine.member import Method
 from emojax.experiments.two_stage import method
 from emojax.losses.two_stage import Options

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from emojax import models, optimisation
+from emojax import models
 from emojax.data.transform import augment as augmentations
-from emojax.engine import methods
+from emojax.engine import methods, optimisation
 from emojax.engine.member import Method, isolated
 from emojax.losses import smooth_targets
 from emojax.losses import two_stage as losses

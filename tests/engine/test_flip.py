@@ -7,7 +7,8 @@ from engine import toy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emojax import flip, uncertainty
+from emojax import uncertainty
+from emojax.engine import flip
 
 
 @given(seed=st.integers(0, 10**6), scale=st.sampled_from([0.1, 3, 60]))

@@ -7,7 +7,8 @@ import optax
 import pytest
 from ml_collections import ConfigDict
 
-from emojax import models, optimisation, tasks
+from emojax import models, tasks
+from emojax.engine import optimisation
 from emojax.engine.packing import pack
 
 EPOCHS, STEPS = 8, 5  # of an epoch
