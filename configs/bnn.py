@@ -26,7 +26,15 @@ FER+ is prepared once, for all label rules:
     --config.data.path=DATA/ferplus --workdir=runs/bnn_ferplus
 """
 
+import pathlib
+import runpy
+import types
+
 from ml_collections import ConfigDict
+
+common = types.SimpleNamespace(
+  **runpy.run_path(str(pathlib.Path(__file__).with_name('common.py')))
+)
 
 
 def embedded() -> ConfigDict:
@@ -55,14 +63,10 @@ def embedded() -> ConfigDict:
   config.data.ood_clips = 200
 
   # Prepared data only.
-  config.data.eval_clip_length = 0
+  common.prepared_data(config.data, test_split='test')
   config.data.val_fraction = 0.0  # of the training faces, instead of a split
-  config.data.val_split = 'validation'
-  config.data.test_split = 'test'
   config.data.unlabelled = True
-  config.data.ood_path = ''
   config.data.ood_limit = 0
-  config.data.memory_gib = 4.0
 
   config.model = ConfigDict()
   config.model.width = 0.25  # multiplies the channels of the convolutions
@@ -97,12 +101,9 @@ def embedded() -> ConfigDict:
   config.train.learning_rate = ConfigDict(
     {'alexnet': 1e-3, 'vgg16': 3e-2, 'vgg16_bn': 1e-2, 'densenet121': 1e-3}
   )
-  config.train.decay_every = 1000  # epochs: by default never
-  config.train.decay_factor = 0.1
-  config.train.schedule = 'step'  # or 'exponential', 'cosine', 'onecycle'
-  config.train.warmup_epochs = 0.0  # in which the rate rises
+  # By default the rate never falls.
+  common.schedule(config.train, decay_every=1000)
   config.train.weight_decay = 0.0  # decoupled, of kernels
-  config.train.ema = 0.0  # decay of the average of the weights; 0: none
   config.train.mixup = 0.0  # alpha of mixup; 0: none
   config.train.momentum = 0.9  # of SGD
   config.train.sgd_decay = 1e-4  # Keras': rate / (1 + decay * step)
@@ -119,16 +120,8 @@ def embedded() -> ConfigDict:
   config.eval.replicates = 200  # of faces, for intervals
   config.eval.floor = 0.0  # accuracy below which claims are not tested; 0: none
 
-  # How, not what: these may differ when a run is resumed.
-  config.runtime = ConfigDict()
-  config.runtime.epochs_per_call = 1
-  config.runtime.member_chunk = -1  # members vectorised at a time; -1: auto
-  config.runtime.predict_clips = 50
-  config.runtime.stream_steps = 0
-  config.runtime.cpu_devices = 0
-  config.runtime.member_devices = 0
+  common.runtime(config, predict_clips=50)
   config.runtime.batch_devices = 1
-  config.runtime.lowering = 'auto'
   return config
 
 

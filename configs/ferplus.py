@@ -21,7 +21,15 @@ between their folders, e.g. CIFAR-10 and Fashion-MNIST in grey at 48 pixels:
   ... --config.data.ood_path=DATA/cifar10,DATA/fashion_mnist
 """
 
+import pathlib
+import runpy
+import types
+
 from ml_collections import ConfigDict
+
+common = types.SimpleNamespace(
+  **runpy.run_path(str(pathlib.Path(__file__).with_name('common.py')))
+)
 
 
 def votes() -> ConfigDict:
@@ -36,20 +44,18 @@ def votes() -> ConfigDict:
   config.data.path = ''
   config.data.image_size = 48
   config.data.clip_length = 1
-  config.data.eval_clip_length = 0
   config.data.audio = False
   config.data.seed = 0
+  # PublicTest, as FER+ calls it, is the test.
+  common.prepared_data(config.data, test_split='validation')
   config.data.val_fraction = 0.1  # of the training faces
   config.data.val_split = ''  # not used: see val_fraction
-  config.data.test_split = 'validation'  # PublicTest, as FER+ calls it
   config.data.unlabelled = True  # test faces without a majority, too
   # Students also learn from training faces without a label, if the data were
   # prepared with --option unlabelled_train=true.
   config.data.unlabelled_train = False
-  config.data.ood_path = ''  # prepared data sets, with commas between
   config.data.ood_limit = 2000  # images of each of these; 0: all
   config.data.ood_clips = 1797  # images of each set that needs no files
-  config.data.memory_gib = 4.0
 
   config.model = ConfigDict()
   config.model.name = 'emenet_v'
@@ -68,12 +74,8 @@ def votes() -> ConfigDict:
   config.train.clips_per_task = 32
   config.train.max_steps = 0
   config.train.learning_rate = 3e-3
-  config.train.decay_every = 4  # epochs
-  config.train.decay_factor = 0.1
-  config.train.schedule = 'step'  # or 'exponential', 'cosine', 'onecycle'
-  config.train.warmup_epochs = 0.0  # in which the rate rises
+  common.schedule(config.train, decay_every=4)
   config.train.weight_decay = 0.0  # decoupled, of kernels
-  config.train.ema = 0.0  # decay of the average of the weights; 0: none
   config.train.select = 'total'  # what chooses the epoch; or 'nll'
   config.train.mixup = 0.0  # alpha of mixup; 0: none
   config.train.augment = 'ferplus'  # shift, scale, rotation, skew and flip
@@ -92,15 +94,8 @@ def votes() -> ConfigDict:
   config.eval.floor = 0.80  # accuracy (majority labels) to test claims from
   config.eval.flip = False  # predictions over a face and its mirror image
 
-  config.runtime = ConfigDict()
-  config.runtime.epochs_per_call = 1
-  config.runtime.member_chunk = -1
-  config.runtime.predict_clips = 64
-  config.runtime.stream_steps = 0
-  config.runtime.cpu_devices = 0
-  config.runtime.member_devices = 0
+  common.runtime(config, predict_clips=64)
   config.runtime.batch_devices = 1
-  config.runtime.lowering = 'auto'
   return config
 
 
@@ -126,9 +121,4 @@ PRESETS = {f.__name__: f for f in (votes, tiny)}
 
 def get_config(preset: str = 'votes') -> ConfigDict:
   """Returns the configuration of a preset."""
-  if preset not in PRESETS:
-    raise ValueError(
-      f'configs/ferplus.py has no preset {preset!r}; it has '
-      f'{", ".join(PRESETS)}'
-    )
-  return PRESETS[preset]()
+  return common.choose(PRESETS, 'ferplus', preset)

@@ -15,10 +15,19 @@ The last two read Aff-Wild2, prepared once by `python -m emojax.data.prepare`:
   python -m emojax.main --config=configs/gen.py:paper_v \
     --config.data.path=PREPARED --workdir=runs/paper_v
 
-Every setting below can be overridden as `--config.train.epochs=3`.
+Every setting, here and in configs/common.py, can be overridden, e.g.
+`--config.train.epochs=3`.
 """
 
+import pathlib
+import runpy
+import types
+
 from ml_collections import ConfigDict
+
+common = types.SimpleNamespace(
+  **runpy.run_path(str(pathlib.Path(__file__).with_name('common.py')))
+)
 
 
 def embedded() -> ConfigDict:
@@ -33,8 +42,6 @@ def embedded() -> ConfigDict:
   config.data.path = ''
   config.data.image_size = 32
   config.data.clip_length = 2
-  # Longer clips than in training, as in the paper; 0: as clip_length.
-  config.data.eval_clip_length = 24
   config.data.audio = False
   config.data.seed = 0
   # Clips of the embedded data set: three single-task subsets as in Aff-Wild2,
@@ -48,16 +55,16 @@ def embedded() -> ConfigDict:
   config.data.ood_clips = 60
 
   # Prepared data only.
-  config.data.val_split = 'validation'
-  config.data.test_split = 'validation'  # Aff-Wild2 keeps its test labels
-  config.data.ood_path = ''  # another prepared data set, e.g. Fashion-MNIST
+  # Aff-Wild2 keeps its test labels.
+  common.prepared_data(config.data, test_split='validation')
+  # Longer clips than in training, as in the paper.
+  config.data.eval_clip_length = 24
   # Windows over a video's valid frames (emojax/data/clips/windows.py). The published
   # code of paper 000 drops the tail in evaluation, too.
   config.data.stride = 0  # frames from clip to clip of training; 0: clip_length
   config.data.tail = 'drop'  # of a training video; or 'end', 'pad'
   config.data.eval_tail = 'pad'  # or 'drop'
   config.data.gaps = 'jump'  # over missing frames; or 'discard', 'split'
-  config.data.memory_gib = 4.0  # splits larger than this stay on disk
 
   config.model = ConfigDict()
   config.model.name = 'emenet_v'
@@ -79,12 +86,8 @@ def embedded() -> ConfigDict:
   config.train.clips_per_task = 9
   config.train.max_steps = 0  # of an epoch; 0: until the smallest subset ends
   config.train.learning_rate = 3e-3
-  config.train.decay_every = 3  # epochs
-  config.train.decay_factor = 0.1
-  config.train.schedule = 'step'  # or 'exponential', 'cosine', 'onecycle'
-  config.train.warmup_epochs = 0.0  # in which the rate rises
+  common.schedule(config.train, decay_every=3)
   config.train.weight_decay = 0.0  # decoupled, of kernels
-  config.train.ema = 0.0  # decay of the average of the weights; 0: none
   config.train.select = 'total'  # what chooses the epoch; or 'nll'
   config.train.mixup = 0.0  # alpha of mixup; 0: none
   config.train.augment = 'emenet'
@@ -106,16 +109,8 @@ def embedded() -> ConfigDict:
   config.eval.floor = 0.0  # accuracy below which claims are not tested; 0: none
   config.eval.flip = False  # predictions over a face and its mirror image
 
-  # How, not what: these may differ when a run is resumed.
-  config.runtime = ConfigDict()
-  config.runtime.epochs_per_call = 1  # 0: a whole generation in one call
-  config.runtime.member_chunk = -1  # members vectorised at a time; -1: auto
-  config.runtime.predict_clips = 6
-  config.runtime.stream_steps = 0  # 0: data resident on the device
-  config.runtime.cpu_devices = 0  # 0: as many as share the members evenly
-  config.runtime.member_devices = 0  # 0: all that have members to train
+  common.runtime(config, predict_clips=6)
   config.runtime.batch_devices = 1
-  config.runtime.lowering = 'auto'  # of convolutions: 'lax' or 'matmul'
   return config
 
 
@@ -182,8 +177,4 @@ PRESETS = {f.__name__: f for f in (embedded, tiny, paper_v, paper_va)}
 
 def get_config(preset: str = 'embedded') -> ConfigDict:
   """Returns the configuration of a preset."""
-  if preset not in PRESETS:
-    raise ValueError(
-      f'configs/gen.py has no preset {preset!r}; it has {", ".join(PRESETS)}'
-    )
-  return PRESETS[preset]()
+  return common.choose(PRESETS, 'gen', preset)

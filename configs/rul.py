@@ -28,7 +28,15 @@ and 30 % are three repetitions of each. Labels that the data set itself has nois
 in (RAF-DB's noise files, CIFAR-10N) are another level, noise.stored=True.
 """
 
+import pathlib
+import runpy
+import types
+
 from ml_collections import ConfigDict
+
+common = types.SimpleNamespace(
+  **runpy.run_path(str(pathlib.Path(__file__).with_name('common.py')))
+)
 
 METHODS = ('baseline', 'scn', 'conf', 'dul', 'rul')
 
@@ -53,12 +61,8 @@ def embedded() -> ConfigDict:
   config.data.ood_clips = 1
 
   # Prepared data only.
-  config.data.eval_clip_length = 0
-  config.data.val_split = 'validation'
+  common.prepared_data(config.data, test_split='test')
   config.data.val_fraction = 0.0  # of 'train' instead of val_split
-  config.data.test_split = 'test'
-  config.data.ood_path = ''
-  config.data.memory_gib = 4.0  # splits larger than this stay on disk
 
   config.noise = ConfigDict()
   config.noise.rates = (0.0, 0.3)  # shares of training labels that are flipped
@@ -112,12 +116,8 @@ def embedded() -> ConfigDict:
   config.train.momentum = 0.9  # of SGD
   config.train.weight_decay = 1e-4  # decoupled with 'adamw'
   config.train.clip = 0.0  # bound on gradient values; 0: none
-  config.train.decay_factor = 0.9
-  config.train.decay_every = 1  # epochs
+  common.schedule(config.train, decay_every=1, decay_factor=0.9)
   config.train.decay_start = 0
-  config.train.schedule = 'step'  # or 'exponential', 'cosine', 'onecycle'
-  config.train.warmup_epochs = 0.0  # in which the rate rises
-  config.train.ema = 0.0  # decay of the average of the weights; 0: none
 
   config.eval = ConfigDict()
   # 'last' as for the paper's noise experiments; 'best' on validation.
@@ -127,16 +127,8 @@ def embedded() -> ConfigDict:
   config.eval.tsne_images = 800  # 0: no t-SNE
   config.eval.floor = 0.0  # accuracy below which claims are not tested; 0: none
 
-  # How, not what: these may differ when a run is resumed.
-  config.runtime = ConfigDict()
-  config.runtime.epochs_per_call = 1  # 0: all epochs in one call
-  config.runtime.member_chunk = -1  # members vectorised at a time; -1: auto
-  config.runtime.predict_clips = 40
-  config.runtime.stream_steps = 0  # 0: data resident on the device
-  config.runtime.cpu_devices = 0  # 0: as many as share the members evenly
-  config.runtime.member_devices = 0  # 0: all that have members to train
+  common.runtime(config, predict_clips=40)
   config.runtime.batch_devices = 1
-  config.runtime.lowering = 'auto'  # of convolutions: 'lax' or 'matmul'
   return config
 
 
@@ -305,8 +297,4 @@ PRESETS = {
 
 def get_config(preset: str = 'embedded') -> ConfigDict:
   """Returns the configuration of a preset."""
-  if preset not in PRESETS:
-    raise ValueError(
-      f'configs/rul.py has no preset {preset!r}; it has {", ".join(PRESETS)}'
-    )
-  return PRESETS[preset]()
+  return common.choose(PRESETS, 'rul', preset)

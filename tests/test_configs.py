@@ -1,5 +1,6 @@
 """Presets: what they say, and that the program understands them."""
 
+import importlib.util
 import pathlib
 import runpy
 
@@ -26,6 +27,29 @@ def test_presets_have_the_same_settings(name):
   assert set(found) == set(expected)
   for key, value in expected.items():
     assert type(found[key]) is type(value), key
+
+
+@pytest.mark.parametrize(
+  'path',
+  [p for p in PATH.parent.glob('*.py') if p.stem != 'common'],
+  ids=lambda path: path.stem,
+)
+def test_files_are_read_from_any_folder(path, tmp_path, monkeypatch):
+  # As `--config` reads them; no import of theirs may need the current folder.
+  monkeypatch.chdir(tmp_path)
+  spec = importlib.util.spec_from_file_location('stranger', path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  found = module.get_config()
+  shared = found.runtime.to_dict().keys()
+  assert {'epochs_per_call', 'predict_clips', 'lowering'} <= shared
+
+
+@pytest.mark.parametrize('file', ['ferplus', 'incomplete', 'rul'])
+def test_what_is_shared_is_set_anew_by_every_call(file):
+  get_config = runpy.run_path(str(PATH.with_name(f'{file}.py')))['get_config']
+  get_config().runtime.predict_clips = 999
+  assert get_config().runtime.predict_clips != 999
 
 
 def test_the_default_is_embedded():

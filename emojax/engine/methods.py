@@ -126,7 +126,7 @@ def multitask(
   Args:
     model: Flax module per the contract of `emojax.models`.
     schema: Tasks to train.
-    augment: An augmentation (`data.augment.Augment`).
+    augment: An augmentation (`data.transform.augment.Augment`).
     bin_values: Values of the valence/arousal bins, [K].
     schedule: Learning-rate factor by epoch (`emojax.engine.optimisation`).
     optimizer: Gradient transformation without learning rate; Adam by default.

@@ -146,11 +146,14 @@ def decoupled_decay(weight_decay: float) -> optax.GradientTransformation:
   """
   inner = optax.add_decayed_weights(weight_decay, mask=decays)
 
-  def update(updates, state, params=None):
+  def update(updates: Any, state, params: Any = None):
     updates, state = inner.update(updates.tree(), state, params.tree())
     return pack(updates), state
 
-  return optax.GradientTransformation(lambda p: inner.init(p.tree()), update)
+  def init(params: Any):
+    return inner.init(params.tree())
+
+  return optax.GradientTransformation(init, update)
 
 
 def with_decay(

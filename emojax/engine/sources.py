@@ -19,12 +19,12 @@ BLOCK_BYTES = 4 * 2**20
 
 
 class ClipSource(Protocol):
-  """Clips by index: `data.clips.Clips` and the store on disk both are one."""
+  """Clips by index: `data.clips.clips.Clips` and the store on disk both are one."""
 
   def __len__(self) -> int: ...
 
   def take(self, indices: np.ndarray) -> Any:
-    """Returns `data.clips.Clips` of the given clips, in that order."""
+    """Returns `data.clips.clips.Clips` of the given clips, in that order."""
 
 
 def gather_inputs(source: ClipSource, indices: np.ndarray) -> dict[str, Any]:

@@ -97,7 +97,7 @@ class Trainer:
     method: The training method.
     settings: See `Settings`.
     mesh: Mesh ('member', 'batch').
-    train: Training clips (`data.sources.ClipSource`).
+    train: Training clips (`engine.sources.ClipSource`).
     val: Validation clips.
     val_targets: Targets of all validation clips.
   """

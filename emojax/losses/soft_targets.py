@@ -17,6 +17,10 @@ def smooth_values(value, smoothing: float, choices: int):
     value: Probabilities, of K classes along the last axis or of binary labels.
     smoothing: s in [0, 1).
     choices: K; 2 for binary labels.
+
+  Examples:
+    >>> [float(x) for x in smooth_values(jnp.array([0.0, 1.0]), 0.5, 2)]
+    [0.25, 0.75]
   """
   return (1 - smoothing) * value + smoothing / choices
 

@@ -52,6 +52,13 @@ def binary_nll(probs, labels, mask) -> np.ndarray:
 
   Returns:
     float64 [A], the mean over the labelled frames; NaN for a label without any.
+
+  Examples:
+    >>> probs = np.array([[0.9, 0.5], [0.9, 0.5]])
+    >>> labels = np.array([[1, 1], [0, 1]])
+    >>> mask = np.array([[1, 0], [1, 0]])  # nobody labelled the second one
+    >>> [round(float(x), 3) for x in binary_nll(probs, labels, mask)]
+    [1.204, nan]
   """
   p, y = _known(probs, mask), _known(labels, mask)
   values = _cross_entropy(np.stack([1 - y, y], -1), np.stack([1 - p, p], -1))

@@ -52,6 +52,13 @@ def binary_f1(probs, labels, mask, threshold: float = 0.5):
 
   Returns:
     [A] in [0, 1]; NaN where a prediction of a labelled frame is.
+
+  Examples:
+    >>> probs, labels = jnp.array([[0.9], [0.8]]), jnp.array([[1.0], [0.0]])
+    >>> round(float(binary_f1(probs, labels, jnp.ones((2, 1)))[0]), 3)
+    0.667
+    >>> float(binary_f1(probs, labels, jnp.array([[1.0], [0.0]]))[0])
+    1.0
   """
   actual = jnp.asarray(labels) > 0.5
   return _f1(_hard_binary(jnp.asarray(probs), threshold), actual, mask)[0]

@@ -1,9 +1,11 @@
-"""`python -m emojax.models`: the size of every model."""
+"""`python -m emojax.models`: the size of every model, or all arrays of one."""
 
 import argparse
 
+import jax
 import rich.console
 import rich.table
+from clu import parameter_overview
 
 from emojax import models, tasks
 from emojax.models.count import count
@@ -17,7 +19,16 @@ def main():
   parser.add_argument(
     '--parts', action='store_true', help='show the parts of every model, too'
   )
+  parser.add_argument(
+    '--overview',
+    choices=models.MODELS,
+    metavar='NAME',
+    help='the arrays of one model instead: names, shapes and sizes',
+  )
   args = parser.parse_args()
+  if args.overview:
+    print(overview(args.overview, args.image_size, args.width))
+    return
   console = rich.console.Console()
   console.print(table(args.image_size, args.width, args.parts))
   console.print(
@@ -46,6 +57,15 @@ def table(
         result.add_row(f'  {part}', f'{parameters:,}')
       result.add_section()
   return result
+
+
+def overview(name: str, image_size: int, width: float) -> str:
+  """Names, shapes and sizes of a model's parameters; nothing is computed."""
+  model = models.build(name, tasks.ABAW2021, image_size, width=width)
+  made = jax.eval_shape(lambda: models.init(model, jax.random.key(0)))
+  return parameter_overview.get_parameter_overview(
+    made['params'], include_stats=False
+  )
 
 
 if __name__ == '__main__':

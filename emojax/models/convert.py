@@ -155,7 +155,7 @@ def to_torch(
   variables: Variables, task_order: tuple[str, ...] = TASK_ORDER
 ) -> StateDict:
   """Returns EMENet's variables as a PyTorch state_dict of NumPy arrays."""
-  flat = traverse_util.flatten_dict(variables)
+  flat: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(variables)
   names = emenet_names(variables, task_order)
   return {name: _transposed(flat[path]) for name, path in names.items()}
 
@@ -185,7 +185,7 @@ def emenet_names(
 
 
 def _paths(variables, module) -> list[Path]:
-  flat = traverse_util.flatten_dict(variables)
+  flat: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(variables)
   return [path for path in flat if path[1] == module]
 
 
@@ -238,7 +238,7 @@ def _replaced(state, variables, names):
     for name, array in state.items()
     if not IGNORED.search(name)
   }
-  flat = traverse_util.flatten_dict(variables)
+  flat: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(variables)
   _check(state, {name: flat[path].shape for name, path in names.items()})
   for name, path in names.items():
     flat[path] = state[name].astype(np.float32)

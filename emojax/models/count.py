@@ -1,7 +1,7 @@
 """Parameters and multiply-accumulates of a model, counted from the model."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 from flax import traverse_util
@@ -47,7 +47,7 @@ def num_parameters(tree) -> int:
 
 def _doubled_biases(params) -> int:
   # Reset and update gates are the first two thirds of the recurrent bias.
-  flat = traverse_util.flatten_dict(params)
+  flat: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(params)
   return sum(v.size // 3 * 2 for k, v in flat.items() if k[-1] == 'bias_h')
 
 

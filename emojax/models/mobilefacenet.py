@@ -100,7 +100,7 @@ class MobileFaceNet(nn.Module):
 
   def _stem(self, x, train, options):
     features = scaled(64, self.width)
-    shared = dict(padding=1, prelu=True, **options)
+    shared: dict[str, Any] = dict(padding=1, prelu=True, **options)
     x = ConvNorm(features, (3, 3), strides=2, name='conv1', **shared)(x, train)
     return ConvNorm(
       features, (3, 3), depthwise=True, name='conv2_dw', **shared

@@ -6,6 +6,7 @@ elsewhere. Heads are numbered in the published models: give their order.
 """
 
 import re
+from typing import Any
 
 import numpy as np
 from flax import traverse_util
@@ -84,7 +85,7 @@ def from_torch(
 
 def to_torch(variables: Variables, task_order: tuple[str, ...]) -> StateDict:
   """Returns variables as a published model's state_dict of NumPy arrays."""
-  flat = traverse_util.flatten_dict(variables)
+  flat: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(variables)
   return {
     name: _to_torch(path, flat[path])
     for name, path in names(variables, task_order).items()
@@ -111,7 +112,7 @@ def names(variables: Variables, task_order: tuple[str, ...]):
 
 def _trunk_names(variables, layout):
   one = {'caffe': dag_name, 'torchvision': resnet_convert.torch_name}[layout]
-  flat = traverse_util.flatten_dict(variables)
+  flat: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(variables)
   return {
     one((path[0], *path[2:])): path for path in flat if path[1] == 'trunk'
   }
@@ -145,7 +146,7 @@ def _replaced(state, variables, found):
     for name, array in state.items()
     if not name.endswith('num_batches_tracked')
   }
-  flat = traverse_util.flatten_dict(variables)
+  flat: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(variables)
   shapes = {name: _torch_shape(flat[p].shape) for name, p in found.items()}
   resnet_convert.check(state, shapes)
   for name, path in found.items():

@@ -35,7 +35,7 @@ def from_torch(state: StateDict, variables: Variables) -> Variables:
   """
   state = {k.removeprefix('module.'): v for k, v in state.items()}
   state = {k: v for k, v in state.items() if not IGNORED.search(k)}
-  flat = traverse_util.flatten_dict(variables)
+  flat: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(variables)
   names = {torch_name(path): path for path in flat}
   check(state, {name: to_shape(flat[p].shape) for name, p in names.items()})
   for name, path in names.items():

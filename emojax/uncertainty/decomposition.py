@@ -89,6 +89,19 @@ def decompose(probs) -> Uncertainty:
 
   Returns:
     Uncertainties [...], NaN where any sample is: neither sure nor unsure.
+
+  Examples:
+    Two members that are each sure, and disagree, are not uncertain about the
+    data but about the network:
+
+    >>> disagree = np.array([[1.0, 0.0], [0.0, 1.0]])
+    >>> [float(part) for part in decompose(disagree)]
+    [1.0, 0.0, 1.0]
+
+    Two that agree on a coin's toss are the reverse:
+
+    >>> [float(part) for part in decompose(np.full((2, 2), 0.5))]
+    [1.0, 1.0, 0.0]
   """
   total = entropy(probs.mean(axis=0))
   aleatoric = entropy(probs).mean(axis=0)

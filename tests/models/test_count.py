@@ -47,3 +47,18 @@ def test_the_table_shows_parts_if_asked(capsys, monkeypatch):
   monkeypatch.setattr('sys.argv', ['models', '--image-size', '32', '--parts'])
   command.main()
   assert 'trunk' in capsys.readouterr().out
+
+
+def test_the_overview_names_every_array(capsys, monkeypatch):
+  monkeypatch.setattr('sys.argv', ['models', '--overview', 'emenet_v'])
+  command.main()
+  printed = capsys.readouterr().out
+  assert 'Total: 1,684,539' in printed
+  assert 'trunk/' in printed
+
+
+def test_an_overview_of_no_model(capsys, monkeypatch):
+  monkeypatch.setattr('sys.argv', ['models', '--overview', 'emenet'])
+  with pytest.raises(SystemExit):
+    command.main()
+  assert "invalid choice: 'emenet'" in capsys.readouterr().err

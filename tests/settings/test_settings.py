@@ -27,6 +27,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 FILES = {
   path.stem: runpy.run_path(str(path))
   for path in sorted((ROOT / 'configs').glob('*.py'))
+  if path.stem != 'common'  # what the others share
 }
 
 

@@ -103,7 +103,9 @@ def concatenate(parts: list[Clips]) -> Clips:
 def _arrays(clips: Clips) -> dict[tuple[str, ...], np.ndarray]:
   """Flat view of all arrays, keyed by path."""
   fields = ('image', 'audio', 'frame_mask', 'clip_id', 'subject_id', 'votes')
-  arrays = {(name,): getattr(clips, name) for name in fields}
+  arrays: dict[tuple[str, ...], np.ndarray | None] = {
+    (name,): getattr(clips, name) for name in fields
+  }
   for name, target in clips.targets.items():
     arrays['targets', name, 'value'] = target.value
     arrays['targets', name, 'mask'] = target.mask

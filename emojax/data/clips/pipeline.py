@@ -156,7 +156,7 @@ def load_dataset(
     'audio': audio,
     'threads': threads,
   }
-  evaluate = {
+  evaluate: dict[str, Any] = {
     'clip_length': eval_clip_length or clip_length,
     'groups': {'all': clip_index.ANY},
     'tail': eval_tail,
@@ -176,7 +176,9 @@ def load_dataset(
     own_labels=own_labels,
     **image,
   )
-  every = {'groups': {'all': clip_index.EVERY}} if unlabelled else {}
+  every: dict[str, Any] = (
+    {'groups': {'all': clip_index.EVERY}} if unlabelled else {}
+  )
   splits = {
     split: open_clips(
       data, split, **evaluate | (every if split == test else {})

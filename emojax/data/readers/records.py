@@ -95,7 +95,7 @@ class Record:
     """Names of the tasks for which at least one frame has a label."""
     return tuple(k for k, t in self.targets.items() if np.any(t.mask))
 
-  def take(self, index: Sequence[int]) -> 'Record':
+  def take(self, index: Sequence[int] | np.ndarray) -> 'Record':
     """Returns the record of some of the frames, in the order of `index`."""
     index = np.asarray(index, np.int64)
     clean, time = self.clean_targets, self.frame_time

@@ -27,7 +27,7 @@ def layout(
     counts: Its numbers of 'records' and 'frames'.
   """
   records, frames = counts['records'], counts['frames']
-  found = {
+  found: dict[str, tuple[str, tuple[int, ...]]] = {
     'video_id': ('U', (records,)),
     'subject_id': ('U', (records,)),
     'length': ('i4', (records,)),

@@ -42,7 +42,7 @@ def method(
     learner: What is learned.
     model: The network.
     num_images: N, training images.
-    augment: An augmentation (`data.augment.Augment`).
+    augment: An augmentation (`data.transform.augment.Augment`).
     prepare: `images -> float32 [C, B, L, H, W, 3]`, the C crops of a test image
       whose outputs are averaged.
     relabel: When labels change.

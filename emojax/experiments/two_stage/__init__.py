@@ -2,5 +2,5 @@
 
 `roles` says which clips supervise what, `method` what a stack learns,
 `features` feeds the recurrent stage, `stages` trains one after the other,
-`scores` and `tables` say what came out.
+`scores` and `report` say what came out.
 """

@@ -35,7 +35,7 @@ def image_inputs(name: str, per: str | None = None) -> Inputs:
   """Images with an augmentation, and what goes with it for evaluation.
 
   Args:
-    name: See `data.augment.augmentation`; 'incomplete' is that of the papers.
+    name: See `data.transform.augment.augmentation`; 'incomplete' is that of the papers.
     per: 'frame' or 'clip'; None as published.
   """
   augment = augmentations.augmentation(name, per)
@@ -89,7 +89,7 @@ def objective_of(
   bin_values,
   axis_name: str | None = None,
 ) -> Callable:
-  """`losses.two_stage_loss` as an objective of the engine.
+  """`losses.two_stage.two_stage_loss` as an objective of the engine.
 
   Teachers and students differ in what the batch holds: with 'teacher' in
   `batch_targets`, `hparams['teacher']` is the number of the member's own.
@@ -164,7 +164,7 @@ def two_stage(
       `feature_inputs`.
     schema: Its tasks.
     inputs: See `Inputs`.
-    supervised: [subsets, tasks], see `losses.own_labels`.
+    supervised: [subsets, tasks], see `losses.two_stage.own_labels`.
     options: Constants of the losses.
     bin_values: Values of the valence/arousal bins, [K].
     schedule: Learning-rate factor by epoch.
