@@ -13,11 +13,14 @@ if __name__ == '__main__':
   sys.path.insert(0, str(ROOT))
   import small_run
 
-  from emojax import models
+  from emojax import main, models
   from emojax.engine import fingerprint
 
   models.MODELS['small'] = small_run.small
   fingerprint.KNOWN.add('engine')  # programs are kept as those of emojax are
   module = sys.argv[1]
   del sys.argv[1]
-  runpy.run_module(module, run_name='__main__', alter_sys=True)
+  if module == main.__name__:  # its flags are defined once
+    main.run()
+  else:
+    runpy.run_module(module, run_name='__main__', alter_sys=True)
