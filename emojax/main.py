@@ -198,6 +198,7 @@ def overridden() -> set[str]:
 
 def parse_flags(argv: list[str]) -> list[str]:
   """absl's parser, with errors that say which setting was meant."""
+  _forget_flags()
   try:
     rest = FLAGS(argv)
     _CONFIG.value.to_dict()  # a file that does not exist is noticed only here
@@ -211,6 +212,14 @@ def parse_flags(argv: list[str]) -> list[str]:
   except SystemExit:  # absl ends --help as if it had failed
     print(_settings_help(argv))
     sys.exit(0)
+
+
+def _forget_flags():
+  """Takes back the flags of a run before this one in the same interpreter."""
+  for name in [name for name in FLAGS if name.startswith('config.')]:
+    delattr(FLAGS, name)  # an override; this run may have others
+  for name in list(FLAGS):
+    FLAGS[name].unparse()
 
 
 def _settings_help(argv: list[str]) -> str:

@@ -392,3 +392,36 @@ def test_positive_weights_of_the_data_reach_the_loss():
   weight = losses.positive_weights(*target)
   share = target.value.mean((0, 1))
   np.testing.assert_allclose(weight, (1 - share) / share, rtol=1e-5)
+
+
+def test_validation_nll_by_hand():
+  rng = np.random.default_rng(3)
+  targets = tasks.empty_targets(toy.SCHEMA, (4, 2))
+  targets['au'].value[:] = rng.uniform(size=(4, 2, 2))  # soft labels, too
+  targets['expr'].value[:] = rng.dirichlet(np.ones(3), (4, 2))
+  targets['va'].value[:] = rng.uniform(-1, 1, (4, 2, 2))
+  for _, mask in targets.values():
+    mask[:] = rng.integers(0, 2, mask.shape)
+  outputs = {
+    t.name: rng.normal(size=(4, 2, t.num_outputs)).astype(np.float32)
+    for t in toy.SCHEMA
+  }
+  value, mask = targets['expr']
+  log_probs = scipy.special.log_softmax(outputs['expr'], -1)
+  expected = -((value * log_probs).sum(-1) * mask).sum() / mask.sum()
+  expected += binary_by_hand(outputs['au'], targets['au'])
+  probs = scipy.special.softmax(
+    tasks.split_logits(toy.SCHEMA[2], outputs['va']), -1
+  )
+  for d in range(2):
+    keep = targets['va'].mask[..., d] > 0
+    x = (probs @ BINS)[..., d][keep]
+    y = targets['va'].value[..., d][keep]
+    covariance = np.cov(x, y, ddof=0)
+    spread = covariance[0, 0] + covariance[1, 1] + (x.mean() - y.mean()) ** 2
+    expected += 1 - 2 * covariance[0, 1] / spread
+  found = methods.validation_nll(toy.SCHEMA, outputs, targets, BINS)
+  np.testing.assert_allclose(found, expected, rtol=1e-5)
+  scores = methods.scores(toy.SCHEMA, outputs, targets, BINS, nll=True)
+  np.testing.assert_allclose(scores['nll'], expected, rtol=1e-5)
+  assert 'nll' not in methods.scores(toy.SCHEMA, outputs, targets, BINS)

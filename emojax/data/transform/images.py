@@ -57,44 +57,20 @@ def check(image) -> np.ndarray:
   Raises:
     ValueError: On another dtype or shape, or without any frame.
   """
-  image = _array(image)
+  image = as_array(image)
   if image.dtype != np.uint8:
     raise ValueError(
       f'image has dtype {image.dtype}: expected uint8 in [0, 255], as image '
       'files have it'
     )
   if image.ndim != 5 or image.shape[-1] not in MODES or not image.size:
+    grey = image.ndim == 5 and image.shape[-1] > CHANNELS
     raise ValueError(
       f'image has shape {image.shape}: expected [N, L, H, W, C] with C = 1 or '
-      '3 and at least one frame' + _hint(image.shape)
+      '3 and at least one frame'
+      + ('; grey images have one channel: image[..., None]' if grey else '')
     )
   return np.repeat(image, CHANNELS // image.shape[-1], axis=-1)
-
-
-def _array(image) -> np.ndarray:
-  """As np.asarray, with a sentence for what is no array."""
-  if isinstance(image, str | os.PathLike):
-    raise ValueError(
-      f'image is a path ({os.fspath(image)!r}): expected pixels, '
-      "np.asarray(PIL.Image.open(path).convert('RGB'))"
-    )
-  try:
-    return np.asarray(image)
-  except ValueError as error:  # arrays of several shapes make no array
-    sizes = sorted({str(np.shape(one)) for one in image})
-    raise ValueError(
-      f'images of several shapes ({", ".join(sizes[:5])}): bring them to one '
-      'size first, or pass them one by one'
-    ) from error
-
-
-def _hint(shape: tuple[int, ...]) -> str:
-  """What to do about pictures with transparency, or without a channel."""
-  if shape and shape[-1] == 4:
-    return "; drop the transparency: image[..., :3], or convert('RGB')"
-  if shape and shape[-1] > 4:
-    return '; grey images have a last axis of one channel: image[..., None]'
-  return ''
 
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:

@@ -11,10 +11,13 @@ from emojax.data.transform import images
 @pytest.mark.parametrize(
   ('image', 'said'),
   [
-    ('face.png', r"a path \('face.png'\): expected pixels"),
+    ('face.png', r"a path, 'face.png': open it first"),
     (pathlib.Path('face.png'), 'a path'),
-    ([np.zeros((9, 9, 3), np.uint8), np.zeros((8, 9, 3), np.uint8)], 'several'),
-    (np.zeros((1, 1, 9, 9, 4), np.uint8), 'drop the transparency'),
+    (
+      [np.zeros((9, 9, 3), np.uint8), np.zeros((8, 9, 3), np.uint8)],
+      'several sizes',
+    ),
+    (np.zeros((1, 1, 9, 9, 4), np.uint8), 'leave out the transparency'),
     (np.zeros((1, 1, 1, 9, 9), np.uint8), r'image\[\.\.\., None\]'),
     (np.zeros((1, 1, 9, 9, 3)), 'dtype float64'),
     (np.zeros((0, 1, 9, 9, 3), np.uint8), 'at least one frame'),

@@ -363,16 +363,19 @@ def test_divergence_later_on_keeps_the_last_good_checkpoint(
   path = tmp_path / 'run'
   check, calls = training.check_finite, []
 
-  def spoiled(name, state):
+  def spoiled(name, state, saved):
     calls.append(name)
     if len(calls) == 4:
       steps = {k: np.array([member.NEVER, 7]) for k in state.first_bad}
       state = state._replace(first_bad=steps)
-    check(name, state)
+    check(name, state, saved)
 
   monkeypatch.setattr(training, 'check_finite', spoiled)
-  with pytest.raises(training.DivergedError, match=r'^Stu1, member 1: .* 7'):
+  with pytest.raises(
+    training.DivergedError, match=r'^Stu1, member 1: .* 7'
+  ) as e:
     execute(path)
+  assert 'The checkpoint of the 1 epoch before is kept' in str(e.value)
   assert os.listdir(path / 'checkpoints' / 'running' / 'Stu1') == ['1']
   assert len(metrics(path)) == 6
 
