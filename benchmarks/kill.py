@@ -80,6 +80,19 @@ def killed(process: subprocess.Popen, seconds: float, rng) -> bool:
   return True
 
 
+def at_work(process: subprocess.Popen, program, patience: float) -> bool:
+  """Waits until this life has changed its folder; not for long, now and then.
+
+  Moments are counted from there, as what an interpreter takes to start varies.
+  """
+  before, deadline = program.trace(), time.monotonic() + 3 * patience
+  while process.poll() is None and time.monotonic() < deadline:
+    if program.trace() != before:
+      return True
+    time.sleep(0.02)
+  return False
+
+
 def contents(folder: pathlib.Path) -> dict[str, bytes]:
   """What is compared of a folder: relative path -> bytes."""
   found = {
@@ -119,14 +132,16 @@ def torment(program, expected, log, kills, first, total, rng) -> list[str]:
       check(process.wait(), log)
       return different + differences(program.out, expected)
     # Where a program goes on, every life does its share of the work on average.
-    share = 2 * (total - first) / max(1, kills) if program.resumes else total
-    low = 0.8 * first if program.resumes else 0.3 * first
-    seconds = rng.uniform(low, max(low, min(first + share, total)))
+    share = total - first
+    if program.resumes:
+      share *= min(1, 2 / kills)
+    if at_work(process, program, rng.uniform(0.5, 1.5) * first):
+      seconds = rng.uniform(0, share)
+    else:
+      seconds = rng.uniform(0, max(share, 0.2 * total))
     if killed(process, seconds, rng):
       hits += 1
-      print(
-        f'kill {hits} after {seconds:5.1f} s: {program.state()}', flush=True
-      )
+      print(f'kill {hits}: {program.state()}', flush=True)
     else:
       check(process.returncode, log)  # finished: compare, and once more
       different += differences(program.out, expected)

@@ -1,7 +1,9 @@
 """The programs that `benchmarks.kill` kills, with something small to do."""
 
+import contextlib
 import dataclasses
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -26,6 +28,16 @@ class Program:
   out: pathlib.Path
   sign: str = '.'
   resumes: bool = False
+
+  def trace(self) -> list[tuple[str, int]]:
+    """What is in and beside the folder, and when it was changed."""
+    found = []
+    for root in self.out.parent.glob(f'*{self.out.name}*'):  # and hidden ones
+      for folder, _, names in os.walk(root):
+        for path in (folder, *(os.path.join(folder, name) for name in names)):
+          with contextlib.suppress(FileNotFoundError):  # renamed just now
+            found.append((path, os.lstat(path).st_mtime_ns))
+    return sorted(found)
 
   def state(self) -> str:
     """How far a killed process had come, from its files."""
