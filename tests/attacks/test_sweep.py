@@ -12,6 +12,7 @@ import shutil
 
 import artefacts
 import mutations
+import numpy as np
 import pytest
 
 from emojax.engine.checkpoint import CheckpointError
@@ -96,3 +97,16 @@ def test_any_damage_of_any_file(whole, tmp_path, kind, mutation, seed):
     return not told or artefact.right(found, expected)
 
   allowed(artefact.read, folder, right)
+
+
+@pytest.mark.parametrize('text', ['[]', 'null', '1', '"x"', '{}', '[' * 10**5])
+def test_predictions_whose_header_is_another(whole, tmp_path, text):
+  """In an archive whose checksums are right."""
+  artefact, _ = whole('run')
+  folder = shutil.copytree(artefact.folder, tmp_path / 'run')
+  path = folder / 'predictions' / 'Tea.npz'
+  with np.load(path) as found:
+    arrays = {**found, 'header': np.array(text)}
+  np.savez(path, **arrays)
+  text = allowed(artefact.read, folder, lambda found: False)
+  assert 'Tea.npz is whole, but cannot be used' in text
