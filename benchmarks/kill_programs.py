@@ -8,8 +8,6 @@ import pathlib
 import subprocess
 import sys
 
-from emojax.data import affwild2_writer
-
 NAMES = ('main', 'evaluate', 'export', 'prepare')
 
 
@@ -64,6 +62,8 @@ def make(
     command += [f'--config={config}', f'--workdir={out}', *flags]
     return Program(command, out, 'metrics.jsonl', resumes=True)
   if name == 'prepare':
+    from emojax.data import affwild2_writer  # the others need not wait for it
+
     tree = affwild2_writer.write_tree(folder / 'faces', 8, 60, size=32)
     command = _command('emojax.data.prepare', launcher)
     settings = ['--size=32', '--segment_frames=16', '--workers=2']

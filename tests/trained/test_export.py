@@ -1,7 +1,6 @@
 """Exported models: the run's numbers for uint8 images, or a clear error."""
 
 import json
-import os
 import pathlib
 import shutil
 
@@ -334,25 +333,6 @@ def test_a_failed_export_leaves_nothing(run, tmp_path, monkeypatch):
   with pytest.raises(OSError, match='disk full'):
     export.export(run, tmp_path / 'model', validate=False)
   assert list(tmp_path.iterdir()) == []
-
-
-def test_what_killed_exports_leave_is_swept(run, tmp_path):
-  """Once nobody can be at work in it any more; what is not ours stays."""
-  names = ('.model.1.emojax-tmp', '.model.2.emojax-tmp', '.other.1.emojax-tmp')
-  old, young, other = (tmp_path / name for name in names)
-  for path in (old, young, other):
-    path.mkdir()
-    (path / 'model.json').write_text('{')
-  for path in (old, other):
-    os.utime(path, (0, 0))
-  out = export.export(run, tmp_path / 'model', validate=False)
-  assert sorted(tmp_path.iterdir()) == sorted([young, other, out])
-
-
-def test_a_process_of_the_same_number_was_killed(run, tmp_path):
-  """In a container they all may be number 1."""
-  (tmp_path / f'.model.{os.getpid()}.emojax-tmp').mkdir()
-  assert (export.export(run, tmp_path / 'model', validate=False)).is_dir()
 
 
 def test_command_line(run_path, tmp_path, capsys):
