@@ -17,12 +17,15 @@ predicted there.
 
 import argparse
 import dataclasses
+import glob
 import hashlib
 import json
 import os
 import pathlib
 import shutil
 import sys
+import time
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -54,6 +57,7 @@ from emojax.uncertainty import temperature
 
 SHARES = (0.01, 0.05, 0.1, 0.2)
 DECISION = 0.5
+LITTER_SECONDS = 3600
 COMPARED = 4  # clips on which the model must agree with the run
 # Largest difference of probabilities: rounding, which is coarser on another
 # backend (TF32, other algorithms) and in bfloat16.
@@ -298,7 +302,10 @@ def _check_free(out: pathlib.Path):
 def _write(out: pathlib.Path, files: dict[str, bytes]):
   """Writes a folder that is there in whole or not at all."""
   out.parent.mkdir(parents=True, exist_ok=True)
-  temporary = out.with_name(f'.{out.name}.{os.getpid()}{workdir.UNFINISHED}')
+  _sweep(out)
+  # In a container every process may have the same number.
+  unique = uuid.uuid4().hex
+  temporary = out.with_name(f'.{out.name}.{unique}{workdir.UNFINISHED}')
   temporary.mkdir()
   try:
     for name, data in files.items():
@@ -309,6 +316,18 @@ def _write(out: pathlib.Path, files: dict[str, bytes]):
     os.replace(temporary, out)  # an empty folder is replaced, no other
   finally:
     shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _sweep(out: pathlib.Path):
+  """Removes what killed exports to the same folder were writing.
+
+  Writing takes seconds; what is younger may be of an export at work.
+  """
+  for path in out.parent.glob(
+    f'.{glob.escape(out.name)}.*{workdir.UNFINISHED}'
+  ):
+    if time.time() - path.stat().st_mtime > LITTER_SECONDS:
+      shutil.rmtree(path, ignore_errors=True)
 
 
 def parser() -> argparse.ArgumentParser:
