@@ -197,6 +197,7 @@ TRAIN = {
 LOSS = {
   'loss.reweight': switch('weights by class'),
   'loss.reweight_students': switch("weights in the students' AU loss"),
+  'loss.correct_teachers': switch("soft labels without the weights' bias"),
   'loss.bin_values': choice('values of bins', 'ends', 'centres'),
   'loss.temperature': number('of the softmaxes', above=0),
   'loss.supervision_weight': number('lambda', 0, high=1),
