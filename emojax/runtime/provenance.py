@@ -18,6 +18,7 @@ from rich.console import Console
 from emojax import tasks
 from emojax.data.store import digest
 from emojax.host import processes
+from emojax.host.terminal import say
 from emojax.runtime import workdir
 
 FILE = 'data.json'
@@ -291,4 +292,4 @@ def _labels(described: Json) -> str:
 
 
 def _say(console: Console, text: str):
-  console.print(f'Note: {text}.', highlight=False, markup=False, soft_wrap=True)
+  say(console, f'Note: {text}.')

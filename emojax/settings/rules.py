@@ -112,6 +112,11 @@ def is_(value: Any) -> Callable[..., bool]:
   return lambda found: found == value
 
 
+def is_one_of(*values: Any) -> Callable[..., bool]:
+  """Whether a setting has one of these values."""
+  return lambda found: found in values
+
+
 def empty(value) -> bool:
   """Whether nothing is named."""
   return not value
@@ -123,6 +128,7 @@ PREPARED_ONLY = (
   'data.test_split',
   'data.val_fraction',
   'data.unlabelled',
+  'data.unlabelled_train',
   'data.ood_path',
   'data.ood_limit',
   'data.stride',
@@ -157,6 +163,11 @@ SEQUENCES = (
   'recurrent.decay_every',
   'recurrent.decay_factor',
   'recurrent.patience',
+  'recurrent.select',
+  'recurrent.schedule',
+  'recurrent.warmup_epochs',
+  'recurrent.weight_decay',
+  'recurrent.ema',
 )
 RULES = (
   # Data.
@@ -217,28 +228,53 @@ RULES = (
   Rule(('eval.mc_samples',), ('model.dropout',), is_(0), off=(0,)),
   # Learning rates.
   Rule(
-    ('train.decay_factor',),
-    ('train.decay_every', 'train.epochs'),
-    lambda every, epochs: every >= epochs,
+    ('train.decay_every', 'train.decay_factor', 'train.decay_start'),
+    ('train.schedule',),
+    is_one_of('cosine', 'onecycle'),
+    'train.schedule=step',
+  ),
+  Rule(
+    ('recurrent.decay_every', 'recurrent.decay_factor'),
+    ('recurrent.schedule',),
+    is_one_of('cosine', 'onecycle'),
+    'recurrent.schedule=step',
   ),
   Rule(
     ('train.decay_factor',),
-    ('train.decay_start', 'train.decay_every', 'train.epochs'),
-    lambda start, every, epochs: start + every >= epochs,
+    ('train.schedule', 'train.decay_every', 'train.epochs'),
+    lambda kind, every, epochs: kind == 'step' and every >= epochs,
   ),
   Rule(
     ('train.decay_factor',),
-    ('train.decay_every', 'train.teacher_epochs', 'train.student_epochs'),
-    lambda every, *epochs: every >= max(epochs),
+    (
+      'train.schedule',
+      'train.decay_start',
+      'train.decay_every',
+      'train.epochs',
+    ),
+    lambda kind, start, every, epochs: (
+      kind == 'step' and start + every >= epochs
+    ),
+  ),
+  Rule(
+    ('train.decay_factor',),
+    (
+      'train.schedule',
+      'train.decay_every',
+      'train.teacher_epochs',
+      'train.student_epochs',
+    ),
+    lambda kind, every, *epochs: kind == 'step' and every >= max(epochs),
   ),
   Rule(
     ('recurrent.decay_factor',),
     (
+      'recurrent.schedule',
       'recurrent.decay_every',
       'recurrent.teacher_epochs',
       'recurrent.student_epochs',
     ),
-    lambda every, *epochs: every >= max(epochs),
+    lambda kind, every, *epochs: kind == 'step' and every >= max(epochs),
   ),
   Rule(
     ('train.decay_every', 'train.decay_start'),

@@ -109,6 +109,7 @@ DATA = {
   'data.val_fraction': number(
     'share of training data held out instead of val_split', 0, below=1
   ),
+  'data.unlabelled_train': switch('students see images without a label'),
   'data.unlabelled': switch('test faces without a label, too'),
   'data.stride': whole('frames from clip to clip; 0: clip_length'),
   'data.tail': choice('end of a training video', 'drop', 'end', 'pad'),
@@ -146,6 +147,16 @@ MODEL = {
   'model.pretrained': text('PyTorch state_dict of the trunk'),
 }
 
+# Options of the field, of every stage of training (docs/training.md).
+FIELD = {
+  'schedule': choice(
+    'of the rate', 'step', 'exponential', 'cosine', 'onecycle'
+  ),
+  'warmup_epochs': number('in which the rate rises', 0),
+  'weight_decay': number('of the kernels', 0),
+  'ema': number('decay of averaged weights; 0: none', 0, below=1),
+}
+
 TRAIN = {
   'train.epochs': whole('epochs', 1),
   'train.teacher_epochs': whole("teachers' epochs", 1),
@@ -166,14 +177,16 @@ TRAIN = {
   'bayesian/train.optimizer': choice('optimiser', 'auto', 'adam', 'sgd'),
   'train.momentum': number('of SGD', 0, below=1),
   'train.sgd_decay': number("Keras' decay of SGD's rate", 0),
-  'train.weight_decay': number('of the weights', 0),
   'train.clip': number('bound on gradient values; 0: none', 0),
   'train.beta1': number("Adam's decay of the mean", 0, below=1),
   'train.patience': whole('epochs without improvement; 0: no early stop'),
   'train.augment': choice('augmentation', *AUGMENTATIONS),
   'train.augment_per': choice('one draw per', 'frame', 'clip'),
   'train.balance': choice('Algorithm 1', 'paper', 'published', 'off'),
-  'train.select': choice('epoch that is used', 'last', 'best'),
+  'train.select': choice('what chooses the epoch', 'total', 'nll'),
+  'bayesian/train.select': choice('epoch that is used', 'last', 'best', 'nll'),
+  'train.mixup': number('alpha of mixed images; 0: none', 0),
+  **{f'train.{name}': setting for name, setting in FIELD.items()},
   'recurrent.lengths': several('frames of a sequence', int, low=1),
   **{
     f'recurrent.{name}': setting
@@ -186,6 +199,8 @@ TRAIN = {
       'decay_every': whole('epochs from decay to decay', 1),
       'decay_factor': number('factor of each decay', 0),
       'patience': whole('epochs without improvement; 0: no early stop'),
+      'select': choice('what chooses the epoch', 'total', 'nll'),
+      **FIELD,
     }.items()
   },
   'relabel.methods': several('that change labels', str, choices=LEARNERS),
@@ -195,6 +210,7 @@ TRAIN = {
 }
 
 LOSS = {
+  'loss.label_smoothing': number('share given to all classes', 0, below=1),
   'loss.reweight': switch('weights by class'),
   'loss.reweight_students': switch("weights in the students' AU loss"),
   'loss.correct_teachers': switch("soft labels without the weights' bias"),
@@ -214,6 +230,7 @@ LOSS = {
   'loss.conf_budget': number('confidence loss to hold', 0),
   'loss.conf_weight': number('weight of the confidence loss', 0),
   'eval.floor': number('accuracy below which no claim is tested', 0, below=1),
+  'eval.flip': switch('predictions over both views'),
   'eval.mc_samples': whole('dropout passes; 0: none'),
   'eval.draws': whole('of samples or members, for spreads', 1),
   'eval.replicates': whole('of faces, for intervals', 2),

@@ -87,7 +87,7 @@ def test_what_is_no_plain_file_is_refused(tmp_path, make, use):
 
 def test_one_process_holds_a_lock_until_it_ends(tmp_path):
   program = (
-    'import pathlib, sys; from emojax import files\n'
+    'import pathlib, sys; from emojax.host import files\n'
     'held = files.lock(pathlib.Path(sys.argv[1]))\n'
     'print("held", flush=True); sys.stdin.read()'
   )
