@@ -231,20 +231,15 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
     flipped = flip.with_flip(method, dataset.schema)
     predictor = Trainer(flipped, chosen, mesh, *clips)
   names = [generation_name(k) for k in range(config.generations + 1)]
+  weighted = priors.of_generations(
+    config, dataset.schema, dataset.train.targets
+  )
+  weighted = dict(zip(names, weighted, strict=True))
+  priors.write(folder.path, dataset.schema, weighted)
   total = len(names) * config.train.epochs
   with StopFlag() as stop, TrainingProgress(console, total) as progress:
     session = training.Session(folder, progress, stop)
-    weighted = priors.of_generations(
-      config, dataset.schema, dataset.train.targets
-    )
-    this = Run(
-      config,
-      dataset,
-      trainer,
-      predictor,
-      session,
-      dict(zip(names, weighted, strict=True)),
-    )
+    this = Run(config, dataset, trainer, predictor, session, weighted)
     make_generation = generations_from_config(config, dataset)
     soft = None
     for number, name in enumerate(names):
@@ -292,7 +287,6 @@ def _finish_generation(run: Run, name: str, number: int, segment):
   if segment.soft_labels is not None:
     soft = _corrected_labels(run, name, best) or segment.soft_labels
     workdir.write_arrays(run.labels_path(name), soft)
-  priors.write(run.path(), run.dataset.schema, run.priors)
   run.session.progress.describe(f'{name}: predicting')
   dataset = run.dataset
   sets = {'val': dataset.val, 'test': dataset.test}
@@ -344,7 +338,6 @@ def _load(run: Run, name: str) -> Predictions:
 
 def _conclude(run: Run, names: list[str], console: Console) -> dict[str, Any]:
   """Evaluates, writes results.json and the report, prints the tables."""
-  priors.write(run.path(), run.dataset.schema, run.priors)  # of older runs
   with console.status('evaluating'):
     predictions = (_load(run, name) for name in names)
     results, curves = evaluate(
