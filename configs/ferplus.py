@@ -86,6 +86,7 @@ def votes() -> ConfigDict:
   # Weights by class would ask for other probabilities than the annotators'.
   config.loss.reweight = False
   config.loss.reweight_students = False
+  config.loss.correct_teachers = False
   config.loss.label_smoothing = 0.0  # of hard labels
   config.loss.bin_values = 'ends'
 

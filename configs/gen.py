@@ -101,6 +101,9 @@ def embedded() -> ConfigDict:
   # p_c in every generation, which contradicts the paper's own Table 3; the
   # published code, which that table comes from, has no p_c there.
   config.loss.reweight_students = False
+  # Class weights are a known bias, which prior correction takes out of predictions;
+  # here also of what the teachers hand on.
+  config.loss.correct_teachers = False
   config.loss.label_smoothing = 0.0  # of hard labels
   config.loss.bin_values = 'ends'  # linspace(-1, 1, 20); or bin 'centres'
 

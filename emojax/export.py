@@ -5,7 +5,7 @@
     --generation=Stu1 --members=0
 
 writes weights (safetensors), model.json (label names in order, preprocessing,
-temperatures, thresholds, versions) and a model card filled from the run. Then
+class weights, temperatures, thresholds, versions) and a model card filled from the run. Then
 
   model = emojax.load('exported/first')
   output = model.predict(images)
@@ -53,7 +53,9 @@ from emojax.trained import (
   run as runs,
 )
 from emojax.trained.description import KINDS
+from emojax.uncertainty import prior as priors
 from emojax.uncertainty import temperature
+from emojax.uncertainty.prior import Prior
 
 SHARES = (0.01, 0.05, 0.1, 0.2)
 DECISION = 0.5
@@ -66,6 +68,11 @@ SAME, OTHER = 1e-3, 0.05
 
 UNCHECKED = (
   "exported without validation data: not compared with the run's predictions"
+)
+UNKNOWN_PRIOR = (
+  'probabilities keep the bias of the class weights in training, which are not '
+  'known: the run is older than its priors.json, and its training data were not '
+  'at hand or have changed'
 )
 
 
@@ -137,8 +144,17 @@ def describe(
   generation: str,
   members: Sequence[int],
   calibration: Calibration,
+  prior: Prior | None = None,
 ) -> dict[str, Any]:
-  """What model.json holds, without the files' digests."""
+  """What model.json holds, without the files' digests.
+
+  Args:
+    run: The run.
+    generation: Name of the generation.
+    members: Their numbers.
+    calibration: What was fitted on validation data.
+    prior: Log weights that `predict` subtracts; None where they are not known.
+  """
   config = run.config
   m, data = config.model, config.data
   decision = {
@@ -170,6 +186,8 @@ def describe(
     },
     # Predictions, temperatures and thresholds are of both views of an image.
     'flip': optimisation.setting(config.eval, 'flip', 'eval'),
+    # Subtracted from logits; temperatures and thresholds are of what is left.
+    'prior': priors.to_json(run.schema, prior or {}),
     'temperatures': calibration.temperatures,
     'thresholds': {
       'decision': decision,
@@ -224,17 +242,33 @@ def export(
   chosen = run.choose_generations(generation and [generation])[-1]
   numbers = run.choose_members(members)
   weights = run.weights(chosen, numbers)
+  prior, notes = _prior(run, chosen)
   calibration, clips = Calibration({}, {}, (UNCHECKED,)), None
   if validate:
     clips = run.validation()
     logits = _validation_logits(run, chosen, numbers)
-    calibration = calibrate(run.schema, logits, clips)
-  metadata = describe(run, chosen, numbers, calibration)
+    corrected = priors.correct(run.schema, logits, prior)
+    calibration = calibrate(run.schema, corrected, clips)
+  calibration = dataclasses.replace(
+    calibration, notes=(*notes, *calibration.notes)
+  )
+  metadata = describe(run, chosen, numbers, calibration, prior)
   files = _files(run, metadata, weights)
   if validate:
     _compare(run, pretrained.Model(metadata, weights), logits, clips)
   _write(out, files)
   return out
+
+
+def _prior(
+  run: runs.TrainedRun, generation: str
+) -> tuple[Prior, tuple[str, ...]]:
+  """(log weights of a generation, why there are none)."""
+  try:
+    found = run.priors()[generation]
+  except runs.UnknownPriorError:
+    return {}, (UNKNOWN_PRIOR,)
+  return (found if priors.changes(found) else {}), ()
 
 
 def _files(run: runs.TrainedRun, metadata, weights) -> dict[str, bytes]:

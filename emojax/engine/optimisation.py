@@ -30,6 +30,7 @@ NEUTRAL: dict[str, Any] = {
   'train.select': 'total',
   'train.mixup': 0.0,
   'loss.label_smoothing': 0.0,
+  'loss.correct_teachers': False,
   'eval.flip': False,
   'data.unlabelled_train': False,
 }

@@ -407,9 +407,18 @@ class Trainer:
     for block in itertools.count():
       yield stack.put(fold(keys, block), self.mesh, stack.MEMBER)
 
-  def ensemble_labels(self, params, model_state, source) -> PyTree:
-    """The ensemble's soft labels for a source, NumPy [N, ...]."""
-    label = jax.jit(self.method.soft_labels)
+  def ensemble_labels(
+    self, params, model_state, source, soft_labels: Callable | None = None
+  ) -> PyTree:
+    """The ensemble's soft labels for a source, NumPy [N, ...].
+
+    Args:
+      params: On the mesh.
+      model_state: On the mesh.
+      source: The clips.
+      soft_labels: In place of the method's, outputs -> labels.
+    """
+    label = jax.jit(soft_labels or self.method.soft_labels)
 
     def run(inputs):
       soft = label(self._predict(params, model_state, inputs))

@@ -1,6 +1,7 @@
 """What the evaluations of all generations share."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from emojax import tasks
 from emojax.evaluation import truth
 from emojax.evaluation.frames import Frames, labelled
+from emojax.uncertainty.prior import Prior
 
 FIT_SPLIT = 'val'
 
@@ -29,6 +31,7 @@ class Context:
     seed: Seed of random splits.
     bin_values: [K], or None without binned tasks.
     temperature: Whether to scale temperatures.
+    priors: Generation -> log weights of its training (`uncertainty.prior`).
   """
 
   schema: tasks.Schema
@@ -42,6 +45,7 @@ class Context:
   seed: int
   bin_values: np.ndarray | None
   temperature: bool = True
+  priors: Mapping[str, Prior] = dataclasses.field(default_factory=dict)
 
 
 def choose_split(
@@ -58,7 +62,9 @@ def choose_split(
   return split
 
 
-def make(schema, dataset, seed, bin_values, split, temperature=True) -> Context:
+def make(
+  schema, dataset, seed, bin_values, split, temperature=True, priors=None
+) -> Context:
   """Returns the context; arguments and errors as `evaluate`."""
   split = choose_split(schema, dataset, split)
   clips = getattr(dataset, split)
@@ -91,4 +97,5 @@ def make(schema, dataset, seed, bin_values, split, temperature=True) -> Context:
     seed=seed,
     bin_values=bin_values,
     temperature=temperature,
+    priors=priors or {},
   )

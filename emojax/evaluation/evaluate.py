@@ -1,6 +1,6 @@
 """Everything that is reported about the generations of a run."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from emojax import tasks
@@ -9,6 +9,7 @@ from emojax.evaluation.frames import valid
 from emojax.evaluation.generation import evaluate_generation
 from emojax.evaluation.judge import Judge
 from emojax.evaluation.predictions import Predictions
+from emojax.uncertainty.prior import Prior
 from emojax.uncertainty.temperature import unlabelled
 
 FORMAT = 'emojax-results-1'
@@ -24,6 +25,7 @@ def evaluate(
   split: str | None = None,
   modality: str | None = None,
   temperature: bool = True,
+  priors: Mapping[str, Prior] | None = None,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
   """Scores all generations of a run.
 
@@ -45,6 +47,8 @@ def evaluate(
     modality: 'V' or 'VA', the paper's model to compare with; by default by
       whether the clips have audio.
     temperature: Whether to scale temperatures, which takes longest.
+    priors: Generation -> log weights of the classes in its training
+      (`uncertainty.prior`); those that change anything are scored corrected, too.
 
   Returns:
     (results, curves): JSON-able dictionaries without NaN; what is undefined is
@@ -53,6 +57,7 @@ def evaluate(
     under 'generations':
       `members`, `single_mean`, `single_std`, `ensemble`: metric dictionaries;
       `ts`: temperature scaling, `test_time` and `val`; `mc`: MC dropout;
+      `pc`: prior correction, with `truth` and `ood` of its own, or None;
       `uncertainty`: mean total, aleatoric and epistemic by task;
       `ood`: AUROC by set and score; `truth`: distance from the known
       posteriors; `without_member`: the ensemble's metrics and epistemic AUROC
@@ -65,7 +70,9 @@ def evaluate(
     ValueError: if no frame of the split has a label, or predictions of a set
       are missing or not finite.
   """
-  context = contexts.make(schema, dataset, seed, bin_values, split, temperature)
+  context = contexts.make(
+    schema, dataset, seed, bin_values, split, temperature, priors
+  )
   generations, drawn = {}, {}
   voted = getattr(context.clips, 'votes', None) is not None
   judge = Judge(context) if voted else None

@@ -1,5 +1,6 @@
 """The evaluation of one generation."""
 
+import dataclasses
 from typing import Any
 
 from emojax.evaluation import baselines, curves, detection, scores
@@ -8,7 +9,7 @@ from emojax.evaluation.frames import valid
 from emojax.evaluation.predictions import Predictions
 from emojax.evaluation.task_scores import TaskScores
 from emojax.metrics import ood
-from emojax.uncertainty import temperature
+from emojax.uncertainty import prior, temperature
 
 Json = dict[str, Any]
 
@@ -21,6 +22,29 @@ def evaluate_generation(
   Raises:
     ValueError: if predictions of a set are missing or not finite.
   """
+  results, tasks_, roc = _scored(context, prediction)
+  logits = prediction.logits[context.split]
+  results |= _baselines(context, prediction, logits)
+  results['pc'] = _prior_correction(context, prediction)
+  results['without_member'] = {
+    'ensemble': _without_member(context, tasks_, prediction.num_members),
+    'ood': _ood_without_member(
+      context, prediction, logits, valid(context.clips)
+    ),
+  }
+  drawn = {'roc': roc, 'reliability': {}, 'rejection': {}, 'entropy': {}}
+  for kind in ('single', 'ensemble'):
+    drawn['reliability'][kind] = {
+      t.task.name: t.reliability(kind) for t in tasks_
+    }
+    drawn['rejection'][kind] = {t.task.name: t.rejection(kind) for t in tasks_}
+  if context.optimum:
+    drawn['entropy'] = {t.task.name: t.density() for t in tasks_}
+  return results, drawn
+
+
+def _scored(context: Context, prediction: Predictions):
+  """Scores of members and ensemble: (results, by task, ROC curves)."""
   logits = _logits(prediction.logits, prediction.name, context.split)
   index = valid(context.clips)
   prediction.check_finite(context.split, index)
@@ -35,23 +59,32 @@ def evaluate_generation(
   ]
   results = _emotion(context, tasks_, prediction)
   results |= _truth(context, tasks_)
-  results |= _baselines(context, prediction, logits)
   results['uncertainty'] = detection.summary(ensemble)
   found, roc = _out_of_domain(context, prediction, index, ensemble, singles)
   results['ood'] = found
-  results['without_member'] = {
-    'ensemble': _without_member(context, tasks_, prediction.num_members),
-    'ood': _ood_without_member(context, prediction, logits, index),
+  return results, tasks_, roc
+
+
+def _prior_correction(context: Context, prediction: Predictions) -> Json | None:
+  """Scores without the class weights of the training; None if it had none."""
+  shift = context.priors.get(prediction.name)
+  if not prior.changes(shift):
+    return None
+  sets = (context.split, *(f'ood/{name}' for name in context.ood))
+  logits = {
+    key: prior.correct(context.schema, prediction.logits[key], shift)
+    for key in sets
   }
-  drawn = {'roc': roc, 'reliability': {}, 'rejection': {}, 'entropy': {}}
-  for kind in ('single', 'ensemble'):
-    drawn['reliability'][kind] = {
-      t.task.name: t.reliability(kind) for t in tasks_
-    }
-    drawn['rejection'][kind] = {t.task.name: t.rejection(kind) for t in tasks_}
-  if context.optimum:
-    drawn['entropy'] = {t.task.name: t.density() for t in tasks_}
-  return results, drawn
+  corrected = dataclasses.replace(prediction, logits=logits, mc={})
+  found, *_ = _scored(context, corrected)
+  return {
+    'log_weights': prior.to_json(context.schema, shift),
+    'members': found['members'],
+    'mean': found['single_mean'],
+    'std': found['single_std'],
+    'ensemble': found['ensemble'],
+    **{key: found[key] for key in ('truth', 'uncertainty', 'ood')},
+  }
 
 
 def _logits(sets: dict[str, Any], generation: str, name: str):

@@ -18,7 +18,7 @@ from emojax.evaluation.context import FIT_SPLIT, Context
 from emojax.evaluation.frames import Frames, flatten, pick, valid
 from emojax.evaluation.predictions import Predictions
 from emojax.evaluation.scores import finite
-from emojax.uncertainty import temperature
+from emojax.uncertainty import prior, temperature
 
 Statistics = votes.Statistics
 REPLICATES = 1000
@@ -65,6 +65,12 @@ class Judge:
       scaled, found = self._scaled(prediction, logits)
       self._add_models(prediction.name, ' + TS', scaled)
       self.rows[f'{prediction.name} single + TS']['temperatures'] = found
+    shift = self.context.priors.get(prediction.name, {})
+    if prior.changes({k: v for k, v in shift.items() if k == self.task.name}):
+      corrected = {
+        k: prior.apply(self.task, x, shift) for k, x in logits.items()
+      }
+      self._add_models(prediction.name, ' + PC', corrected)
     if first and self.context.split in prediction.mc:
       passes = self._logits(prediction.mc)
       probs = {k: self._probs(v) for k, v in passes.items()}
@@ -203,8 +209,9 @@ def differences(
   """Every statistic of students less that of teachers, with intervals.
 
   Single models are compared with all single rivals of the first generation,
-  ensembles with its ensemble; the replicates are the same for both sides, and
-  each member is left out of both at once.
+  ensembles with its ensembles, and corrected ones (PC) with corrected ones; the
+  replicates are the same for both sides, and each member is left out of both at
+  once.
 
   Args:
     replicates: Row -> statistics [1 + R] over the images.
@@ -215,7 +222,7 @@ def differences(
   found = []
   for row, mine in replicates.items():
     name, kind = row.split(' ', 1)
-    if name == first or kind not in ('single', 'ensemble'):
+    if name == first or kind not in COMPARED:
       continue
     for rival, theirs in replicates.items():
       if rival.startswith(f'{first} {kind}'):
@@ -229,6 +236,8 @@ def differences(
 
 
 _NOBODY = np.empty(0)
+_SIDES = ('single', 'ensemble')
+COMPARED = _SIDES + tuple(f'{side} + PC' for side in _SIDES)
 
 
 def _difference(row: str, rival: str, key: str, gap) -> dict[str, Any]:

@@ -17,7 +17,7 @@ GREY = '#8a919e'
 TEACHER = '#d55e00'
 SINGLE, ENSEMBLE = '#0072b2', '#d55e00'
 TRUTH = '#009e73'
-OTHER_METHODS = ('#cc79a7', '#7a5c00')
+OTHER_METHODS = ('#cc79a7', '#7a5c00', '#56b4e9')
 MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X', '*')
 
 _STUDENTS = colors.LinearSegmentedColormap.from_list(

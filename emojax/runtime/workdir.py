@@ -192,7 +192,7 @@ class Workdir:
     """Whether there is more than what a run writes before it trains."""
     return any(
       (self / name).is_file() or _has_files(self / name)
-      for name in self._names() - {'config.json', 'data.json'}
+      for name in self._names() - {'config.json', 'data.json', 'priors.json'}
     )
 
   def _names(self) -> set[str]:

@@ -214,9 +214,17 @@ RULES = (
   ),
   # Paper 000.
   Rule(
-    ('loss.reweight_students',), ('loss.reweight',), is_(False), off=(False,)
+    ('loss.reweight_students', 'loss.correct_teachers'),
+    ('loss.reweight',),
+    is_(False),
+    off=(False,),
   ),
-  Rule(('loss.reweight_students',), ('generations',), is_(0), 'generations=1'),
+  Rule(
+    ('loss.reweight_students', 'loss.correct_teachers'),
+    ('generations',),
+    is_(0),
+    'generations=1',
+  ),
   Rule(('eval.mc_samples',), ('model.dropout',), is_(0), off=(0,)),
   # Learning rates.
   Rule(

@@ -213,6 +213,7 @@ LOSS = {
   'loss.label_smoothing': number('share given to all classes', 0, below=1),
   'loss.reweight': switch('weights by class'),
   'loss.reweight_students': switch("weights in the students' AU loss"),
+  'loss.correct_teachers': switch("soft labels without the weights' bias"),
   'loss.bin_values': choice('values of bins', 'ends', 'centres'),
   'loss.temperature': number('of the softmaxes', above=0),
   'loss.supervision_weight': number('lambda', 0, high=1),

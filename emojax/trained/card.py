@@ -137,13 +137,20 @@ def _labels(metadata) -> str:
   )
 
 
+_SHOWN = ('single_mean', 'single_std', 'ensemble', 'ood')
+
+
 def _numbers(metadata, results) -> str:
   """A table of the generation's scores, or why there is none."""
   name = metadata['generation']
   if results is None or name not in results['generations']:
     return 'The run was not finished when this was exported: no results yet.'
-  found = results['generations'][name]
+  found = dict(results['generations'][name])
   members = found['num_members']
+  corrected = found.get('pc') if metadata.get('prior') else None
+  if corrected:  # what `predict` says
+    scores = {'single_mean': 'mean', 'single_std': 'std'}
+    found |= {key: corrected[scores.get(key, key)] for key in _SHOWN}
   head = (
     f'{name} on the {results["split"]} set of {results["dataset"]} '
     f'({results["num_frames"]:,} frames); all {members} members of the run'
@@ -151,6 +158,10 @@ def _numbers(metadata, results) -> str:
   if len(metadata['members']) < members:
     numbers = ', '.join(map(str, metadata['members']))
     head += f', of which this folder has {numbers}'
+  if corrected:
+    head += '; with prior correction'
+  elif metadata.get('prior'):
+    head += '; without the prior correction of this model'
   lines = [
     escape(f'{head}.'),
     '',
@@ -172,6 +183,14 @@ def _numbers(metadata, results) -> str:
 
 def _calibration(metadata) -> str:
   lines = [f'- {escape(note)}' for note in metadata['notes']]
+  for task, values in metadata.get('prior', {}).items():
+    low, high = min(values.values()), max(values.values())
+    lines.append(
+      f'- {code(task)}: classes were weighted in training, which biases '
+      f'probabilities; `predict` subtracts the log weights ({low:.3g} to '
+      f'{high:.3g}) from the logits, so that its probabilities are of classes as '
+      'frequent as in the training data'
+    )
   for task, values in (metadata['temperatures'] or {}).items():
     if values is not None:
       flat = [x for v in values for x in (v if isinstance(v, list) else [v])]

@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from emojax.uncertainty import prior
+
 MEAN = 'mean'  # the uncertainty over all tasks
 KINDS = ('total', 'epistemic')
 KINDS_OF_TASKS = ('binary', 'categorical', 'binned')
@@ -48,6 +50,7 @@ def check(metadata: Any, options: frozenset[str], weights: str):
   schema = _schema(_get(metadata, 'schema', list))
   _check_bins(schema, metadata)
   _check_temperatures(schema, metadata, len(members))
+  _check_prior(schema, metadata)
   thresholds = _get(metadata, 'thresholds', dict)
   _check_decisions(schema, _get(thresholds, 'decision', dict, 'thresholds.'))
   _check_limits(schema, _get(thresholds, 'uncertainty', dict, 'thresholds.'))
@@ -158,6 +161,18 @@ def _check_temperature(task: dict, value, where: str):
     raise ValueError(f'{where}: expected one for each of {count} labels')
   for one in value:
     _number(one, where, *TEMPERATURES)
+
+
+def _check_prior(schema: list[dict], metadata: dict):
+  """Task -> label -> log weight; models of before have none."""
+  if 'prior' not in metadata:
+    return
+  known = {task['name']: task for task in schema}
+  for name, values in _get(metadata, 'prior', dict).items():
+    if name not in known:
+      raise ValueError(f'prior.{name}: there is no such task')
+    task = known[name]
+    prior.check(task['kind'], task['labels'], values, f'prior.{name}')
 
 
 def _check_decisions(schema: list[dict], found: dict):

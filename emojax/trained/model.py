@@ -22,7 +22,7 @@ from emojax.evaluation import schema_from_json
 from emojax.trained import folder as release
 from emojax.trained.description import MEAN
 from emojax.trained.folder import ModelError
-from emojax.uncertainty import Uncertainty
+from emojax.uncertainty import Uncertainty, prior
 from emojax.uncertainty.temperature import apply as scale
 
 PyTree = Any
@@ -58,6 +58,8 @@ class Model:
     num_members: M.
     audio: Whether the model also listens.
     bin_values: Values of the bins of binned tasks, [K] or None.
+    prior: Task -> log weights of the classes in training, which `predict` takes
+      out again; {} for models of before.
   """
 
   def __init__(self, metadata: dict[str, Any], weights: PyTree):
@@ -68,6 +70,7 @@ class Model:
     self.num_members = len(metadata['members'])
     values = metadata['bin_values']
     self.bin_values = None if values is None else np.array(values, np.float32)
+    self.prior = prior.from_json(self.schema, metadata.get('prior', {}))
     self._network = release.network(metadata)
     self._params, self._state = weights['params'], weights['model_state']
     self._flip = metadata.get(
@@ -95,6 +98,8 @@ class Model:
 
   def logits(self, image, audio=None, batch: int = 16) -> dict[str, np.ndarray]:
     """Logits of every member, task -> float32 [M, N, L, outputs].
+
+    As the network has them, without the prior correction of `predict`.
 
     Args:
       image: uint8 [N, L, H, W, C], as for `predict`.
@@ -139,6 +144,10 @@ class Model:
   ) -> Output:
     """Probabilities and uncertainties.
 
+    They are of the prevalences that the training data have: what class weights
+    added to each member's logits is subtracted (`prior`), before temperatures
+    and the mean over the members.
+
     Args:
       image: Faces, uint8: a clip is [L, H, W, C] with an axis of clips in
         front, [N, L, H, W, C]; stills are [N, H, W, C], one still [H, W, C]. C
@@ -165,6 +174,7 @@ class Model:
     if audio is not None:
       audio = np.expand_dims(np.asarray(audio), axes)
     logits = self.logits(image, audio, batch)
+    logits = prior.correct(self.schema, logits, self.prior)
     if temperature:
       logits = self._scaled(logits)
     return self._output(logits, tuple(1 + axis for axis in axes))

@@ -18,7 +18,8 @@ from emojax.host import terminal
 from emojax.report import validity
 from emojax.runtime import provenance, workdir
 from emojax.trained.reevaluation import Evaluation
-from emojax.trained.run import DAMAGED, RunError
+from emojax.trained.run import DAMAGED, RunError, UnknownPriorError
+from emojax.uncertainty import prior
 
 
 def execute(evaluation: Evaluation, console: Console) -> pathlib.Path:
@@ -34,6 +35,7 @@ def execute(evaluation: Evaluation, console: Console) -> pathlib.Path:
   Raises:
     WorkdirError: If the folder holds another evaluation, or something else.
   """
+  evaluation.run.stored_priors()  # what is damaged, before a folder is made
   folder = _open_folder(evaluation)
   parts = {evaluation.key: evaluation.split.clips}
   parts |= {f'ood/{name}': clips for name, clips in evaluation.ood.items()}
@@ -48,6 +50,8 @@ def execute(evaluation: Evaluation, console: Console) -> pathlib.Path:
       val = evaluation.run.validation()
     except RunError as error:
       notes.append(f'no temperatures fitted on validation data: {error}')
+  priors, missing = _priors(evaluation)
+  notes += missing
   predictor = _Predictor(evaluation, folder.path, console, val)
   predictions = (
     _scored(evaluation, predictor(name), val) for name in evaluation.generations
@@ -61,6 +65,7 @@ def execute(evaluation: Evaluation, console: Console) -> pathlib.Path:
     bin_values=tasks.bin_values(kind=config.loss.bin_values),
     split=evaluation.key,
     temperature=evaluation.request.temperature,
+    priors=priors,
   )
   results['split_name'] = evaluation.split.name
   floor = validity.floor_from_config(config)
@@ -74,6 +79,18 @@ def execute(evaluation: Evaluation, console: Console) -> pathlib.Path:
     terminal.say(console, f'Note: {note}.')
   report.terminal(results, console)
   return folder.path
+
+
+def _priors(evaluation: Evaluation):
+  """(generation -> log weights of the scored labels, notes on what lacks)."""
+  try:
+    found = evaluation.run.priors()
+  except UnknownPriorError as error:
+    return {}, [f'no prior correction (PC): {error}']
+  schemas = evaluation.run.schema, evaluation.schema
+  return {
+    name: prior.selected(*schemas, one) for name, one in found.items()
+  }, []
 
 
 def _open_folder(evaluation: Evaluation) -> workdir.Workdir:

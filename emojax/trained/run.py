@@ -28,7 +28,9 @@ from emojax.engine import checkpoint, flip, optimisation, stack
 from emojax.engine.trainer import Trainer
 from emojax.evaluation import Predictions, schema_from_json
 from emojax.evaluation.context import FIT_SPLIT
+from emojax.experiments.distillation import priors
 from emojax.runtime import provenance
+from emojax.uncertainty.prior import Prior
 
 PyTree = Any
 
@@ -49,6 +51,10 @@ SUPPORTED = ('distillation',)
 
 class RunError(ValueError):
   """A folder is no run, or has not what is asked of it; says what to do."""
+
+
+class UnknownPriorError(RunError):
+  """Nobody knows any more with which class weights a run was trained."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +117,53 @@ class TrainedRun:
         'command that trains the run again after moving that file away'
       ) from error
     return found
+
+  def priors(self) -> dict[str, Prior]:
+    """Log weights of the classes in training, by generation.
+
+    Of the run's own file; of an older run without one, of its training data,
+    which have to be at hand, unless it was trained without weights.
+
+    Raises:
+      UnknownPriorError: If the run has no such file, and its training data
+        cannot be read or have changed.
+      RunError: If the file is of no use.
+    """
+    found = self.stored_priors()
+    if found is not None:
+      return found
+    targets = self._training_targets() if self.config.loss.reweight else {}
+    every = priors.of_generations(self.config, self.schema, targets)
+    return {name: every[self.number(name)] for name in self.generations}
+
+  def stored_priors(self) -> dict[str, Prior] | None:
+    """What priors.json says; None without it; raises RunError as `priors`."""
+    try:
+      found = priors.read(self.path, self.schema)
+    except ValueError as error:
+      raise RunError(str(error)) from error
+    if found is not None and (missing := set(self.generations) - set(found)):
+      raise RunError(
+        f'{self.path / priors.FILE} lacks {", ".join(sorted(missing))}: move it '
+        'away, and the weights are computed from the training data again'
+      )
+    return found
+
+  def _training_targets(self) -> tasks.Targets:
+    """Labels of the training clips; of embedded data, images are drawn, too."""
+    data = self.config.data.copy_and_resolve_references()
+    data.memory_gib, data.ood_path = 0.0, ''
+    try:
+      dataset = load.from_config(data)
+      found = [task.to_json() for task in dataset.schema]
+      tasks.check_schema(found, self.schema, data.path or data.name)
+      provenance.check_part(self.path, 'train', dataset.train)
+    except (OSError, ValueError) as error:
+      raise UnknownPriorError(
+        f'{self.path} was trained before {priors.FILE} was kept, and its class '
+        f'weights cannot be computed from its training data ({error})'
+      ) from error
+    return dataset.train.targets
 
   def choose_generations(self, names: Sequence[str] | None) -> tuple[str, ...]:
     """Checks names of generations; all finished ones if None.

@@ -12,8 +12,11 @@ from PIL import Image
 import emojax
 from emojax import export, tasks, uncertainty
 from emojax.data.clips import evaluation_sets
+from emojax.evaluation.frames import labelled, pick
 from emojax.trained import folder as release
+from emojax.trained import model as pretrained
 from emojax.trained import run as runs
+from emojax.uncertainty import prior, temperature
 
 
 @pytest.fixture(autouse=True)
@@ -41,8 +44,15 @@ def output(model, clips):
   return model.predict(clips.image, batch=5)
 
 
-def test_probabilities_are_the_runs(run, output):
-  logits = run.predictions('Stu1').logits['test']
+def corrected(run, name='Stu1', split='test'):
+  """The run's logits without the class weights of its training."""
+  found = run.predictions(name).logits[split]
+  return prior.correct(run.schema, found, run.priors()[name])
+
+
+def test_probabilities_are_the_runs_without_class_weights(run, output):
+  assert prior.changes(run.priors()['Stu1'])
+  logits = corrected(run)
   for task in run.schema:
     probs = uncertainty.probabilities(task, logits[task.name])
     np.testing.assert_allclose(output.members[task.name], probs, atol=1e-6)
@@ -52,7 +62,7 @@ def test_probabilities_are_the_runs(run, output):
 
 
 def test_uncertainties_are_the_runs(run, output):
-  logits = run.predictions('Stu1').logits['test']
+  logits = corrected(run)
   probs = {
     task.name: uncertainty.probabilities(task, logits[task.name])
     for task in run.schema
@@ -66,13 +76,20 @@ def test_uncertainties_are_the_runs(run, output):
       np.testing.assert_allclose(found, getattr(expected, kind), atol=1e-5)
 
 
-def test_temperatures_are_those_of_the_report(run, model, clips):
+def test_temperatures_are_fitted_to_corrected_logits(run, model, clips):
   found = model.metadata['temperatures']
-  expected = run.results()['generations']['Stu1']['ts']['val']['temperatures']
-  assert found == expected
+  val = evaluation_sets.open_split(run.config.data, 'val').clips
+  logits = corrected(run, split='val')
+  for task in run.schema[:2]:
+    frames = labelled(task, val)
+    expected = [
+      temperature.fit(task, pick(one, frames.index), frames.target)
+      for one in logits[task.name]
+    ]
+    np.testing.assert_allclose(found[task.name], expected)
   assert 'va' not in found  # scored by its expectation
   scaled = model.predict(clips.image, temperature=True)
-  logits = run.predictions('Stu1').logits['test']['expr']
+  logits = corrected(run)['expr']
   probs = uncertainty.probabilities(
     run.schema[1], logits / np.array(found['expr'])[:, None, None, None]
   )
@@ -178,7 +195,7 @@ def test_one_member_of_an_earlier_generation(run, clips, tmp_path):
   out = export.export(run, tmp_path / 'one', 'Tea', [1], validate=False)
   model = emojax.load(out)
   output = model.predict(clips.image)
-  logits = run.predictions('Tea').logits['test']['expr'][1:]
+  logits = corrected(run, 'Tea')['expr'][1:]
   probs = uncertainty.probabilities(run.schema[1], logits)
   np.testing.assert_allclose(output.members['expr'], probs, atol=1e-6)
   np.testing.assert_allclose(output.uncertainty['expr'].epistemic, 0, atol=1e-6)
@@ -196,9 +213,11 @@ def test_one_member_of_an_earlier_generation(run, clips, tmp_path):
 
 def test_card_has_the_runs_numbers(run, exported):
   card = (exported / 'README.md').read_text()
-  students = run.results()['generations']['Stu1']
+  students = run.results()['generations']['Stu1']['pc']
   assert f'| {students["ensemble"]["expr/acc"]:.3f} |' in card
-  mean, std = (students[k]['au/nll'] for k in ('single_mean', 'single_std'))
+  mean, std = (students[k]['au/nll'] for k in ('mean', 'std'))
+  assert 'all 2 members of the run; with prior correction.' in card
+  assert card.count('`predict` subtracts the log weights') == 2
   assert f'| {mean:.3f} ± {std:.3f} |' in card
   assert ', '.join(tasks.AFFWILD2) in card
   assert ', '.join(tasks.AU12) in card
@@ -213,6 +232,77 @@ def test_versions_and_settings_travel(run, exported):
   assert metadata['versions']['trained_with'] == run.environment
   assert metadata['config'] == run.config.to_dict()
   assert [t['labels'] for t in metadata['schema']][1] == list(tasks.AFFWILD2)
+
+
+# Class weights.
+
+
+def without_prior(run, path):
+  """A copy of the run as versions without priors.json left it."""
+  shutil.copytree(run.path, path)
+  (path / 'priors.json').unlink()
+  results = json.loads((path / 'results.json').read_text())
+  for generation in results['generations'].values():
+    del generation['pc']
+  (path / 'results.json').write_text(json.dumps(results))
+  return runs.open_run(path)
+
+
+def test_exports_of_before_predict_as_before(run, model, clips):
+  before = {k: v for k, v in model.metadata.items() if k != 'prior'}
+  release.check_metadata(before)
+  weights = {'params': model._params, 'model_state': model._state}
+  output = pretrained.Model(before, weights).predict(clips.image, batch=5)
+  logits = run.predictions('Stu1').logits['test']
+  for task in run.schema:
+    probs = uncertainty.probabilities(task, logits[task.name])
+    np.testing.assert_allclose(output.members[task.name], probs, atol=1e-6)
+
+
+def test_weights_of_older_runs_are_computed_from_their_data(
+  run, exported, tmp_path
+):
+  old = without_prior(run, tmp_path / 'run')
+  out = export.export(old, tmp_path / 'model')
+  found, there = (
+    json.loads((path / 'model.json').read_text()) for path in (out, exported)
+  )
+  assert found['prior'] == there['prior']
+  assert 'without the prior correction of' in (out / 'README.md').read_text()
+
+
+def test_older_runs_without_their_data_are_exported_with_a_note(
+  run, clips, tmp_path, monkeypatch
+):
+  def gone(data):
+    raise FileNotFoundError('the disk is elsewhere')
+
+  old = without_prior(run, tmp_path / 'run')
+  monkeypatch.setattr(runs.load, 'from_config', gone)
+  out = export.export(old, tmp_path / 'model')
+  model = emojax.load(out)
+  assert model.prior == {}
+  assert export.UNKNOWN_PRIOR in model.metadata['notes']
+  assert 'keep the bias of the class weights' in (out / 'README.md').read_text()
+  probs = model.predict(clips.image, batch=5).members['expr']
+  logits = run.predictions('Stu1').logits['test']['expr']
+  expected = uncertainty.probabilities(run.schema[1], logits)
+  np.testing.assert_allclose(probs, expected, atol=1e-6)
+
+
+def test_weights_that_are_damaged_are_not_left_out(run, tmp_path):
+  shutil.copytree(run.path, tmp_path / 'run')
+  path = tmp_path / 'run' / 'priors.json'
+  found = json.loads(path.read_text())
+  del found['generations']['Stu1']
+  for text, words in (
+    ('{', 'cannot be used'),
+    (json.dumps(found), 'lacks Stu1'),
+  ):
+    path.write_text(text)
+    with pytest.raises(runs.RunError, match=rf'priors\.json {words}'):
+      export.export(runs.open_run(tmp_path / 'run'), tmp_path / 'model')
+  assert not (tmp_path / 'model').exists()
 
 
 # What must not load.

@@ -76,6 +76,34 @@ def put(path, value):
   return change
 
 
+@pytest.mark.parametrize(
+  ('path', 'value', 'words'),
+  [
+    (('prior',), [], 'prior: expected an object'),
+    (('prior',), None, 'prior: expected an object'),
+    (('prior', 'pose'), {}, 'prior.pose: there is no such task'),
+    (
+      ('prior', 'va'),
+      {'valence': 0, 'arousal': 0},
+      'prior.va: tasks with bins',
+    ),
+    (
+      ('prior', 'au', 'AU6'),
+      ...,
+      'prior.au: expected a number for each of AU1',
+    ),
+    (('prior', 'au', 'AU99'), 0, 'prior.au: expected a number for each of AU1'),
+    (('prior', 'au', 'AU6'), 1000, 'prior.au.AU6: expected a number from -100'),
+    (('prior', 'au', 'AU6'), True, 'prior.au.AU6: expected a number from -100'),
+    (('prior', 'expr', 'fear'), '0', 'prior.expr.fear: expected a number'),
+    (('prior', 'expr'), [0] * 7, 'prior.expr: expected a number for each'),
+  ],
+)
+def test_class_weights_of_no_use(copy, path, value, words):
+  forge(copy, put(path, value))
+  refused(copy, words)
+
+
 IMAGE = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
 
 

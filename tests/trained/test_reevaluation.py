@@ -315,6 +315,77 @@ def test_without_the_runs_data_there_is_a_note(run_path, monkeypatch):
   assert 'the disk is elsewhere' in found['evaluation']['notes'][0]
 
 
+def old_run(run_path, path):
+  """A copy of the run as versions without priors.json left it."""
+  shutil.copytree(run_path, path)
+  (path / 'priors.json').unlink()
+  shutil.rmtree(path / 'evaluations', ignore_errors=True)
+  return path
+
+
+SHORT = '--generations=Tea', '--mc-samples=0', '--ood=', '--no-temperature'
+
+
+def test_runs_without_stored_weights_are_corrected_by_their_data(
+  run_path, tmp_path, monkeypatch
+):
+  path = old_run(run_path, tmp_path / 'run')
+  found, _, _ = execute(path, *SHORT)
+  expected = json.loads((run_path / 'results.json').read_text())
+  ours, theirs = (x['generations']['Tea']['pc'] for x in (found, expected))
+  assert ours['log_weights'] == theirs['log_weights']
+  assert ours['mean'] == pytest.approx(theirs['mean'], abs=1e-5)
+
+  def gone(data):
+    raise FileNotFoundError('the disk is elsewhere')
+
+  monkeypatch.setattr(load, 'from_config', gone)
+  found, folder, _ = execute(path, *SHORT, '--name=gone')
+  assert found['generations']['Tea']['pc'] is None
+  (note,) = found['evaluation']['notes']
+  assert note.startswith('no prior correction (PC): ')
+  assert 'the disk is elsewhere' in note
+  assert 'no prior correction' in (folder / 'report.md').read_text()
+
+
+def test_training_data_that_have_changed_tell_no_weights(
+  run_path, tmp_path, monkeypatch
+):
+  path = old_run(run_path, tmp_path / 'run')
+  real = load.from_config
+
+  def changed(data):
+    dataset = real(data)
+    value = dataset.train.targets['au'].value
+    value[0, 0, 0] = 1 - value[0, 0, 0]
+    return dataset
+
+  monkeypatch.setattr(load, 'from_config', changed)
+  with pytest.raises(runs.UnknownPriorError, match='labels of au'):
+    runs.open_run(path).priors()
+
+
+def test_weights_that_are_damaged_stop_the_evaluation(run_path, tmp_path):
+  path = old_run(run_path, tmp_path / 'run')
+  (path / 'priors.json').write_text('{}')
+  with pytest.raises(runs.RunError, match=r'priors\.json cannot be used'):
+    execute(path, *SHORT)
+  assert not (path / 'evaluations').exists()
+
+
+def test_fewer_classes_are_corrected_by_their_weights(run_path, faces):
+  """Of data that have some of the labels, in another order."""
+  path = faces('fer2013')
+  arguments = f'--data={path}', '--split=validation', '--mc-samples=0'
+  found, _, _ = execute(run_path, *arguments)
+  there = json.loads((run_path / 'results.json').read_text())
+  ours, theirs = (
+    x['generations']['Stu1']['pc']['log_weights'] for x in (found, there)
+  )
+  assert list(ours) == ['expr']
+  assert ours['expr'] == theirs['expr']
+
+
 def test_embedded_splits_are_those_of_the_data_set(run_path):
   data = runs.open_run(run_path).config.data
   whole = load.from_config(data)

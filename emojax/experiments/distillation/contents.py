@@ -88,7 +88,7 @@ def figures(run: Run) -> Iterator[Figure]:
     lambda: figures_generations.uncertainty(results),
     'Tables 3 and 4 as a figure: in-domain uncertainty by generation (lower is '
     'better). Horizontal lines, where the run has them: temperature scaling '
-    '(TS) and Monte Carlo dropout of single teachers.',
+    '(TS), Monte Carlo dropout and prior correction (PC) of single teachers.',
   )
   for kind, text in (
     ('single', 'single models, all members pooled'),

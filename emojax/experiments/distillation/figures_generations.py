@@ -82,12 +82,13 @@ def scores(results: Mapping[str, Any]):
 
 
 def _other_methods(axis, run, key: str, places):
-  """Levels of temperature scaling and MC dropout of the teachers."""
+  """Levels of TS, MC dropout and prior correction of the teachers."""
   found = {
     'TS of teachers': (run.get('ts') or {}).get('test_time'),
     'MC dropout of teachers': run.get('mc'),
+    'Prior correction of teachers': run.get('pc'),
   }
-  lines = ('--', ':')
+  lines = ('--', ':', '-.')
   for (name, rows), color, line in zip(
     found.items(), style.OTHER_METHODS, lines
   ):

@@ -23,13 +23,14 @@ from emojax.engine import checkpoint, flip, methods, optimisation, stack
 from emojax.engine import plan as plans
 from emojax.engine.trainer import Generation, Settings, Trainer
 from emojax.evaluation import Predictions, choose_split, evaluate
-from emojax.experiments.distillation import report
+from emojax.experiments.distillation import priors, report
 from emojax.host import terminal
 from emojax.host.signals import StopFlag
 from emojax.models import convert
 from emojax.report import validity
 from emojax.runtime import provenance, training, workdir
 from emojax.runtime.progress import TrainingProgress
+from emojax.uncertainty.prior import Prior, changes
 
 PyTree = Any
 MC_STREAM = 1_000_000  # keys of the dropout passes, apart from training's
@@ -116,53 +117,41 @@ def generations_from_config(config, dataset: Dataset):
   names = [task.name for task in dataset.schema]
   steps = plans.steps_per_epoch(groups, per_task, names)
   steps = min(steps, config.train.max_steps or steps)
-  weights = _loss_weights(config, dataset)
   smoothing = optimisation.setting(config.loss, 'label_smoothing', 'loss')
 
   def generation(number: int, soft: PyTree | None) -> Generation:
     last = number == config.generations  # nobody learns from these
+    hparams = _hparams(config, dataset, number)
     if number == 0:
       # Students learn from what teachers say: their labels are soft already.
       hard = losses.smooth_targets(
         dataset.schema, dataset.train.targets, smoothing
       )
-      return Generation(
-        0, groups, per_task, steps, hard, weights(True), not last
-      )
+      return Generation(0, groups, per_task, steps, hard, hparams, not last)
     # A student's batch is as large as a teacher's, drawn from the union.
     targets = methods.distillation_targets(
       dataset.schema, soft, dataset.train.targets, everywhere
     )
-    hparams = weights(False, config.loss.reweight_students)
     batch = per_task * len(groups)
     return Generation(number, [union], batch, steps, targets, hparams, not last)
 
   return generation
 
 
-def _loss_weights(config, dataset: Dataset):
-  """Returns `(expressions, action units) -> hparams [M, ...]`."""
-  members = config.ensemble.size
-  targets = dataset.train.targets
-
-  def hparams(class_weight: bool, pos_weight: bool | None = None):
-    pos_weight = class_weight if pos_weight is None else pos_weight
-    values = {'learning_rate': np.float32(config.train.learning_rate)}
-    for key, name, weights, on in (
-      ('pos_weight', 'au', losses.positive_weights, pos_weight),
-      ('class_weight', 'expr', losses.class_weights, class_weight),
-    ):
-      values[key] = np.float32(1)
-      if name in targets:
-        ones = np.ones(targets[name].value.shape[-1], np.float32)
-        reweight = on and config.loss.reweight
-        values[key] = weights(*targets[name]) if reweight else ones
-    return {
-      key: np.broadcast_to(value, (members, *np.shape(value))).astype('float32')
-      for key, value in values.items()
-    }
-
-  return hparams
+def _hparams(config, dataset: Dataset, number: int):
+  """Learning rate and class weights of a generation's members, [M, ...]."""
+  found = priors.weights_from_config(config, dataset.train.targets, number)
+  values = {
+    'learning_rate': config.train.learning_rate,
+    'pos_weight': found.get('au', 1),
+    'class_weight': found.get('expr', 1),
+  }
+  return {
+    key: np.broadcast_to(
+      np.float32(value), (config.ensemble.size, *np.shape(value))
+    ).astype('float32')
+    for key, value in values.items()
+  }
 
 
 @dataclasses.dataclass
@@ -176,6 +165,7 @@ class Run:
     predictor: Makes the predictions: the trainer, or over both views of a face
       (`config.eval.flip`).
     session: Of `training`.
+    priors: Log weights in the predictions of each generation, by name.
   """
 
   config: Any
@@ -183,6 +173,7 @@ class Run:
   trainer: Trainer
   predictor: Trainer
   session: training.Session
+  priors: dict[str, Prior]
 
   def path(self, *parts: str) -> pathlib.Path:
     """A file of the run."""
@@ -240,10 +231,15 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
     flipped = flip.with_flip(method, dataset.schema)
     predictor = Trainer(flipped, chosen, mesh, *clips)
   names = [generation_name(k) for k in range(config.generations + 1)]
+  weighted = priors.of_generations(
+    config, dataset.schema, dataset.train.targets
+  )
+  weighted = dict(zip(names, weighted, strict=True))
+  priors.write(folder.path, dataset.schema, weighted)
   total = len(names) * config.train.epochs
   with StopFlag() as stop, TrainingProgress(console, total) as progress:
     session = training.Session(folder, progress, stop)
-    this = Run(config, dataset, trainer, predictor, session)
+    this = Run(config, dataset, trainer, predictor, session, weighted)
     make_generation = generations_from_config(config, dataset)
     soft = None
     for number, name in enumerate(names):
@@ -289,7 +285,8 @@ def _finish_generation(run: Run, name: str, number: int, segment):
   weights = {'params': best.params, 'model_state': best.model_state}
   checkpoint.save_tree(run.weights_path(name), trainer.fetch(weights))
   if segment.soft_labels is not None:
-    workdir.write_arrays(run.labels_path(name), segment.soft_labels)
+    soft = _corrected_labels(run, name, best) or segment.soft_labels
+    workdir.write_arrays(run.labels_path(name), soft)
   run.session.progress.describe(f'{name}: predicting')
   dataset = run.dataset
   sets = {'val': dataset.val, 'test': dataset.test}
@@ -300,6 +297,20 @@ def _finish_generation(run: Run, name: str, number: int, segment):
   epochs = [int(e) for e in trainer.fetch(best.epoch)]
   Predictions(name, dataset.schema, logits, epochs, mc).save(
     run.predictions_path(name)
+  )
+
+
+def _corrected_labels(run: Run, name: str, best) -> PyTree | None:
+  """Soft labels of corrected members, if teachers are corrected and weighted."""
+  prior, schema = run.priors[name], run.dataset.schema
+  if not (priors.corrects_teachers(run.config) and changes(prior)):
+    return None
+  bins = tasks.bin_values(kind=run.config.loss.bin_values)
+  return run.trainer.ensemble_labels(
+    best.params,
+    best.model_state,
+    run.trainer.train,
+    priors.soft_labels(schema, prior, bins),
   )
 
 
@@ -335,6 +346,7 @@ def _conclude(run: Run, names: list[str], console: Console) -> dict[str, Any]:
       run.dataset,
       seed=run.config.seed,
       bin_values=tasks.bin_values(kind=run.config.loss.bin_values),
+      priors=run.priors,
     )
     floor = validity.floor_from_config(run.config)
     results['validity'] = validity.of_run(run.path(), floor)

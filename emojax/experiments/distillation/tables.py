@@ -90,12 +90,50 @@ def single_and_ensemble(results: Results, names, keys, prefix: bool):
   return rows
 
 
+def corrected(results: Results) -> dict[str, Mapping[str, Any]]:
+  """Label -> scores of the generations that are corrected for class weights.
+
+  Empty in runs without weights, and in those that were scored before.
+  """
+  found = {
+    name: results['generations'][name].get('pc') for name in results['names']
+  }
+  return {f'PC of {name}': one for name, one in found.items() if one}
+
+
+PC_NOTE = (
+  'PC: prior correction, the log weights of the classes in training subtracted '
+  'from the logits; nothing is fitted. Students without weights of their own '
+  "have learned their teachers' and are corrected by the same."
+)
+
+
+def note(results: Results, text: str) -> str:
+  """A note, with a sentence about PC where there are such rows."""
+  return f'{text} {PC_NOTE}' if corrected(results) else text
+
+
+def corrected_section(results: Results, names, keys) -> list[Section]:
+  """Two rows for each corrected generation, or no section."""
+  rows = []
+  for name in names:
+    pc = results['generations'][name].get('pc')
+    if pc:
+      rows.append((f'{name}, single', _cells(keys, pc['mean'], pc['std'])))
+      count = len(pc['members'])
+      ensemble = _cells(keys, pc['ensemble'])
+      rows.append((f'{name}, ensemble (T = {count})', ensemble))
+  title = f'{_here(results)}, prior correction (PC)'
+  return [Section(title, rows)] if rows else []
+
+
 def teachers(results: Results) -> Table | None:
   """Table 1: teachers, single models and their ensemble."""
   keys = _present(results, EMOTION)
   name = results['names'][0]
   here = single_and_ensemble(results, [name], keys, prefix=False)
   sections = [Section(f'{_here(results)}, {name}', here)]
+  sections += corrected_section(results, [name], keys)
   for reweighted in (True, False):
     rows = [
       (f'T = {size}', _cells(keys, values))
@@ -112,7 +150,10 @@ def teachers(results: Results) -> Table | None:
     sections=sections,
     better=['high'] * len(keys),
     digits=4,
-    note='Singles are mean ± standard deviation over the members. '
+    note=note(
+      results, 'Singles are mean ± standard deviation over the members.'
+    )
+    + ' '
     + reminder(results),
   )
 
@@ -130,17 +171,22 @@ def generations(results: Results) -> Table | None:
     columns=[header(key) for key in keys],
     sections=[
       Section(_here(results), here),
+      *corrected_section(results, results['names'], keys),
       Section('Paper, Aff-Wild2 test set', paper, ranked=False),
     ],
     better=['high'] * len(keys),
     digits=4,
-    note="The paper's rows are its submissions to the challenge's hidden test "
-    'set. ' + reminder(results),
+    note=note(
+      results,
+      "The paper's rows are its submissions to the challenge's hidden test set.",
+    )
+    + ' '
+    + reminder(results),
   )
 
 
 def _uncertainty_rows(results: Results, keys):
-  """Single models by generation, then TS and MC of the teachers."""
+  """Single models by generation, TS and MC of the teachers, then PC."""
 
   def spread(values):
     # Thirteen columns have no room for the deviation of each AU.
@@ -161,6 +207,10 @@ def _uncertainty_rows(results: Results, keys):
       found = found['test_time'] if method == 'ts' else found
       name = f'{title} of {results["names"][0]}'
       rows.append((name, _cells(keys, found['mean'], spread(found['std']))))
+  rows += [
+    (name, _cells(keys, pc['mean'], spread(pc['std'])))
+    for name, pc in corrected(results).items()
+  ]
   return rows
 
 
@@ -175,12 +225,16 @@ def _ensemble_rows(results: Results, keys):
     if 'ensemble' in found:
       name = f'{title} of {results["names"][0]}'
       rows.append((name, _cells(keys, found['ensemble'])))
+  rows += [
+    (name, _cells(keys, pc['ensemble']))
+    for name, pc in corrected(results).items()
+  ]
   if results.get('optimum'):
     rows.append(('Bayes optimum', _cells(keys, results['optimum']['metrics'])))
   return rows
 
 
-def _uncertainty(results: Results, title, keys, published, headers, note):
+def _uncertainty(results: Results, title, keys, published, headers, text):
   here = _here(results)
   model = f'EMENet-{results["modality"]}'
   paper = [(row, _cells(keys, values)) for row, values in published.items()]
@@ -195,7 +249,7 @@ def _uncertainty(results: Results, title, keys, published, headers, note):
       Section(f'Paper, {model}, single models', paper),
     ],
     better=['low'] * len(keys),
-    note=note + ' ' + reminder(results),
+    note=f'{note(results, text)} {reminder(results)}',
   )
 
 
@@ -217,7 +271,7 @@ def au_nll(results: Results) -> Table | None:
     keys=keys,
     published=reference.TABLE3 if visual else reference.TABLE6,
     headers=[header(key) for key in keys],
-    note='TS: temperature scaling of single teachers with test-time '
+    text='TS: temperature scaling of single teachers with test-time '
     'cross-validation; MC: Monte Carlo dropout of single teachers.',
   )
 
@@ -234,7 +288,7 @@ def other_nll(results: Results) -> Table | None:
     keys=keys,
     published=reference.TABLE4 if visual else reference.TABLE7,
     headers=[header(key) for key in keys],
-    note='Temperature scaling optimises the NLL and is not applied to valence '
+    text='Temperature scaling optimises the NLL and is not applied to valence '
     'and arousal.',
   )
 

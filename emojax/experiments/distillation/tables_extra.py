@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from emojax.experiments.distillation.tables import corrected, note
 from emojax.report.table import Cell, Section, Table
 
 Results = Mapping[str, Any]
@@ -46,6 +47,9 @@ def calibration(results: Results) -> Table | None:
     row = _cells(keys, first['mc']['mean'], first['mc']['std'])
     single.append((f'MC of {results["names"][0]}', row))
   ensemble = [(n, _cells(keys, run['ensemble'])) for n, run in runs.items()]
+  for name, pc in corrected(results).items():
+    single.append((name, _cells(keys, pc['mean'], pc['std'])))
+    ensemble.append((name, _cells(keys, pc['ensemble'])))
   return Table(
     title='Calibration',
     columns=[_CALIBRATION[key] for key in keys],
@@ -54,9 +58,12 @@ def calibration(results: Results) -> Table | None:
       Section('Ensembles', ensemble),
     ],
     better=['low'] * len(keys),
-    note='ECE: expected calibration error, 10 bins; AUs by the probability of '
-    'presence, expressions by the largest probability. TS here is fitted on '
-    "the run's own validation set.",
+    note=note(
+      results,
+      'ECE: expected calibration error, 10 bins; AUs by the probability of '
+      'presence, expressions by the largest probability. TS here is fitted on '
+      "the run's own validation set.",
+    ),
   )
 
 
@@ -67,10 +74,11 @@ def out_of_domain(results: Results) -> Table | None:
   if not first:
     return None
   keys = [k for k in _OOD if any(k in s for r in runs.values() for s in r['ood'].values())]  # fmt: skip
+  scored = {**runs, **corrected(results)}
   sections = [
     Section(
       f'"{name}"',
-      [(n, _cells(keys, run['ood'][name])) for n, run in runs.items()],
+      [(n, _cells(keys, run['ood'][name])) for n, run in scored.items()],
     )
     for name in first
   ]
@@ -79,9 +87,12 @@ def out_of_domain(results: Results) -> Table | None:
     columns=[_OOD[key] for key in keys],
     sections=sections,
     better=['high'] * len(keys),
-    note="The first three are the ensemble's. Uncertainties are averaged over "
-    'the tasks, each task counting the same. 0.5 is chance; below it, frames '
-    'from outside look more certain than those from inside.',
+    note=note(
+      results,
+      "The first three are the ensemble's. Uncertainties are averaged over the "
+      'tasks, each task counting the same. 0.5 is chance; below it, frames from '
+      'outside look more certain than those from inside.',
+    ),
   )
 
 
@@ -101,11 +112,12 @@ def truth(results: Results) -> Table | None:
       Cell(values[n][k], (spread or {}).get(n, {}).get(k)) for n, k in keys
     ]
 
+  scored = {**runs, **corrected(results)}
   single = [
     (name, row(run['truth']['single_mean'], run['truth']['single_std']))
-    for name, run in runs.items()
+    for name, run in scored.items()
   ]
-  ensemble = [(n, row(run['truth']['ensemble'])) for n, run in runs.items()]
+  ensemble = [(n, row(run['truth']['ensemble'])) for n, run in scored.items()]
   return Table(
     title='Distance from the true posteriors',
     columns=columns,
@@ -114,8 +126,11 @@ def truth(results: Results) -> Table | None:
       Section('Ensembles', ensemble),
     ],
     better=['low', 'high'] * len(names),
-    note='KL: mean KL(p* ‖ p) in nats, the excess of the expected NLL over the '
-    'Bayes optimum. Spearman: rank correlation over frames of the predicted '
-    'total uncertainty with the entropy of p*. The loss of valence and arousal '
-    '(CCC) rewards the expectation of a distribution only, not its shape.',
+    note=note(
+      results,
+      'KL: mean KL(p* ‖ p) in nats, the excess of the expected NLL over the '
+      'Bayes optimum. Spearman: rank correlation over frames of the predicted '
+      'total uncertainty with the entropy of p*. The loss of valence and arousal '
+      '(CCC) rewards the expectation of a distribution only, not its shape.',
+    ),
   )

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from emojax.experiments.distillation.tables import PC_NOTE
 from emojax.report import style
 from emojax.report.table import Cell, Section, Table
 
@@ -77,13 +78,14 @@ def _votes_title(judged) -> str:
 
 
 def _votes_note(judged) -> str:
+  corrected = any(name.endswith('+ PC') for name in judged['rows'])
   return (
     f'The NLL of the votes themselves, their mean entropy, is '
     f'{judged["entropy"]:.3f}. Single models: mean over the members ± standard '
     'deviation. In brackets: 95 % bootstrap interval over the images '
     f'({judged["replicates"]:,} replicates). TS: temperatures fitted on the '
     'validation set, one for each member; an ensemble with TS averages scaled '
-    'members.'
+    'members.' + (f' {PC_NOTE}' if corrected else '')
   )
 
 
@@ -225,8 +227,12 @@ def figure(results: Results, curves: Mapping[str, Any]):
     if kind not in ('single', 'ensemble') and name != ends[0]:
       continue
     look = {'color': styles[name]['color'], 'linestyle': _LINES.get(kind, ':')}
-    if 'MC' in kind:
-      look['color'] = style.OTHER_METHODS[0]
+    for method, color in (
+      ('MC', style.OTHER_METHODS[0]),
+      ('PC', style.OTHER_METHODS[2]),
+    ):
+      if method in kind:
+        look['color'] = color
     rejected = 100 * np.array(curve['rejected'])
     left.plot(rejected, curve['accuracy'], label=row, **look)
     right.plot(curve['vote_entropy'], curve['entropy'], marker='.', **look)
@@ -244,7 +250,13 @@ def figure(results: Results, curves: Mapping[str, Any]):
   return sketch
 
 
-_LINES = {'single': '--', 'ensemble': '-', 'ensemble + TS': '-.'}
+_LINES = {
+  'single': '--',
+  'ensemble': '-',
+  'ensemble + TS': '-.',
+  'single + PC': '--',
+  'ensemble + PC': '-',
+}
 CAPTION = (
   'Left: accuracy of the images that are kept when the most uncertain ones '
   'are rejected. Right: mean predicted entropy of images grouped by the '

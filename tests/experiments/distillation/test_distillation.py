@@ -14,7 +14,7 @@ import run_files
 import small_run
 from rich.console import Console
 
-from emojax import models
+from emojax import losses, models
 from emojax.data import load
 from emojax.engine import checkpoint, member, programs, sources
 from emojax.evaluation import Predictions
@@ -95,6 +95,7 @@ def test_files_of_a_run(reference):
     'figures',
     'metrics.jsonl',
     'predictions',
+    'priors.json',
     'report.html',
     'report.md',
     'results.json',
@@ -163,6 +164,41 @@ def test_soft_labels_are_the_ensembles_mean_probabilities(reference):
     for name in labels.files:
       mean = np.asarray(each[name]).mean(0)
       np.testing.assert_allclose(labels[name], mean, rtol=1e-4, atol=1e-5)
+
+
+def test_corrected_teachers_hand_on_corrected_labels(reference, tmp_path):
+  there, path = reference[0], tmp_path / 'run'
+  found, _ = execute(path, loss__correct_teachers=True)
+  tea = [Predictions.load(p / 'predictions/Tea.npz') for p in (path, there)]
+  for one, other in zip(*(x.logits['test'].values() for x in tea)):
+    np.testing.assert_array_equal(one, other)  # nothing else has changed
+  config = small_run.config()
+  dataset = load.from_config(config.data)
+  mesh = distillation.stack.make_mesh(2)
+  method = distillation.method_from_config(config, dataset, mesh)
+  weights = checkpoint.load_tree(path / 'checkpoints' / 'Tea')
+  logits = jax.vmap(
+    lambda w: method.predict(
+      w['params'], w['model_state'], {'image': dataset.train.image}
+    )
+  )(weights)
+  targets = dataset.train.targets
+  odds = np.exp(np.float64(logits['au']))
+  odds /= losses.positive_weights(*targets['au'])
+  weights = losses.class_weights(*targets['expr'])
+  weights[weights == 0] = weights.max()  # of classes that no clip has
+  q = np.exp(np.float64(logits['expr'])) / weights
+  expected = {'au': odds / (1 + odds), 'expr': q / q.sum(-1, keepdims=True)}
+  with np.load(path / 'predictions' / 'Tea_soft_labels.npz') as labels:
+    for name, each in expected.items():
+      mean = each.mean(0)
+      np.testing.assert_allclose(labels[name], mean, rtol=1e-3, atol=1e-5)
+  runs = found['generations']
+  assert runs['Tea']['pc'] is not None
+  assert runs['Stu1']['pc'] is None
+  there = json.loads((there / 'results.json').read_text())['generations']
+  assert there['Stu1']['pc']['log_weights'] == runs['Tea']['pc']['log_weights']
+  assert there['Stu1']['ensemble'] != runs['Stu1']['ensemble']
 
 
 def test_results_and_progress(reference):
@@ -236,7 +272,7 @@ MOMENTS = [
   (workdir, 'write_arrays', 1, AFTER),  # soft labels without predictions
   (workdir, 'write_arrays', 2, AFTER),  # the end of the teachers
   (workdir.Workdir, 'append_metrics', 4, AFTER),  # logged but not saved
-  (workdir, 'write_json', 2, AFTER),  # results without a report
+  (workdir, 'write_json', 4, AFTER),  # results without a report
   (workdir, 'write_text', 3, BEFORE),  # report.md without report.html
 ]
 MORE_MOMENTS = [
@@ -245,7 +281,7 @@ MORE_MOMENTS = [
   (checkpoint.Checkpoints, 'save', 3, BEFORE),
   (checkpoint.Checkpoints, 'save', 4, AFTER),
   (workdir, 'write_arrays', 3, BEFORE),  # students without predictions
-  (workdir, 'write_json', 1, AFTER),  # curves without results
+  (workdir, 'write_json', 3, AFTER),  # curves without results
 ]
 
 
@@ -289,7 +325,7 @@ def test_finished_generations_are_not_trained_again(
   reference, tmp_path, monkeypatch
 ):
   path = tmp_path / 'run'
-  killed(path, workdir, 'write_json', 2, BEFORE)
+  killed(path, workdir, 'write_json', 3, BEFORE)
   monkeypatch.setattr(training, 'train', lambda *_: pytest.fail('trained'))
   found, _ = execute(path)
   assert set(found['timings']) == {'Tea', 'Stu1'}  # those of the first sitting
@@ -384,7 +420,7 @@ def test_divergence_later_on_keeps_the_last_good_checkpoint(
 @pytest.mark.parametrize('name', ['Tea.npz', 'Tea_soft_labels.npz'])
 def test_damaged_files_of_a_finished_generation(tmp_path, reference, name):
   path = tmp_path / 'run'
-  killed(path, workdir, 'write_json', 2, BEFORE)
+  killed(path, workdir, 'write_json', 3, BEFORE)
   os.truncate(path / 'predictions' / name, 100)
   marker = path / 'predictions' / 'Tea.npz'
   message = rf'delete {marker} and run the same command again'

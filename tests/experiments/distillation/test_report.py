@@ -118,6 +118,46 @@ def test_markdown_has_the_numbers_beside_the_papers(full):
   assert 'config: train.epochs' in text
 
 
+ROWS = {  # by table, whether PC has rows in it
+  'Table 1.': '| Tea, single |',
+  'Table 3.': '| PC of Tea |',
+  'Table 4.': '| PC of Tea |',
+  'Calibration': '| PC of Tea |',
+  'AUROC of out': '| PC of Tea |',
+  'Distance from': '| PC of Tea |',
+}
+
+
+@pytest.mark.parametrize('corrected', [True, False])
+def test_prior_correction_has_a_row_in_every_table(full, tmp_path, corrected):
+  results = copy.deepcopy(full[1])
+  numbers = iter(range(10))
+  for name in results['names']:
+    generation = results['generations'][name]
+    del generation['pc']  # as in runs of before
+    if corrected and name != 'Stu2':
+      of = results['generations']['Stu2']
+      generation['pc'] = {
+        'mean': of['single_mean'] | {'expr/nll': 0.4321 + next(numbers)},
+        'std': of['single_std'],
+        **{key: of[key] for key in ('members', 'ensemble', 'ood', 'truth')},
+      }
+  (tmp_path / 'results.json').write_text(json.dumps(results))
+  curves = (full[0] / 'curves.json').read_text()
+  (tmp_path / 'curves.json').write_text(curves)
+  report.write(tmp_path)
+  text = (tmp_path / 'report.md').read_text()
+  assert ('PC: prior correction' in text) == corrected
+  assert ('0.432 ±' in text) == corrected
+  assert ('1.432 ±' in text) == corrected  # the students' row
+  assert 'PC of Stu2' not in text
+  for title, row in ROWS.items():
+    table = text.split(f'**{title}')[1].split('\n**')[0]
+    assert (row in table) == corrected, title
+    if row == '| PC of Tea |':
+      assert ('| PC of Stu1 |' in table) == corrected, title
+
+
 def test_html_stands_alone(full):
   folder, results = full
   text = (folder / 'report.html').read_text()

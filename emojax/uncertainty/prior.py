@@ -1,0 +1,237 @@
+"""Prior correction: takes class weights out of predictions again, without a fit.
+
+Class weights move the minimum of a loss. With s = sigmoid(z) and the true
+posterior pi, the expected loss of an action unit (paper 000, Eq. 2)
+
+  -[p_c pi log s + (1 - pi) log(1 - s)]
+
+has its minimum at the odds s / (1 - s) = p_c pi / (1 - pi): the logit is that of
+the posterior plus log p_c. The weighted cross-entropy of expressions (Eqs. 4, 5),
+-sum_c w_c pi_c log q_c, has it at q_c = w_c pi_c / sum_k w_k pi_k. So
+
+  z - log p_c                          has the odds pi / (1 - pi), and
+  q_c / w_c, normalised, = softmax(z - log w)_c        is pi_c.
+
+Resampled training data do the same (Elkan, IJCAI 2001, Theorem 2; Saerens et al.,
+Neural Computation 2002, Eq. 4): if copies of examples change the prevalences from
+pi_c to pi'_c, and the examples of a class stay what they are, the weights are
+pi'_c / pi_c, for a binary label the ratio of the odds. It is also the inference
+rule of "logit adjustment" (Menon et al., ICLR 2021, Eq. 9).
+
+What is corrected is the best predictor of the weighted loss. A network that is
+not trained to its optimum, or whose soft labels were a *mean* of weighted
+predictions, is corrected approximately.
+
+A prior, here, is task -> log weights: 'binary' [A], 'categorical' [E]. A task
+that it does not name, and all binned ones, stay as they are. All functions of
+logits take NumPy or JAX arrays and return the same kind.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from emojax import tasks
+
+Prior = dict[str, np.ndarray]
+Json = dict[str, Any]
+# Of what is read: weights of several generations multiply, but not so often.
+LIMIT = 100.0
+
+
+def log_weights(task: tasks.Task, weights) -> np.ndarray:
+  """Log weights of a task, what its training has added to logits.
+
+  Args:
+    task: A 'binary' or 'categorical' task.
+    weights: p_c (Eq. 3), [A], above 0; or w_c (Eq. 5), [E], from 0, of any
+      scale. A class with weight 0 had no example and was taught by nobody: it
+      counts as rare as the rarest class that had one, whose weight is largest.
+
+  Returns:
+    float64 [A], or [E] with a maximum of 0: weights that are equal are 0.
+
+  Raises:
+    ValueError: if weights are not as described.
+  """
+  weights = np.asarray(weights, np.float64)
+  if task.kind == 'binned' or weights.shape != (len(task.labels),):
+    raise ValueError(
+      f'prior of {task.name!r}: weights of shape {weights.shape}, expected one '
+      f'for each label of a binary or categorical task, {len(task.labels)}'
+    )
+  lowest = weights.min() if task.kind == 'binary' else weights.max()
+  if not np.isfinite(weights).all() or (weights < 0).any() or lowest <= 0:
+    raise ValueError(
+      f'prior of {task.name!r}: weights {weights.tolist()} must be finite and '
+      'above 0; only classes without examples may have 0'
+    )
+  if task.kind == 'binary':
+    return np.log(weights)
+  known = weights > 0
+  return np.log(np.where(known, weights / weights.max(), 1))
+
+
+def resampled(task: tasks.Task, before, after) -> np.ndarray:
+  """Log weights that copying or leaving out training examples amounts to.
+
+  Exact if an example's chance to be copied depends on its label alone. ML-ROS
+  chooses by several labels at once, so that each label's own ratio undoes the
+  shift of its prevalence, not the change of what occurs together.
+
+  Args:
+    task: A 'binary' or 'categorical' task.
+    before: `prevalence` of the data as they are, [A] or [E].
+    after: That of the data that the network learns from.
+
+  Returns:
+    float64 as of `log_weights`. Binary labels that either data set has never
+    or always, or does not label, are 0: nothing is known of their odds. Classes
+    that one of them lacks are as in `log_weights`.
+
+  Raises:
+    ValueError: if a prevalence is not in [0, 1] (or NaN, for a binary label).
+  """
+  before, after = np.float64(before), np.float64(after)
+  for name, values in (('before', before), ('after', after)):
+    unknown = task.kind == 'binary' and np.isnan(values)
+    if not (unknown | ((values >= 0) & (values <= 1))).all():
+      raise ValueError(
+        f'prior of {task.name!r}: {name} {values.tolist()}, expected '
+        'prevalences in [0, 1]'
+      )
+  both = (before > 0) & (after > 0)
+  if task.kind == 'binary':
+    both &= (before < 1) & (after < 1)
+    ratio = _odds(after, both) / _odds(before, both)
+    return log_weights(task, ratio)
+  return log_weights(task, np.where(both, after / np.where(both, before, 1), 0))
+
+
+def _odds(share, known):
+  share = np.where(known, share, 0.5)
+  return share / (1 - share)
+
+
+def prevalence(task: tasks.Task, target: tasks.Target) -> np.ndarray:
+  """Share of every label among what is labelled.
+
+  Args:
+    task: A 'binary' or 'categorical' task.
+    target: Hard or soft labels; where the mask is 0 they may be anything.
+
+  Returns:
+    float64 [A], NaN for labels that no frame has; or [E].
+
+  Raises:
+    ValueError: if no frame has a label of a categorical task.
+  """
+  value, mask = np.asarray(target.value), np.asarray(target.mask) > 0
+  if task.kind == 'categorical':
+    if not mask.any():
+      raise ValueError(f'prevalence of {task.name!r}: no frame has a label')
+    return value[mask].mean(0, dtype=np.float64)
+  axes = tuple(range(mask.ndim - 1))
+  count = mask.sum(axes)
+  total = np.where(mask, value, 0).sum(axes, dtype=np.float64)
+  return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def apply(task: tasks.Task, logits, prior: Mapping[str, np.ndarray]):
+  """Subtracts the log weights of a task from its logits.
+
+  Args:
+    task: The task.
+    logits: [..., num_outputs]; what is not finite stays so, and where it is.
+    prior: Task -> log weights.
+
+  Returns:
+    Logits of the same shape and type.
+  """
+  shift = prior.get(task.name)
+  if shift is None:
+    return logits
+  xp = jnp if isinstance(logits, jax.Array) else np
+  return logits - xp.asarray(shift, logits.dtype)
+
+
+def correct(
+  schema: tasks.Schema, logits: Mapping[str, Any], prior
+) -> dict[str, Any]:
+  """`apply` for all tasks: task -> logits."""
+  return {task.name: apply(task, logits[task.name], prior) for task in schema}
+
+
+def plus(first: Prior, second: Prior) -> Prior:
+  """What two trainings in a row amount to: weights multiply."""
+  both = first | second
+  return {k: first.get(k, 0) + second.get(k, 0) for k in both}
+
+
+def changes(prior: Mapping[str, np.ndarray] | None) -> bool:
+  """Whether a prior changes any probability."""
+  return any(np.any(shift != 0) for shift in (prior or {}).values())
+
+
+def to_json(schema: tasks.Schema, prior: Prior) -> Json:
+  """Task -> label -> log weight."""
+  return {
+    task.name: dict(zip(task.labels, map(float, prior[task.name]), strict=True))
+    for task in schema
+    if task.name in prior
+  }
+
+
+def check(kind: str, labels, found: Any, where: str):
+  """Raises ValueError unless log weights are those of a task, by its labels.
+
+  Args:
+    kind: Of the task.
+    labels: Its labels.
+    found: Read from a file.
+    where: What to call it.
+  """
+  if kind == 'binned':
+    raise ValueError(f'{where}: tasks with bins have no weights')
+  if not isinstance(found, dict) or set(found) != set(labels):
+    raise ValueError(
+      f'{where}: expected a number for each of {", ".join(labels)}'
+    )
+  for label, value in found.items():
+    if type(value) not in (int, float) or not abs(value) <= LIMIT:
+      raise ValueError(
+        f'{where}.{label}: expected a number from {-LIMIT:g} to {LIMIT:g}'
+      )
+
+
+def from_json(schema: tasks.Schema, found: Any, where: str = 'prior') -> Prior:
+  """Inverse of `to_json`; labels are found by name.
+
+  Raises:
+    ValueError: if a task or label does not exist or lacks a number; says where.
+  """
+  if not isinstance(found, dict):
+    raise ValueError(f'{where}: expected an object')
+  known = {task.name: task for task in schema}
+  prior = {}
+  for name, values in found.items():
+    if name not in known:
+      raise ValueError(f'{where}.{name}: there is no such task')
+    labels = known[name].labels
+    check(known[name].kind, labels, values, f'{where}.{name}')
+    prior[name] = np.array([values[label] for label in labels], np.float64)
+  return prior
+
+
+def selected(source: tasks.Schema, kept: tasks.Schema, prior: Prior) -> Prior:
+  """The prior of a schema that has some of the labels of another, by name."""
+  found = {}
+  for task in source:
+    for other in kept:
+      if other.name == task.name and task.name in prior:
+        index = [task.labels.index(label) for label in other.labels]
+        found[task.name] = prior[task.name][index]
+  return found
