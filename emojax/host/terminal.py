@@ -7,9 +7,20 @@ from rich.text import Text
 Part = str | tuple[str, str]
 
 
+def readable(text: str) -> str:
+  """Text that can be printed and written; bytes of file names that are no
+  UTF-8 become escapes."""
+  return text.encode('utf-8', 'backslashreplace').decode()
+
+
 def plain(*parts: Part) -> Text:
-  """Text as it is; a part may be (text, style)."""
-  return Text.assemble(*parts)
+  """Text as it is, but for `readable`; a part may be (text, style)."""
+  return Text.assemble(
+    *(
+      readable(part) if isinstance(part, str) else (readable(part[0]), part[1])
+      for part in parts
+    )
+  )
 
 
 def say(console: Console, *parts: Part, wrap: bool = False):
@@ -27,5 +38,5 @@ def show_rows(console: Console, rows):
   """Prints rows of texts as columns, as they are."""
   grid = Table.grid(padding=(0, 2))
   for row in rows:
-    grid.add_row(*(Text(cell) for cell in row))
+    grid.add_row(*(plain(cell) for cell in row))
   console.print(grid)

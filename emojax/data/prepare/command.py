@@ -32,7 +32,7 @@ from emojax.data.prepare import (
 from emojax.data.readers import base
 from emojax.data.store import frame_table, store
 from emojax.data.transform import sounds
-from emojax.host.terminal import say
+from emojax.host.terminal import readable, say
 
 MAX_SIZE = 4096
 # Records whose colour is looked at to choose the number of channels.
@@ -124,19 +124,12 @@ def prepare(
   return out
 
 
-def _say(console: rich_console.Console, text: str):
-  """Prints text with names of files, which are neither markup nor UTF-8."""
-  console.print(
-    base.readable(text), highlight=False, markup=False, soft_wrap=True
-  )
-
-
 def _check_apart(name: str, source: pathlib.Path, out: pathlib.Path):
   """Refuses an output among the images, or one that no shard can be in.
 
   The folders of one's own images may have any name, so none is spared.
   """
-  if str(out) != base.readable(str(out)):  # ArrayRecord takes UTF-8 only
+  if str(out) != readable(str(out)):  # ArrayRecord takes UTF-8 only
     raise ValueError(f'--out {out}: choose a folder with a name in UTF-8')
   # Path.resolve raises RuntimeError where a link refers to itself.
   real, taken = (pathlib.Path(os.path.realpath(p)) for p in (source, out))

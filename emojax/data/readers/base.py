@@ -23,7 +23,6 @@ from emojax.data.readers.files.problems import (
   Problem,
   Problems,
   one_line,
-  readable,
 )
 from emojax.data.readers.records import SPLITS, Frame, Listing, Record
 
@@ -39,7 +38,6 @@ __all__ = [
   'load',
   'load_valid',
   'options',
-  'readable',
   'scan',
 ]
 

@@ -16,10 +16,11 @@ import pathlib
 from emojax import tasks
 from emojax.data.readers import class_numbers, folder_table, layouts, splits
 from emojax.data.readers.files import folders, media, tables
-from emojax.data.readers.files.problems import DataError, Problems, readable
+from emojax.data.readers.files.problems import DataError, Problems
 from emojax.data.readers.folder_paths import composed
 from emojax.data.readers.labels import canonical, class_number, one_hot
 from emojax.data.readers.records import Listing, Record
+from emojax.host.terminal import readable
 
 TABLES = ('labels.csv', 'labels.tsv')
 EXPRESSIONS = (*tasks.AFFWILD2, 'contempt')

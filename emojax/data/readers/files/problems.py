@@ -11,6 +11,8 @@ import os
 import re
 from collections.abc import Mapping
 
+from emojax.host.terminal import readable
+
 PathLike = str | os.PathLike
 
 
@@ -55,12 +57,6 @@ def one_line(text: str) -> str:
 
 def _escaped(code: re.Match[str]) -> str:
   return repr(code[0])[1:-1]
-
-
-def readable(text: str) -> str:
-  """Text that can be printed and written; bytes of file names that are no
-  UTF-8 become escapes."""
-  return text.encode('utf-8', 'backslashreplace').decode()
 
 
 def brief(value: object, size: int = 40) -> str:

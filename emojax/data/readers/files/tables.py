@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from emojax.data.readers.files.problems import DataError, Problems, readable
+from emojax.data.readers.files.problems import DataError, Problems
+from emojax.host.terminal import readable
 
 # The first lines of a file; headers are much shorter.
 _HEADER_BYTES = 1 << 20
