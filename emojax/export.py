@@ -39,6 +39,7 @@ from emojax.engine.checkpoint import CheckpointError
 from emojax.evaluation import detection
 from emojax.evaluation.context import FIT_SPLIT
 from emojax.evaluation.frames import labelled, pick, valid
+from emojax.experiments import protocol
 from emojax.runtime import workdir
 from emojax.trained import (
   card as model_card,
@@ -155,8 +156,8 @@ def describe(
     calibration: What was fitted on validation data.
     prior: Log weights that `predict` subtracts; None where they are not known.
   """
-  config = run.config
-  m, data = config.model, config.data
+  config, data = run.config, run.config.data
+  net = run.experiment().network_for(config, generation)
   decision = {
     task.name: {name: DECISION for name in task.labels}
     for task in run.schema
@@ -169,16 +170,16 @@ def describe(
     'format': release.FORMAT,
     'generation': generation,
     'members': list(members),
-    'model': {
-      'name': m.name,
-      'options': {k: v for k, v in m.items() if k in release.OPTIONS},
-    },
+    'model': _network(config.experiment, net),
     'schema': [task.to_json() for task in run.schema],
     'bin_values': values,
     'preprocessing': {
       'image_size': data.image_size,
-      'channels': 3,
-      'colours': 'RGB, uint8; grey images are repeated',
+      'channels': net.channels,
+      'colours': 'RGB, uint8; grey images are repeated'
+      if net.channels == 3
+      else 'grey, uint8; of RGB the luma of ITU-R BT.601',
+      **_views(net),
       'resizing': 'bilinear with antialiasing (Pillow), face crops as trained',
       'range': 'divided by 255',
       'clip_length': data.clip_length,
@@ -193,11 +194,31 @@ def describe(
       'decision': decision,
       'uncertainty': calibration.uncertainty,
     },
-    'notes': list(calibration.notes),
+    'notes': [*run.stack(generation).notes, *calibration.notes],
+    'paper': run.experiment().PAPER,
     'trained_on': data.name if data.name == 'embedded' else _data_name(run),
     'config': config.to_dict(),
     'versions': {**workdir.environment(), 'trained_with': run.environment},
   }
+
+
+def _network(experiment: str, net: protocol.Network) -> dict[str, Any]:
+  """What is said of a network; models of before had a name and options only."""
+  said = {
+    'name': net.name,
+    'options': {k: v for k, v in net.options.items() if k in release.OPTIONS},
+  }
+  if net.attributes:
+    said['attributes'] = dict(net.attributes)
+  if net.read_out:
+    said['read_out'] = f'{experiment}/{net.read_out}'
+  return said
+
+
+def _views(net: protocol.Network) -> dict[str, Any]:
+  """How images are cut before the network sees them, unless they are whole."""
+  said = {'augment': net.augment} if net.augment != 'none' else {}
+  return said | ({'ten_crop': True} if net.ten_crop else {})
 
 
 def _sound(data) -> str | None:
@@ -240,22 +261,28 @@ def export(
   out = pathlib.Path(out)
   _check_free(out)
   chosen = run.choose_generations(generation and [generation])[-1]
+  run = run.select([chosen])
   numbers = run.choose_members(members)
   weights = run.weights(chosen, numbers)
   prior, notes = _prior(run, chosen)
-  calibration, clips = Calibration({}, {}, (UNCHECKED,)), None
+  calibration = Calibration({}, {}, (UNCHECKED,))
   if validate:
-    clips = run.validation()
-    logits = _validation_logits(run, chosen, numbers)
+    sets = run.held_out()
+    written = _written(run, chosen, numbers, sets)
+    logits = written.get(FIT_SPLIT)
+    if logits is None:
+      logits = _predicted(run, chosen, weights, sets[FIT_SPLIT])
     corrected = priors.correct(run.schema, logits, prior)
-    calibration = calibrate(run.schema, corrected, clips)
+    calibration = calibrate(run.schema, corrected, sets[FIT_SPLIT])
   calibration = dataclasses.replace(
     calibration, notes=(*notes, *calibration.notes)
   )
   metadata = describe(run, chosen, numbers, calibration, prior)
   files = _files(run, metadata, weights)
   if validate:
-    _compare(run, pretrained.Model(metadata, weights), logits, clips)
+    key = FIT_SPLIT if FIT_SPLIT in written else next(iter(written))
+    model = pretrained.Model(metadata, weights)
+    _compare(run, model, written[key], sets[key])
   _write(out, files)
   return out
 
@@ -293,19 +320,43 @@ def _files(run: runs.TrainedRun, metadata, weights) -> dict[str, bytes]:
   }
 
 
-def _validation_logits(
-  run: runs.TrainedRun, generation: str, members: Sequence[int]
+def _written(
+  run: runs.TrainedRun, generation: str, members: Sequence[int], sets
+) -> dict[str, dict[str, np.ndarray]]:
+  """What the run itself has predicted for the sets that are at hand."""
+  stored = run.predictions(generation).logits
+  found = {
+    key: {name: array[list(members)] for name, array in stored[key].items()}
+    for key in sets
+    if key in stored
+  }
+  for logits in found.values():
+    _check_finite(run, generation, logits)
+  return found
+
+
+def _predicted(
+  run: runs.TrainedRun, generation: str, weights, clips
 ) -> dict[str, np.ndarray]:
-  """What the run itself has predicted for its validation set."""
-  stored = run.predictions(generation).logits[FIT_SPLIT]
-  logits = {name: array[list(members)] for name, array in stored.items()}
+  """Logits for a validation set that the run itself has not predicted."""
+  members = len(jax.tree.leaves(weights['params'])[0])
+  config = run.config.copy_and_resolve_references()
+  config.runtime.member_devices = 0  # those that are here
+  config.runtime.batch_devices = 1
+  trainer = run.trainer(generation, members, config)
+  found = trainer.predict(*trainer.place_weights(weights), clips)
+  logits = {task.name: found[task.name] for task in run.schema}
+  _check_finite(run, generation, logits)
+  return logits
+
+
+def _check_finite(run: runs.TrainedRun, generation: str, logits):
   for name, array in logits.items():
     if not np.isfinite(array).all():
       raise ExportError(
         f'the predictions of {name} by {generation} in {run.path} are not '
         'finite: the network has diverged, export another generation'
       )
-  return logits
 
 
 def _compare(run: runs.TrainedRun, model: pretrained.Model, logits, clips):

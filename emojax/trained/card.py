@@ -24,8 +24,7 @@ TEMPLATE = """\
 # {title}
 
 {members} of a network {network} ({parameters:,} parameters each), generation
-{generation} of a run of self-distillation (Deng, Wu, Shi: Iterative Distillation
-for Better Uncertainty Estimates in Multitask Emotion Recognition, 2021), trained
+{generation} of a run of {paper}, trained
 on **{trained_on}** with emojax {version}.
 
 ## Use
@@ -37,7 +36,7 @@ model = emojax.load('.')  # this folder
 output = model.predict(images)  # faces, uint8 [N, H, W, 3] or [N, L, H, W, 3]
 output.probabilities  # by task, the mean over the members
 output.uncertainty  # total, aleatoric and epistemic, by task and in the mean
-model.answers(output)  # decisions by the thresholds below
+{extra}model.answers(output)  # decisions by the thresholds below
 {unsure}
 ```
 
@@ -75,6 +74,7 @@ clips of consecutive frames (trained on {length}){audio}.
 """
 
 
+LEARNED = 'output.learned  # the uncertainty that the network states itself\n'
 UNSURE = 'model.unsure(output, 0.1)  # frames to reject'
 NO_UNSURE = """\
 # model.unsure(output) needs thresholds, which this model has not: it was exported
@@ -106,6 +106,8 @@ def render(
     version=escape(
       str(metadata['versions']['trained_with'].get('emojax', 'unknown'))
     ),
+    paper=metadata['paper'],
+    extra=LEARNED if 'read_out' in metadata['model'] else '',
     unsure=UNSURE if metadata['thresholds']['uncertainty'] else NO_UNSURE,
     labels=_labels(metadata),
     size=data['image_size'],
@@ -143,6 +145,8 @@ _SHOWN = ('single_mean', 'single_std', 'ensemble', 'ood')
 def _numbers(metadata, results) -> str:
   """A table of the generation's scores, or why there is none."""
   name = metadata['generation']
+  if results is not None and 'generations' not in results:
+    return 'The report in the folder of the run has its scores.'
   if results is None or name not in results['generations']:
     return 'The run was not finished when this was exported: no results yet.'
   found = dict(results['generations'][name])
@@ -218,8 +222,12 @@ def _origin(metadata) -> str:
     'Device': environment.get('device_kind', 'unknown'),
     'Seed': config.get('seed'),
     'Members of the run': config['ensemble']['size'],
-    'Epochs': config['train']['epochs'],
+    'Epochs': config['train'].get('epochs'),
     'Generations of students': config.get('generations'),
   }
-  lines = [f'- {name}: {escape(str(value))}' for name, value in rows.items()]
+  lines = [
+    f'- {name}: {escape(str(value))}'
+    for name, value in rows.items()
+    if value is not None
+  ]
   return '\n'.join([*lines, '- Everything else: `config` in `model.json`.'])

@@ -26,13 +26,19 @@ def digest(metadata: Mapping[str, Any]) -> str:
   return hashlib.sha256(text.encode()).hexdigest()
 
 
-def check(metadata: Any, options: frozenset[str], weights: str):
+def check(
+  metadata: Any,
+  options: frozenset[str],
+  weights: str,
+  attributes: frozenset[str] = frozenset(),
+):
   """Checks what a model's description says.
 
   Args:
     metadata: The contents of model.json.
     options: What `model.options` may name.
     weights: Name of the file of weights, whose SHA-256 must be given.
+    attributes: What `model.attributes` may name.
 
   Raises:
     ValueError: If a key is missing or its value is of no use; names the key.
@@ -46,6 +52,7 @@ def check(metadata: Any, options: frozenset[str], weights: str):
   _get(model, 'name', str, 'model.')
   if extra := _get(model, 'options', dict, 'model.').keys() - options:
     raise ValueError(f'model.options: unknown {", ".join(sorted(extra))}')
+  _check_network(model, attributes)
   _check_preprocessing(_get(metadata, 'preprocessing', dict))
   schema = _schema(_get(metadata, 'schema', list))
   _check_bins(schema, metadata)
@@ -81,12 +88,29 @@ def _number(value, where: str, low: float = -math.inf, high: float = math.inf):
   return value
 
 
+def _check_network(model: dict, attributes: frozenset[str]):
+  """What models of before have not: attributes and a read-out."""
+  if 'attributes' in model:
+    found = _get(model, 'attributes', dict, 'model.')
+    if extra := found.keys() - attributes:
+      raise ValueError(f'model.attributes: unknown {", ".join(sorted(extra))}')
+    for key, value in found.items():
+      if not isinstance(value, str | int) or isinstance(value, bool):
+        raise ValueError(f'model.attributes.{key}: expected a text or a number')
+  if 'read_out' in model:
+    _get(model, 'read_out', str, 'model.')
+
+
 def _check_preprocessing(found: dict):
   where = 'preprocessing.'
   size = _get(found, 'image_size', int, where)
   _count(size, f'{where}image_size', 1, MAX_SIZE + 1)
-  if _get(found, 'channels', int, where) != 3:
-    raise ValueError(f'{where}channels: expected 3')
+  if _get(found, 'channels', int, where) not in (1, 3):
+    raise ValueError(f'{where}channels: expected 1 or 3')
+  if not isinstance(found.get('augment', 'none'), str):
+    raise ValueError(f'{where}augment: expected a text')
+  if not isinstance(found.get('ten_crop', False), bool):
+    raise ValueError(f'{where}ten_crop: expected true or false')
   if 'audio' not in found or not isinstance(found['audio'], str | None):
     raise ValueError(f'{where}audio: expected a text or null')
 

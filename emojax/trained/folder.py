@@ -16,8 +16,7 @@ import numpy as np
 
 import emojax
 from emojax import models
-from emojax.evaluation import schema_from_json
-from emojax.trained import arrays, description
+from emojax.trained import arrays, description, network
 
 PyTree = Any
 FORMAT = 'emojax-model-1'
@@ -36,27 +35,20 @@ class ModelError(ValueError):
   """An exported model is damaged or does not fit; says what to do."""
 
 
-def network(metadata: dict[str, Any]):
-  """Builds the Flax module that model.json describes."""
-  m, p = metadata['model'], metadata['preprocessing']
-  return models.build(
-    m['name'],
-    schema_from_json(metadata['schema']),
-    p['image_size'],
-    channels=p['channels'],
-    **m['options'],
-  )
-
-
 def check_metadata(metadata: dict[str, Any]):
   """Raises ValueError that names the key of model.json that is of no use."""
-  description.check(metadata, OPTIONS, WEIGHTS)
+  description.check(metadata, OPTIONS, WEIGHTS, network.ATTRIBUTES)
 
 
 def read_metadata(folder: pathlib.Path) -> dict[str, Any]:
   """Reads model.json; raises ModelError if it is missing or of no use."""
   path = folder / METADATA
   if not path.is_file():
+    if (folder / 'config.json').is_file():
+      raise ModelError(
+        f'{folder} is the folder of a run, not an exported model: `python -m '
+        f'emojax.export --workdir={folder} --out=DIR` makes a model of it'
+      )
     raise ModelError(
       f'{folder} holds no exported model ({METADATA} is missing): make one '
       'with python -m emojax.export'
@@ -156,7 +148,8 @@ def _check_arrays(path: pathlib.Path, metadata, flat: dict[str, np.ndarray]):
   """The weights must be those that the network of this version has."""
   name = metadata['model']['name']
   try:
-    module = network(metadata)
+    module = network.build(metadata)
+    network.outputs(metadata)  # it has a read-out of that name
     variables = jax.eval_shape(
       lambda key: models.init(module, key), jax.random.key(0)
     )

@@ -7,6 +7,7 @@ output.uncertainty['expr'].total    # float32 [N], in [0, 1]
 model.answers(output)['expr']       # names of the expressions
 """
 
+import functools
 import json
 import os
 import pathlib
@@ -17,9 +18,11 @@ import numpy as np
 
 from emojax import tasks, uncertainty
 from emojax.data.transform import images
-from emojax.engine import flip, methods
+from emojax.engine import flip
 from emojax.evaluation import schema_from_json
+from emojax.experiments.protocol import LEARNED
 from emojax.trained import folder as release
+from emojax.trained import network
 from emojax.trained.description import MEAN
 from emojax.trained.folder import ModelError
 from emojax.uncertainty import Uncertainty, prior
@@ -40,12 +43,15 @@ class Output(NamedTuple):
     uncertainty: Task, and 'mean' over the tasks, -> `Uncertainty` of normalised
       entropies [...]; the epistemic part of a single model is 0.
     values: Label of a binned task ('valence', 'arousal') -> expectation [...].
+    learned: Uncertainty [...] that the networks have learned to state (paper
+      003), mean over the members, higher is less certain; None of others.
   """
 
   probabilities: dict[str, np.ndarray]
   members: dict[str, np.ndarray]
   uncertainty: dict[str, Uncertainty]
   values: dict[str, np.ndarray]
+  learned: np.ndarray | None = None
 
 
 class Model:
@@ -71,7 +77,8 @@ class Model:
     values = metadata['bin_values']
     self.bin_values = None if values is None else np.array(values, np.float32)
     self.prior = prior.from_json(self.schema, metadata.get('prior', {}))
-    self._network = release.network(metadata)
+    self._network = network.build(metadata)
+    self._outputs = network.outputs(metadata)
     self._params, self._state = weights['params'], weights['model_state']
     self._flip = metadata.get(
       'flip', False
@@ -79,34 +86,55 @@ class Model:
     if not isinstance(self._flip, bool):
       raise ModelError(f'flip: expected true or false, found {self._flip!r}')
     self._forward = jax.jit(self._all_members)
+    self._passes = jax.jit(self._all_passes)
+
+  def _one(self, params, state, inputs, key=None):
+    """What one member says, in one stochastic pass if there is a key."""
+    variables = {'params': params, **state}
+
+    def predict(x):
+      return self._outputs(self._network, variables, x, key)
+
+    if self._flip:
+      return flip.over_both(predict, self.schema)(inputs)
+    return predict(inputs)
 
   def _all_members(self, params, state, inputs):
-    inputs = {**inputs, 'image': methods.to_float(inputs['image'])}
+    return jax.lax.map(lambda x: self._one(*x, inputs), (params, state))
 
-    def one(member):
-      variables = {'params': member[0], **member[1]}
+  def _all_passes(self, params, state, inputs, keys):
+    """[M * S, ...], the passes of a member next to each other."""
 
-      def predict(x):
-        outputs = self._network.apply(variables, x, train=False)
-        return {task.name: outputs[task.name] for task in self.schema}
+    def member(x):
+      return jax.lax.map(lambda key: self._one(*x[:2], inputs, key), x[2])
 
-      if self._flip:
-        return flip.over_both(predict, self.schema)(inputs)
-      return predict(inputs)
+    found = jax.lax.map(member, (params, state, keys))
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), found)
 
-    return jax.lax.map(one, (params, state))
-
-  def logits(self, image, audio=None, batch: int = 16) -> dict[str, np.ndarray]:
+  def logits(
+    self,
+    image,
+    audio=None,
+    batch: int = 16,
+    samples: int = 0,
+    seed: int = 0,
+  ) -> dict[str, np.ndarray]:
     """Logits of every member, task -> float32 [M, N, L, outputs].
 
-    As the network has them, without the prior correction of `predict`.
+    As the network has them, without the prior correction of `predict`. Networks
+    that have learned to doubt say 'uncertainty' [M, N, L], too.
 
     Args:
       image: uint8 [N, L, H, W, C], as for `predict`.
       audio: float32 [N, L, 64, 64] for models that listen.
       batch: Clips that are computed at a time.
+      samples: Stochastic passes S, as for `predict`; M is then M * S.
+      seed: Their seed.
     """
     image = images.resize(images.check(image), self.image_size)
+    channels = self.metadata['preprocessing']['channels']
+    image = network.grey(image, channels)
+    keys = self._keys(samples, seed)
     inputs = {'image': image}
     if self.audio:
       inputs['audio'] = self._check_audio(audio, image.shape[:2])
@@ -119,13 +147,31 @@ class Model:
       # The last clip is repeated: one compilation serves all batches.
       rows = np.minimum(np.arange(start, start + batch), count - 1)
       chosen = {key: array[rows] for key, array in inputs.items()}
-      parts.append(
-        jax.device_get(self._forward(self._params, self._state, chosen))
-      )
+      run = self._forward
+      if keys is not None:
+        run = functools.partial(self._passes, keys=keys(start))
+      parts.append(jax.device_get(run(self._params, self._state, chosen)))
     return {
       name: np.concatenate([part[name] for part in parts], 1)[:, :count]
       for name in parts[0]
     }
+
+  def _keys(self, samples: int, seed: int):
+    """`first clip -> keys [M, S]` of stochastic passes; None without any."""
+    if samples == 0:
+      return None
+    if samples < 0:
+      raise ModelError(f'samples {samples}: expected at least 0')
+    if not network.can_sample(self.metadata):
+      raise ModelError(
+        'this network has no dropout or DropConnect to sample: call it with '
+        'samples=0'
+      )
+    base = jax.random.key(seed)
+    shape = (self.num_members, samples)
+    return lambda start: jax.random.split(
+      jax.random.fold_in(base, start), shape
+    )
 
   def _check_audio(self, audio, shape) -> np.ndarray:
     if audio is not None and not np.isfinite(audio).all():
@@ -140,7 +186,14 @@ class Model:
     return np.asarray(audio, np.float32)
 
   def predict(
-    self, image, audio=None, *, temperature: bool = False, batch: int = 16
+    self,
+    image,
+    audio=None,
+    *,
+    temperature: bool = False,
+    batch: int = 16,
+    samples: int = 0,
+    seed: int = 0,
   ) -> Output:
     """Probabilities and uncertainties.
 
@@ -157,6 +210,10 @@ class Model:
       temperature: Scale every member's logits by the temperatures that were
         fitted on the run's validation set.
       batch: Clips that are computed at a time.
+      samples: Stochastic passes of every member (MC dropout or DropConnect),
+        which then are the members of the output, M * S; 0 for one pass without
+        noise. Thresholds are of predictions without.
+      seed: Seed of the passes: same seed and batch, same numbers.
 
     Raises:
       ValueError: If the inputs are not as described, or there are no
@@ -173,8 +230,10 @@ class Model:
     image = np.expand_dims(image, axes)
     if audio is not None:
       audio = np.expand_dims(np.asarray(audio), axes)
-    logits = self.logits(image, audio, batch)
-    logits = prior.correct(self.schema, logits, self.prior)
+    if temperature and samples:
+      raise ModelError('temperatures were fitted without noise: samples=0')
+    logits = self.logits(image, audio, batch, samples, seed)
+    logits |= prior.correct(self.schema, logits, self.prior)
     if temperature:
       logits = self._scaled(logits)
     return self._output(logits, tuple(1 + axis for axis in axes))
@@ -210,7 +269,11 @@ class Model:
       if task.kind == 'binned':
         expected = probabilities[task.name] @ self.bin_values
         values |= {n: expected[..., i] for i, n in enumerate(task.labels)}
-    return Output(probabilities, members, {**parts, MEAN: mean}, values)
+    learned = None
+    if LEARNED in logits:
+      learned = logits[LEARNED].squeeze(axes).mean(0)
+    doubt = {**parts, MEAN: mean}
+    return Output(probabilities, members, doubt, values, learned)
 
   def answers(self, output: Output) -> dict[str, Any]:
     """Decisions by the thresholds of the model.

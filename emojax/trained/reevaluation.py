@@ -14,6 +14,7 @@ from emojax.data.clips import evaluation_sets
 from emojax.data.relabel import Relabelling, relabel
 from emojax.engine import optimisation
 from emojax.evaluation.context import FIT_SPLIT
+from emojax.experiments import TRAINED, trained
 from emojax.runtime import overrides, provenance, workdir
 from emojax.settings import check_named
 from emojax.trained import run as runs
@@ -192,8 +193,17 @@ def prepare(request: Request) -> Evaluation:
     OverrideError: If a setting is unknown or cannot differ.
   """
   run = runs.open_run(request.workdir)
-  config = settings(run, request)
+  if run.experiment().REPORT is None:
+    able = [name for name in TRAINED if trained(name).REPORT]
+    raise runs.RunError(
+      f'{run.path} is a run of the experiment {run.config.experiment!r}: '
+      'evaluating it again is not supported yet, only for runs of '
+      f'{", ".join(able)}; its own report is in the folder, and `python -m '
+      'emojax.export` makes models of its networks'
+    )
   generations = run.choose_generations(request.generations)
+  run = run.select(generations)
+  config = settings(run, request)
   members = run.choose_members(request.members)
   config.ensemble.size = len(members)
   name = request.split or _default_split(run, config)

@@ -12,8 +12,6 @@ from emojax import tasks
 from emojax.data.relabel import Relabelling, relabel, selected_outputs
 from emojax.evaluation import Predictions, evaluate
 from emojax.evaluation.context import FIT_SPLIT
-from emojax.experiments.distillation import report
-from emojax.experiments.distillation.run import MC_STREAM
 from emojax.host import terminal
 from emojax.report import validity
 from emojax.runtime import provenance, workdir
@@ -74,6 +72,7 @@ def execute(evaluation: Evaluation, console: Console) -> pathlib.Path:
   workdir.write_json(folder / 'curves.json', curves)
   workdir.write_json(folder / 'results.json', results)
   whole = evaluation.schema == evaluation.run.schema
+  report = evaluation.run.experiment().REPORT
   report.write(folder.path, evaluation.clips if whole else None)
   for note in notes:
     terminal.say(console, f'Note: {note}.')
@@ -154,14 +153,14 @@ class _Predictor:
   def _predict(self, name: str) -> Predictions:
     this, run = self._of, self._of.run
     if self._trainer is None:
-      self._trainer = run.trainer(len(this.members), this.config)
+      self._trainer = run.trainer(name, len(this.members), this.config)
     trainer = self._trainer
     weights = run.weights(name, this.members)
     placed = trainer.place_weights(weights)
     sets = {this.key: this.clips}
     sets |= {f'ood/{key}': clips for key, clips in this.ood.items()}
     key = jax.random.key(run.config.seed)
-    key = jax.random.fold_in(key, MC_STREAM + run.number(name))
+    key = jax.random.fold_in(key, run.stack(name).stream)
     samples = this.config.eval.mc_samples
     logits = {
       title: trainer.predict(*placed, clips)

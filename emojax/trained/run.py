@@ -6,14 +6,9 @@ finished generations are those whose weights and predictions are on disk.
 
 import dataclasses
 import difflib
-import importlib
 import json
 import os
 import pathlib
-import re
-import types
-import zipfile
-import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,32 +16,18 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from emojax import tasks
+from emojax import experiments, tasks
 from emojax.data import load
-from emojax.data.clips import evaluation_sets
 from emojax.engine import checkpoint, flip, optimisation, stack
 from emojax.engine.trainer import Trainer
 from emojax.evaluation import Predictions, schema_from_json
 from emojax.evaluation.context import FIT_SPLIT
-from emojax.experiments.distillation import priors
-from emojax.runtime import provenance
+from emojax.experiments.protocol import Stack, Trained
+from emojax.runtime import damage, provenance
+from emojax.runtime.damage import UNREADABLE as DAMAGED
 from emojax.uncertainty.prior import Prior
 
 PyTree = Any
-
-# What NumPy raises for files that are cut off or not its own.
-DAMAGED = (
-  EOFError,
-  KeyError,
-  OSError,
-  RecursionError,
-  TypeError,
-  ValueError,
-  zipfile.BadZipFile,
-  zlib.error,
-)
-# Experiments whose networks can be rebuilt from the configuration.
-SUPPORTED = ('distillation',)
 
 
 class RunError(ValueError):
@@ -65,9 +46,10 @@ class TrainedRun:
     path: The folder.
     config: The resolved configuration that it was trained with.
     environment: Versions and devices that it was trained with.
-    generations: Names of the finished generations, in order.
-    schema: What it predicts, as its predictions say.
+    generations: Names of the finished generations (stacks), in order.
+    schema: What they predict, as their predictions say; see `select`.
     members: Members of every generation.
+    headers: Schema and members of every finished generation by name.
   """
 
   path: pathlib.Path
@@ -76,12 +58,33 @@ class TrainedRun:
   generations: tuple[str, ...]
   schema: tasks.Schema
   members: int
+  headers: dict[str, tuple[tasks.Schema, int]]
 
   def predictions(self, name: str) -> Predictions:
     """Logits that the run itself has written for a generation."""
-    path = _predictions_path(self.path, name)
-    with _readable(path):
-      return Predictions.load(path, self.schema)
+    return _predictions(self.path, self.experiment(), self.stack(name))
+
+  def stack(self, name: str) -> Stack:
+    """What the experiment says of a generation."""
+    found = self.experiment().stacks(self.config)
+    return next(one for one in found if one.name == name)
+
+  def select(self, names: Sequence[str]) -> 'TrainedRun':
+    """The run with some finished generations, which predict the same tasks.
+
+    Raises:
+      RunError: If they do not.
+    """
+    kinds = {self.headers[name] for name in names}
+    if len(kinds) > 1:
+      raise RunError(
+        f'{", ".join(names)} of {self.path} differ in what they predict or in '
+        'their number of members: name one, or several of a kind'
+      )
+    schema, members = kinds.pop()
+    return dataclasses.replace(
+      self, generations=tuple(names), schema=schema, members=members
+    )
 
   def weights(self, name: str, members: Sequence[int]) -> PyTree:
     """{'params': ..., 'model_state': ...} of some members, NumPy [M, ...].
@@ -90,9 +93,11 @@ class TrainedRun:
       CheckpointError: If they are missing or damaged.
       RunError: If a number is not finite.
     """
-    path = _weights_path(self.path, name)
-    tree = checkpoint.load_tree(path)
-    tree = {'model_state': {}, **tree}  # a network may have no statistics
+    path = self.path / 'checkpoints' / self.stack(name).weights
+    tree = dict(checkpoint.load_tree(path))
+    # A network may have no statistics, or they are beside the parameters.
+    params = tree.pop('params')
+    tree = {'params': params, 'model_state': tree.get('model_state', tree)}
     index = np.array(members)
     tree = jax.tree.map(lambda array: array[index], tree)
     if not all(np.isfinite(array).all() for array in jax.tree.leaves(tree)):
@@ -110,7 +115,8 @@ class TrainedRun:
       return None
     try:
       found = json.loads(path.read_text())
-      found['generations'], found['dataset']
+      found['dataset']
+      found.get('generations')
     except DAMAGED as error:
       raise RunError(
         f'{path} cannot be read ({type(error).__name__}: {error}): give the '
@@ -129,15 +135,26 @@ class TrainedRun:
         cannot be read or have changed.
       RunError: If the file is of no use.
     """
+    priors = self.experiment().PRIORS
+    if priors is None:
+      return {name: {} for name in self.generations}
     found = self.stored_priors()
     if found is not None:
       return found
-    targets = self._training_targets() if self.config.loss.reweight else {}
+    targets = (
+      self._training_targets()
+      if self.config.get('loss', {}).get('reweight')
+      else {}
+    )
     every = priors.of_generations(self.config, self.schema, targets)
-    return {name: every[self.number(name)] for name in self.generations}
+    names = [one.name for one in self.experiment().stacks(self.config)]
+    return {name: every[names.index(name)] for name in self.generations}
 
   def stored_priors(self) -> dict[str, Prior] | None:
     """What priors.json says; None without it; raises RunError as `priors`."""
+    priors = self.experiment().PRIORS
+    if priors is None:
+      return None
     try:
       found = priors.read(self.path, self.schema)
     except ValueError as error:
@@ -160,7 +177,7 @@ class TrainedRun:
       provenance.check_part(self.path, 'train', dataset.train)
     except (OSError, ValueError) as error:
       raise UnknownPriorError(
-        f'{self.path} was trained before {priors.FILE} was kept, and its class '
+        f'{self.path} was trained before its priors were kept, and its class '
         f'weights cannot be computed from its training data ({error})'
       ) from error
     return dataset.train.targets
@@ -195,71 +212,61 @@ class TrainedRun:
       )
     return tuple(sorted(members))
 
-  def number(self, name: str) -> int:
-    """0 for the teachers, k for the k-th generation."""
-    found = re.search(r'\d+$', name)
-    return int(found.group()) if found else 0
-
-  def trainer(self, members: int, config: ConfigDict | None = None) -> Trainer:
+  def trainer(
+    self, name: str, members: int, config: ConfigDict | None = None
+  ) -> Trainer:
     """A trainer that predicts with as many members, but has nothing to train.
 
     Args:
+      name: The generation.
       members: Their number.
       config: The run's configuration with other settings under `runtime`.
     """
     config = ConfigDict((config or self.config).to_dict())
-    config.ensemble.size = members
     if 'pretrained' in config.model:
       config.model.pretrained = ''  # the weights are in the run
     r = config.runtime
-    mesh = stack.make_mesh(r.member_devices, r.batch_devices, members)
+    mesh = stack.make_mesh(r.member_devices, r.get('batch_devices', 1), members)
     module = self.experiment()
-    data = types.SimpleNamespace(schema=self.schema)
-    method = module.method_from_config(config, data, mesh)
+    method = module.method_for(config, name, self.schema, mesh)
     if optimisation.setting(config.eval, 'flip', 'eval'):
       method = flip.with_flip(method, self.schema)
-    settings = module.settings_from_config(config)
+    settings = module.settings_for(config, name, members)
     return Trainer(method, settings, mesh, None, None, None)
 
   def validation(self):
-    """Clips with the labels of the run's own validation set.
+    """Clips with the labels of the run's own validation set; see `held_out`."""
+    return self.held_out()[FIT_SPLIT]
 
-    The run's predictions of them are on disk, so no image needs to be read.
+  def held_out(self) -> dict[str, Any]:
+    """Clips with labels of the run's own data by set; 'val' is one of them.
 
     Raises:
       RunError: If the data are not there any more, or have changed.
     """
     try:
-      found = self._validation_clips()
+      found = self.experiment().held_out(self.config)
     except (OSError, ValueError) as error:
       raise RunError(
         f'the data that {self.path} was trained on cannot be read ({error})'
       ) from error
-    logits = self.predictions(self.generations[0]).logits[FIT_SPLIT]
-    if any(x.shape[1:3] != found.frame_mask.shape for x in logits.values()):
-      raise RunError(
-        f'the data that {self.path} was trained on have changed since: its '
-        'predictions are of other validation clips'
-      )
-    try:
-      provenance.check_part(self.path, FIT_SPLIT, found)
-    except provenance.DataChangedError as error:
-      raise RunError(str(error)) from error
+    written = self.predictions(self.generations[0]).logits
+    for key, clips in found.items():
+      shape, logits = clips.frame_mask.shape, written.get(key, {})
+      if any(x.shape[1:3] != shape for x in logits.values()):
+        raise RunError(
+          f'the data that {self.path} was trained on have changed since: its '
+          f'predictions are of other clips ({key})'
+        )
+      try:
+        provenance.check_part(self.path, key, clips)
+      except provenance.DataChangedError as error:
+        raise RunError(str(error)) from error
     return found
 
-  def _validation_clips(self):
-    data = self.config.data.copy_and_resolve_references()
-    if data.name == 'embedded':
-      return evaluation_sets.open_split(data, FIT_SPLIT).clips
-    data.memory_gib, data.ood_path = 0.0, ''
-    return load.from_config(data).val
-
-  def experiment(self):
-    """The module that the run was made by."""
-    from emojax.experiments import EXPERIMENTS
-
-    name = self.config.experiment
-    return importlib.import_module(EXPERIMENTS[name])
+  def experiment(self) -> Trained:
+    """What the paper of the run offers."""
+    return experiments.trained(self.config.experiment)
 
 
 def open_run(path: str | os.PathLike) -> TrainedRun:
@@ -271,28 +278,46 @@ def open_run(path: str | os.PathLike) -> TrainedRun:
   """
   path = pathlib.Path(path)
   stored = _stored_config(path)
-  if (name := stored['config']['experiment']) not in SUPPORTED:
-    raise RunError(
-      f'{path} is a run of the experiment {name!r}: evaluating it again and '
-      'exporting its models are not supported yet, only for runs of '
-      f'{", ".join(SUPPORTED)}; its own report and predictions are in the folder'
-    )
-  names = _finished(path)
-  if not names:
+  config = ConfigDict(stored['config'])
+  experiment, stacks = _stacks(path, config)
+  found = [one for one in stacks if _finished(path, one)]
+  if not found:
+    other = f' ({experiment.UNOPENED})' if experiment.UNOPENED else ''
     raise RunError(
       f'{path} has no finished generation yet: give the command that trains it '
-      'again to go on, and wait for the first generation'
+      f'again to go on, and wait for the first generation{other}'
     )
-  headers = [_header(path, name) for name in names]
-  schema, members = headers[0]
+  headers = {one.name: _header(path, experiment, one) for one in found}
+  schema, members = headers[found[0].name]
   return TrainedRun(
     path=path,
-    config=ConfigDict(stored['config']),
+    config=config,
     environment=stored.get('environment', {}),
-    generations=names,
+    generations=tuple(headers),
     schema=schema,
     members=members,
+    headers=headers,
   )
+
+
+def _stacks(path: pathlib.Path, config) -> tuple[Trained, tuple[Stack, ...]]:
+  """The experiment of a configuration, and the stacks that it says there are."""
+  name = config.experiment
+  if name not in experiments.TRAINED:
+    raise RunError(
+      f'{path} is a run of the experiment {name!r}: evaluating it again and '
+      'exporting its models are not supported, only for runs of '
+      f'{", ".join(experiments.TRAINED)}; its own report and predictions are in '
+      'the folder'
+    )
+  experiment = experiments.trained(name)
+  try:
+    return experiment, experiment.stacks(config)
+  except (AttributeError, *DAMAGED) as error:
+    raise RunError(
+      f'{path / "config.json"} lacks what runs of {name!r} have '
+      f'({type(error).__name__}: {str(error).splitlines()[0]}): restore the file'
+    ) from error
 
 
 def _stored_config(path: pathlib.Path) -> dict[str, Any]:
@@ -320,72 +345,59 @@ def _stored_config(path: pathlib.Path) -> dict[str, Any]:
   return stored
 
 
-def _weights_path(path: pathlib.Path, name: str) -> pathlib.Path:
-  return path / 'checkpoints' / name
-
-
 def _predictions_path(path: pathlib.Path, name: str) -> pathlib.Path:
   return path / 'predictions' / f'{name}.npz'
 
 
-def _finished(path: pathlib.Path) -> tuple[str, ...]:
-  """Generations whose predictions, which are written last, are there."""
-  names = [
-    file.stem
-    for file in (path / 'predictions').glob('*.npz')
-    if not file.stem.startswith('.') and _weights_path(path, file.stem).is_dir()
-  ]
-
-  def order(name):
-    number = re.search(r'\d+$', name)
-    return (int(number.group()) if number else -1, name)
-
-  return tuple(sorted(names, key=order))
+def _finished(path: pathlib.Path, one: Stack) -> bool:
+  """Whether predictions, which are written last, are there, and weights."""
+  weights = path / 'checkpoints' / one.weights
+  return weights.is_dir() and _predictions_path(path, one.name).is_file()
 
 
-def _header(path: pathlib.Path, name: str) -> tuple[tasks.Schema, int]:
+def _header(
+  path: pathlib.Path, experiment: Trained, one: Stack
+) -> tuple[tasks.Schema, int]:
   """What a generation predicts, and its number of members."""
-  file = _predictions_path(path, name)
+  file = _predictions_path(path, one.name)
   with _readable(file), open(file, 'rb') as raw:
     with np.load(raw, allow_pickle=False) as arrays:
-      header = json.loads(str(arrays['header']))
-    return schema_from_json(header['schema']), len(header['epochs'])
+      if 'header' in arrays:
+        header = json.loads(str(arrays['header']))
+        return schema_from_json(header['schema']), len(header['epochs'])
+  found = _predictions(path, experiment, one)
+  return found.schema, found.num_members
 
 
-def _is_whole(path: pathlib.Path) -> bool:
-  """Whether an .npz is as it was written, by the checksums in it."""
-  try:
-    with zipfile.ZipFile(path) as file:
-      return file.testzip() is None
-  except PermissionError:
-    return True  # for all that is known
-  except (*DAMAGED, NotImplementedError):
-    return False
+def _predictions(
+  path: pathlib.Path, experiment: Trained, one: Stack
+) -> Predictions:
+  """What a run has written of a generation, in the form of this version."""
+  file = _predictions_path(path, one.name)
+  with _readable(file):
+    read = getattr(experiment, 'predictions', None)
+    if read is None:
+      return Predictions.load(file)
+    with open(file, 'rb') as raw, np.load(raw, allow_pickle=False) as arrays:
+      return read(arrays, one, _schema_of_data(path))
 
 
-class _readable:
-  """Turns errors of damaged files into a `RunError` that names the file.
-
-  What is whole by its checksums is never called damaged: it was written by
-  another program or version, or cannot be read just now.
-  """
-
-  def __init__(self, path: pathlib.Path):
-    self.path = path
-
-  def __enter__(self):
-    return self
-
-  def __exit__(self, kind, error, trace):
-    if error is None or not isinstance(error, DAMAGED):
-      return False
-    if _is_whole(self.path):
-      raise RunError(
-        f'{self.path} is whole, but cannot be used as predictions of a run '
-        f'({type(error).__name__}: {error}): evaluate it with the version that '
-        'wrote it'
-      ) from error
+def _schema_of_data(path: pathlib.Path) -> tasks.Schema:
+  """The tasks of the data set that a run was trained on."""
+  kept = provenance.read(path)
+  if kept is None:
     raise RunError(
-      f'{self.path} is damaged ({error}): move it away and give the command '
-      'that trains the run again to make it anew'
-    ) from error
+      f'{path} has no {provenance.FILE}, which names the labels that it '
+      'predicts: its run is older than what can be opened'
+    )
+  return schema_from_json(kept['schema'])
+
+
+def _readable(path: pathlib.Path):
+  """Turns errors of damaged files into a `RunError` that names the file."""
+  return damage.explained(
+    path,
+    command='give the command that trains the run again',
+    wrong='evaluate it with the version that wrote it',
+    kind=RunError,
+  )

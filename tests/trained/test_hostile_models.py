@@ -209,7 +209,7 @@ def test_keys_that_are_missing_or_junk(copy, exported, path):
     (('model', 'options', 'dtype'), [], "'small' cannot be built"),
     (('model', 'options', 'width'), 'x', "'small' cannot be built (TypeError"),
     (('preprocessing', 'image_size'), 10**9, 'image_size: expected'),
-    (('preprocessing', 'channels'), 1, 'channels: expected 3'),
+    (('preprocessing', 'channels'), 2, 'channels: expected 1 or 3'),
   ],
 )
 def test_descriptions_that_are_of_no_use(copy, monkeypatch, path, value, words):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import pathlib
-import zipfile
 from typing import Any
 
 import jax
@@ -22,7 +21,7 @@ from emojax.experiments.bayesian.networks import Stack
 from emojax.host import terminal
 from emojax.host.signals import StopFlag
 from emojax.report import validity
-from emojax.runtime import provenance, training, workdir
+from emojax.runtime import damage, provenance, training, workdir
 from emojax.runtime.progress import TrainingProgress
 
 PyTree = Any
@@ -196,13 +195,8 @@ def _sample(run: Run, trainer: Trainer, parts, clips, key) -> PyTree:
 
 
 def _load(path: pathlib.Path, schema) -> Predictions:
-  try:
+  with damage.explained(path):
     return Predictions.load(path, schema)
-  except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
-    raise checkpoint.CheckpointError(
-      f'{path} is damaged ({error}): delete it and run the same command again '
-      'to make it anew'
-    ) from error
 
 
 def _conclude(run: Run, kinds: list[Stack], console: Console) -> dict[str, Any]:

@@ -5,10 +5,8 @@ starts from fresh weights and learns all tasks on every labelled frame from the
 mean probabilities of the ensemble before it (section 3.4).
 """
 
-import contextlib
 import dataclasses
 import pathlib
-import zipfile
 from typing import Any
 
 import jax
@@ -28,7 +26,7 @@ from emojax.host import terminal
 from emojax.host.signals import StopFlag
 from emojax.models import convert
 from emojax.report import validity
-from emojax.runtime import provenance, training, workdir
+from emojax.runtime import damage, provenance, training, workdir
 from emojax.runtime.progress import TrainingProgress
 from emojax.uncertainty.prior import Prior, changes
 
@@ -262,21 +260,10 @@ def _run_generation(
   training.forget(session, name)
   if not generation.soft_labels:
     return None
-  with _explained(run, name), np.load(run.labels_path(name)) as labels:
-    return dict(labels)
-
-
-@contextlib.contextmanager
-def _explained(run: Run, name: str):
-  """Says what to do if a file of a finished generation cannot be read."""
-  try:
-    yield
-  except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
-    raise checkpoint.CheckpointError(
-      f'the files of {name} in {run.labels_path(name).parent} are damaged '
-      f'({error}): delete {run.predictions_path(name)} and run the same command '
-      'again to make them anew'
-    ) from error
+  path = run.labels_path(name)
+  with damage.explained(path, marker=run.predictions_path(name)):
+    with open(path, 'rb') as raw, np.load(raw) as labels:
+      return dict(labels)
 
 
 def _finish_generation(run: Run, name: str, number: int, segment):
@@ -332,8 +319,9 @@ def _predict(run: Run, number: int, best, sets):
 
 
 def _load(run: Run, name: str) -> Predictions:
-  with _explained(run, name):
-    return Predictions.load(run.predictions_path(name), run.dataset.schema)
+  path = run.predictions_path(name)
+  with damage.explained(path):
+    return Predictions.load(path, run.dataset.schema)
 
 
 def _conclude(run: Run, names: list[str], console: Console) -> dict[str, Any]:

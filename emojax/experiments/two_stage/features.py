@@ -9,7 +9,7 @@ import numpy as np
 from emojax import tasks
 from emojax.data.clips import windows
 from emojax.data.clips.clips import Clips
-from emojax.runtime import workdir
+from emojax.runtime import damage, workdir
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -119,14 +119,16 @@ def read(path: pathlib.Path, clips) -> FeatureClips:
   """Reads features of `clips` (`Clips` or `StoredClips`).
 
   Raises:
+    CheckpointError: If it cannot be read.
     ValueError: If the file belongs to other clips.
   """
-  with np.load(path) as file:
-    features = file['features']
+  with damage.explained(path), open(path, 'rb') as raw:
+    with np.load(raw) as file:
+      features = file['features']
   if features.shape[:2] != clips.frame_mask.shape:
     raise ValueError(
       f'{path} has features of {features.shape[:2]} clips and frames, the data '
-      f'set has {clips.frame_mask.shape}: delete the file to make it anew'
+      f'set has {clips.frame_mask.shape}: move the file away to make it anew'
     )
   return FeatureClips(
     features,

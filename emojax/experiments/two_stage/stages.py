@@ -8,7 +8,6 @@ logits, a CNN's features) is read from files, so that resuming changes nothing.
 import dataclasses
 import functools
 import pathlib
-import zipfile
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +21,7 @@ from emojax.engine.trainer import Generation, Settings, Trainer
 from emojax.evaluation import Predictions
 from emojax.experiments.two_stage import features, method
 from emojax.experiments.two_stage.roles import Roles, Subsets
-from emojax.runtime import training, workdir
+from emojax.runtime import damage, training, workdir
 
 PyTree = Any
 
@@ -60,13 +59,8 @@ class Run:
   def load(self, name: str) -> Predictions:
     """Predictions of a finished stack."""
     path = self.predictions(name)
-    try:
+    with damage.explained(path):
       return Predictions.load(path)
-    except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile) as e:
-      raise checkpoint.CheckpointError(
-        f'{path} is damaged ({e}): delete it and run the same command again to '
-        'make it anew'
-      ) from e
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -220,11 +214,6 @@ def _finish(run: Run, name: str, trainer: Trainer, best, sources, teaches):
 def teacher_logits(run: Run, name: str) -> dict[str, np.ndarray]:
   """Logits [S, N, L, num_outputs] of a finished stack of teachers, by task."""
   path = run.teacher(name)
-  try:
-    with np.load(path) as file:
+  with damage.explained(path, marker=run.predictions(name)):
+    with open(path, 'rb') as raw, np.load(raw) as file:
       return dict(file)
-  except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
-    raise checkpoint.CheckpointError(
-      f'{path} cannot be read ({error}): delete {run.predictions(name)} and run '
-      'the same command again to make it anew'
-    ) from error

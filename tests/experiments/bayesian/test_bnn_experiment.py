@@ -189,7 +189,9 @@ def test_the_best_epoch_can_be_selected(reference, tmp_path):
 
 def test_damaged_predictions(tmp_path):
   (tmp_path / 'x.npz').write_bytes(b'no')
-  with pytest.raises(experiment.checkpoint.CheckpointError, match='delete it'):
+  with pytest.raises(
+    experiment.checkpoint.CheckpointError, match='move it away'
+  ):
     experiment._load(tmp_path / 'x.npz', None)
 
 

@@ -73,5 +73,5 @@ def test_on_disk(tmp_path):
   np.testing.assert_array_equal(read.features, whole.features)
   assert read.targets is whole.targets
   features.write(tmp_path / 'f.npz', whole.features[:2])
-  with pytest.raises(ValueError, match='delete the file to make it anew'):
+  with pytest.raises(ValueError, match='move the file away to make it anew'):
     features.read(tmp_path / 'f.npz', whole)

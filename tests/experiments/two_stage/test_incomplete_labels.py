@@ -189,7 +189,7 @@ def test_a_damaged_file_is_named(reference, tmp_path):
   (tmp_path / 'predictions').mkdir()
   (tmp_path / 'predictions' / 'cnn-teacher.npz').write_bytes(b'PK torn')
   (tmp_path / 'predictions' / 'cnn-teacher_teacher.npz').write_bytes(b'')
-  with pytest.raises(checkpoint.CheckpointError, match='delete it and run'):
+  with pytest.raises(checkpoint.CheckpointError, match='move it away and give'):
     run.load('cnn-teacher')
   with pytest.raises(checkpoint.CheckpointError, match='to make it anew'):
     stages.teacher_logits(run, 'cnn-teacher')

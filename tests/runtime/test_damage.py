@@ -1,0 +1,56 @@
+"""What is said of files that cannot be read: never 'damaged' of what is whole."""
+
+import numpy as np
+import pytest
+
+from emojax.engine.checkpoint import CheckpointError
+from emojax.runtime import damage
+
+
+@pytest.fixture
+def path(tmp_path):
+  np.savez(tmp_path / 'a.npz', values=np.arange(1000.0))
+  return tmp_path / 'a.npz'
+
+
+def said(path, key='values', **options):
+  """The error of reading one array of a file."""
+
+  def read():
+    with damage.explained(path, **options), open(path, 'rb') as raw:
+      with np.load(raw) as file:
+        return file[key]
+
+  with pytest.raises(CheckpointError) as caught:
+    read()
+  assert '\n' not in str(caught.value)
+  assert 'delete' not in str(caught.value)
+  return str(caught.value)
+
+
+@pytest.mark.parametrize('kind', ['cut', 'empty', 'flipped', 'other'])
+def test_damage_is_named_with_the_remedy(path, kind):
+  data = bytearray(path.read_bytes())
+  data[len(data) // 2] ^= 1
+  texts = {'cut': data[:-50], 'empty': b'', 'flipped': data, 'other': b'PK no'}
+  path.write_bytes(texts[kind])
+  text = said(path)
+  assert text.startswith(f'{path} is damaged (')
+  assert text.endswith('move it away and give the same command again to make '
+                       'it anew')  # fmt: skip
+
+
+def test_what_is_whole_is_not_called_damaged(path):
+  text = said(path, 'others')
+  assert 'is whole, but cannot be used as what a run wrote (KeyError' in text
+  assert not any(word in text for word in ('damaged', 'move'))
+
+
+def test_a_missing_file_names_what_marks_it_as_finished(path):
+  text = said(path.with_name('b.npz'), marker=path)
+  assert text.startswith(f'{path.with_name("b.npz")} is missing: move {path} ')
+
+
+def test_other_errors_pass(path):
+  with pytest.raises(ZeroDivisionError), damage.explained(path):
+    1 / 0  # noqa: B018
