@@ -63,7 +63,7 @@ def _read(path: pathlib.Path) -> list[dict[str, Any]]:
     except (KeyError, TypeError, ValueError) as error:
       raise ValueError(
         f'{path}, line {number} is not what training writes '
-        f'({type(error).__name__}: {error}): restore the file, or delete it and '
+        f'({type(error).__name__}: {error}): restore the file, or move it away and '
         'go without the check whether training had come to an end'
       ) from error
   return lines

@@ -184,7 +184,7 @@ def read(folder: pathlib.Path) -> Json | None:
   ) as error:  # fmt: skip
     raise workdir.WorkdirError(
       f'{path} cannot be read ({type(error).__name__}: {error}): restore it, or '
-      'delete it if the data are certain to be the same'
+      'move it away if the data are certain to be the same'
     ) from error
   return found
 
