@@ -169,10 +169,11 @@ def _command(tree, out):
   return [
     sys.executable, '-c',
     'import sys; sys.path.insert(0, sys.argv[1]); '
-    'from conftest import SETTINGS; from emojax.data import prepare; '
+    'from conftest import SETTINGS; '
+    'from emojax.data.prepare import command as prepare; '
     'prepare.prepare("affwild2", sys.argv[2], sys.argv[3], '
     '**(SETTINGS | {"workers": 2}))',
-    str(pathlib.Path(__file__).parent), str(tree), str(out),
+    str(pathlib.Path(__file__).parents[1]), str(tree), str(out),
   ]  # fmt: skip
 
 
