@@ -30,7 +30,7 @@ from emojax.data.readers.files import pickles, pictures
 from emojax.engine import checkpoint
 from emojax.evaluation import Predictions
 from emojax.runtime import provenance, workdir
-from emojax.trained import arrays
+from emojax.trained import arrays, network
 from emojax.trained import folder as release
 from emojax.trained import run as runs
 
@@ -72,9 +72,9 @@ def model(root: pathlib.Path) -> Artefact:
   folder = root / 'model'
   folder.mkdir()
   metadata = _metadata()
-  network = release.network(metadata)
+  module = network.build(metadata)
   keys = jax.random.split(jax.random.key(0), 2)
-  variables = jax.vmap(lambda key: models.init(network, key))(keys)
+  variables = jax.vmap(lambda key: models.init(module, key))(keys)
   flat = jax.tree.map(np.asarray, release.flat_names(variables))
   data = release.encode_weights(flat, metadata)
   metadata['files'] = {release.WEIGHTS: hashlib.sha256(data).hexdigest()}
@@ -259,7 +259,12 @@ def run(root: pathlib.Path) -> Artefact:
 
 def _config() -> dict[str, Any]:
   data = {'name': 'embedded', 'image_size': 8}
-  return {'experiment': 'distillation', 'seed': 0, 'data': data}
+  return {
+    'experiment': 'distillation',
+    'generations': 0,
+    'seed': 0,
+    'data': data,
+  }
 
 
 def reader(root: pathlib.Path, kind: str) -> Artefact:

@@ -351,9 +351,11 @@ def test_command_line_errors(tmp_path, capsys):
 
 # Two workers whose jobs outlast the test; the first line says that they run.
 WORKING = """
-import sys, time
+import signal, sys, time
 from rich.console import Console
 from emojax.data.prepare import parallel, command as prepare
+# A shell starts what runs in its background with SIGINT ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 prepare.prepare = lambda console, **_: list(parallel.run(
   time.sleep, ((i, 1, s) for i, s in enumerate([0, 0, 60, 60, 60, 60])),
   workers=2, total=6, title='t', unit='u', console=console))
