@@ -78,7 +78,7 @@ def _prior_correction(context: Context, prediction: Predictions) -> Json | None:
   corrected = dataclasses.replace(prediction, logits=logits, mc={})
   found, *_ = _scored(context, corrected)
   return {
-    'log_weights': prior.to_json(context.schema, shift),
+    'log_weights': prior.to_json(context.scored, shift),
     'members': found['members'],
     'mean': found['single_mean'],
     'std': found['single_std'],
