@@ -178,7 +178,7 @@ def test_keys_that_are_missing_or_junk(copy, exported, path):
     (('schema', 1, 'name'), 'au', 'tasks of different names'),
     (('schema', 1, 'name'), 'mean', 'tasks of different names'),
     (('schema', 1, 'kind'), 'binary', 'temperatures.expr: expected one'),
-    (('schema', 1, 'labels'), ['neutral'], 'does not fit the network small'),
+    (('schema', 1, 'labels'), ['neutral'], 'prior.expr: expected a number for'),
     (('schema', 2, 'bins'), 10, 'bin_values: expected 10 numbers'),
     (('bin_values', 3), float('nan'), 'NaN is no number'),
     (('bin_values', 3), 1e999, 'Infinity is no number'),
