@@ -1,5 +1,6 @@
 """How many CPU devices a stack gets."""
 
+import jax
 import pytest
 import small_run
 
@@ -19,3 +20,19 @@ def test_cpu_devices(monkeypatch, members, asked, cores, expected):
     small_run.config(ensemble__size=members, runtime__cpu_devices=asked)
   )
   assert set_to == {'jax_num_cpu_devices': expected}
+
+
+def test_jax_that_runs_already_keeps_its_devices(monkeypatch, caplog):
+  """As in a notebook; two runs alike have nothing to say."""
+
+  def update(*_):
+    raise RuntimeError('jax_num_cpu_devices must be set before initialization')
+
+  monkeypatch.delenv('XLA_FLAGS', raising=False)
+  monkeypatch.setattr('jax.config.update', update)
+  has = jax.config.jax_num_cpu_devices
+  for wanted, warnings in ((has, 0), (has + 1, 1)):
+    caplog.clear()
+    with caplog.at_level('WARNING', logger='absl'):
+      devices.set_cpu_devices(small_run.config(runtime__cpu_devices=wanted))
+    assert caplog.text.count('JAX runs already') == warnings
