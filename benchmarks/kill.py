@@ -27,7 +27,9 @@ from benchmarks import kill_programs
 
 # Not compared byte for byte: times of checkpoints, timings in reports (but
 # `results.json` without them is compared).
-APART = re.compile(r'checkpoints/.*|report\.(html|md)|\.lock|config\.json')
+APART = re.compile(
+  r'checkpoints/.*|report\.(html|md)|\.lock|(config|timings)\.json'
+)
 PAUSE = 0.3  # seconds for which a process is stopped
 
 
