@@ -20,12 +20,15 @@ class Program:
     out: The folder that it writes.
     sign: A file or folder in `out` by which one sees that it is at work.
     resumes: Whether it goes on where it was killed, or begins again.
+    at_once: Whether its folder appears when all is done; then another life of it
+      is refused.
   """
 
   command: list[str]
   out: pathlib.Path
   sign: str = '.'
   resumes: bool = False
+  at_once: bool = False
 
   def trace(self) -> list[tuple[str, int]]:
     """What is in and beside the folder, and when it was changed."""
@@ -76,7 +79,7 @@ def make(
   subprocess.run(training, check=True, stdout=subprocess.DEVNULL)
   command = _command(f'emojax.{name}', launcher)
   command += [f'--workdir={run}', f'--out={out}']
-  return Program(command, out)
+  return Program(command, out, at_once=name == 'export')
 
 
 def _command(module: str, launcher: str) -> list[str]:
