@@ -42,7 +42,19 @@ def encode(
       raise ValueError(f'{name}: dtype {array.dtype}, expected one of {NAMES}')
   whole = {name: np.ascontiguousarray(a) for name, a in arrays.items()}
   whole = {n: a.reshape(arrays[n].shape) for n, a in whole.items()}  # keeps []
-  return library.save(whole, dict(metadata) if metadata else None)
+  data = library.save(whole, dict(metadata) if metadata else None)
+  return _ordered(data) if metadata else data
+
+
+def _ordered(data: bytes) -> bytes:
+  """The file with its texts in order: the library draws it anew every time."""
+  start = 8 + struct.unpack('<Q', data[:8])[0]
+  header = json.loads(data[8:start])
+  texts = header.pop('__metadata__')
+  header = {'__metadata__': dict(sorted(texts.items())), **header}
+  text = json.dumps(header, ensure_ascii=False, separators=(',', ':')).encode()
+  text += b' ' * (-len(text) % 8)  # arrays are aligned
+  return struct.pack('<Q', len(text)) + text + data[start:]
 
 
 def decode(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:

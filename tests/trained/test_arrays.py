@@ -110,3 +110,14 @@ def test_files_of_former_versions_are_read():
   np.testing.assert_equal(
     found, {'b': np.float32([0, 1]), 'a/c': np.float32([2, 3])}
   )
+
+
+def test_equal_arrays_and_texts_are_equal_bytes():
+  """The library keeps texts in a table whose order is drawn anew."""
+  arrays_ = {'b': np.arange(3.0), 'a': np.ones((2, 2), np.float32)}
+  texts = {f'key {i}': 'ä' * i for i in range(8)}
+  data = {files.encode(arrays_, texts) for _ in range(20)}
+  assert len(data) == 1
+  found, said = files.decode(data.pop())
+  assert said == texts
+  assert all(np.array_equal(found[k], v) for k, v in arrays_.items())
