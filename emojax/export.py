@@ -170,7 +170,7 @@ def describe(
     'format': release.FORMAT,
     'generation': generation,
     'members': list(members),
-    'model': _network(config.experiment, net),
+    'model': _network(net),
     'schema': [task.to_json() for task in run.schema],
     'bin_values': values,
     'preprocessing': {
@@ -179,7 +179,6 @@ def describe(
       'colours': 'RGB, uint8; grey images are repeated'
       if net.channels == 3
       else 'grey, uint8; of RGB the luma of ITU-R BT.601',
-      **_views(net),
       'resizing': 'bilinear with antialiasing (Pillow), face crops as trained',
       'range': 'divided by 255',
       'clip_length': data.clip_length,
@@ -202,7 +201,7 @@ def describe(
   }
 
 
-def _network(experiment: str, net: protocol.Network) -> dict[str, Any]:
+def _network(net: protocol.Network) -> dict[str, Any]:
   """What is said of a network; models of before had a name and options only."""
   said = {
     'name': net.name,
@@ -210,15 +209,7 @@ def _network(experiment: str, net: protocol.Network) -> dict[str, Any]:
   }
   if net.attributes:
     said['attributes'] = dict(net.attributes)
-  if net.read_out:
-    said['read_out'] = f'{experiment}/{net.read_out}'
   return said
-
-
-def _views(net: protocol.Network) -> dict[str, Any]:
-  """How images are cut before the network sees them, unless they are whole."""
-  said = {'augment': net.augment} if net.augment != 'none' else {}
-  return said | ({'ten_crop': True} if net.ten_crop else {})
 
 
 def _sound(data) -> str | None:

@@ -7,18 +7,12 @@ and live in a module `trained` of the paper's folder (see `experiments.trained`)
 
 import dataclasses
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from emojax import tasks
 from emojax.engine.member import Method
 from emojax.engine.trainer import Settings
-
-LEARNED = (
-  'uncertainty'  # output of networks that have learned to doubt, [..., N, L]
-)
-# `(outputs of a network, schema) -> logits` by task, and `LEARNED`.
-ReadOut = Callable[[Mapping[str, Any], tasks.Schema], dict[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,22 +37,16 @@ class Network:
   """A network as `model.json` describes it: built without a run.
 
   Attributes:
-    name: Of `models.build`, or 'uncertainty_net'.
+    name: Of `models.build`.
     options: Arguments of `models.build`; others are left out.
     attributes: Further attributes of the Flax module.
     channels: Of the images, 1 or 3.
-    augment: Whose evaluation prepares images; see `data.transform.augment`.
-    ten_crop: Whether outputs are means over ten crops.
-    read_out: Name for `Trained.read_out`; '' if logits are the network's own.
   """
 
   name: str
   options: Mapping[str, Any]
   attributes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   channels: int = 3
-  augment: str = 'none'
-  ten_crop: bool = False
-  read_out: str = ''
 
 
 class Trained(Protocol):
@@ -71,25 +59,14 @@ class Trained(Protocol):
     PRIORS: A module with `of_generations(config, schema, targets)` and
       `read(folder, schema)` where class weights bias predictions
       (`uncertainty.prior`); None where nothing is weighted.
-    UNOPENED: What of a run's stacks cannot be opened, as a clause; '' if nothing.
   """
 
   PAPER: str
   REPORT: types.ModuleType | None
   PRIORS: types.ModuleType | None
-  UNOPENED: str
 
   def stacks(self, config) -> tuple[Stack, ...]:
     """The stacks that a finished run has and that can be opened, in order."""
-
-  def predictions(self, arrays, stack: Stack, task: tasks.Schema):
-    """`Predictions` of arrays that `Predictions.save` has not written.
-
-    Args:
-      arrays: By name.
-      stack: Whose.
-      task: All tasks of the run's data set.
-    """
 
   def method_for(self, config, name: str, schema: tasks.Schema, mesh) -> Method:
     """The method of a stack, of which only predictions are used."""
@@ -99,9 +76,6 @@ class Trained(Protocol):
 
   def network_for(self, config, name: str) -> Network:
     """The network of a stack."""
-
-  def read_out(self, name: str) -> ReadOut:
-    """How logits are made of a network's outputs; KeyError on unknown names."""
 
   def held_out(self, config) -> dict[str, Any]:
     """Clips with labels by set: those that predictions were written for, as far

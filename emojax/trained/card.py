@@ -36,7 +36,7 @@ model = emojax.load('.')  # this folder
 output = model.predict(images)  # faces, uint8 [N, H, W, 3] or [N, L, H, W, 3]
 output.probabilities  # by task, the mean over the members
 output.uncertainty  # total, aleatoric and epistemic, by task and in the mean
-{extra}model.answers(output)  # decisions by the thresholds below
+model.answers(output)  # decisions by the thresholds below
 {unsure}
 ```
 
@@ -74,7 +74,6 @@ clips of consecutive frames (trained on {length}){audio}.
 """
 
 
-LEARNED = 'output.learned  # the uncertainty that the network states itself\n'
 UNSURE = 'model.unsure(output, 0.1)  # frames to reject'
 NO_UNSURE = """\
 # model.unsure(output) needs thresholds, which this model has not: it was exported
@@ -107,7 +106,6 @@ def render(
       str(metadata['versions']['trained_with'].get('emojax', 'unknown'))
     ),
     paper=metadata['paper'],
-    extra=LEARNED if 'read_out' in metadata['model'] else '',
     unsure=UNSURE if metadata['thresholds']['uncertainty'] else NO_UNSURE,
     labels=_labels(metadata),
     size=data['image_size'],

@@ -13,6 +13,11 @@ from emojax.uncertainty import prior
 MEAN = 'mean'  # the uncertainty over all tasks
 KINDS = ('total', 'epistemic')
 KINDS_OF_TASKS = ('binary', 'categorical', 'binned')
+NETWORK = frozenset({'name', 'options', 'attributes'})
+PREPROCESSING = frozenset({
+  'image_size', 'channels', 'colours', 'resizing', 'range', 'clip_length',
+  'audio',
+})  # fmt: skip
 MAX_SIZE = 4096  # of images, in pixels
 TEMPERATURES = (1e-4, 1e4)  # a little more than what is fitted
 _NAMES = {dict: 'an object', list: 'a list', str: 'a text', int: 'a number'}
@@ -89,7 +94,9 @@ def _number(value, where: str, low: float = -math.inf, high: float = math.inf):
 
 
 def _check_network(model: dict, attributes: frozenset[str]):
-  """What models of before have not: attributes and a read-out."""
+  """Whether nothing is said that `network.build` would leave out."""
+  if extra := model.keys() - NETWORK:
+    raise ValueError(f'model: unknown {", ".join(sorted(extra))}')
   if 'attributes' in model:
     found = _get(model, 'attributes', dict, 'model.')
     if extra := found.keys() - attributes:
@@ -97,20 +104,16 @@ def _check_network(model: dict, attributes: frozenset[str]):
     for key, value in found.items():
       if not isinstance(value, str | int) or isinstance(value, bool):
         raise ValueError(f'model.attributes.{key}: expected a text or a number')
-  if 'read_out' in model:
-    _get(model, 'read_out', str, 'model.')
 
 
 def _check_preprocessing(found: dict):
   where = 'preprocessing.'
+  if extra := found.keys() - PREPROCESSING:  # it would be left out in silence
+    raise ValueError(f'preprocessing: unknown {", ".join(sorted(extra))}')
   size = _get(found, 'image_size', int, where)
   _count(size, f'{where}image_size', 1, MAX_SIZE + 1)
   if _get(found, 'channels', int, where) not in (1, 3):
     raise ValueError(f'{where}channels: expected 1 or 3')
-  if not isinstance(found.get('augment', 'none'), str):
-    raise ValueError(f'{where}augment: expected a text')
-  if not isinstance(found.get('ten_crop', False), bool):
-    raise ValueError(f'{where}ten_crop: expected true or false')
   if 'audio' not in found or not isinstance(found['audio'], str | None):
     raise ValueError(f'{where}audio: expected a text or null')
 

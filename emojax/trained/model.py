@@ -20,7 +20,6 @@ from emojax import tasks, uncertainty
 from emojax.data.transform import images
 from emojax.engine import flip
 from emojax.evaluation import schema_from_json
-from emojax.experiments.protocol import LEARNED
 from emojax.trained import folder as release
 from emojax.trained import network
 from emojax.trained.description import MEAN
@@ -43,15 +42,12 @@ class Output(NamedTuple):
     uncertainty: Task, and 'mean' over the tasks, -> `Uncertainty` of normalised
       entropies [...]; the epistemic part of a single model is 0.
     values: Label of a binned task ('valence', 'arousal') -> expectation [...].
-    learned: Uncertainty [...] that the networks have learned to state (paper
-      003), mean over the members, higher is less certain; None of others.
   """
 
   probabilities: dict[str, np.ndarray]
   members: dict[str, np.ndarray]
   uncertainty: dict[str, Uncertainty]
   values: dict[str, np.ndarray]
-  learned: np.ndarray | None = None
 
 
 class Model:
@@ -80,9 +76,8 @@ class Model:
     self._network = network.build(metadata)
     self._outputs = network.outputs(metadata)
     self._params, self._state = weights['params'], weights['model_state']
-    self._flip = metadata.get(
-      'flip', False
-    )  # models of before have no such key
+    # Models of before have no such key.
+    self._flip = metadata.get('flip', False)
     if not isinstance(self._flip, bool):
       raise ModelError(f'flip: expected true or false, found {self._flip!r}')
     self._forward = jax.jit(self._all_members)
@@ -121,8 +116,7 @@ class Model:
   ) -> dict[str, np.ndarray]:
     """Logits of every member, task -> float32 [M, N, L, outputs].
 
-    As the network has them, without the prior correction of `predict`. Networks
-    that have learned to doubt say 'uncertainty' [M, N, L], too.
+    As the network has them, without the prior correction of `predict`.
 
     Args:
       image: uint8 [N, L, H, W, C], as for `predict`.
@@ -233,7 +227,7 @@ class Model:
     if temperature and samples:
       raise ModelError('temperatures were fitted without noise: samples=0')
     logits = self.logits(image, audio, batch, samples, seed)
-    logits |= prior.correct(self.schema, logits, self.prior)
+    logits = prior.correct(self.schema, logits, self.prior)
     if temperature:
       logits = self._scaled(logits)
     return self._output(logits, tuple(1 + axis for axis in axes))
@@ -269,11 +263,8 @@ class Model:
       if task.kind == 'binned':
         expected = probabilities[task.name] @ self.bin_values
         values |= {n: expected[..., i] for i, n in enumerate(task.labels)}
-    learned = None
-    if LEARNED in logits:
-      learned = logits[LEARNED].squeeze(axes).mean(0)
     doubt = {**parts, MEAN: mean}
-    return Output(probabilities, members, doubt, values, learned)
+    return Output(probabilities, members, doubt, values)
 
   def answers(self, output: Output) -> dict[str, Any]:
     """Decisions by the thresholds of the model.

@@ -62,7 +62,9 @@ class TrainedRun:
 
   def predictions(self, name: str) -> Predictions:
     """Logits that the run itself has written for a generation."""
-    return _predictions(self.path, self.experiment(), self.stack(name))
+    file = _predictions_path(self.path, name)
+    with _readable(file):
+      return Predictions.load(file)
 
   def stack(self, name: str) -> Stack:
     """What the experiment says of a generation."""
@@ -279,15 +281,13 @@ def open_run(path: str | os.PathLike) -> TrainedRun:
   path = pathlib.Path(path)
   stored = _stored_config(path)
   config = ConfigDict(stored['config'])
-  experiment, stacks = _stacks(path, config)
-  found = [one for one in stacks if _finished(path, one)]
+  found = [one for one in _stacks(path, config) if _finished(path, one)]
   if not found:
-    other = f' ({experiment.UNOPENED})' if experiment.UNOPENED else ''
     raise RunError(
       f'{path} has no finished generation yet: give the command that trains it '
-      f'again to go on, and wait for the first generation{other}'
+      'again to go on, and wait for the first generation'
     )
-  headers = {one.name: _header(path, experiment, one) for one in found}
+  headers = {one.name: _header(path, one) for one in found}
   schema, members = headers[found[0].name]
   return TrainedRun(
     path=path,
@@ -300,8 +300,8 @@ def open_run(path: str | os.PathLike) -> TrainedRun:
   )
 
 
-def _stacks(path: pathlib.Path, config) -> tuple[Trained, tuple[Stack, ...]]:
-  """The experiment of a configuration, and the stacks that it says there are."""
+def _stacks(path: pathlib.Path, config) -> tuple[Stack, ...]:
+  """The stacks that a configuration says there are."""
   name = config.experiment
   if name not in experiments.TRAINED:
     raise RunError(
@@ -310,9 +310,8 @@ def _stacks(path: pathlib.Path, config) -> tuple[Trained, tuple[Stack, ...]]:
       f'{", ".join(experiments.TRAINED)}; its own report and predictions are in '
       'the folder'
     )
-  experiment = experiments.trained(name)
   try:
-    return experiment, experiment.stacks(config)
+    return experiments.trained(name).stacks(config)
   except (AttributeError, *DAMAGED) as error:
     raise RunError(
       f'{path / "config.json"} lacks what runs of {name!r} have '
@@ -355,42 +354,13 @@ def _finished(path: pathlib.Path, one: Stack) -> bool:
   return weights.is_dir() and _predictions_path(path, one.name).is_file()
 
 
-def _header(
-  path: pathlib.Path, experiment: Trained, one: Stack
-) -> tuple[tasks.Schema, int]:
+def _header(path: pathlib.Path, one: Stack) -> tuple[tasks.Schema, int]:
   """What a generation predicts, and its number of members."""
   file = _predictions_path(path, one.name)
   with _readable(file), open(file, 'rb') as raw:
     with np.load(raw, allow_pickle=False) as arrays:
-      if 'header' in arrays:
-        header = json.loads(str(arrays['header']))
-        return schema_from_json(header['schema']), len(header['epochs'])
-  found = _predictions(path, experiment, one)
-  return found.schema, found.num_members
-
-
-def _predictions(
-  path: pathlib.Path, experiment: Trained, one: Stack
-) -> Predictions:
-  """What a run has written of a generation, in the form of this version."""
-  file = _predictions_path(path, one.name)
-  with _readable(file):
-    read = getattr(experiment, 'predictions', None)
-    if read is None:
-      return Predictions.load(file)
-    with open(file, 'rb') as raw, np.load(raw, allow_pickle=False) as arrays:
-      return read(arrays, one, _schema_of_data(path))
-
-
-def _schema_of_data(path: pathlib.Path) -> tasks.Schema:
-  """The tasks of the data set that a run was trained on."""
-  kept = provenance.read(path)
-  if kept is None:
-    raise RunError(
-      f'{path} has no {provenance.FILE}, which names the labels that it '
-      'predicts: its run is older than what can be opened'
-    )
-  return schema_from_json(kept['schema'])
+      header = json.loads(str(arrays['header']))
+      return schema_from_json(header['schema']), len(header['epochs'])
 
 
 def _readable(path: pathlib.Path):

@@ -11,7 +11,6 @@ PAPER = (
 )
 REPORT = None
 PRIORS = None
-UNOPENED = ''
 
 
 def _kinds(config) -> dict[str, networks.Stack]:

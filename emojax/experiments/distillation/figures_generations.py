@@ -88,11 +88,15 @@ def _other_methods(axis, run, key: str, places):
     'MC dropout of teachers': run.get('mc'),
     'Prior correction of teachers': run.get('pc'),
   }
-  lines = ('--', ':', '-.')
+  # Unlike the Bayes optimum, which has dashes and single dots.
+  lines = ('--', ':', (0, (6, 1.5, 1, 1.5, 1, 1.5)))
   for (name, rows), color, line in zip(
     found.items(), style.OTHER_METHODS, lines
   ):
     value = (rows or {}).get('mean', {}).get(key)
+    weighted = (rows or {}).get('log_weights')
+    if weighted is not None and key.split('/')[0] not in weighted:
+      continue  # nothing is corrected in this task
     if value is not None:
       axis.plot(
         [places[0] - 0.4, places[-1] + 0.4],

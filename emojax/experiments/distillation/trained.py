@@ -16,7 +16,6 @@ PAPER = (
 )
 REPORT = report
 PRIORS = priors
-UNOPENED = ''
 
 
 def stacks(config) -> tuple[Stack, ...]:
