@@ -102,7 +102,8 @@ class Finding:
 
 def one_sided(estimate: Estimate) -> tuple[float, float]:
   """P-values of 'at most 0' and 'at least 0' (Student's t); 1 if unknown."""
-  if estimate.value is None or estimate.error is None:
+  known = estimate.value is not None and estimate.error is not None
+  if not known or math.isnan(estimate.value) or math.isnan(estimate.error):
     return 1.0, 1.0
   if abs(estimate.value) < ROUNDING:
     return 1.0, 1.0

@@ -111,6 +111,16 @@ def test_unknown_errors_decide_nothing():
   assert decide([Claim('', '', '')])[0].verdict == 'unclear'
 
 
+@pytest.mark.parametrize('unknown', [(np.nan, 1.0), (0.1, np.nan)])
+def test_what_is_no_number_decides_nothing(unknown):
+  rows = [Claim(str(e), '', '', (Estimate(*e),)) for e in ((2.3, 1.0), unknown)]
+  for order in (rows, rows[::-1]):
+    found = {f.claim: f for f in decide(order)}
+    assert found[str(unknown)].verdict == verdicts.UNCLEAR
+    raw = 2 * scipy.stats.norm.sf(2.3)
+    assert found['(2.3, 1.0)'].p == pytest.approx(2 * raw)  # of two rows
+
+
 def test_what_was_not_left_to_chance_is_certain():
   assert one_sided(Estimate(1.0)) == (0, 1)
   assert one_sided(Estimate(-1.0)) == (1, 0)
