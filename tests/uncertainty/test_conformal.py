@@ -1,5 +1,6 @@
 """Thresholds, bands and p-values: oracles, properties and simulated coverage."""
 
+import functools
 import math
 
 import numpy as np
@@ -78,9 +79,7 @@ def test_every_frame_of_a_group_is_as_likely():
   assert scipy.stats.chisquare(counts).pvalue > 1e-3
 
 
-@given(
-  st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), min_size=1)
-)
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), min_size=1))
 def test_groups_count_once(pairs):
   groups, mass = np.array(pairs).T
   weights = conformal.group_weights(groups, mass)
@@ -149,9 +148,18 @@ def people(rng, count, effect=1.0):
   return centre[groups] + 0.3 * rng.normal(size=len(groups)), groups
 
 
-def new_persons_coverage(rng, threshold):
-  scores, groups = people(rng, 4000)
-  return conformal.group_weights(groups) @ (scores <= threshold) / 4000
+@functools.cache
+def population():
+  """Sorted scores of 4000 people, and the share of people up to each."""
+  scores, groups = people(np.random.default_rng(99), 4000)
+  order = np.argsort(scores)
+  shares = np.cumsum(conformal.group_weights(groups)[order]) / 4000
+  return scores[order], np.append(0, shares)
+
+
+def new_persons_coverage(threshold):
+  scores, shares = population()
+  return shares[np.searchsorted(scores, threshold, side='right')]
 
 
 @pytest.mark.parametrize('ties', [False, True])
@@ -160,9 +168,12 @@ def test_coverage_is_in_the_band_on_exchangeable_data(coverage, ties):
   rng, n, tested, repeats = np.random.default_rng(1), 60, 100, 2000
   scores = rng.normal(size=(repeats, n + tested))
   scores = np.round(scores) if ties else scores
-  found = np.array([
-    np.mean(row[n:] <= conformal.threshold(row[:n], coverage)) for row in scores
-  ])
+  found = np.array(
+    [
+      np.mean(row[n:] <= conformal.threshold(row[:n], coverage))
+      for row in scores
+    ]
+  )
   low, high = conformal.observed_band(n, coverage, tested)
   assert np.mean(found < low) < 0.035
   assert found.mean() > coverage - 0.005
@@ -173,7 +184,9 @@ def test_coverage_is_in_the_band_on_exchangeable_data(coverage, ties):
 
 @pytest.mark.parametrize('way', ['weights', 'one each'])
 @pytest.mark.parametrize('coverage', LEVELS)
-def test_new_persons_are_covered_where_frame_wise_thresholds_fail(coverage, way):
+def test_new_persons_are_covered_where_frame_wise_thresholds_fail(
+  coverage, way
+):
   n, found, wrong = 60, [], []
   for seed in range(150):
     rng = np.random.default_rng(seed)
@@ -185,9 +198,9 @@ def test_new_persons_are_covered_where_frame_wise_thresholds_fail(coverage, way)
       limit = conformal.threshold(
         scores[conformal.one_each(groups, seed)], coverage
       )
-    found.append(new_persons_coverage(rng, limit))
+    found.append(new_persons_coverage(limit))
     frame_wise = conformal.threshold(scores, coverage)
-    wrong.append(new_persons_coverage(rng, frame_wise))
+    wrong.append(new_persons_coverage(frame_wise))
   low, high = conformal.band(n, coverage)
   found, wrong = np.array(found), np.array(wrong)
   assert found.mean() > coverage - 0.01

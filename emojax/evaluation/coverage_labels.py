@@ -1,0 +1,89 @@
+"""Frames with labels or votes, and whose they are, for prediction sets.
+
+A face without a known person is its own group: data sets of stills name every
+picture as a subject.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from emojax import tasks
+from emojax.evaluation import votes as ballots
+from emojax.evaluation.frames import flatten, labelled, pick, valid
+from emojax.uncertainty.conformal_examples import METHODS
+
+VOTE_METHODS = ('lac', 'vote_classes')
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels:
+  """Labelled frames of a task, or frames with votes.
+
+  Attributes:
+    task: The task.
+    votes: Whether the labels are shares of annotators' votes.
+    index: Positions [F] in the flattened [N * L] frames.
+    target: Labels and masks, [F, ...].
+    groups: Name of the subject of every frame, [F].
+  """
+
+  task: tasks.Task
+  votes: bool
+  index: np.ndarray
+  target: tasks.Target
+  groups: np.ndarray
+
+  @property
+  def methods(self) -> tuple[str, ...]:
+    """Methods of `conformal_sets` for such labels."""
+    if self.votes:
+      return VOTE_METHODS
+    return tuple(m for m in METHODS[self.task.kind] if m != 'vote_classes')
+
+  @property
+  def title(self) -> str:
+    """'expr', or 'expr votes'."""
+    return f'{self.task.name} votes' if self.votes else self.task.name
+
+  def pick(self, logits: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Logits of the frames, [M, F, outputs]."""
+    return pick(logits[self.task.name], self.index)
+
+  def take(self, rows: np.ndarray) -> 'Labels':
+    """Those at some rows."""
+    target = tasks.Target(*(array[rows] for array in self.target))
+    return dataclasses.replace(
+      self, index=self.index[rows], target=target, groups=self.groups[rows]
+    )
+
+
+def subjects(clips) -> np.ndarray:
+  """Name of the subject of every frame, padding included, [N * L]."""
+  return np.repeat(clips.subject_id, clips.frame_mask.shape[1])
+
+
+def count(clips) -> tuple[int, int]:
+  """(valid frames, their subjects)."""
+  index = valid(clips)
+  return len(index), len(np.unique(subjects(clips)[index]))
+
+
+def labels(schema: tasks.Schema, clips) -> Iterator[Labels]:
+  """Yields what of a schema is labelled, then what was voted on."""
+  names = subjects(clips)
+  for task in schema:
+    found = labelled(task, clips)
+    if found is not None:
+      yield Labels(task, False, found.index, found.target, names[found.index])
+  kinds = [task for task in schema if task.kind == 'categorical']
+  if getattr(clips, 'votes', None) is None or len(kinds) != 1:
+    return
+  every = valid(clips)
+  cast = flatten(clips.votes)[every]
+  share, kept = ballots.shares(cast, len(kinds[0].labels))
+  if len(kept):
+    index = every[kept]
+    target = tasks.Target(share, np.ones(len(share), np.float32))
+    yield Labels(kinds[0], True, index, target, names[index])

@@ -1,0 +1,203 @@
+"""Prediction sets of exported models: thresholds in model.json, and their use.
+
+`conformal` in model.json says, by task, method and part (`conformal_sets`), how
+many groups were calibrated on and the thresholds, one for each of `coverages`;
+null is infinity. Thresholds are kept, not the scores of the calibration frames:
+that is some hundred numbers whatever the data, every one of them can be checked,
+and nobody's faces are behind a single one. Another coverage needs another export.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from emojax import tasks, uncertainty
+from emojax.evaluation import coverage_labels as measured
+from emojax.evaluation.context import FIT_SPLIT
+from emojax.report.markdown import code
+from emojax.uncertainty import conformal, conformal_sets
+from emojax.uncertainty.conformal_examples import DEFAULTS, METHODS
+
+KEY = 'conformal'
+COVERAGES = (0.8, 0.9, 0.95)
+VOTES = 'votes'
+AGAIN = (
+  'export it again, with the data of its run (python -m emojax.export '
+  '--workdir=RUN --out=DIR)'
+)
+Json = dict[str, Any]
+
+
+class NoSetsError(ValueError):
+  """A model has no thresholds for what is asked; says what to do."""
+
+
+def fit(
+  schema: tasks.Schema, logits: Mapping[str, np.ndarray], clips, bin_values
+) -> Json:
+  """What model.json says of prediction sets.
+
+  Args:
+    schema: The tasks.
+    logits: Task -> [M, N, L, outputs] for `clips`, corrected as `predict` does.
+    clips: The run's validation clips, with labels, subjects and maybe votes.
+    bin_values: [K], or None without binned tasks.
+  """
+  found = {'tasks': {}, VOTES: {}}
+  for one in measured.labels(schema, clips):
+    where = found[VOTES if one.votes else 'tasks']
+    probs = uncertainty.probabilities(one.task, one.pick(logits))
+    for method in one.methods:
+      fitted = conformal_sets.fit(
+        one.task, method, probs, one.target, one.groups, COVERAGES, bin_values
+      )
+      where.setdefault(one.task.name, {})[method] = to_json(fitted)
+  return {
+    'coverages': list(COVERAGES),
+    'calibration': _described(clips),
+    **found,
+  }
+
+
+def _described(clips) -> Json:
+  """What the thresholds were fitted on."""
+  frames, groups = measured.count(clips)
+  return {
+    'split': FIT_SPLIT,
+    'frames': frames,
+    'subjects': groups,
+    # Whose scores chose the epoch of every member.
+    'selected_on': True,
+  }
+
+
+def to_json(fitted: conformal_sets.Fitted) -> Json:
+  """Part -> groups and thresholds in the order of the coverages."""
+  return {
+    name: {
+      'groups': part.groups,
+      'thresholds': [
+        None if math.isinf(t) else t for t in part.thresholds.values()
+      ],
+    }
+    for name, part in fitted.items()
+  }
+
+
+def from_json(found: Json, coverages: Sequence[float]) -> conformal_sets.Fitted:
+  """Inverse of `to_json`."""
+  return {
+    name: conformal_sets.Part(
+      part['groups'],
+      {
+        c: math.inf if t is None else t
+        for c, t in zip(coverages, part['thresholds'], strict=True)
+      },
+    )
+    for name, part in found.items()
+  }
+
+
+def sets(
+  metadata: Json,
+  schema: tasks.Schema,
+  members: Mapping[str, np.ndarray],
+  coverage: float,
+  methods: Mapping[str, str],
+  votes: bool,
+  bin_values,
+) -> dict[str, Any]:
+  """Prediction sets by task; see `Model.sets`.
+
+  Raises:
+    NoSetsError: If there are no thresholds for what is asked.
+  """
+  if extra := set(methods) - {task.name for task in schema}:
+    raise NoSetsError(f'methods: there is no task {sorted(extra)[0]!r}')
+  found = {}
+  for task in schema:
+    method = methods.get(task.name, DEFAULTS[task.kind])
+    fitted = _fitted(metadata, task, method, coverage, votes)
+    if fitted is not None:
+      made = conformal_sets.sets(
+        task, method, members[task.name], fitted, coverage, bin_values
+      )
+      found[task.name] = _by_label(task, made)
+  return found
+
+
+def _fitted(metadata, task: tasks.Task, method: str, coverage: float, votes):
+  """Thresholds of a task; None for tasks without votes where they are asked."""
+  said = metadata.get(KEY)
+  if said is None:
+    raise NoSetsError(
+      'the model was exported without prediction sets (before there were any, '
+      f'or without validation data): {AGAIN}'
+    )
+  if coverage not in said['coverages']:
+    known = ', '.join(map(str, said['coverages']))
+    raise NoSetsError(
+      f'coverage {coverage}: the model has thresholds of {known}'
+    )
+  there = said[VOTES] if votes else said['tasks']
+  if votes and task.name not in there and there:
+    return None
+  if method not in there.get(task.name, {}):
+    known = ', '.join(there.get(task.name, ())) or 'none'
+    of = "annotators' votes" if votes else 'labels'
+    raise NoSetsError(
+      f'no sets of {task.name!r} by {method!r} for {of}: the model has {known}'
+    )
+  return from_json(there[task.name][method], said['coverages'])
+
+
+def _by_label(task: tasks.Task, made: np.ndarray):
+  """As `answers` has them: by label but for categorical tasks."""
+  if task.kind == 'categorical':
+    return made
+  axis = -1 if task.kind == 'binary' else -2
+  names = np.array(['absent', 'present', 'unsure'])
+  made = names[made] if task.kind == 'binary' else np.float32(made)
+  return {name: made.take(i, axis) for i, name in enumerate(task.labels)}
+
+
+def card_lines(metadata: Json) -> Iterator[str]:
+  """Lines of the model card."""
+  said = metadata.get(KEY)
+  if said is None:
+    return
+  n = said['calibration']['subjects']
+  levels = ', '.join(f'{c:.0%} ({_expected(n, c)})' for c in said['coverages'])
+  yield (
+    f'- sets that hold the truth for so many frames of *new people* '
+    f'(`sets(output, 0.9)`): {levels}; calibrated on {n} subjects of the '
+    'validation set, on which the epochs were selected, too, so that a little '
+    'less may be true. On other data than these nothing is promised'
+  )
+  infinite = [
+    f'{code(task)} {method}'
+    for task, found in said['tasks'].items()
+    for method, parts in found.items()
+    if any(None in part['thresholds'] for part in parts.values())
+  ]
+  if infinite:
+    yield (
+      '- too few subjects for a promise at every coverage, so that some of '
+      f'these sets hold everything: {", ".join(infinite)}'
+    )
+
+
+def _expected(groups: int, coverage: float) -> str:
+  low, high = conformal.band(groups, coverage)
+  if low == 1:
+    return f'needs {conformal.fewest(coverage)} subjects: everything'
+  return f'{low:.1%} to {high:.1%} to be expected'
+
+
+def known_methods(kind: str, votes: bool) -> tuple[str, ...]:
+  """Methods that model.json may name."""
+  if votes:
+    return measured.VOTE_METHODS if kind == 'categorical' else ()
+  return tuple(m for m in METHODS[kind] if m != 'vote_classes')
