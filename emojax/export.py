@@ -29,6 +29,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
+import flax.traverse_util
 import jax
 import numpy as np
 
@@ -41,6 +42,7 @@ from emojax.evaluation.context import FIT_SPLIT
 from emojax.evaluation.frames import labelled, pick, valid
 from emojax.experiments import protocol
 from emojax.runtime import workdir
+from emojax.trained import arrays
 from emojax.trained import (
   card as model_card,
 )
@@ -65,6 +67,7 @@ COMPARED = 4  # clips on which the model must agree with the run
 # Largest difference of probabilities: rounding, which is coarser on another
 # backend (TF32, other algorithms) and in bfloat16.
 SAME, OTHER = 1e-3, 0.05
+HALF = 0.02  # kernels rounded to eleven bits
 
 
 UNCHECKED = (
@@ -196,9 +199,23 @@ def describe(
     'notes': [*run.stack(generation).notes, *calibration.notes],
     'paper': run.experiment().PAPER,
     'trained_on': data.name if data.name == 'embedded' else _data_name(run),
-    'config': config.to_dict(),
+    'config': _shareable(config),
     'versions': {**workdir.environment(), 'trained_with': run.environment},
   }
+
+
+def _shareable(config) -> dict[str, Any]:
+  """The settings; of files and folders only names, not where they lay."""
+  found = config.to_dict()
+  for part, key in (
+    ('data', 'path'),
+    ('data', 'ood_path'),
+    ('model', 'pretrained'),
+  ):
+    if isinstance(value := found.get(part, {}).get(key), str):
+      names = [pathlib.PurePath(one).name for one in value.split(',')]
+      found[part][key] = ','.join(names)
+  return found
 
 
 def _network(net: protocol.Network) -> dict[str, Any]:
@@ -231,6 +248,7 @@ def export(
   generation: str | None = None,
   members: Sequence[int] | None = None,
   validate: bool = True,
+  half: bool = False,
 ) -> pathlib.Path:
   """Writes a release of some members of a generation.
 
@@ -240,6 +258,7 @@ def export(
     generation: Its name; the last finished one if None.
     members: Their numbers; all if None.
     validate: Fit temperatures and thresholds; needs the run's data.
+    half: Keep kernels in float16; predictions are still made in float32.
 
   Returns:
     `out`.
@@ -255,6 +274,8 @@ def export(
   run = run.select([chosen])
   numbers = run.choose_members(members)
   weights = run.weights(chosen, numbers)
+  if half:
+    weights = _halved(weights)
   prior, notes = _prior(run, chosen)
   calibration = Calibration({}, {}, (UNCHECKED,))
   if validate:
@@ -269,11 +290,11 @@ def export(
     calibration, notes=(*notes, *calibration.notes)
   )
   metadata = describe(run, chosen, numbers, calibration, prior)
-  files = _files(run, metadata, weights)
+  files = _files(run, metadata, weights, half)
   if validate:
     key = FIT_SPLIT if FIT_SPLIT in written else next(iter(written))
     model = pretrained.Model(metadata, weights)
-    _compare(run, model, written[key], sets[key])
+    _compare(run, model, written[key], sets[key], half)
   _write(out, files)
   return out
 
@@ -289,12 +310,24 @@ def _prior(
   return (found if priors.changes(found) else {}), ()
 
 
-def _files(run: runs.TrainedRun, metadata, weights) -> dict[str, bytes]:
+def _halved(weights):
+  """Weights as they are after kernels have been kept in float16."""
+  flat = flax.traverse_util.flatten_dict(weights, sep='/')
+  return flax.traverse_util.unflatten_dict(
+    {key: arrays.single(arrays.half(key, a)) for key, a in flat.items()},
+    sep='/',
+  )
+
+
+def _files(
+  run: runs.TrainedRun, metadata, weights, half: bool
+) -> dict[str, bytes]:
   """Contents of the files of a release; completes and checks the metadata."""
   flat = release.flat_names(
     {**weights['model_state'], 'params': weights['params']}
   )
-  data = release.encode_weights(flat, metadata)
+  kept = {k: arrays.half(k, a) for k, a in flat.items()} if half else flat
+  data = release.encode_weights(kept, metadata)
   card = model_card.render(
     metadata, run.results(), sum(a.size for a in flat.values())
   )
@@ -350,13 +383,16 @@ def _check_finite(run: runs.TrainedRun, generation: str, logits):
       )
 
 
-def _compare(run: runs.TrainedRun, model: pretrained.Model, logits, clips):
+def _compare(
+  run: runs.TrainedRun, model: pretrained.Model, logits, clips, half: bool
+):
   """Raises ExportError unless a model predicts some clips as the run has."""
   some = clips.take(np.arange(min(COMPARED, len(clips))))
   found = model.logits(some.image, some.audio)
   same = run.environment.get('backend') == jax.default_backend()
   exact = same and run.config.model.get('dtype', 'float32') == 'float32'
   tolerance = SAME if exact else OTHER
+  tolerance = max(tolerance, HALF) if half else tolerance
   for task in model.schema:
     pair = found[task.name], logits[task.name][:, : len(some.image)]
     a, b = (uncertainty.probabilities(task, x) for x in pair)
@@ -430,6 +466,11 @@ def parser() -> argparse.ArgumentParser:
     help="export without temperatures and thresholds, where the run's data "
     'are not at hand',
   )
+  add(
+    '--half',
+    action='store_true',
+    help='kernels in float16: half the size, the same answers up to rounding',
+  )
   return made
 
 
@@ -439,8 +480,8 @@ def main(arguments: Sequence[str]) -> int:
   try:
     run = runs.open_run(found.workdir)
     validate = not found.without_validation
-    arguments = found.out, found.generation, found.members, validate
-    out = export(run, *arguments)
+    chosen = found.generation, found.members
+    out = export(run, found.out, *chosen, validate, found.half)
   except (CheckpointError, OSError, ValueError) as error:
     print(f'error: {error}', file=sys.stderr)
     return 1

@@ -21,7 +21,7 @@ from emojax.data.transform import images
 from emojax.engine import flip
 from emojax.evaluation import schema_from_json
 from emojax.trained import folder as release
-from emojax.trained import network
+from emojax.trained import network, shipped
 from emojax.trained.description import MEAN
 from emojax.trained.folder import ModelError
 from emojax.uncertainty import Uncertainty, prior
@@ -344,14 +344,16 @@ def load(
   """Loads an exported model.
 
   Args:
-    folder: What `python -m emojax.export` wrote.
+    folder: What `python -m emojax.export` wrote, or the name of a model that is
+      in this package (`emojax.trained.shipped.names()`), which is meant where
+      both exist: './ferplus' is a folder for certain.
     schema: Labels that the model must have, in this order; None for any.
 
   Raises:
     ModelError: If files are missing, damaged or of a newer version.
     ValueError: If the labels are not those of `schema`.
   """
-  folder = pathlib.Path(folder)
+  folder = shipped.path(os.fspath(folder)) or pathlib.Path(folder)
   metadata = release.read_metadata(folder)
   if schema is not None:
     tasks.check_schema(metadata['schema'], schema, str(folder))
