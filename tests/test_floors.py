@@ -18,6 +18,7 @@ FLOORS = (
   ('metrics',),
   ('losses', 'models'),
   ('ops',),
+  ('faces',),
   ('data',),
   ('host', 'settings', 'tasks'),
 )
