@@ -1,7 +1,9 @@
 """What a user may ask for, checked once for the command line and for Python."""
 
 import dataclasses
+import difflib
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from emojax.answers.rows import Limits
@@ -190,3 +192,14 @@ class Files:
       raise OptionError(
         f'--style {self.style}: expected one of {", ".join(STYLES)}'
       )
+
+
+def named(options: Mapping[str, Any]) -> Options:
+  """Options by name; raises OptionError for a name that there is not."""
+  known = list(Options.__dataclass_fields__)
+  for name in options:
+    if name not in known:
+      near = difflib.get_close_matches(name, known, 1)
+      hint = f'; did you mean {near[0]}?' if near else ''
+      raise OptionError(f'unknown option {name!r}{hint}')
+  return Options(**options)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from emojax.answers import rows
 from emojax.answers.columns import Layout
-from emojax.answers.options import Options, OptionError
+from emojax.answers.options import OptionError, Options
 from emojax.answers.rows import Face, Limits, Seen
 from emojax.answers.session import Part
 from emojax.data.transform import images
@@ -184,14 +184,19 @@ class Pipeline:
     return seen
 
   def _show(self, frame, found, place: '_Place', block: '_Block'):
-    """Small pictures for the page: faces of pictures, some frames of videos."""
+    """Small pictures for the page: faces of pictures, some frames of videos.
+
+    Their names are source-frame-face and source-frame-width.
+    """
     name = f'{place.source:06d}-{frame.index:09d}'
     if place.kind == 'picture':
       for i in range(len(found.boxes)):
         face = self._search.cut(frame, found, i, SHOWN_FACE)
         block.pictures[f'{name}-{i:03d}'] = jpeg(face)
     elif place.due(frame.time):
-      block.pictures[name] = jpeg(thumbnail(frame.image, SHOWN_FRAME))
+      width = frame.image.shape[1]
+      small = jpeg(thumbnail(frame.image, SHOWN_FRAME))
+      block.pictures[f'{name}-{width}'] = small
 
   def _part(self, block: '_Block', place: '_Place') -> Part:
     made = rows.block(

@@ -18,7 +18,12 @@ import numpy as np
 
 from emojax.host import files
 
-COMMAND, SUMMARY, PARTS, LOCK = 'command.json', 'summary.json', '.parts', '.lock'
+COMMAND, SUMMARY, PARTS, LOCK = (
+  'command.json',
+  'summary.json',
+  '.parts',
+  '.lock',
+)
 
 
 class SessionError(ValueError):

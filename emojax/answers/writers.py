@@ -103,6 +103,11 @@ def _nullable(column: Column, values: np.ndarray) -> list[Any]:
   return [None if np.isnan(v) else made(v) for v in values]
 
 
+def text(path: pathlib.Path, contents: str):
+  """Writes a text whole or not at all; names that are no UTF-8 are escaped."""
+  files.write_bytes(path, readable(contents).encode())
+
+
 _WRITERS: dict[str, Callable] = {
   'csv': _csv,
   'parquet': _parquet,
