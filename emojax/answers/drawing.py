@@ -13,7 +13,7 @@ from emojax.host.terminal import readable
 
 # Safe for the common colour-vision deficiencies, on any picture.
 SURE, UNSURE = (86, 180, 233), (230, 159, 0)
-INK, SHADE = (255, 255, 255), (16, 20, 28)
+INK, SHADE, EMPTY = (255, 255, 255), (16, 20, 28), (72, 80, 94)
 SHADE_OPACITY = 200  # of 255
 LABELS = 8  # bars of a face
 Row = Mapping[str, Any]
@@ -135,7 +135,7 @@ def _card(pen, whole, layout: Layout, row: Row, size: int):
 def _one_bar(pen, start, length: float, height: float, bar: Bar, row: Row):
   """A bar up to the value, and a line from the low to the high end."""
   x, y = start
-  pen.rectangle((x, y, x + length, y + height), fill=(255, 255, 255, 50))
+  pen.rectangle((x, y, x + length, y + height), fill=(*EMPTY, 255))
   if not np.isfinite(bar.value):
     return
   pen.rectangle(

@@ -167,7 +167,9 @@ class Video {
       (track) => [track.total, track.total, track.total]));
     const right = make('div', {}, this.chooser(), make('p', {class: 'legend'},
       'Lines: mean of the members. Bands: their spread. Shaded: unsure. Click ' +
-      'for the frame.'), ...this.charts.map((chart) => chart.figure));
+      'for the frame.'), ...this.charts.map((chart) => chart.figure),
+      make('p', {class: 'axis'}, make('span', {}, clock(this.video.start)),
+        make('span', {}, clock(this.video.stop))));
     return make('div', {class: 'video'}, viewer, right);
   }
 
