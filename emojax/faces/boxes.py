@@ -26,7 +26,7 @@ class Boxes:
   """
 
   def __init__(self, rows: Mapping[tuple[str, int], Faces]):
-    self._rows = {(_key(file), frame): f for (file, frame), f in rows.items()}
+    self._rows = {(_key(file), i): found for (file, i), found in rows.items()}
     self._files = {_key(file): file for file, _ in rows}
 
   @property
@@ -62,11 +62,13 @@ def read(path: str | os.PathLike) -> Boxes:
     columns = _columns(names, path, number)
     found: dict[tuple[str, int], list] = {}
     lines: dict[tuple, int] = {}
+    spelt: dict[str, str] = {}
     problems = Problems(strict=True)
     for line, row in tables.rows(path, problems, len(names), after=number):
       with problems.at(path, line):
         file, frame, face, box = _row(row, columns)
         _once(lines, (_key(file), frame, box if face is None else face), line)
+        file = spelt.setdefault(_key(file), file)
         found.setdefault((file, frame), []).append((face, box))
   except OSError as error:
     why = error.strerror or str(error)

@@ -155,13 +155,18 @@ def _crop(levels: list[Level], box: np.ndarray, side: int) -> np.ndarray:
   extent = box[2] - box[0]
   fine = [level for level in levels if extent * level.scale >= side]
   level = fine[-1] if fine else levels[0]
-  left, top, right, bottom = box * level.scale + _MARGIN
-  # Whole pixels around it: what is outside of the level is black.
-  x, y = int(np.floor(left)), int(np.floor(top))
-  part = level.image.crop((x, y, int(np.ceil(right)), int(np.ceil(bottom))))
-  inside = (left - x, top - y, right - x, bottom - y)
-  size = (side, side)
-  return np.asarray(part.resize(size, Image.Resampling.BILINEAR, inside))
+  edges = box * level.scale + _MARGIN
+  part = level.image
+  if edges[:2].min() < 0 or (edges[2:] > part.size).any():
+    # Whole pixels around it: what is outside of the level is black.
+    first, last = (
+      np.floor(edges[:2]).astype(int),
+      np.ceil(edges[2:]).astype(int),
+    )
+    part = part.crop((*first, *last))
+    edges = edges - np.tile(first, 2)
+  edges = tuple(edges.tolist())
+  return np.asarray(part.resize((side, side), Image.Resampling.BILINEAR, edges))
 
 
 def _moved(boxes: np.ndarray, shift: np.ndarray) -> np.ndarray:
