@@ -54,6 +54,15 @@ def faces(boxes, scores=None, landmarks=None) -> Faces:
   )
 
 
+def check(image: np.ndarray):
+  """Raises ValueError unless an image is uint8 [H, W, 3]."""
+  if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+    raise ValueError(
+      f'a picture is uint8 [H, W, 3], RGB; this is {image.dtype} '
+      f'{list(image.shape)}'
+    )
+
+
 def none() -> Faces:
   """No faces."""
   return faces(np.zeros((0, 4)))
