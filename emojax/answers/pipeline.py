@@ -24,6 +24,7 @@ FRAMES = 64  # of a part
 # Clips that are computed at a time, always: programs of other sizes may round
 # differently.
 BATCH = 16
+SHARP_SIZE = 48  # pixels of the crop whose sharpness is measured, for any model
 SHOWN_FACE, SHOWN_FRAME = 112, 240  # pixels on the page
 SHOWN_SECONDS = 0.5  # between the pictures of a video on the page
 
@@ -168,15 +169,18 @@ class Pipeline:
     """Finds the faces of a frame and keeps what is needed of them."""
     found = self._search.find(frame)
     size = self._model.image_size
-    crops, kept = [], []
+    crops, sharp, kept = [], [], []
     for i in range(len(found.boxes)):
       try:
-        crops.append(self._search.cut(frame, found, i, size))
+        crop = self._search.cut(frame, found, i, size)
+        small = self._search.cut(frame, found, i, SHARP_SIZE)
+        crops.append(crop)
+        sharp.append(quality.sharpness(small))
         kept.append(i)
       except ValueError as error:  # a box outside of the picture
         place.problem(f'{frame.file}, frame {frame.index}, face {i}: {error}')
     found = found.take(np.array(kept, int))
-    seen = _seen(frame, found, crops, place.follow(found.boxes, frame.time))
+    seen = _seen(frame, found, sharp, place.follow(found.boxes, frame.time))
     block.seen.append(seen)
     block.crops.extend(crops)
     if self._shown:
@@ -228,16 +232,16 @@ class Pipeline:
     )
 
 
-def _seen(frame, found, crops, numbers) -> Seen:
+def _seen(frame, found, sharp, numbers) -> Seen:
   faces = tuple(
     Face(
       float(numbers[i]),
       found.boxes[i],
       float(found.scores[i]),
-      quality.sharpness(crops[i]),
+      sharp[i],
       quality.profile(found.landmarks[i]),
     )
-    for i in range(len(crops))
+    for i in range(len(sharp))
   )
   return Seen(frame.file, frame.index, frame.time, faces)
 

@@ -9,6 +9,7 @@ import numpy as np
 from emojax import tasks
 from emojax.answers import columns
 from emojax.answers.columns import Layout
+from emojax.faces import quality
 
 
 class Face(NamedTuple):
@@ -46,7 +47,7 @@ class Limits:
     unsure: Total uncertainty (mean over the tasks) above which it is unsure.
     foreign: Epistemic uncertainty above which a face is foreign.
     sharpness: Sharpness below which a face is blurred.
-    face: Shorter side of the box, in pixels, below which it is small.
+    face: Mean side of the box, in pixels, below which it is small.
     profile: How far a face may be turned away.
   """
 
@@ -199,7 +200,7 @@ def _judged(faces: Sequence[Face], output, limits: Limits) -> dict[str, Any]:
   doubt = output.uncertainty['mean']
   said = {
     'blurred': [f.sharpness < limits.sharpness for f in faces],
-    'small': [min(f.box[2:]) < limits.face for f in faces],
+    'small': [quality.size(f.box) < limits.face for f in faces],
     'profile': [f.profile > limits.profile for f in faces],
     'foreign': ~(np.asarray(doubt.epistemic) <= limits.foreign),
   }

@@ -60,7 +60,7 @@ class Table(Mapping):
       import pandas
     except ImportError:
       raise ImportError(
-        'to_pandas needs pandas: pip install pandas; or use the columns '
+        "to_pandas needs pandas: pip install 'emojax[table]'; or use the columns "
         'themselves, table["file"]'
       ) from None
     return pandas.DataFrame(dict(self._values))

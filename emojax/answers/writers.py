@@ -71,7 +71,7 @@ def _parquet(path: pathlib.Path, columns: Sequence[Column], blocks):
     from pyarrow import parquet
   except ImportError:
     raise ImportError(
-      "Parquet needs pyarrow: pip install 'emojax[predict]', or choose "
+      "Parquet needs pyarrow: pip install 'emojax[table]', or choose "
       '--format csv'
     ) from None
   kinds = {

@@ -71,9 +71,7 @@ def write(folder: pathlib.Path, said=None, spread: float = 30.0):
     if outputs & set(name.split('/')) or name.endswith('/kernel'):
       flat[name] = array * (spread if array.ndim == 3 else 1)
   data = release.encode_weights(flat, said)
-  said = said | {
-    'files': {release.WEIGHTS: hashlib.sha256(data).hexdigest()}
-  }
+  said = said | {'files': {release.WEIGHTS: hashlib.sha256(data).hexdigest()}}
   (folder / release.WEIGHTS).write_bytes(data)
   (folder / release.METADATA).write_text(json.dumps(said))
   return folder
