@@ -25,7 +25,7 @@ from emojax.data.readers.files import (
   tables,
   video,
 )
-from emojax.data.readers.files.problems import DataError, PathLike
+from emojax.data.readers.files.problems import DataError, PathLike, one_line
 
 PICTURES = (*folders.IMAGES, '.gif', '.ppm', '.pgm', '.avif', '.jp2', '.dib')
 VIDEOS = (*video.VIDEOS, '.mpeg', '.ts', '.mts', '.wmv', '.flv', '.3gp')
@@ -271,12 +271,15 @@ def _video(source: Source, wanted: _Wanted, problems) -> Iterator[Frame]:
       yield Frame(source.name, *picture)
   except Over:
     return
-  for remark in probing.probe(source.path).remarks:
-    error = DataError(f'{remark.kind}: {remark.detail}', 'a whole video')
+  found = probing.probe(source.path)
+  if not len(found.times):
+    raise DataError('a video without frames', 'at least one', source.path)
+  for remark in found.remarks:
+    said = f'{remark.kind}: {remark.detail}'
     if remark.kind in _PART:
-      _report(DataError(error.found, error.expected, source.path), problems)
+      _report(DataError(said, 'a whole video', source.path), problems)
     elif problems is not None and not remark.kind.startswith(_NO_MATTER):
-      problems(f'{source.path}: {error.found}')
+      problems(one_line(f'{source.path}: {said}'))
 
 
 def _webcam(source: Source, wanted: _Wanted, problems) -> Iterator[Frame]:
