@@ -52,13 +52,13 @@ def metadata(schema: tasks.Schema = VOTES, members: int = 3, **changes):
   } | changes
 
 
-def write(folder: pathlib.Path, said=None, spread: float = 30.0):
+def write(folder: pathlib.Path, said=None, spread: float = 5.0):
   """Writes a model; returns its folder.
 
   Args:
     folder: Where to.
     said: Its metadata.
-    spread: How far its logits are from each other.
+    spread: Factor of the kernels of its heads, so that it is not undecided.
   """
   said = metadata() if said is None else said
   folder.mkdir(parents=True)
@@ -66,10 +66,9 @@ def write(folder: pathlib.Path, said=None, spread: float = 30.0):
   module = network.build(said)
   variables = jax.vmap(lambda key: models.init(module, key))(keys)
   flat = {k: np.asarray(v) for k, v in release.flat_names(variables).items()}
-  outputs = {t['name'] for t in said['schema']}
   for name, array in flat.items():
-    if outputs & set(name.split('/')) or name.endswith('/kernel'):
-      flat[name] = array * (spread if array.ndim == 3 else 1)
+    if 'head_' in name and name.endswith('/kernel'):
+      flat[name] = array * spread
   data = release.encode_weights(flat, said)
   said = said | {'files': {release.WEIGHTS: hashlib.sha256(data).hexdigest()}}
   (folder / release.WEIGHTS).write_bytes(data)

@@ -1,6 +1,7 @@
 """The command line as users call it: the same numbers, and hostile inputs."""
 
 import csv
+import json
 import os
 import pathlib
 import random
@@ -201,3 +202,15 @@ def test_an_input_that_has_changed(model, faces, tmp_path, monkeypatch, capfd):
 def test_sources_are_found_in_one_order(faces):
   names = [source.name for source in sources.find([str(faces)])[0]]
   assert names == sorted(names)
+
+
+@pytest.mark.parametrize('crop', [None, {}, [], 'fer2013', {'points': 1}])
+def test_a_model_with_a_rule_of_no_use(crop, model_path, tmp_path):
+  folder = shutil.copytree(model_path, tmp_path / 'model')
+  path = folder / 'model.json'
+  said = json.loads(path.read_text())
+  said['preprocessing']['crop'] = crop
+  path.write_text(json.dumps(said))
+  with pytest.raises(ValueError, match=r'preprocessing\.crop') as error:
+    emojax.load(folder)
+  assert '\n' not in str(error.value)

@@ -156,3 +156,26 @@ def test_the_function_is_not_hidden_by_a_module():
 
   assert callable(emojax.predict)
   assert emojax.predict.__module__ == 'emojax'
+
+
+@pytest.mark.slow
+def test_memory_is_flat_over_a_long_video(model):
+  """Of 1,200 frames of 1280 x 720, what is held does not grow."""
+  import resource
+
+  def read(source, skip_to=None, **_):
+    rng = np.random.default_rng(0)
+    frame = rng.integers(0, 256, (720, 1280, 3)).astype(np.uint8)
+    for i in range(1200):
+      image = np.roll(frame, i, 1)
+      yield sources.Frame(source.name, i, i / 30, image)
+
+  _, made = run.make(model, CROPS, shown=True)
+  source = sources.Source('x', 'x', 'video')
+  peaks = []
+  for part in made.parts([source], read=read):
+    assert len(part.rows['frame']) <= pipeline.FRAMES
+    model.seen.clear()
+    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+  assert len(peaks) == 19
+  assert peaks[-1] - peaks[1] < 20 * 1024  # KiB; the frames are 3 GiB
