@@ -128,7 +128,7 @@ class Pipeline:
     found: Sequence[sources.Source],
     state: dict[str, Any] | None = None,
     known: Iterable[str] = (),
-    read: Read = sources.frames,
+    read: Read | None = None,
     watch: Callable[[int, int, int], object] = lambda *_: None,
     **reading,
   ) -> Iterator[Part]:
@@ -138,10 +138,11 @@ class Pipeline:
       found: The sources.
       state: Of the last part that is there; None to begin.
       known: Problems that earlier parts have told of.
-      read: Yields the frames of a source.
+      read: Yields the frames of a source; `sources.frames` without it.
       watch: Called with (source, frames, faces) after every frame.
       **reading: For `read`.
     """
+    read = sources.frames if read is None else read
     place = _Place(state, known)
     block = _Block()
     for number in range(place.source, len(found)):

@@ -184,3 +184,29 @@ def test_names_that_would_break_a_table(tmp_path):
   lines = (tmp_path / 't.jsonl').read_text().splitlines()
   assert json.loads(lines[0])['file'] == 'a,"b"\n=1+1'
   assert json.loads(lines[0])['x'] is None
+
+
+def test_a_webcam_that_was_stopped_is_written(model, tmp_path, monkeypatch):
+  """Its frames cannot be read again: the same command writes what there is."""
+  source = run.sources.Source('0', 'webcam 0', 'webcam')
+  calls = []
+
+  def frames(source, **_):
+    calls.append(source)
+    image = np.zeros((60, 80, 3), np.uint8)
+    for i in range(1000):
+      if i == 100:
+        raise KeyboardInterrupt
+      yield run.sources.Frame(source.name, i, i / 10, image)
+
+  monkeypatch.setattr(run.sources, 'webcam', lambda number: source)
+  monkeypatch.setattr(run.sources, 'frames', frames)
+  out = tmp_path / 'out'
+  console = Console(file=io.StringIO())
+  arguments = (model, CROPS, ALL, [], out, console, 0)
+  with pytest.raises(KeyboardInterrupt):
+    run.execute(*arguments)
+  assert run.execute(*arguments) == pipeline.FRAMES
+  assert len(calls) == 1
+  assert (out / 'page.html').exists()
+  assert not (out / 'overlay').exists()
