@@ -222,15 +222,7 @@ class Pipeline:
     output = self._model.predict(
       np.stack(full), batch=BATCH, temperature=self._temperature
     )
-    return output._replace(
-      probabilities={k: v[:count] for k, v in output.probabilities.items()},
-      members={k: v[:, :count] for k, v in output.members.items()},
-      uncertainty={
-        k: type(v)(*(part[:count] for part in v))
-        for k, v in output.uncertainty.items()
-      },
-      values={k: v[:count] for k, v in output.values.items()},
-    )
+    return rows.pick(output, np.arange(count))
 
 
 def _seen(frame, found, sharp, numbers) -> Seen:

@@ -90,6 +90,19 @@ def block(
   return made
 
 
+def pick(output, index):
+  """What a model says of some of the faces only."""
+  return output._replace(
+    probabilities={k: v[index] for k, v in output.probabilities.items()},
+    members={k: v[:, index] for k, v in output.members.items()},
+    uncertainty={
+      k: type(v)(*(part[index] for part in v))
+      for k, v in output.uncertainty.items()
+    },
+    values={k: v[index] for k, v in output.values.items()},
+  )
+
+
 def _faces(faces: Sequence[Face], numbers: Sequence[int]) -> dict[str, Any]:
   boxes = np.array([face.box for face in faces], np.float32)
   made = {name: boxes[:, i] for i, name in enumerate('xywh')}
@@ -158,8 +171,9 @@ def _decisions(layout: Layout, model, output) -> dict[str, Any]:
   finite = _finite(layout.schema, output)
   made: dict[str, Any] = {}
   sets = {}
-  if layout.coverage is not None:
-    sets = model.sets(output, layout.coverage)
+  if layout.coverage is not None and finite.any():
+    # Sets are of finite probabilities.
+    sets = model.sets(pick(output, finite), layout.coverage)
   limits = model.metadata['thresholds']['decision']
   for task in layout.schema:
     if task.kind == 'binned':
@@ -167,7 +181,8 @@ def _decisions(layout: Layout, model, output) -> dict[str, Any]:
     chosen = _chosen(task, output.probabilities[task.name], limits)
     made[layout.answer(task)] = _joined(task, chosen & finite[:, None], '+')
     if task.name in sets and task.kind == 'categorical':
-      held = np.asarray(sets[task.name], bool) & finite[:, None]
+      held = np.zeros((len(finite), len(task.labels)), bool)
+      held[finite] = sets[task.name]
       made[layout.answer(task, 'answer_set')] = _joined(task, held, '|')
   return made
 

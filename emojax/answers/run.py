@@ -29,6 +29,7 @@ from emojax.answers.table import Table, joined
 from emojax.faces import sources
 from emojax.host.terminal import say
 
+COVERAGE = 0.9  # of answer sets, unless asked otherwise
 TABLE, DICTIONARY, PROBLEMS, PAGE = (
   'answers',
   'columns.md',
@@ -43,12 +44,16 @@ def layout_of(model, asked: Options) -> Layout:
   Raises:
     OptionError: If answer sets are asked for that the model has not.
   """
-  sets = getattr(model, 'sets', None)
-  if sets is None and asked.coverage is not None:
-    raise OptionError('--coverage: the model has no answer sets')
+  known = model.metadata.get('conformal') or {}
+  known = known.get('coverages', ()) if hasattr(model, 'sets') else ()
   coverage = asked.coverage
-  if sets is not None and coverage is None:
-    coverage = 0.9 if model.metadata.get('conformal') else None
+  if coverage is None:
+    coverage = COVERAGE if COVERAGE in known else None
+  elif coverage not in known:
+    there = ', '.join(map(str, known))
+    raise OptionError(
+      f'--coverage {coverage}: the model has {there or "no answer sets"}'
+    )
   made = Layout(model.schema, coverage)
   _ = made.columns  # raises ValueError where two have one name
   return made

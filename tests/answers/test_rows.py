@@ -27,15 +27,7 @@ def made(model, seen, limits=LIMITS):
   count = sum(len(s.faces) for s in seen)
   image = rng.integers(0, 256, (16, 32, 32, 3)).astype(np.uint8)
   output = model.predict(image, batch=16)
-  kept = output._replace(
-    probabilities={k: v[:count] for k, v in output.probabilities.items()},
-    members={k: v[:, :count] for k, v in output.members.items()},
-    uncertainty={
-      k: type(v)(*(part[:count] for part in v))
-      for k, v in output.uncertainty.items()
-    },
-    values={k: v[:count] for k, v in output.values.items()},
-  )
+  kept = rows.pick(output, np.arange(count))
   layout = Layout(model.schema)
   return layout, kept, rows.block(layout, model, seen, kept, limits)
 
@@ -185,3 +177,41 @@ def test_a_model_without_thresholds_asks_for_limits(model):
     options.limits(options.Options(), model)
   asked = options.Options(unsure_above=0.5, foreign_above=0.1)
   assert options.limits(asked, model).unsure == 0.5
+
+
+def test_answer_sets_are_those_of_the_model(model, monkeypatch):
+  """Of faces with finite numbers; the others have none."""
+  asked = []
+
+  def sets(output, coverage):
+    asked.append(coverage)
+    probs = output.probabilities['expr']
+    assert np.isfinite(probs).all()
+    return {'expr': probs > 0.1}
+
+  _, output, _ = made(model, SEEN)
+  output.probabilities['expr'][1] = np.nan
+  monkeypatch.setattr(model, 'sets', sets, raising=False)
+  layout = Layout(model.schema, 0.8)
+  found = rows.block(layout, model, SEEN, output, LIMITS)
+  labels = np.array(model.schema[0].labels)
+  expected = [
+    '|'.join(labels[probs > 0.1]) for probs in output.probabilities['expr']
+  ]
+  assert found['answer_set'].tolist() == [expected[0], '', '', expected[2]]
+  assert expected[0]
+  assert asked == [0.8]
+
+
+def test_sets_that_a_model_has_not(model, monkeypatch):
+  from emojax.answers import run
+
+  assert run.layout_of(model, options.Options()).coverage is None
+  with pytest.raises(options.OptionError, match='has no answer sets'):
+    run.layout_of(model, options.Options(coverage=0.9))
+  monkeypatch.setattr(model, 'sets', None, raising=False)
+  model.metadata['conformal'] = {'coverages': [0.8, 0.9]}
+  assert run.layout_of(model, options.Options()).coverage == 0.9
+  assert run.layout_of(model, options.Options(coverage=0.8)).coverage == 0.8
+  with pytest.raises(options.OptionError, match=r'has 0\.8, 0\.9'):
+    run.layout_of(model, options.Options(coverage=0.7))
