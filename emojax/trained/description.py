@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from emojax.faces.align import CropRule
 from emojax.uncertainty import prior
 
 MEAN = 'mean'  # the uncertainty over all tasks
@@ -16,7 +17,7 @@ KINDS_OF_TASKS = ('binary', 'categorical', 'binned')
 NETWORK = frozenset({'name', 'options', 'attributes'})
 PREPROCESSING = frozenset({
   'image_size', 'channels', 'colours', 'resizing', 'range', 'clip_length',
-  'audio',
+  'audio', 'crop',
 })  # fmt: skip
 MAX_SIZE = 4096  # of images, in pixels
 TEMPERATURES = (1e-4, 1e4)  # a little more than what is fitted
@@ -116,6 +117,11 @@ def _check_preprocessing(found: dict):
     raise ValueError(f'{where}channels: expected 1 or 3')
   if 'audio' not in found or not isinstance(found['audio'], str | None):
     raise ValueError(f'{where}audio: expected a text or null')
+  if 'crop' in found:  # models that were trained on other crops have none
+    try:
+      CropRule.from_json(found['crop'])
+    except ValueError as error:
+      raise ValueError(f'{where}crop: {error}') from None
 
 
 def _schema(items: list) -> list[dict]:
