@@ -38,7 +38,7 @@ class Settings(NamedTuple):
 
   longest: int | None = None
   smallest: int = 24
-  thresholds: tuple[float, float, float] = (0.7, 0.7, 0.75)
+  thresholds: tuple[float, float, float] = (0.75, 0.7, 0.75)
 
 
 class Level(NamedTuple):

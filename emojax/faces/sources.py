@@ -11,6 +11,7 @@ several pages are refused, but for the photograph of a phone's MPO.
 import os
 import pathlib
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -293,13 +294,15 @@ def _webcam(source: Source, wanted: _Wanted, problems) -> Iterator[Frame]:
     with av.open(address, format=kind) as camera:
       first = None
       for index, frame in enumerate(camera.decode(video=0)):
-        first = frame.time if first is None else first
-        time = float((frame.time or 0.0) - (first or 0.0))
-        if wanted.over(time):
+        # Drivers that give no time leave it to when the frame came.
+        now = time.monotonic() if frame.time is None else frame.time
+        first = now if first is None else first
+        seconds = float(now - first)
+        if wanted.over(seconds):
           return
-        if wanted(index, time):
+        if wanted(index, seconds):
           image = frame.to_ndarray(format='rgb24')
-          yield Frame(source.name, index, time, image)
+          yield Frame(source.name, index, seconds, image)
   except (av.FFmpegError, OSError, ValueError) as error:
     found = containers.reason(error)
     raise DataError(found, 'a webcam that can be opened', address) from error

@@ -364,6 +364,27 @@ def test_a_webcam_is_a_video_without_an_end(tmp_path, monkeypatch):
   )
 
 
+def test_a_webcam_without_a_clock(monkeypatch):
+  class Camera:
+    """Gives frames without time stamps."""
+
+    def __enter__(self):
+      return self
+
+    def __exit__(self, *error):
+      pass
+
+    def decode(self, video):
+      for number in range(3):
+        image = video_files.picture(number)
+        yield av.VideoFrame.from_ndarray(image, format='rgb24')
+
+  monkeypatch.setattr(av, 'open', lambda *args, **options: Camera())
+  frames = list(sources.frames(sources.webcam()))
+  assert [video_files.number(f.image) for f in frames] == [0, 1, 2]
+  assert frames[0].time == 0 < frames[1].time < frames[2].time < 60
+
+
 def test_no_webcam():
   problems = []
   assert (
