@@ -46,7 +46,8 @@ def test_binned_reliability_pools_models_and_leaves_out_what_is_masked():
   curve = curves.reliability(task, probs, target, values)
   sizes = curve['size']
   assert set(curve) == {'mass', 'covered', 'size'}
-  assert sizes[0] == 1 and sizes == sorted(sizes)
+  assert sizes[0] == 1
+  assert sizes == sorted(sizes)
   assert curve['mass'][0] == pytest.approx(0.6)
   assert curve['covered'][0] == pytest.approx(5 / 6, abs=1e-6)
 
