@@ -86,8 +86,8 @@ def _doubt(results: Results) -> str:
       f'frames correlate with {", ".join(ranks)}, where 1 is the same order'
     )
   foreign = [
-    f'{name} {scores["ensemble/epistemic"]:.2f}'
-    for name, scores in run['ood'].items()
+    f'{scores["ensemble/epistemic"]:.2f} ({name})'
+    for name, scores in scored['ood'].items()
     if scores.get('ensemble/epistemic') is not None
   ]
   if foreign:

@@ -290,7 +290,7 @@ def test_plain_sentences_come_before_verdicts_and_have_the_runs_numbers(full):
   assert 'prior correction' not in ' '.join(said)  # nothing was weighted
   rank = tea['truth']['ensemble']['expr']['spearman_total']
   assert f'{rank:.2f} (EXPR)' in said[2]
-  assert f'noise {tea["ood"]["noise"]["ensemble/epistemic"]:.2f}' in said[2]
+  assert f'{tea["ood"]["noise"]["ensemble/epistemic"]:.2f} (noise)' in said[2]
   text = (folder / 'report.md').read_text()
   assert 0 < text.index('4 networks') < text.index('| Finding |')
   results = copy.deepcopy(results)
@@ -299,7 +299,9 @@ def test_plain_sentences_come_before_verdicts_and_have_the_runs_numbers(full):
     'log_weights': {'expr': {}},
     'mean': {'expr/nll': 0.1234},
     'truth': tea['truth'],
+    'ood': {'noise': {'ensemble/epistemic': 0.625}},
   }
+  assert '0.62 (noise)' in plain.sentences(results)[2]
   said = plain.sentences(results)[1]
   assert said.count('after prior correction') == 1
   assert 'for an expression, 0.123 after prior correction' in said
