@@ -13,7 +13,7 @@ from emojax.uncertainty.prior import Prior
 from emojax.uncertainty.temperature import unlabelled
 
 FORMAT = 'emojax-results-1'
-CURVES = ('reliability', 'rejection', 'roc', 'entropy')
+CURVES = ('reliability', 'rejection', 'roc', 'entropy', 'entropy_pc')
 
 
 def evaluate(
@@ -63,8 +63,10 @@ def evaluate(
       posteriors; `without_member`: the ensemble's metrics and epistemic AUROC
       without each member in turn, for its intervals. `optimum` scores the posteriors themselves; `votes` (see
       `judge`) compares with annotators' votes, or is None.
-    Curves hold `reliability`, `rejection`, `roc` and `entropy`, by generation,
-    and `votes` by method.
+    Curves hold `reliability`, `rejection`, `roc`, `entropy` and, of what is
+    corrected, `entropy_pc`, by generation, and `votes` by method. `reliability`
+    is of 'single' and 'ensemble', and of both corrected, 'pc/...'; `rejection`
+    has the posteriors' own as 'optimum'.
 
   Raises:
     ValueError: if no frame of the split has a label, or predictions of a set
