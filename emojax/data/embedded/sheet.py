@@ -79,11 +79,15 @@ def clip_sheet(
     The page, uint8 [H, W, 3].
   """
   params = sample_clip_parameters(
-    seed, clips, frames, split='sheet', frame_rate=7.5
+    seed,
+    clips * CLIPS_PER_SUBJECT,
+    frames,
+    split='sheet',
+    frame_rate=7.5,
   )
   image = render(params, size)
   hiding.hide(image, params, hiding.sample(params, hidden))
-  likeliest = posteriors(params)['expr'].argmax(-1).reshape(-1)
-  names = [tasks.AFFWILD2[i] for i in likeliest]
-  flat = image.reshape(-1, size, size, 3)
+  likeliest = posteriors(params)['expr'].argmax(-1)[::CLIPS_PER_SUBJECT]
+  names = [tasks.AFFWILD2[i] for i in likeliest.reshape(-1)]
+  flat = image[::CLIPS_PER_SUBJECT].reshape(-1, size, size, 3)
   return contact_sheet(flat, names, frames, path, scale)

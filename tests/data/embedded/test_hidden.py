@@ -8,6 +8,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
+from benchmarks import hidden_frames as oracles
 from emojax import tasks
 from emojax.data import embedded
 from emojax.data.embedded import hidden, parameters, voice
@@ -30,8 +31,7 @@ def many():
 
 def nll(p, truth, where):
   """Expected NLL of expressions, in nats."""
-  q = np.maximum(p[where], 1e-12)
-  return float(-(truth[where] * np.log(q)).sum(-1).mean())
+  return oracles.expected_nll(p[where], truth[where])
 
 
 def test_default_data_and_voices_are_those_of_before():
@@ -126,54 +126,15 @@ def test_the_frame_optimum_is_the_prior_of_hidden_frames(many):
   assert best + 0.5 < worse < entropy + 0.25
 
 
-def nearest_answer(params, gaps, truth, alone):
-  """Mixes the nearest earlier frame that is seen with the prior.
-
-  The weight of a distance is fitted on the first half of the clips: a predictor
-  with memory and nothing else.
-  """
-  count, length = gaps.frames.shape
-  last = np.where(gaps.frames, -1, np.arange(length))
-  last = np.maximum.accumulate(last, 1)
-  distance = np.where(last < 0, 0, np.arange(length) - last)
-  before = np.take_along_axis(truth, np.maximum(last, 0)[..., None], 1)
-  answer = alone.copy()
-  fit = np.arange(count)[:, None] < count // 2
-  for d in range(1, distance.max() + 1):
-    here = distance == d
-    direction = (before - alone)[here & fit]
-    wanted = (truth - alone)[here & fit]
-    weight = (direction * wanted).sum() / max((direction**2).sum(), 1e-9)
-    weight = np.clip(weight, 0, 0.95)
-    answer[here] += weight * (before - alone)[here]
-  return answer, ~fit & gaps.frames
-
-
 def test_memory_can_do_better_than_any_single_frame(many):
   params, gaps, truth = many
   alone = hidden.frame_posteriors(params, gaps, truth, samples=400)['expr']
-  answer, held_out = nearest_answer(params, gaps, truth['expr'], alone)
-  with_memory = nll(answer, truth['expr'], held_out)
-  assert with_memory < nll(alone, truth['expr'], held_out) - 0.2
-  assert with_memory > nll(truth['expr'], truth['expr'], held_out)
-
-
-def loudness_and_colour(sound, length):
-  """Logarithm of the energy in 12 bands around every frame, [N, L, 12]."""
-  size = sound.shape[1] // length
-  frames = sound[:, : length * size].reshape(len(sound), length, size)
-  power = np.abs(np.fft.rfft(frames * np.hanning(frames.shape[-1]))) ** 2
-  bands = np.array_split(power[..., :500], 12, -1)
-  return np.log(np.stack([band.mean(-1) for band in bands], -1) + 1e-9)
-
-
-def unexplained(features, values, fit):
-  """Share of the variance that ridge regression leaves on other clips."""
-  mean, scale = features[fit].mean(0), features[fit].std(0)
-  x = np.concatenate([(features - mean) / scale, np.ones((len(fit), 1))], 1)
-  gram = x[fit].T @ x[fit] + np.eye(x.shape[1])
-  guess = x[~fit] @ np.linalg.solve(gram, x[fit].T @ values[fit])
-  return ((values[~fit] - guess) ** 2).mean() / values[~fit].var()
+  fit = np.arange(len(gaps.frames)) < len(gaps.frames) // 2
+  answer = oracles.with_memory(gaps, truth['expr'], alone, fit)
+  held_out = gaps.frames & ~fit[:, None]
+  found = nll(answer, truth['expr'], held_out)
+  assert found < nll(alone, truth['expr'], held_out) - 0.2
+  assert found > nll(truth['expr'], truth['expr'], held_out)
 
 
 def test_a_voice_can_tell_what_is_hidden():
@@ -188,8 +149,9 @@ def test_a_voice_can_tell_what_is_hidden():
     ('face', voice.waveform(params)),
     ('hidden', voice.waveform(hidden.spoken(params, gaps), clear=True)),
   ):
-    features = loudness_and_colour(sound, 8)[gaps.frames]
-    left[kind] = unexplained(features, arousal, fit)
+    features = oracles.band_energies(sound, 8)[gaps.frames]
+    error = (oracles.ridge(features, arousal, fit) - arousal)[~fit]
+    left[kind] = (error**2).mean() / arousal[~fit].var()
   assert left['hidden'] < 0.75  # 1 is what a silent frame leaves
   assert left['hidden'] < left['face'] - 0.1
 
