@@ -193,7 +193,9 @@ def restricted(clips, schema: tasks.Schema):
   names = [task.name for task in schema]
   targets = {n: t for n, t in clips.targets.items() if n in names}
   if isinstance(clips, Clips):
-    return dataclasses.replace(clips, targets=targets, truth=None, frame_truth=None, votes=None)
+    return dataclasses.replace(
+      clips, targets=targets, truth=None, frame_truth=None, votes=None
+    )
   found = copy.copy(clips)
   found.targets, found.schema = targets, schema
   return found
