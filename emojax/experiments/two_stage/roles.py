@@ -193,7 +193,9 @@ def restricted(clips, schema: tasks.Schema):
   names = [task.name for task in schema]
   targets = {n: t for n, t in clips.targets.items() if n in names}
   if isinstance(clips, Clips):
-    return dataclasses.replace(clips, targets=targets, truth=None, votes=None)
+    return dataclasses.replace(
+      clips, targets=targets, truth=None, frame_truth=None, votes=None
+    )
   found = copy.copy(clips)
   found.targets, found.schema = targets, schema
   return found
@@ -242,6 +244,7 @@ def _embedded(data, schema, subsets):
     num_val=data.val_clips,
     num_test=data.test_clips,
     num_ood=1,
+    hidden=data.get('hidden', 0.0),
   )
   # Groups 'balanced_expr', ..., and 'full' for several tasks at once.
   wanted = {
