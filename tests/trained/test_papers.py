@@ -92,7 +92,14 @@ RUNS = {
 }
 
 
-@pytest.fixture(scope='module', params=RUNS)
+QUICK = 'incomplete_labels'  # the others train for minutes
+PARAMS = [
+  name if name == QUICK else pytest.param(name, marks=pytest.mark.slow)
+  for name in RUNS
+]
+
+
+@pytest.fixture(scope='module', params=PARAMS)
 def trained(request, tmp_path_factory):
   """(name of the experiment, its folder, the stack) of a small run."""
   name, (file, changes, stack) = request.param, RUNS[request.param]
