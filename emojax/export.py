@@ -167,7 +167,7 @@ def describe(
     if task.kind == 'binary'
   }
   bins = {task.bins for task in run.schema if task.kind == 'binned'}
-  kind = config.loss.get('bin_values', 'ends') if 'loss' in config else 'ends'
+  kind = config.get('loss', {}).get('bin_values', 'ends')
   values = tasks.bin_values(bins.pop(), kind).tolist() if bins else None
   return {
     'format': release.FORMAT,
@@ -186,6 +186,7 @@ def describe(
       'range': 'divided by 255',
       'clip_length': data.clip_length,
       'audio': _sound(data),
+      **_views(net),
     },
     # Predictions, temperatures and thresholds are of both views of an image.
     'flip': optimisation.setting(config.eval, 'flip', 'eval'),
@@ -226,12 +227,20 @@ def _network(net: protocol.Network) -> dict[str, Any]:
   }
   if net.attributes:
     said['attributes'] = dict(net.attributes)
+  if net.read_out:
+    said['read_out'] = net.read_out
   return said
+
+
+def _views(net: protocol.Network) -> dict[str, Any]:
+  """How images are cut before the network sees them, unless they are whole."""
+  said = {'augment': net.augment} if net.augment != 'none' else {}
+  return said | ({'ten_crop': True} if net.ten_crop else {})
 
 
 def _sound(data) -> str | None:
   """Kind of the features [64, 64] of every frame that the model reads."""
-  if not data.audio:
+  if not data.get('audio', False):
     return None
   return 'log_mel' if data.name == 'embedded' else Store(data.path).spec.audio
 

@@ -42,12 +42,15 @@ class Output(NamedTuple):
     uncertainty: Task, and 'mean' over the tasks, -> `Uncertainty` of normalised
       entropies [...]; the epistemic part of a single model is 0.
     values: Label of a binned task ('valence', 'arousal') -> expectation [...].
+    learned: What networks of paper 003 have learned to doubt, mean over the
+      members, float32 [...], in the method's own unit; None of other networks.
   """
 
   probabilities: dict[str, np.ndarray]
   members: dict[str, np.ndarray]
   uncertainty: dict[str, Uncertainty]
   values: dict[str, np.ndarray]
+  learned: np.ndarray | None = None
 
 
 class Model:
@@ -116,7 +119,8 @@ class Model:
   ) -> dict[str, np.ndarray]:
     """Logits of every member, task -> float32 [M, N, L, outputs].
 
-    As the network has them, without the prior correction of `predict`.
+    As the network has them, without the prior correction of `predict`. Networks
+    of paper 003 add `network.LEARNED` [M, N, L].
 
     Args:
       image: uint8 [N, L, H, W, C], as for `predict`.
@@ -227,10 +231,14 @@ class Model:
     if temperature and samples:
       raise ModelError('temperatures were fitted without noise: samples=0')
     logits = self.logits(image, audio, batch, samples, seed)
+    learned = logits.pop(network.LEARNED, None)
     logits = prior.correct(self.schema, logits, self.prior)
     if temperature:
       logits = self._scaled(logits)
-    return self._output(logits, tuple(1 + axis for axis in axes))
+    output = self._output(logits, tuple(1 + axis for axis in axes))
+    if learned is None:
+      return output
+    return output._replace(learned=learned.mean(0).squeeze(axes))
 
   def _scaled(self, logits):
     found = self.metadata['temperatures'] or {}
