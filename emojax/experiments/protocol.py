@@ -87,14 +87,17 @@ class Trained(Protocol):
 
   def stacks(self, config) -> tuple[Stack, ...]:
     """The stacks that a finished run has and that can be opened, in order."""
+    ...
 
   def predictions(self, folder: pathlib.Path, config, name: str) -> Predictions:
     """What the run has written for a stack; errors are NumPy's."""
+    ...
 
   def header(
     self, folder: pathlib.Path, config, name: str
   ) -> tuple[tasks.Schema, int]:
     """What a stack predicts, and its members, without reading all of it."""
+    ...
 
   def weights(
     self, folder: pathlib.Path, config, name: str, tree: PyTree
@@ -107,23 +110,29 @@ class Trained(Protocol):
       name: The stack.
       tree: The same of what the stack has trained, of the wanted members.
     """
+    ...
 
   def method_for(self, config, name: str, schema: tasks.Schema, mesh) -> Method:
     """The method of a stack, of which only predictions are used."""
+    ...
 
   def settings_for(self, config, name: str, members: int) -> Settings:
     """What a trainer of some members of a stack needs."""
+    ...
 
   def network_for(self, config, name: str) -> Network:
     """The network of a stack."""
+    ...
 
   def held_out(self, config) -> dict[str, Any]:
     """Clips with labels by set: those that predictions were written for, as far
     as they exist, and 'val'."""
+    ...
 
   def as_trained(self, config, clips: Any, schema: tasks.Schema) -> Any:
     """Clips of any data, with labels of `schema`, as the networks and scores of
     the run take them; errors are ValueErrors."""
+    ...
 
   def learned(
     self, task: tasks.Task, target: tasks.Target, logits, doubt
@@ -136,6 +145,7 @@ class Trained(Protocol):
       logits: [M, N, L, K].
       doubt: [M, N, L], higher is less certain.
     """
+    ...
 
 
 class Plain:

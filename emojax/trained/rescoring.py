@@ -161,7 +161,8 @@ class _Predictor:
   ):
     self._of, self._folder, self._console = evaluation, folder, console
     self._val = val
-    self._kind, self._trainer = None, None  # built when needed: it compiles
+    self._kind: Any = None
+    self._trainer: Trainer | None = None  # built when needed: it compiles
 
   def __call__(self, name: str) -> Predictions:
     path = _predictions(self._folder, name)
@@ -225,7 +226,7 @@ class _Predictor:
       module.network_for(run.config, name),
       module.settings_for(this.config, name, members),
     )
-    if kind != self._kind:
+    if self._trainer is None or kind != self._kind:
       self._trainer = run.trainer(name, members, this.config)
       self._kind = kind
     return self._trainer

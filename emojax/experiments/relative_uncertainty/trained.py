@@ -115,7 +115,7 @@ def learned(task: tasks.Task, target, logits, doubt) -> list[dict]:
   index = np.flatnonzero(mask.reshape(-1))
   label = value.reshape(-1, value.shape[-1])[index].argmax(-1)
   rows = []
-  for scores, own in zip(np.float64(logits), np.float64(doubt)):
+  for scores, own in zip(*(np.asarray(x, np.float64) for x in (logits, doubt))):
     probs = scipy.special.softmax(scores.reshape(-1, scores.shape[-1]), -1)
     found = probs[index], own.reshape(-1)[index]
     rows.append(evaluate.classification(label, *found)[0])

@@ -329,7 +329,7 @@ def held_out(data, schema: tasks.Schema) -> dict[str, Any]:
   return {k: restricted(clips, schema) for k, clips in splits.items()}
 
 
-def open_embedded(data, split: str) -> Clips:
+def open_embedded(data, split: str) -> Any:
   """A split of the embedded videos as `embedded.make` draws it."""
   plain = ConfigDict({'eval_clip_length': 0, 'audio': False, **data.to_dict()})
   return evaluation_sets.open_split(plain, split).clips
