@@ -41,6 +41,7 @@ from emojax.evaluation import detection
 from emojax.evaluation.context import FIT_SPLIT
 from emojax.evaluation.frames import labelled, pick, valid
 from emojax.experiments import protocol
+from emojax.faces import align
 from emojax.runtime import workdir
 from emojax.trained import arrays
 from emojax.trained import (
@@ -67,6 +68,7 @@ COMPARED = 4  # clips on which the model must agree with the run
 # Largest difference of probabilities: rounding, which is coarser on another
 # backend (TF32, other algorithms) and in bfloat16.
 SAME, OTHER = 1e-3, 0.05
+CROPS = {'fer2013': align.FER2013}
 HALF = 0.02  # kernels rounded to eleven bits
 
 
@@ -149,6 +151,7 @@ def describe(
   members: Sequence[int],
   calibration: Calibration,
   prior: Prior | None = None,
+  crop: str | None = None,
 ) -> dict[str, Any]:
   """What model.json holds, without the files' digests.
 
@@ -158,6 +161,7 @@ def describe(
     members: Their numbers.
     calibration: What was fitted on validation data.
     prior: Log weights that `predict` subtracts; None where they are not known.
+    crop: Name of the rule, of `CROPS`, by which its faces were cut.
   """
   config, data = run.config, run.config.data
   net = run.experiment().network_for(config, generation)
@@ -187,6 +191,7 @@ def describe(
       'clip_length': data.clip_length,
       'audio': _sound(data),
       **_views(net),
+      **({'crop': CROPS[crop].to_json()} if crop else {}),
     },
     # Predictions, temperatures and thresholds are of both views of an image.
     'flip': optimisation.setting(config.eval, 'flip', 'eval'),
@@ -258,6 +263,7 @@ def export(
   members: Sequence[int] | None = None,
   validate: bool = True,
   half: bool = False,
+  crop: str | None = None,
 ) -> pathlib.Path:
   """Writes a release of some members of a generation.
 
@@ -268,6 +274,8 @@ def export(
     members: Their numbers; all if None.
     validate: Fit temperatures and thresholds; needs the run's data.
     half: Keep kernels in float16; predictions are still made in float32.
+    crop: Name of the rule, of `CROPS`, by which the faces of the training data
+      were cut; `emojax predict` cuts faces alike.
 
   Returns:
     `out`.
@@ -298,7 +306,7 @@ def export(
   calibration = dataclasses.replace(
     calibration, notes=(*notes, *calibration.notes)
   )
-  metadata = describe(run, chosen, numbers, calibration, prior)
+  metadata = describe(run, chosen, numbers, calibration, prior, crop)
   files = _files(run, metadata, weights, half)
   if validate:
     key = FIT_SPLIT if FIT_SPLIT in written else next(iter(written))
@@ -480,6 +488,12 @@ def parser() -> argparse.ArgumentParser:
     action='store_true',
     help='kernels in float16: half the size, the same answers up to rounding',
   )
+  add(
+    '--crop-rule',
+    choices=sorted(CROPS),
+    help='how the faces of the training data were cut, so that `emojax predict` '
+    'cuts faces alike (FER2013 and FER+: fer2013)',
+  )
   return made
 
 
@@ -490,7 +504,8 @@ def main(arguments: Sequence[str]) -> int:
     run = runs.open_run(found.workdir)
     validate = not found.without_validation
     chosen = found.generation, found.members
-    out = export(run, found.out, *chosen, validate, found.half)
+    half, crop = found.half, found.crop_rule
+    out = export(run, found.out, *chosen, validate, half, crop)
   except (CheckpointError, OSError, ValueError) as error:
     print(f'error: {error}', file=sys.stderr)
     return 1

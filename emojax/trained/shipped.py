@@ -7,7 +7,7 @@ FOLDER = pathlib.Path(__file__).parents[1] / 'weights'
 
 def names() -> list[str]:
   """Their names, in order."""
-  return sorted(path.name for path in FOLDER.iterdir() if path.is_dir())
+  return sorted(path.parent.name for path in FOLDER.glob('*/model.json'))
 
 
 def path(name: str) -> pathlib.Path | None:
