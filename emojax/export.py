@@ -184,8 +184,9 @@ def describe(
       'image_size': data.image_size,
       'channels': net.channels,
       'colours': 'RGB, uint8; grey images are repeated'
-      if net.channels == 3
+      if net.channels == 3 and not _grey(data)
       else 'grey, uint8; of RGB the luma of ITU-R BT.601',
+      **({'grey': True} if net.channels == 3 and _grey(data) else {}),
       'resizing': 'bilinear with antialiasing (Pillow), face crops as trained',
       'range': 'divided by 255',
       'clip_length': data.clip_length,
@@ -248,6 +249,17 @@ def _sound(data) -> str | None:
   if not data.get('audio', False):
     return None
   return 'log_mel' if data.name == 'embedded' else Store(data.path).spec.audio
+
+
+def _grey(data) -> bool:
+  """Whether the images of the training data have no colours."""
+  path = data.get('path', '') if data.name == 'prepared' else ''
+  # Without its data a run is exported with --without-validation only.
+  return (
+    bool(path)
+    and pathlib.Path(path).is_dir()
+    and (Store(path).spec.channels == 1)
+  )
 
 
 def _data_name(run: runs.TrainedRun) -> str:

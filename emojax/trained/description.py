@@ -17,7 +17,7 @@ KINDS_OF_TASKS = ('binary', 'categorical', 'binned')
 NETWORK = frozenset({'name', 'options', 'attributes', 'read_out'})
 PREPROCESSING = frozenset({
   'image_size', 'channels', 'colours', 'resizing', 'range', 'clip_length',
-  'audio', 'augment', 'ten_crop', 'crop',
+  'audio', 'augment', 'ten_crop', 'crop', 'grey',
 })  # fmt: skip
 MAX_SIZE = 4096  # of images, in pixels
 TEMPERATURES = (1e-4, 1e4)  # a little more than what is fitted
@@ -119,8 +119,9 @@ def _check_preprocessing(found: dict):
     raise ValueError(f'{where}channels: expected 1 or 3')
   if 'augment' in found:
     _get(found, 'augment', str, where)
-  if not isinstance(found.get('ten_crop', False), bool):
-    raise ValueError(f'{where}ten_crop: expected true or false')
+  for key in ('ten_crop', 'grey'):
+    if not isinstance(found.get(key, False), bool):
+      raise ValueError(f'{where}{key}: expected true or false')
   if 'audio' not in found or not isinstance(found['audio'], str | None):
     raise ValueError(f'{where}audio: expected a text or null')
   if 'crop' in found:  # models that were trained on other crops have none

@@ -130,8 +130,7 @@ class Model:
       seed: Their seed.
     """
     image = images.resize(images.check(image), self.image_size)
-    channels = self.metadata['preprocessing']['channels']
-    image = network.grey(image, channels)
+    image = network.colours(image, self.metadata['preprocessing'])
     keys = self._keys(samples, seed)
     inputs = {'image': image}
     if self.audio:

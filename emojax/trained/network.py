@@ -78,11 +78,17 @@ def _seen_size(metadata: Metadata) -> int:
   return jax.eval_shape(cut, image).shape[2]
 
 
-def grey(image: np.ndarray, channels: int) -> np.ndarray:
-  """Images [..., 3] as the network was trained: grey [..., 1] with one channel."""
-  if channels == 3:
+def colours(image: np.ndarray, preprocessing: Mapping[str, Any]) -> np.ndarray:
+  """Images uint8 [..., 3] with the colours that the network was trained on.
+
+  Grey [..., 1] with one channel; grey in three equal channels where the training
+  images had no colours, which colours would be foreign to.
+  """
+  channels = preprocessing['channels']
+  if channels == 3 and not preprocessing.get('grey', False):
     return image
-  return np.rint(image @ LUMA).astype(np.uint8)[..., None]
+  luma = np.rint(image @ LUMA).astype(np.uint8)[..., None]
+  return np.repeat(luma, channels, -1)
 
 
 def outputs(metadata: Metadata) -> Callable:
