@@ -57,6 +57,7 @@ def two_stage() -> ConfigDict:
   config.data.seed = 0
   config.data.image_size = 40
   config.data.clip_length = 32  # of videos; the CNN sees single frames
+  config.data.hidden = 0.0  # share of the videos' frames that show no face
   config.data.val_clips = 30
   config.data.test_clips = 60
   # Beside external data, every k-th frame of the main videos for valence and

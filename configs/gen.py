@@ -43,6 +43,10 @@ def embedded() -> ConfigDict:
   config.data.image_size = 32
   config.data.clip_length = 2
   config.data.audio = False
+  # Share of frames that show nothing of the face, in runs, while labels are the
+  # clip's; and whether voices tell what cannot be seen ('hidden').
+  config.data.hidden = 0.0
+  config.data.voice = 'face'
   config.data.seed = 0
   # Clips of the embedded data set: three single-task subsets as in Aff-Wild2,
   # a subset with expression *and* valence/arousal labels, and splits that are

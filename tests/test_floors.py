@@ -6,9 +6,10 @@ import pathlib
 PACKAGE = pathlib.Path(__file__).parents[1] / 'emojax'
 # From top to bottom (docs/design.md). Rooms on one floor do not know each other.
 FLOORS = (
+  ('__main__',),
   ('cli',),
-  ('__init__', 'evaluate', 'export', 'main', 'predict', 'publish'),
-  ('trained',),
+  ('__init__', 'answer', 'evaluate', 'export', 'main', 'publish'),
+  ('answers', 'trained'),
   ('experiments',),
   ('report',),
   ('evaluation',),
@@ -18,6 +19,7 @@ FLOORS = (
   ('metrics',),
   ('losses', 'models'),
   ('ops',),
+  ('faces',),
   ('data',),
   ('host', 'settings', 'tasks'),
 )

@@ -41,6 +41,8 @@ def _embedded(data) -> Dataset:
     num_ood=data.ood_clips,
     audio=data.audio,
     eval_clip_length=data.eval_clip_length or None,
+    hidden=data.get('hidden', 0.0),
+    voices=data.get('voice', 'face'),
   )
 
 

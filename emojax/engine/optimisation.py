@@ -33,6 +33,8 @@ NEUTRAL: dict[str, Any] = {
   'loss.correct_teachers': False,
   'eval.flip': False,
   'data.unlabelled_train': False,
+  'data.hidden': 0.0,
+  'data.voice': 'face',
 }
 # Papers 001 and 002 have a stage of their own for recurrent networks.
 STAGED = ('schedule', 'warmup_epochs', 'weight_decay', 'ema', 'select')

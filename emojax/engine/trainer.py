@@ -168,7 +168,9 @@ class Trainer:
     padded = stack.pad_members(tree, self._size)
     return stack.put(padded, self.mesh, stack.MEMBER, *axes)
 
-  def place_weights(self, weights: Mapping[str, PyTree]) -> tuple:
+  def place_weights(
+    self, weights: Mapping[str, PyTree]
+  ) -> tuple[PyTree, PyTree]:
     """Weights from the host onto the mesh, packed as a state has them.
 
     Args:

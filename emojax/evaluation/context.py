@@ -28,6 +28,8 @@ class Context:
       temperatures on; empty if that is the evaluation split.
     ood: Out-of-distribution clips by name.
     optimum: `truth.optimum`, or None where p* is not known.
+    frame_optimum: The same of whoever sees one frame at a time, without sound, or
+      None where no frame is hidden.
     seed: Seed of random splits.
     bin_values: [K], or None without binned tasks.
     temperature: Whether to scale temperatures.
@@ -46,6 +48,7 @@ class Context:
   bin_values: np.ndarray | None
   temperature: bool = True
   priors: Mapping[str, Prior] = dataclasses.field(default_factory=dict)
+  frame_optimum: dict[str, Any] | None = None
 
 
 def choose_split(
@@ -98,4 +101,13 @@ def make(
     bin_values=bin_values,
     temperature=temperature,
     priors=priors or {},
+    frame_optimum=_frame_optimum(scored, clips, bin_values),
   )
+
+
+def _frame_optimum(scored, clips, bin_values):
+  if getattr(clips, 'frame_truth', None) is None:
+    return None
+  alone = dataclasses.replace(clips, truth=clips.frame_truth)
+  frames = {task.name: labelled(task, alone) for task in scored}
+  return truth.optimum(scored, frames, bin_values)

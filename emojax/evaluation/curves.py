@@ -6,10 +6,11 @@ import numpy as np
 
 from emojax import tasks
 from emojax.evaluation import scores
-from emojax.metrics import calibration, ood, selective
+from emojax.metrics import calibration, ood, prediction_sets, selective
 
 REJECTED = np.linspace(0, 0.95, 96)
 ROC_POINTS = 201
+LEVELS = np.linspace(0.1, 0.95, 18)  # of prediction sets
 DENSITY_BINS = 40
 MEASURES = {
   'binary': 'error rate',
@@ -28,7 +29,8 @@ def reliability(
 ) -> dict[str, list]:
   """Reliability curve of one or more models, pooled.
 
-  Binned tasks are taken as classification into the nearest bin.
+  Of binned tasks the sets of the most probable bins are compared with how often
+  they hold the label's (`prediction_sets.set_coverage`).
 
   Args:
     task: The task.
@@ -37,11 +39,12 @@ def reliability(
     bin_values: [K], needed by binned tasks.
 
   Returns:
-    `confidence`, `accuracy` (None in empty bins) and `count` by bin.
+    `confidence`, `accuracy` (None in empty bins) and `count` by bin; of binned
+    tasks `mass`, `covered` and `size` by level.
   """
   value, mask = target
   if task.kind == 'binned':
-    value = np.eye(task.bins)[calibration.bin_index(value, bin_values)]
+    return _coverage(probs, value, mask, bin_values)
   value, mask = (
     np.broadcast_to(x, (len(probs), *x.shape)) for x in (value, mask)
   )
@@ -56,6 +59,17 @@ def reliability(
     'accuracy': _list(curve.accuracy),
     'count': [int(count) for count in curve.count],
   }
+
+
+def _coverage(probs, value, mask, bin_values) -> dict[str, list]:
+  """Sets of bins of several models, pooled; probs [S, F, labels, K]."""
+  index = calibration.bin_index(value, bin_values)
+  kept = np.asarray(mask) > 0
+  labels = np.tile(index[kept], len(probs))
+  found = prediction_sets.set_coverage(
+    np.concatenate([one[kept] for one in probs]), labels, LEVELS
+  )
+  return {name: _list(values) for name, values in found._asdict().items()}
 
 
 def frame_scores(

@@ -13,7 +13,7 @@ from emojax.uncertainty.prior import Prior
 from emojax.uncertainty.temperature import unlabelled
 
 FORMAT = 'emojax-results-1'
-CURVES = ('reliability', 'rejection', 'roc', 'entropy')
+CURVES = ('reliability', 'rejection', 'roc', 'entropy', 'entropy_pc')
 
 
 def evaluate(
@@ -61,10 +61,13 @@ def evaluate(
       `uncertainty`: mean total, aleatoric and epistemic by task;
       `ood`: AUROC by set and score; `truth`: distance from the known
       posteriors; `without_member`: the ensemble's metrics and epistemic AUROC
-      without each member in turn, for its intervals. `optimum` scores the posteriors themselves; `votes` (see
+      without each member in turn, for its intervals. `optimum` scores the posteriors themselves,
+      `frame_optimum` (where frames are hidden) those given one silent frame; `votes` (see
       `judge`) compares with annotators' votes, or is None.
-    Curves hold `reliability`, `rejection`, `roc` and `entropy`, by generation,
-    and `votes` by method.
+    Curves hold `reliability`, `rejection`, `roc`, `entropy` and, of what is
+    corrected, `entropy_pc`, by generation, and `votes` by method. `reliability`
+    is of 'single' and 'ensemble', and of both corrected, 'pc/...'; `rejection`
+    has the posteriors' own as 'optimum'.
 
   Raises:
     ValueError: if no frame of the split has a label, or predictions of a set
@@ -103,6 +106,8 @@ def evaluate(
     'optimum': context.optimum,
     'votes': judge.results() if judge else None,
   }
+  if context.frame_optimum:
+    results['frame_optimum'] = context.frame_optimum
   curves = {
     kind: {name: curve[kind] for name, curve in drawn.items()}
     for kind in CURVES

@@ -25,21 +25,29 @@ def evaluate_generation(
   results, tasks_, roc = _scored(context, prediction)
   logits = prediction.logits[context.split]
   results |= _baselines(context, prediction, logits)
-  results['pc'] = _prior_correction(context, prediction)
+  results['pc'], corrected = _prior_correction(context, prediction)
   results['without_member'] = {
     'ensemble': _without_member(context, tasks_, prediction.num_members),
     'ood': _ood_without_member(
       context, prediction, logits, valid(context.clips)
     ),
   }
-  drawn = {'roc': roc, 'reliability': {}, 'rejection': {}, 'entropy': {}}
+  drawn = {'roc': roc, 'reliability': {}, 'rejection': {}}
+  drawn |= {'entropy': {}, 'entropy_pc': {}}
   for kind in ('single', 'ensemble'):
     drawn['reliability'][kind] = {
       t.task.name: t.reliability(kind) for t in tasks_
     }
+    if corrected:
+      drawn['reliability'][f'pc/{kind}'] = {
+        t.task.name: t.reliability(kind) for t in corrected
+      }
     drawn['rejection'][kind] = {t.task.name: t.rejection(kind) for t in tasks_}
   if context.optimum:
     drawn['entropy'] = {t.task.name: t.density() for t in tasks_}
+    drawn['entropy_pc'] = {t.task.name: t.density() for t in corrected}
+    best = {t.task.name: t.best_rejection() for t in tasks_}
+    drawn['rejection']['optimum'] = best
   return results, drawn
 
 
@@ -65,18 +73,23 @@ def _scored(context: Context, prediction: Predictions):
   return results, tasks_, roc
 
 
-def _prior_correction(context: Context, prediction: Predictions) -> Json | None:
-  """Scores without the class weights of the training; None if it had none."""
+def _prior_correction(
+  context: Context, prediction: Predictions
+) -> tuple[Json | None, list[TaskScores]]:
+  """Scores without the class weights of the training, and by task.
+
+  (None, []) if it had none.
+  """
   shift = context.priors.get(prediction.name)
   if not prior.changes(shift):
-    return None
+    return None, []
   sets = (context.split, *(f'ood/{name}' for name in context.ood))
   logits = {
     key: prior.correct(context.schema, prediction.logits[key], shift)
     for key in sets
   }
   corrected = dataclasses.replace(prediction, logits=logits, mc={})
-  found, *_ = _scored(context, corrected)
+  found, tasks_, _ = _scored(context, corrected)
   return {
     'log_weights': prior.to_json(context.scored, shift),
     'members': found['members'],
@@ -84,7 +97,7 @@ def _prior_correction(context: Context, prediction: Predictions) -> Json | None:
     'std': found['single_std'],
     'ensemble': found['ensemble'],
     **{key: found[key] for key in ('truth', 'uncertainty', 'ood')},
-  }
+  }, tasks_
 
 
 def _logits(sets: dict[str, Any], generation: str, name: str):

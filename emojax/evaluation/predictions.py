@@ -83,6 +83,13 @@ class Predictions:
             'train again with a lower config.train.learning_rate'
           )
 
+  @staticmethod
+  def read_header(path: str | os.PathLike) -> tuple[tasks.Schema, int]:
+    """Tasks and number of members of a file of `save`; errors are NumPy's."""
+    with open(path, 'rb') as raw, np.load(raw, allow_pickle=False) as file:
+      header = json.loads(str(file['header']))
+      return schema_from_json(header['schema']), len(header['epochs'])
+
   @property
   def num_members(self) -> int:
     """M, the number of members."""

@@ -104,6 +104,16 @@ class TaskScores:
       found.append(curves.rejection(self.task, quality, doubt))
     return curves.mean_rejection(found)
 
+  def best_rejection(self) -> Json:
+    """Rejection curve of the posteriors themselves, by their own entropy."""
+    quality = curves.frame_scores(
+      self.task,
+      self.frames.truth,
+      self.frames.target,
+      self.context.bin_values,
+    )
+    return curves.rejection(self.task, quality, self.true_entropy())
+
   def density(self) -> Json:
     """Histogram of the ensemble's total uncertainty and the true entropy."""
     true, total = self.true_entropy(), self.uncertainty.total

@@ -28,6 +28,9 @@ EXPERIMENTS = {
 TRAINED = {
   'bayesian': 'emojax.experiments.bayesian.trained',
   'distillation': 'emojax.experiments.distillation.trained',
+  'incomplete_labels': 'emojax.experiments.incomplete_labels.trained',
+  'relative_uncertainty': 'emojax.experiments.relative_uncertainty.trained',
+  'shared_annotations': 'emojax.experiments.shared_annotations.trained',
 }
 
 

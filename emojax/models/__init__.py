@@ -69,7 +69,7 @@ def build(
     width: Width multiplier of the trunks; hidden sizes of GRUs are not scaled.
     hidden: Size of a GRU's state.
     dropout: Dropout rate in [0, 1).
-    head: 'paper' or 'published'; see `heads.TemporalHead`.
+    head: 'paper', 'published' or, of EMENet, 'frames'; see `heads.TemporalHead`.
     lowering: 'auto', 'lax' or 'matmul'; see `ops.conv`.
     dtype: Compute dtype, 'float32' or 'bfloat16'.
     axis_name: Mapped batch axis, or None.

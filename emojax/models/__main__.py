@@ -1,6 +1,7 @@
 """`python -m emojax.models`: the size of every model, or all arrays of one."""
 
 import argparse
+from collections.abc import Sequence
 
 import jax
 import rich.console
@@ -11,7 +12,7 @@ from emojax import models, tasks
 from emojax.models.count import count
 
 
-def main():
+def main(arguments: Sequence[str] | None = None):
   """Prints the table."""
   parser = argparse.ArgumentParser(prog='python -m emojax.models')
   parser.add_argument('--image-size', type=int, default=112)
@@ -25,7 +26,7 @@ def main():
     metavar='NAME',
     help='the arrays of one model instead: names, shapes and sizes',
   )
-  args = parser.parse_args()
+  args = parser.parse_args(arguments)
   if args.overview:
     print(overview(args.overview, args.image_size, args.width))
     return

@@ -4,7 +4,9 @@ from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 
+from emojax.data.clips import windows
 from emojax.models.gru import GRU
 from emojax.models.layers import Linear
 from emojax.tasks import Schema
@@ -77,3 +79,59 @@ class CNNRNN(nn.Module):
       linear = Linear(task.num_outputs, self.dtype, name=f'linear_{task.name}')
       outputs[task.name] = linear(nn.relu(gru(part))).astype(jnp.float32)
     return outputs
+
+
+class FramesCNNRNN(nn.Module):
+  """Frames to logits: a CNN, and a `CNNRNN` on sequences of its features.
+
+  Clips are cut into sequences as papers 001 and 002 evaluate them: one after the
+  other, the last one ends where the clip does, and what is in two has the later
+  one's logits.
+
+  Attributes:
+    cnn: A `multitask_cnn.MultitaskCNN`; its statistics stay as they are.
+    rnn: The recurrent network.
+    length: Frames of a sequence; clips that are shorter are one.
+  """
+
+  cnn: nn.Module
+  rnn: CNNRNN
+  length: int
+
+  audio = False
+
+  @property
+  def image_size(self) -> int:
+    """Height and width of the images."""
+    return self.cnn.image_size
+
+  @property
+  def channels(self) -> int:
+    """Channels of the images."""
+    return self.cnn.channels
+
+  def __call__(self, inputs, train: bool, dropout: bool | None = None):
+    """Applies the networks; see `emenet.EMENet.__call__`."""
+    del train, dropout
+    features = self.cnn(inputs, train=False)['features']
+    clips, frames, _ = features.shape
+    length = min(self.length, frames)
+    index = windows.cut(np.arange(frames), length, length, 'end').index
+    cut = features[:, index].reshape(-1, length, features.shape[-1])
+    found = self.rnn({'features': cut}, train=False)
+    return {name: _stitched(x, index, clips) for name, x in found.items()}
+
+
+def _stitched(outputs, index: np.ndarray, clips: int):
+  """Outputs of sequences [B * n, length, C] as clips [B, L, C].
+
+  Args:
+    outputs: The outputs.
+    index: int [n, length], their frames.
+    clips: B.
+  """
+  # Where a frame is last, computed here: a scatter has no order.
+  place = np.zeros(index.max() + 1, int)
+  for position, frame in enumerate(index.reshape(-1)):
+    place[frame] = position
+  return outputs.reshape(clips, index.size, -1)[:, place]

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from emojax.models.gru import GRU
 from emojax.models.layers import Dropout, Linear
 
-HEADS = ('paper', 'published')
+HEADS = ('paper', 'published', 'frames')
 
 
 class TemporalHead(nn.Module):
@@ -18,7 +18,10 @@ class TemporalHead(nn.Module):
   'published' (the order of its code): GRU, dropout, linear, without ReLU. The
   parameters are the same.
 
-  Neither is the published network: that GRU reads [B, L, F] with the clips of a
+  'frames': as 'paper', but the GRU starts anew in every frame, so that a frame's
+  answer depends on no other: the control of what memory is worth.
+
+  None is the published network: that GRU reads [B, L, F] with the clips of a
   batch as its time axis, so that outputs depend on what else is in the batch.
   Here it runs over the frames of a clip, as the paper has it.
 
@@ -26,7 +29,7 @@ class TemporalHead(nn.Module):
     outputs: Number of logits.
     hidden: Size of the GRU's state.
     dropout: Dropout rate.
-    kind: 'paper' or 'published'.
+    kind: 'paper', 'published' or 'frames'.
     dtype: Compute dtype.
     axis_name: Mapped batch axis that dropout masks are drawn across.
   """
@@ -47,6 +50,9 @@ class TemporalHead(nn.Module):
     gru = GRU(self.hidden, self.dtype, name='gru')
     if self.kind == 'paper':
       x = nn.relu(gru(drop(x, dropout)))
+    elif self.kind == 'frames':
+      alone = drop(x, dropout).reshape(-1, 1, x.shape[-1])
+      x = nn.relu(gru(alone)).reshape(*x.shape[:2], -1)
     else:
       x = drop(gru(x), dropout)
     x = Linear(self.outputs, self.dtype, name='linear')(x)

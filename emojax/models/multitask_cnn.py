@@ -8,7 +8,6 @@ import numpy as np
 
 from emojax import ops
 from emojax.models import resnet
-from emojax.models.heads import HEADS
 from emojax.models.layers import MOMENTUM, Dropout, Linear, batch_count
 from emojax.tasks import Schema
 
@@ -31,6 +30,9 @@ def normalised(image, layout: str):
   if image.shape[-1] == 1:
     mean, deviation = mean.mean(), deviation.mean()
   return (image * factor - mean) / deviation
+
+
+HEADS = ('paper', 'published')
 
 
 class BatchNorm(nn.Module):

@@ -135,7 +135,9 @@ def figure(examples: list[Example]):
     left.set_title(example.title)
     left.axis('off')
     _bars(right, example.rows)
-  axes[-1][1].set_xlabel('normalised entropy')
+  axes[-1][1].set_xlabel(
+    'normalised entropy (0: certain, 1: all answers equally likely)'
+  )
   handles, labels = axes[0][1].get_legend_handles_labels()
   fig.legend(handles, labels, loc='outside lower center', ncols=len(labels))
   return fig
@@ -155,7 +157,15 @@ def _bars(axis, rows: list[Row]):
   )
   if all(row.true is not None for row in rows):
     true = [row.true for row in rows]
-    axis.plot(true, places, '|', color='k', ms=11, mew=2, label='true entropy')
+    axis.plot(
+      true,
+      places,
+      '|',
+      color='k',
+      ms=11,
+      mew=2,
+      label='entropy of the true posterior',
+    )
   axis.set_yticks(places, [f'{row.name}   {row.text}' for row in rows])
   for tick, row in zip(axis.get_yticklabels(), rows):
     tick.set_fontweight('bold' if row.positive else 'normal')

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from emojax.report import style
@@ -53,7 +54,9 @@ def _title(key: str) -> str:
 def validation(lines: Lines, names: Sequence[str]):
   """Validation scores by epoch: a thin line a member, a thick one their mean.
 
-  Rings mark the selected epoch of each member. None without lines.
+  Rings mark the selected epoch of each member. The axes begin where the second
+  quarter of the epochs does, as what comes before would flatten the rest. None
+  without lines.
   """
   if not lines or not _keys(lines):
     return None
@@ -68,10 +71,35 @@ def validation(lines: Lines, names: Sequence[str]):
       if row == 0:
         axes[row][column].set_title(f'{_title(key)} (validation)')
     axes[row][0].set_ylabel(name, fontweight='bold')
-  for axis in axes[-1]:
+  for axis, key in zip(axes[-1], keys):
     axis.set_xlabel('epoch')
     axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    _zoom(axis, lines, key)
+  _legend(figure)
   return figure
+
+
+def _zoom(axis, lines: Lines, key: str):
+  """Limits that hold what is drawn from the second quarter of the epochs on."""
+  epochs = 1 + max(line['epoch'] for line in lines)
+  late = [line for line in lines if line['epoch'] >= epochs // 4]
+  values = np.array([line[key] for line in late if line.get(key) is not None])
+  if values.size and (span := np.ptp(values)) > 0:
+    axis.set_ylim(values.min() - 0.08 * span, values.max() + 0.08 * span)
+
+
+def _legend(figure):
+  """What a thin line, a thick one and a ring are, whatever their colour."""
+  looks = {
+    'a member': {'linewidth': 0.9, 'alpha': 0.45},
+    'mean of the members': {'linewidth': 2.2},
+    'selected epoch of a member': {'linestyle': '', 'marker': 'o'},
+  }
+  handles = [
+    Line2D([], [], color=style.INK, fillstyle='none', ms=7, **look)
+    for look in looks.values()
+  ]
+  figure.legend(handles, looks, loc='outside lower center', ncols=len(looks))
 
 
 def _curves(axis, lines: Lines, name: str, key: str, color: str):

@@ -45,15 +45,15 @@ def ood_roc(results: Mapping[str, Any], curves: Curves):
 
 
 def reliability(results: Mapping[str, Any], curves: Curves, kind: str):
-  """Reliability diagrams, one panel a task.
+  """Reliability diagrams, one panel a task; dashed after prior correction.
 
   Args:
     results: Results.
     curves: Curves.
     kind: 'single' (all members pooled) or 'ensemble'.
   """
-  runs = {name: curves['reliability'][name][kind] for name in results['names']}
-  tasks = list(runs[results['names'][0]])
+  runs = {name: curves['reliability'][name] for name in results['names']}
+  tasks = list(runs[results['names'][0]][kind])
   if not tasks:
     return None
   styles = style.generation_styles(results['names'])
@@ -61,32 +61,45 @@ def reliability(results: Mapping[str, Any], curves: Curves, kind: str):
     2, len(tasks), width=3.6, height=2.6, height_ratios=[3, 1], sharex='col'
   )
   for column, task in enumerate(tasks):
-    axis, below = axes[0][column], axes[1][column]
-    axis.plot([0, 1], [0, 1], color=style.GREY, linestyle=':', linewidth=1)
+    pair = axes[0][column], axes[1][column]
+    pair[0].plot([0, 1], [0, 1], color=style.GREY, linestyle=':', linewidth=1)
     for name in results['names']:
-      curve = {k: np.array(v, float) for k, v in runs[name][task].items()}
-      kept = curve['count'] >= FEWEST
-      label = {'label': name} | styles[name]
-      axis.plot(
-        curve['confidence'][kept],
-        curve['accuracy'][kept],
-        markersize=5,
-        **label,
-      )
-      share = curve['count'] / curve['count'].sum()
-      centre = (np.arange(len(share)) + 0.5) / len(share)
-      below.plot(centre, share, markersize=4, linewidth=1.2, **styles[name])
-    axis.set(title=task.upper(), xlim=(0, 1), ylim=(0, 1.02), aspect='auto')
-    below.set(ylim=(0, None))
-    if task == 'au':
-      below.set_xlabel('predicted probability')
-      axis.set_ylabel('observed frequency')
-    else:
-      below.set_xlabel('confidence')
-      axis.set_ylabel('accuracy')
-  axes[1][0].set_ylabel('share')
+      look = styles[name] | {'markersize': 4, 'label': name}
+      _curve(pair, runs[name][kind][task], look)
+      corrected = runs[name].get(f'pc/{kind}', {}).get(task)
+      # Tasks without class weights stay as they are.
+      if corrected and corrected != runs[name][kind][task]:
+        look = look | {'label': f'{name}, prior correction'}
+        _curve(pair, corrected, look | {'linestyle': '--', 'fillstyle': 'none'})
+    pair[0].set(title=task.upper(), xlim=(0, 1), ylim=(0, 1.02), aspect='auto')
+    pair[1].set(ylim=(0, None))
+    _axis_titles(pair, task, runs[results['names'][0]][kind][task])
   style.legend(figure)
   return figure
+
+
+def _curve(pair, curve: Mapping[str, Any], look: Mapping[str, Any]):
+  """One model in a panel, and below it how many, or how large."""
+  curve = {k: np.array(v, float) for k, v in curve.items()}
+  thin = look | {'linewidth': 1.2}
+  if 'covered' in curve:
+    pair[0].plot(curve['mass'], curve['covered'], **look)
+    pair[1].plot(curve['mass'], curve['size'], **thin)
+    return
+  kept = curve['count'] >= FEWEST
+  pair[0].plot(curve['confidence'][kept], curve['accuracy'][kept], **look)
+  share = curve['count'] / curve['count'].sum()
+  pair[1].plot((np.arange(len(share)) + 0.5) / len(share), share, **thin)
+
+
+def _axis_titles(pair, task: str, curve: Mapping[str, Any]):
+  names = 'confidence', 'accuracy', 'share'
+  if 'covered' in curve:
+    names = 'claimed by set of bins', 'labels in the set', 'bins in it'
+  elif task == 'au':
+    names = 'predicted probability', 'observed frequency', 'share'
+  pair[1].set(xlabel=names[0], ylabel=names[2])
+  pair[0].set_ylabel(names[1])
 
 
 def rejection(results: Mapping[str, Any], curves: Curves):
@@ -108,6 +121,15 @@ def rejection(results: Mapping[str, Any], curves: Curves):
           linestyle=line,
           label=f'{name}, {kind}',
         )
+    best = curves['rejection'][results['names'][0]].get('optimum', {}).get(task)
+    if best:
+      axis.plot(
+        100 * np.array(best['rejected']),
+        best['value'],
+        color=style.TRUTH,
+        linestyle='-.',
+        label='Bayes optimum',
+      )
     axis.set(
       title=f'{task.upper()}: {first[task]["measure"]}',
       xlabel='rejected frames [%]',
@@ -137,22 +159,35 @@ def _density(axis, curve, title: str, norm):
 
 
 def entropy(results: Mapping[str, Any], curves: Curves):
-  """Predicted against true entropy, first and last generation."""
-  found = {n: c for n in results['names'] if (c := curves['entropy'].get(n))}
+  """Predicted against true entropy: first generation, corrected, last."""
+  found = _entropy_rows(results, curves)
   if not found:
     return None
-  names = list(dict.fromkeys([next(iter(found)), list(found)[-1]]))
-  keys = list(found[names[0]])
-  most = max(np.max(found[n][key]['counts']) for n in names for key in keys)
+  keys = list(next(iter(found.values())))
+  most = max(
+    np.max(row[key]['counts']) for row in found.values() for key in row
+  )
   norm = colors.LogNorm(vmin=1, vmax=max(2, most))  # one for all panels
-  figure, axes = style.grid(len(names), len(keys), width=2.9, height=3.3)
-  for row, name in enumerate(names):
-    for axis, key in zip(axes[row], keys):
-      title = f'{name}, {key.upper()}'
-      mesh = _density(axis, found[name][key], title, norm)
-    axes[row][0].set_ylabel('predicted (ensemble)')
+  figure, axes = style.grid(len(found), len(keys), width=2.9, height=3.3)
+  for row, (name, panels) in zip(axes, found.items()):
+    for axis, key in zip(row, keys):
+      mesh = _density(axis, panels[key], f'{name}, {key.upper()}', norm)
+    row[0].set_ylabel('predicted (ensemble)')
   bar = figure.colorbar(mesh, ax=axes.ravel(), label='frames', shrink=0.5)
   bar.ax.yaxis.set_major_formatter('{x:g}')
   bar.ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
   bar.ax.yaxis.set_minor_locator(NullLocator())
   return figure
+
+
+def _entropy_rows(results, curves: Curves) -> dict[str, Mapping[str, Any]]:
+  """Title -> densities by task."""
+  found = {n: c for n in results['names'] if (c := curves['entropy'].get(n))}
+  ends = list(dict.fromkeys([*list(found)[:1], *list(found)[-1:]]))
+  rows = {name: found[name] for name in ends[:1]}
+  for name in ends:
+    corrected = curves.get('entropy_pc', {}).get(name)
+    rows |= (
+      {f'{name} corrected': corrected} if corrected else {name: found[name]}
+    )
+  return rows

@@ -175,6 +175,29 @@ RULES = (
     PREPARED_ONLY, ('data.name',), is_('embedded'), 'data.name=prepared', ('',)
   ),
   Rule(EMBEDDED_ONLY, ('data.name',), is_('prepared'), 'data.name=embedded'),
+  Rule(
+    ('data.hidden', 'data.voice'),
+    ('data.name',),
+    is_('prepared'),
+    'data.name=embedded',
+    (0, 'face'),
+  ),
+  # Nothing tells what a single frame hides but a voice.
+  Rule(
+    ('data.hidden',),
+    ('data.clip_length', 'data.eval_clip_length', 'data.audio'),
+    lambda train, test, audio: train == 1 and test in (0, 1) and not audio,
+    'data.clip_length=8',
+    (0,),
+  ),
+  Rule(
+    ('data.voice',),
+    ('data.audio',),
+    is_(False),
+    'data.audio=True',
+    ('face',),
+  ),
+  Rule(('data.voice',), ('data.hidden',), is_(0), 'data.hidden=0.5', ('face',)),
   Rule(('data.seed',), ('data.name',), is_('prepared'), of=TWO_STAGE),
   Rule(
     ('data.seed',),

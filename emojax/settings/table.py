@@ -84,6 +84,10 @@ DATA = {
   'bayesian/data.eval_clip_length': whole('single faces', 0, 1),
   'relative_uncertainty/data.eval_clip_length': whole('single images', 0, 1),
   'data.audio': switch('sound, too'),
+  'data.hidden': number(
+    'share of embedded frames, in runs, that show no face', 0, below=1
+  ),
+  'data.voice': choice('embedded people sound as', 'face', 'hidden'),
   'data.seed': whole('seed of the data set', high=SEEDS),
   'data.rule': choice(
     'labels made of votes for training',
@@ -138,6 +142,12 @@ MODEL = {
     "share that is dropped; -1: the network's own", 0, below=1, also=-1
   ),
   'model.head': choice("order of the heads' layers", 'paper', 'published'),
+  'distillation/model.head': choice(
+    "order of the heads' layers; frames: without memory",
+    'paper',
+    'published',
+    'frames',
+  ),
   'model.placement': choice(
     'where noise is', 'published', 'dense', 'conv', 'all', 'last'
   ),

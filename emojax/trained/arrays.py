@@ -25,6 +25,20 @@ class FormatError(ValueError):
   """A file is damaged or no safetensors file."""
 
 
+def half(name: str, array: np.ndarray) -> np.ndarray:
+  """A kernel [M, ...] in float16; all else, which is small, as it is.
+
+  Statistics and scales stay: a variance of 1e-8 would be 0.
+  """
+  kernel = name.rsplit('/', 1)[-1] == 'kernel' and array.dtype == np.float32
+  return array.astype(np.float16) if kernel else array
+
+
+def single(array: np.ndarray) -> np.ndarray:
+  """float32 of float16, the same numbers; all else as it is."""
+  return array.astype(np.float32) if array.dtype == np.float16 else array
+
+
 def encode(
   arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
 ) -> bytes:

@@ -137,6 +137,7 @@ def _labels(metadata) -> str:
   )
 
 
+UNFINISHED = 'The run was not finished when this was exported: no results yet.'
 _SHOWN = ('single_mean', 'single_std', 'ensemble', 'ood')
 
 
@@ -146,7 +147,7 @@ def _numbers(metadata, results) -> str:
   if results is not None and 'generations' not in results:
     return 'The report in the folder of the run has its scores.'
   if results is None or name not in results['generations']:
-    return 'The run was not finished when this was exported: no results yet.'
+    return UNFINISHED
   found = dict(results['generations'][name])
   members = found['num_members']
   corrected = found.get('pc') if metadata.get('prior') else None

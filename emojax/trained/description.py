@@ -8,15 +8,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from emojax.faces.align import CropRule
 from emojax.uncertainty import prior
 
 MEAN = 'mean'  # the uncertainty over all tasks
 KINDS = ('total', 'epistemic')
 KINDS_OF_TASKS = ('binary', 'categorical', 'binned')
-NETWORK = frozenset({'name', 'options', 'attributes'})
+NETWORK = frozenset({'name', 'options', 'attributes', 'read_out'})
 PREPROCESSING = frozenset({
   'image_size', 'channels', 'colours', 'resizing', 'range', 'clip_length',
-  'audio',
+  'audio', 'augment', 'ten_crop', 'crop', 'grey',
 })  # fmt: skip
 MAX_SIZE = 4096  # of images, in pixels
 TEMPERATURES = (1e-4, 1e4)  # a little more than what is fitted
@@ -97,6 +98,8 @@ def _check_network(model: dict, attributes: frozenset[str]):
   """Whether nothing is said that `network.build` would leave out."""
   if extra := model.keys() - NETWORK:
     raise ValueError(f'model: unknown {", ".join(sorted(extra))}')
+  if 'read_out' in model:
+    _get(model, 'read_out', str, 'model.')
   if 'attributes' in model:
     found = _get(model, 'attributes', dict, 'model.')
     if extra := found.keys() - attributes:
@@ -114,8 +117,18 @@ def _check_preprocessing(found: dict):
   _count(size, f'{where}image_size', 1, MAX_SIZE + 1)
   if _get(found, 'channels', int, where) not in (1, 3):
     raise ValueError(f'{where}channels: expected 1 or 3')
+  if 'augment' in found:
+    _get(found, 'augment', str, where)
+  for key in ('ten_crop', 'grey'):
+    if not isinstance(found.get(key, False), bool):
+      raise ValueError(f'{where}{key}: expected true or false')
   if 'audio' not in found or not isinstance(found['audio'], str | None):
     raise ValueError(f'{where}audio: expected a text or null')
+  if 'crop' in found:  # models that were trained on other crops have none
+    try:
+      CropRule.from_json(found['crop'])
+    except ValueError as error:
+      raise ValueError(f'{where}crop: {error}') from None
 
 
 def _schema(items: list) -> list[dict]:

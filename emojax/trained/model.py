@@ -21,7 +21,7 @@ from emojax.data.transform import images
 from emojax.engine import flip
 from emojax.evaluation import schema_from_json
 from emojax.trained import folder as release
-from emojax.trained import network
+from emojax.trained import network, shipped
 from emojax.trained.description import MEAN
 from emojax.trained.folder import ModelError
 from emojax.uncertainty import Uncertainty, prior
@@ -42,12 +42,15 @@ class Output(NamedTuple):
     uncertainty: Task, and 'mean' over the tasks, -> `Uncertainty` of normalised
       entropies [...]; the epistemic part of a single model is 0.
     values: Label of a binned task ('valence', 'arousal') -> expectation [...].
+    learned: What networks of paper 003 have learned to doubt, mean over the
+      members, float32 [...], in the method's own unit; None of other networks.
   """
 
   probabilities: dict[str, np.ndarray]
   members: dict[str, np.ndarray]
   uncertainty: dict[str, Uncertainty]
   values: dict[str, np.ndarray]
+  learned: np.ndarray | None = None
 
 
 class Model:
@@ -116,7 +119,8 @@ class Model:
   ) -> dict[str, np.ndarray]:
     """Logits of every member, task -> float32 [M, N, L, outputs].
 
-    As the network has them, without the prior correction of `predict`.
+    As the network has them, without the prior correction of `predict`. Networks
+    of paper 003 add `network.LEARNED` [M, N, L].
 
     Args:
       image: uint8 [N, L, H, W, C], as for `predict`.
@@ -126,8 +130,7 @@ class Model:
       seed: Their seed.
     """
     image = images.resize(images.check(image), self.image_size)
-    channels = self.metadata['preprocessing']['channels']
-    image = network.grey(image, channels)
+    image = network.colours(image, self.metadata['preprocessing'])
     keys = self._keys(samples, seed)
     inputs = {'image': image}
     if self.audio:
@@ -227,10 +230,14 @@ class Model:
     if temperature and samples:
       raise ModelError('temperatures were fitted without noise: samples=0')
     logits = self.logits(image, audio, batch, samples, seed)
+    learned = logits.pop(network.LEARNED, None)
     logits = prior.correct(self.schema, logits, self.prior)
     if temperature:
       logits = self._scaled(logits)
-    return self._output(logits, tuple(1 + axis for axis in axes))
+    output = self._output(logits, tuple(1 + axis for axis in axes))
+    if learned is None:
+      return output
+    return output._replace(learned=learned.mean(0).squeeze(axes))
 
   def _scaled(self, logits):
     found = self.metadata['temperatures'] or {}
@@ -344,14 +351,16 @@ def load(
   """Loads an exported model.
 
   Args:
-    folder: What `python -m emojax.export` wrote.
+    folder: What `python -m emojax.export` wrote, or the name of a model that is
+      in this package (`emojax.trained.shipped.names()`), which is meant where
+      both exist: './ferplus' is a folder for certain.
     schema: Labels that the model must have, in this order; None for any.
 
   Raises:
     ModelError: If files are missing, damaged or of a newer version.
     ValueError: If the labels are not those of `schema`.
   """
-  folder = pathlib.Path(folder)
+  folder = shipped.path(os.fspath(folder)) or pathlib.Path(folder)
   metadata = release.read_metadata(folder)
   if schema is not None:
     tasks.check_schema(metadata['schema'], schema, str(folder))

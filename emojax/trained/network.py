@@ -1,63 +1,148 @@
 """From what model.json says to a network and a function that predicts with it."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import numpy as np
 
 from emojax import models
-from emojax.data.transform import augment
+from emojax.data.transform import augment, geometry
 from emojax.evaluation import schema_from_json
+from emojax.experiments.relative_uncertainty import read_outs
+from emojax.models.cnn_rnn import CNNRNN, FramesCNNRNN
+from emojax.models.uncertainty_net import UncertaintyNet
 
 # Attributes of networks that `models.build` does not take.
-ATTRIBUTES = frozenset({'noise', 'placement', 'mask_per'})
+ATTRIBUTES = frozenset({
+  'noise', 'placement', 'mask_per',
+  'depth', 'stem', 'embedding', 'features', 'estimate', 'normalise',
+  'cnn', 'gru', 'length',
+})  # fmt: skip
+LEARNED = read_outs.LEARNED  # what `outputs` adds where there is a read-out
 LUMA = np.float32([0.299, 0.587, 0.114])
+DEFAULTS = inspect.signature(models.build).parameters
 
 Metadata = Mapping[str, Any]
 
 
 def build(metadata: Metadata):
   """The Flax module; raises whatever a network says of strange settings."""
-  m, data = metadata['model'], metadata['preprocessing']
-  schema = schema_from_json(metadata['schema'])
-  made = models.build(
-    m['name'],
-    schema,
-    data['image_size'],
-    channels=data['channels'],
+  m = metadata['model']
+  made = {'cnn_rnn': _recurrent, 'uncertainty_net': _uncertainty}
+  return made.get(m['name'], _plain)(metadata, dict(m.get('attributes', {})))
+
+
+def _plain(metadata: Metadata, attributes, name: str = ''):
+  """A network of `models.build`."""
+  m = metadata['model']
+  found = models.build(
+    name or m['name'],
+    schema_from_json(metadata['schema']),
+    _seen_size(metadata),
+    channels=metadata['preprocessing']['channels'],
     **m['options'],
   )
-  return made.clone(**m.get('attributes', {}))
+  return found.clone(**attributes)
 
 
-def grey(image: np.ndarray, channels: int) -> np.ndarray:
-  """Images [..., 3] as the network was trained: grey [..., 1] with one channel."""
-  if channels == 3:
+def _recurrent(metadata: Metadata, attributes):
+  """A CNN, and a GRU on its features (papers 001 and 002)."""
+  gru, length, name = (attributes.pop(key) for key in ('gru', 'length', 'cnn'))
+  if min(gru, length) < 1:
+    raise ValueError(f'gru {gru}, length {length}: expected at least 1')
+  cnn = _plain(metadata, attributes, name)
+  return FramesCNNRNN(cnn, CNNRNN(cnn.schema, cnn.hidden, gru), length)
+
+
+def _uncertainty(metadata: Metadata, attributes):
+  """A network that has learned to doubt (paper 003)."""
+  options = dict(metadata['model']['options'])
+  dtype = options.pop('dtype', 'float32')
+  return UncertaintyNet(
+    schema=schema_from_json(metadata['schema']),
+    image_size=_seen_size(metadata),
+    dtype=models.DTYPES[dtype],
+    **options,
+    **attributes,
+  )
+
+
+def _seen_size(metadata: Metadata) -> int:
+  """Size of what is left of the images for the network."""
+  data = metadata['preprocessing']
+  size = data['image_size']
+  image = jax.ShapeDtypeStruct((1, 1, size, size, data['channels']), 'uint8')
+  cut = augment.evaluation(data.get('augment', 'none'))
+  return jax.eval_shape(cut, image).shape[2]
+
+
+def colours(image: np.ndarray, preprocessing: Mapping[str, Any]) -> np.ndarray:
+  """Images uint8 [..., 3] with the colours that the network was trained on.
+
+  Grey [..., 1] with one channel; grey in three equal channels where the training
+  images had no colours, which colours would be foreign to.
+  """
+  channels = preprocessing['channels']
+  if channels == 3 and not preprocessing.get('grey', False):
     return image
-  return np.rint(image @ LUMA).astype(np.uint8)[..., None]
+  luma = np.rint(image @ LUMA).astype(np.uint8)[..., None]
+  return np.repeat(luma, channels, -1)
 
 
 def outputs(metadata: Metadata) -> Callable:
   """`(module, variables, inputs, key or None) -> logits` by task.
 
-  With a key, layers with noise draw it: one stochastic pass.
+  With a key, layers with noise draw it: one stochastic pass. Networks with a
+  read-out have what they learned to doubt under `LEARNED`, too, [..., L].
   """
-  names = [task['name'] for task in metadata['schema']]
-  prepare = augment.evaluation('none')
+  prepare, read = _crops(metadata), _read_out(metadata)
 
   def predict(module, variables, inputs, key=None):
     noise = {}
     if key is not None:
       noise = {'dropout': True, 'rngs': {'dropout': key}}
-    inputs = {**inputs, 'image': prepare(inputs['image'])}
-    found = module.apply(variables, inputs, train=False, **noise)
-    return {name: found[name] for name in names}
+
+    def one(image):
+      seen = {**inputs, 'image': image}
+      return read(module.apply(variables, seen, train=False, **noise))
+
+    crops = prepare(inputs['image'])
+    if len(crops) == 1:
+      return one(crops[0])
+    return jax.tree.map(lambda x: x.mean(0), jax.lax.map(one, crops))
 
   return predict
+
+
+def _crops(metadata: Metadata) -> Callable:
+  """`images [B, L, H, W, C] -> float32 [crops, B, L, h, w, C]`."""
+  data = metadata['preprocessing']
+  cut = augment.evaluation(data.get('augment', 'none'))
+  if not data.get('ten_crop', False):
+    return lambda images: cut(images)[None]
+  size, convert = _seen_size(metadata), augment.evaluation('none')
+  return lambda images: convert(geometry.ten_crop(images, size))
+
+
+def _read_out(metadata: Metadata) -> Callable:
+  """From a network's outputs to logits by task."""
+  schema = schema_from_json(metadata['schema'])
+  if name := metadata['model'].get('read_out', ''):
+    (task,), read = schema, read_outs.read_out(name)
+    return lambda found: read(found, task)
+  return lambda found: {task.name: found[task.name] for task in schema}
 
 
 def can_sample(metadata: Metadata) -> bool:
   """Whether a stochastic pass differs from the next."""
   m = metadata['model']
-  noisy = m.get('attributes', {}).get('noise', 'dropout') != 'none'
-  return noisy and m['options'].get('dropout', 0.5) > 0
+  found = m.get('attributes', {})
+  if m['name'] == 'cnn_rnn':  # features are drawn without noise
+    return False
+  if m['name'] == 'uncertainty_net' and found.get('embedding') == 'pooled':
+    return False  # only branches have dropout
+  noisy = found.get('noise', 'dropout') != 'none'
+  rate = m['options'].get('dropout', DEFAULTS['dropout'].default)
+  return noisy and rate > 0

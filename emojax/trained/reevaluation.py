@@ -14,17 +14,18 @@ from emojax.data.clips import evaluation_sets
 from emojax.data.relabel import Relabelling, relabel
 from emojax.engine import optimisation
 from emojax.evaluation.context import FIT_SPLIT
-from emojax.experiments import TRAINED, trained
 from emojax.runtime import overrides, provenance, workdir
 from emojax.settings import check_named
 from emojax.trained import run as runs
 
 FOLDER = 'evaluations'
 # What the weights were trained for; another value would be another model.
-FIXED = ('data.image_size', 'data.audio')
+FIXED = ('data.image_size', 'data.audio', 'data.channels')
 # For runs on other data, whose settings do not say how many to make.
 EMBEDDED_CLIPS = {'val_clips': 80, 'test_clips': 240, 'ood_clips': 120}
 OPEN = ('data.', 'eval.', 'runtime.')
+# What runs that do without it are evaluated with.
+ABSENT = {'audio': False, 'clip_length': 1, 'eval_clip_length': 0, 'path': ''}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +64,16 @@ class Request:
   name: str | None = None
 
 
+def completed(run: runs.TrainedRun) -> ConfigDict:
+  """The run's configuration with the settings that its experiment lacks."""
+  config = ConfigDict(run.config.to_dict())
+  for name, value in ABSENT.items():
+    config.data[name] = config.data.get(name, value)
+  if not run.experiment().FOREIGN:  # how many to make if they are asked for
+    config.data.ood_clips = EMBEDDED_CLIPS['ood_clips']
+  return config
+
+
 def settings(run: runs.TrainedRun, request: Request):
   """The run's configuration with other data.
 
@@ -70,20 +81,20 @@ def settings(run: runs.TrainedRun, request: Request):
     OverrideError: If a setting is unknown, or was decided by the training.
     SettingError: If one means nothing for these data.
   """
+  config = completed(run)
+  known = workdir.flatten(config.to_dict())
   for assignment in request.overrides:
     name, _ = overrides.split(assignment)
-    if name in FIXED:
+    if name in FIXED and name in known:
       raise overrides.OverrideError(
-        f'{name} is what the run was trained with '
-        f'({workdir.flatten(run.config.to_dict())[name]}): images of any size '
-        'are brought to it'
+        f'{name} is what the run was trained with ({known[name]}): images of any '
+        'size are brought to it'
       )
     if not name.startswith(OPEN):
       raise overrides.OverrideError(
         f'{name} was decided by the training; settings that may differ here '
         f'start with {", ".join(OPEN)}'
       )
-  config = ConfigDict(run.config.to_dict())
   if request.data == 'embedded':
     config.data.name, config.data.path = 'embedded', ''
     for name, count in EMBEDDED_CLIPS.items():
@@ -140,6 +151,12 @@ class Evaluation:
   ood: dict[str, Any]
   notes: list[str]
 
+  def passes(self, name: str) -> int:
+    """Stochastic passes of each member of a generation."""
+    if 'mc_samples' in self.config.eval:
+      return self.config.eval.mc_samples
+    return self.run.stack(name).passes
+
   def description(self) -> dict[str, Any]:
     """What identifies the numbers; a folder holds one of these."""
     # As evaluations of before said, where nothing else is asked for.
@@ -149,7 +166,7 @@ class Evaluation:
       'run': str(self.run.path.resolve()),
       'trained': self.run.config.to_dict(),
       'data': self.config.data.to_dict(),
-      'mc_samples': self.config.eval.mc_samples,
+      'mc_samples': self.config.eval.get('mc_samples'),
       'split': self.split.name,
       'generations': list(self.generations),
       'members': list(self.members),
@@ -176,7 +193,8 @@ class Evaluation:
       self.request, workdir=self.run.path, out=None, name=None
     )
     base = f'{self.split.spec.name}-{self.split.name}'
-    complete = len(self.generations) > self.run.config.get('generations', 0)
+    every = self.run.experiment().stacks(self.run.config)
+    complete = len(self.generations) == len(every)
     if given == plain and complete:
       return base
     text = json.dumps(self.description(), sort_keys=True)
@@ -193,14 +211,6 @@ def prepare(request: Request) -> Evaluation:
     OverrideError: If a setting is unknown or cannot differ.
   """
   run = runs.open_run(request.workdir)
-  if run.experiment().REPORT is None:
-    able = [name for name in TRAINED if trained(name).REPORT]
-    raise runs.RunError(
-      f'{run.path} is a run of the experiment {run.config.experiment!r}: '
-      'evaluating it again is not supported yet, only for runs of '
-      f'{", ".join(able)}; its own report is in the folder, and `python -m '
-      'emojax.export` makes models of its networks'
-    )
   generations = run.choose_generations(request.generations)
   run = run.select(generations)
   config = settings(run, request)
@@ -208,6 +218,8 @@ def prepare(request: Request) -> Evaluation:
   config.ensemble.size = len(members)
   name = request.split or _default_split(run, config)
   split = evaluation_sets.open_split(config.data, name)
+  adapt, schema = run.experiment().as_trained, split.spec.schema
+  split = split._replace(clips=adapt(config, split.clips, schema))
   kept = provenance.read(run.path)
   own = _same_data(run, config) or _same_split(kept, split.clips)
   adapted = relabel(
@@ -219,9 +231,15 @@ def prepare(request: Request) -> Evaluation:
   notes = list(adapted.notes)
   if adapted.schema != run.schema:
     notes.append('uncertainties are of the labels that the data have')
-  ood = evaluation_sets.out_of_domain(
-    config.data, split.spec, run.schema, request.ood
-  )
+  names = request.ood
+  if names is None and not run.experiment().FOREIGN:
+    names = ()
+  ood = {
+    name: adapt(config, clips, ())
+    for name, clips in evaluation_sets.out_of_domain(
+      config.data, split.spec, run.schema, names
+    ).items()
+  }
   if own:
     notes += _changed(run, kept, request, config, split)
   if request.ood is None:
@@ -248,7 +266,7 @@ def prepare(request: Request) -> Evaluation:
 
 def _same_data(run: runs.TrainedRun, config) -> bool:
   """Whether the data set is the one that the run was trained on."""
-  here, there = config.data, run.config.data
+  here, there = config.data, completed(run).data
   if there.name == 'embedded':
     return here.to_dict() == there.to_dict()
   return (here.name, here.path) == (there.name, there.path)
@@ -281,7 +299,7 @@ def _changed(run, kept, request: Request, config, split) -> list[str]:
     there = [o for o in _origins(kept, False) if o['split'] == here['split']]
     if there and here not in there:
       found = provenance.origin_differences(there[0], here)
-  elif config.data.to_dict() == run.config.data.to_dict():
+  elif config.data.to_dict() == completed(run).data.to_dict():
     part = evaluation_sets.EMBEDDED_SPLITS[split.name]
     found = provenance.part_differences(kept, part, clips)
   if not found:

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from emojax import tasks
 from emojax.data.relabel import Relabelling, relabel, selected_outputs
-from emojax.evaluation import Predictions, evaluate
+from emojax.engine.trainer import Trainer
+from emojax.evaluation import Predictions, evaluate, scores
 from emojax.evaluation.context import FIT_SPLIT
 from emojax.host import terminal
 from emojax.report import validity
@@ -60,11 +61,13 @@ def execute(evaluation: Evaluation, console: Console) -> pathlib.Path:
     predictions,
     _dataset(evaluation, val),
     seed=config.seed,
-    bin_values=tasks.bin_values(kind=config.loss.bin_values),
+    bin_values=evaluation.run.bin_values(),
     split=evaluation.key,
     temperature=evaluation.request.temperature,
     priors=priors,
   )
+  if learned := _learned(evaluation, folder.path):
+    results['learned'] = learned
   results['split_name'] = evaluation.split.name
   floor = validity.floor_from_config(config)
   results['validity'] = validity.of_run(evaluation.run.path, floor)
@@ -78,6 +81,34 @@ def execute(evaluation: Evaluation, console: Console) -> pathlib.Path:
     terminal.say(console, f'Note: {note}.')
   report.terminal(results, console)
   return folder.path
+
+
+def _learned(evaluation: Evaluation, folder: pathlib.Path) -> dict[str, Any]:
+  """Generation -> 'mean' and 'std' of scores of learned uncertainty."""
+  module, found = evaluation.run.experiment(), {}
+  if module.LEARNED is None:
+    return found
+  (task,) = evaluation.schema
+  target = evaluation.clips.targets[task.name]
+  for name in evaluation.generations:
+    logits = Predictions.load(_predictions(folder, name)).logits
+    with np.load(_doubt(folder, name)) as file:
+      doubt = file[evaluation.key]
+    rows = module.learned(
+      task, target, logits[evaluation.key][task.name], doubt
+    )
+    rows = [{k: scores.finite(v) for k, v in row.items()} for row in rows]
+    found[name] = dict(zip(('mean', 'std'), scores.over_members(rows)))
+  return found
+
+
+def _predictions(folder: pathlib.Path, name: str) -> pathlib.Path:
+  return folder / 'predictions' / f'{name}.npz'
+
+
+def _doubt(folder: pathlib.Path, name: str) -> pathlib.Path:
+  """Learned uncertainty by set; written before the predictions."""
+  return folder / 'predictions' / f'{name}-learned.npz'
 
 
 def _priors(evaluation: Evaluation):
@@ -129,13 +160,12 @@ class _Predictor:
     self, evaluation: Evaluation, folder: pathlib.Path, console, val
   ):
     self._of, self._folder, self._console = evaluation, folder, console
-    # Temperatures are fitted on predictions over the same views.
-    refit = val is not None and evaluation.refitted()
-    self._fit = {FIT_SPLIT: val} if refit else {}
-    self._trainer = None  # built when first needed: it compiles
+    self._val = val
+    self._kind: Any = None
+    self._trainer: Trainer | None = None  # built when needed: it compiles
 
   def __call__(self, name: str) -> Predictions:
-    path = self._folder / 'predictions' / f'{name}.npz'
+    path = _predictions(self._folder, name)
     if path.exists():
       try:
         return Predictions.load(path, self._of.run.schema)
@@ -152,19 +182,20 @@ class _Predictor:
 
   def _predict(self, name: str) -> Predictions:
     this, run = self._of, self._of.run
-    if self._trainer is None:
-      self._trainer = run.trainer(name, len(this.members), this.config)
-    trainer = self._trainer
+    trainer = self._trainer_for(name)
     weights = run.weights(name, this.members)
     placed = trainer.place_weights(weights)
     sets = {this.key: this.clips}
     sets |= {f'ood/{key}': clips for key, clips in this.ood.items()}
     key = jax.random.key(run.config.seed)
     key = jax.random.fold_in(key, run.stack(name).stream)
-    samples = this.config.eval.mc_samples
+    samples, heads = this.passes(name), [task.name for task in run.schema]
+    # Temperatures are fitted on predictions over the same views.
+    fit = {} if _stored(this, name) else {FIT_SPLIT: self._val}
     logits = {
       title: trainer.predict(*placed, clips)
-      for title, clips in self._fit.items()
+      for title, clips in fit.items()
+      if clips is not None
     }
     passes = {}
     for title, clips in sets.items():
@@ -173,9 +204,39 @@ class _Predictor:
       )
       if samples:
         passes[title] = drawn
+    if (learned := run.experiment().LEARNED) is not None:
+      doubt = {title: found[learned] for title, found in logits.items()}
+      workdir.write_arrays(_doubt(self._folder, name), doubt)
     epochs = run.predictions(name).epochs
     epochs = [epochs[m] for m in this.members]
+    logits, passes = (
+      {
+        title: {head: found[head] for head in heads}
+        for title, found in x.items()
+      }
+      for x in (logits, passes)
+    )
     return Predictions(name, run.schema, logits, epochs, passes)
+
+  def _trainer_for(self, name: str) -> Trainer:
+    """A trainer; stacks of one network and one kind of batches share it."""
+    this, run = self._of, self._of.run
+    module, members = run.experiment(), len(this.members)
+    kind = (
+      module.network_for(run.config, name),
+      module.settings_for(this.config, name, members),
+    )
+    if self._trainer is None or kind != self._kind:
+      self._trainer = run.trainer(name, members, this.config)
+      self._kind = kind
+    return self._trainer
+
+
+def _stored(evaluation: Evaluation, name: str) -> dict[str, np.ndarray] | None:
+  """What the run has predicted for its validation set, if that is of use here."""
+  if evaluation.refitted():
+    return None
+  return evaluation.run.predictions(name).logits.get(FIT_SPLIT)
 
 
 def _scored(
@@ -184,8 +245,8 @@ def _scored(
   """The outputs that are scored, with the run's own validation logits."""
   run, name = evaluation.run, prediction.name
   logits = dict(prediction.logits)
-  if val is not None and not evaluation.refitted():
-    stored = run.predictions(name).logits[FIT_SPLIT]
+  stored = _stored(evaluation, name)
+  if val is not None and stored is not None:
     rows = list(evaluation.members)
     logits[FIT_SPLIT] = {task: array[rows] for task, array in stored.items()}
   reduced = {

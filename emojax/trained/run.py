@@ -20,9 +20,9 @@ from emojax import experiments, tasks
 from emojax.data import load
 from emojax.engine import checkpoint, flip, optimisation, stack
 from emojax.engine.trainer import Trainer
-from emojax.evaluation import Predictions, schema_from_json
+from emojax.evaluation import Predictions
 from emojax.evaluation.context import FIT_SPLIT
-from emojax.experiments.protocol import Stack, Trained
+from emojax.experiments.protocol import Stack, Trained, predictions_path
 from emojax.runtime import damage, provenance
 from emojax.runtime.damage import UNREADABLE as DAMAGED
 from emojax.uncertainty.prior import Prior
@@ -62,9 +62,8 @@ class TrainedRun:
 
   def predictions(self, name: str) -> Predictions:
     """Logits that the run itself has written for a generation."""
-    file = _predictions_path(self.path, name)
-    with _readable(file):
-      return Predictions.load(file)
+    with _readable(predictions_path(self.path, name)):
+      return self.experiment().predictions(self.path, self.config, name)
 
   def stack(self, name: str) -> Stack:
     """What the experiment says of a generation."""
@@ -79,9 +78,14 @@ class TrainedRun:
     """
     kinds = {self.headers[name] for name in names}
     if len(kinds) > 1:
+      alike = [
+        ','.join(name for name in names if self.headers[name] == kind)
+        for kind in dict.fromkeys(self.headers[name] for name in names)
+      ]
       raise RunError(
         f'{", ".join(names)} of {self.path} differ in what they predict or in '
-        'their number of members: name one, or several of a kind'
+        f'their number of members: name those of one kind, {" or ".join(alike)}, '
+        'with --generations'
       )
     schema, members = kinds.pop()
     return dataclasses.replace(
@@ -102,6 +106,7 @@ class TrainedRun:
     tree = {'params': params, 'model_state': tree.get('model_state', tree)}
     index = np.array(members)
     tree = jax.tree.map(lambda array: array[index], tree)
+    tree = self.experiment().weights(self.path, self.config, name, tree)
     if not all(np.isfinite(array).all() for array in jax.tree.leaves(tree)):
       raise RunError(
         f'weights in {path} are not finite: the network has diverged or was '
@@ -266,6 +271,11 @@ class TrainedRun:
         raise RunError(str(error)) from error
     return found
 
+  def bin_values(self) -> np.ndarray:
+    """Values of the bins of valence and arousal, [K]."""
+    kind = self.config.get('loss', {}).get('bin_values', 'ends')
+    return tasks.bin_values(kind=kind)
+
   def experiment(self) -> Trained:
     """What the paper of the run offers."""
     return experiments.trained(self.config.experiment)
@@ -287,7 +297,7 @@ def open_run(path: str | os.PathLike) -> TrainedRun:
       f'{path} has no finished generation yet: give the command that trains it '
       'again to go on, and wait for the first generation'
     )
-  headers = {one.name: _header(path, one) for one in found}
+  headers = {one.name: _header(path, config, one) for one in found}
   schema, members = headers[found[0].name]
   return TrainedRun(
     path=path,
@@ -344,23 +354,17 @@ def _stored_config(path: pathlib.Path) -> dict[str, Any]:
   return stored
 
 
-def _predictions_path(path: pathlib.Path, name: str) -> pathlib.Path:
-  return path / 'predictions' / f'{name}.npz'
-
-
 def _finished(path: pathlib.Path, one: Stack) -> bool:
   """Whether predictions, which are written last, are there, and weights."""
   weights = path / 'checkpoints' / one.weights
-  return weights.is_dir() and _predictions_path(path, one.name).is_file()
+  return weights.is_dir() and predictions_path(path, one.name).is_file()
 
 
-def _header(path: pathlib.Path, one: Stack) -> tuple[tasks.Schema, int]:
+def _header(path: pathlib.Path, config, one: Stack) -> tuple[tasks.Schema, int]:
   """What a generation predicts, and its number of members."""
-  file = _predictions_path(path, one.name)
-  with _readable(file), open(file, 'rb') as raw:
-    with np.load(raw, allow_pickle=False) as arrays:
-      header = json.loads(str(arrays['header']))
-      return schema_from_json(header['schema']), len(header['epochs'])
+  with _readable(predictions_path(path, one.name)):
+    module = experiments.trained(config.experiment)
+    return module.header(path, config, one.name)
 
 
 def _readable(path: pathlib.Path):

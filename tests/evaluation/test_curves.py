@@ -34,18 +34,22 @@ def test_reliability_pools_the_models():
   assert both['accuracy'][0] is None  # the largest of seven exceeds 1/7
 
 
-def test_binned_reliability_is_of_the_nearest_bin():
+def test_binned_reliability_pools_models_and_leaves_out_what_is_masked():
   task = tasks.va_task()
   values = tasks.bin_values(20)
   target = tasks.Target(values[[[3, 5], [7, 9]]] + 0.01, np.ones((2, 2)))
-  probs = np.full((2, 2, 20), 0.4 / 19)
-  probs[[0, 0, 1], [0, 1, 0], [3, 5, 7]] = 0.6  # three of four are right
-  probs[1, 1, 8] = 0.6
-  probs /= probs.sum(-1, keepdims=True)
-  curve = curves.reliability(task, probs[None], target, values)
-  assert curve['count'][5] + curve['count'][6] == 4
-  accuracy = [a for a in curve['accuracy'] if a is not None]
-  assert accuracy == [0.75]
+  target.mask[1, 1] = 0
+  probs = np.full((2, 2, 2, 20), 0.4 / 19)
+  probs[:, [0, 0, 1], [0, 1, 0], [3, 5, 7]] = 0.6
+  probs[1, 0, 0] = np.roll(probs[1, 0, 0], 1)  # one of six is wrong
+  probs[:, 1, 1] = np.nan  # masked
+  curve = curves.reliability(task, probs, target, values)
+  sizes = curve['size']
+  assert set(curve) == {'mass', 'covered', 'size'}
+  assert sizes[0] == 1
+  assert sizes == sorted(sizes)
+  assert curve['mass'][0] == pytest.approx(0.6)
+  assert curve['covered'][0] == pytest.approx(5 / 6, abs=1e-6)
 
 
 def test_rejection_starts_at_the_error_and_drops_with_good_uncertainty():

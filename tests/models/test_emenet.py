@@ -42,3 +42,26 @@ def test_wrong_inputs_are_named():
     model.init(key, {'image': np.zeros((1, 1, 32, 32, 3))}, train=False)
   with pytest.raises(ValueError, match="needs inputs\\['audio'\\]"):
     model.init(key, {'image': np.zeros((1, 1, 48, 48, 3))}, train=False)
+
+
+def test_frames_without_memory_are_answered_one_by_one():
+  """The same parameters; only then does a frame's answer stand alone."""
+  key = jax.random.key(0)
+  images = jax.random.uniform(key, (2, 4, 32, 32, 3))
+  answers = {}
+  for head in ('paper', 'frames'):
+    model = models.build(
+      'emenet_v', tasks.ABAW2021, 32, width=0.125, hidden=8, head=head
+    )
+    variables = models.init(model, key)
+
+    def answer(x, model=model, variables=variables):
+      return model.apply(variables, {'image': x}, train=False)['expr']
+
+    answers[head] = answer(images), answer(images[:, 3:])
+  alone = answers['frames']
+  np.testing.assert_allclose(alone[0][:, 3:], alone[1], rtol=1e-5, atol=1e-6)
+  assert np.abs(answers['paper'][0][:, 3:] - answers['paper'][1]).max() > 1e-3
+  # The first frame has nothing to remember.
+  first = [found[0][:, 0] for found in answers.values()]
+  np.testing.assert_allclose(*first, rtol=1e-5, atol=1e-6)

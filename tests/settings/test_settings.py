@@ -19,7 +19,13 @@ from emojax.experiments.bayesian import run as bayesian
 from emojax.experiments.relative_uncertainty import setup
 from emojax.experiments.two_stage import roles
 from emojax.losses import noisy_labels, two_stage
-from emojax.models import classifier, heads, resnet, uncertainty_net
+from emojax.models import (
+  classifier,
+  heads,
+  multitask_cnn,
+  resnet,
+  uncertainty_net,
+)
 from emojax.runtime import overrides
 from emojax.settings import SettingError, flatten
 
@@ -90,6 +96,17 @@ def test_every_setting_is_of_some_configuration():
 DEAD = [
   ('gen', {}),
   ('gen', {'data__name': 'prepared', 'data__path': 'x'}),
+  ('gen', {'data__hidden': 0.5, 'data__name': 'prepared'}),
+  ('gen', {'data__hidden': 0.5, 'data__voice': 'hidden'}),
+  ('gen', {'data__audio': True, 'data__voice': 'hidden'}),
+  (
+    'gen',
+    {
+      'data__hidden': 0.5,
+      'data__clip_length': 1,
+      'data__eval_clip_length': 1,
+    },
+  ),
   ('gen', {'generations': 0}),
   ('gen', {'loss__reweight': False, 'loss__reweight_students': True}),
   ('gen', {'data__audio': True, 'model__dropout': 0.0}),
@@ -240,6 +257,17 @@ def test_documented_commands_are_not_refused():
   [
     ('gen', {'data__name': 'prepared', 'data__path': 'FOLDER'}),
     ('gen', {'data__path': ''}),
+    ('gen', {'data__hidden': 0.5}),
+    (
+      'gen',
+      {
+        'data__hidden': 0.5,
+        'data__voice': 'hidden',
+        'data__audio': True,
+        'model__name': 'emenet_va',
+      },
+    ),
+    ('incomplete', {'data__hidden': 0.5}),
     ('gen', {'model__dropout': 0.0, 'eval__mc_samples': 0}),
     ('gen', {'model__name': 'emenet_va', 'data__audio': True}),
     ('bnn', {'networks': 'alexnet, vgg16', 'train__momentum': 0.5}),
@@ -352,7 +380,8 @@ def test_an_override_of_a_study_means_something_in_some_variant():
     ('data.rule', None, faces.RULES),
     ('data.eval_rule', None, ('stored', *faces.HARD)),
     ('model.dtype', None, models.DTYPES),
-    ('model.head', None, heads.HEADS),
+    ('model.head', 'distillation', heads.HEADS),
+    ('model.head', None, multitask_cnn.HEADS),
     ('model.stem', None, resnet.STEMS),
     ('model.embedding', None, ('published', *uncertainty_net.EMBEDDINGS)),
     ('model.normalise', None, uncertainty_net.NORMALISATIONS),

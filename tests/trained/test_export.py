@@ -13,6 +13,7 @@ import emojax
 from emojax import export, tasks, uncertainty
 from emojax.data.clips import evaluation_sets
 from emojax.evaluation.frames import labelled, pick
+from emojax.trained import arrays
 from emojax.trained import folder as release
 from emojax.trained import model as pretrained
 from emojax.trained import run as runs
@@ -435,3 +436,42 @@ def test_command_line(run_path, tmp_path, capsys):
   wrong = [f'--workdir={run_path}', f'--out={out}2', '--generation=Stu7']
   assert export.main(wrong) == 1
   assert "no finished generation 'Stu7'" in capsys.readouterr().err
+
+
+def test_kernels_of_half_the_size_give_the_same_answers(
+  run, run_path, exported, clips, tmp_path
+):
+  out = tmp_path / 'half'
+  flags = [f'--workdir={run_path}', f'--out={out}', '--half']
+  assert export.main(flags) == 0
+  sizes = [(f / 'weights.safetensors').stat().st_size for f in (out, exported)]
+  assert sizes[0] < 0.75 * sizes[1]  # the small network is half statistics
+  half, whole = (
+    emojax.load(f).predict(clips.image, batch=5) for f in (out, exported)
+  )
+  for name, probs in whole.probabilities.items():
+    np.testing.assert_allclose(half.probabilities[name], probs, atol=0.02)
+  # Not the same numbers: rounding is really there.
+  assert not np.array_equal(half.members['au'], whole.members['au'])
+
+
+def test_only_kernels_are_rounded():
+  weights = {
+    'params/conv/kernel': np.full([1, 2, 2], 1 / 3, np.float32),
+    'params/conv/bias': np.full([1, 2], 1 / 3, np.float32),
+    'model_state/batch_stats/norm/var': np.full([1, 2], 1e-9, np.float32),
+  }
+  kept = {name: arrays.half(name, a).dtype.name for name, a in weights.items()}
+  assert list(kept.values()) == ['float16', 'float32', 'float32']
+
+
+def test_exports_do_not_say_where_files_lay(run):
+  config = run.config.copy_and_resolve_references()
+  config.data.path = '/home/somebody/data/ferplus'
+  config.data.ood_path = '/home/somebody/cifar10,fashion'
+  config.model.pretrained = '/home/somebody/face.pth'
+  found = export._shareable(config)
+  assert found['data']['path'] == 'ferplus'
+  assert found['data']['ood_path'] == 'cifar10,fashion'
+  assert found['model']['pretrained'] == 'face.pth'
+  assert config.data.path == '/home/somebody/data/ferplus'

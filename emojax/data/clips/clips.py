@@ -11,6 +11,7 @@ AUDIO_SHAPE = (
   64,
   64,
 )  # (mel bands, frames); see emojax/data/transform/audio.py
+POSTERIORS = ('truth', 'frame_truth')
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -27,6 +28,8 @@ class Clips:
     truth: Posteriors that the labels were drawn from, where they are known
       (embedded data only): 'au' float32 [N, L, A] probabilities, 'expr'
       [N, L, E] distributions, 'va' [N, L, 2, K] distributions over bins.
+    frame_truth: The best answer of whoever sees one frame at a time, like `truth`,
+      where that differs (embedded frames that are hidden), or None.
     votes: float32 [N, L, V], how many annotators gave each answer, or None.
     origin: The prepared split that all of them were read from, or None.
   """
@@ -40,6 +43,7 @@ class Clips:
   truth: dict[str, np.ndarray] | None = None
   votes: np.ndarray | None = None
   origin: Origin | None = None
+  frame_truth: dict[str, np.ndarray] | None = None
 
   def __len__(self) -> int:
     return self.image.shape[0]
@@ -78,8 +82,9 @@ class Clips:
       )
     for task in schema:
       _check_target(task, self.targets[task.name], self.image.shape[:2])
-      if self.truth is not None:
-        _check_truth(task, self.truth, self.image.shape[:2])
+      for kind in POSTERIORS:
+        if (known := getattr(self, kind)) is not None:
+          _check_truth(kind, task, known, self.image.shape[:2])
     return self
 
 
@@ -90,7 +95,7 @@ def concatenate(parts: list[Clips]) -> Clips:
   """
   if not parts:
     raise ValueError('concatenate: expected at least one Clips, got none')
-  for name in ('audio', 'truth', 'votes'):
+  for name in ('audio', 'truth', 'frame_truth', 'votes'):
     if len({getattr(part, name) is None for part in parts}) > 1:
       raise ValueError(f'concatenate: only some of the parts have {name}')
   arrays = [_arrays(part) for part in parts]
@@ -109,14 +114,18 @@ def _arrays(clips: Clips) -> dict[tuple[str, ...], np.ndarray]:
   for name, target in clips.targets.items():
     arrays['targets', name, 'value'] = target.value
     arrays['targets', name, 'mask'] = target.mask
-  for name, array in (clips.truth or {}).items():
-    arrays['truth', name] = array
+  for kind in POSTERIORS:
+    for name, array in (getattr(clips, kind) or {}).items():
+      arrays[kind, name] = array
   return {key: array for key, array in arrays.items() if array is not None}
 
 
 def _from_arrays(arrays: dict[tuple[str, ...], np.ndarray]) -> Clips:
   names = [key[1] for key in arrays if key[0] == 'targets' and key[2] == 'mask']
-  truth = {key[1]: arrays[key] for key in arrays if key[0] == 'truth'}
+  known = {
+    kind: {key[1]: arrays[key] for key in arrays if key[0] == kind} or None
+    for kind in POSTERIORS
+  }
   return Clips(
     image=arrays[('image',)],
     audio=arrays.get(('audio',)),
@@ -129,8 +138,8 @@ def _from_arrays(arrays: dict[tuple[str, ...], np.ndarray]) -> Clips:
     frame_mask=arrays['frame_mask',],
     clip_id=arrays['clip_id',],
     subject_id=arrays['subject_id',],
-    truth=truth or None,
     votes=arrays.get(('votes',)),
+    **known,
   )
 
 
@@ -195,8 +204,8 @@ def _check_target(task: tasks.Task, target: tasks.Target, shape) -> None:
     _check_sums(f'{name}.value', target.value[target.mask > 0])
 
 
-def _check_truth(task: tasks.Task, truth, shape) -> None:
-  name = f'truth[{task.name!r}]'
+def _check_truth(kind: str, task: tasks.Task, truth, shape) -> None:
+  name = f'{kind}[{task.name!r}]'
   _require(task.name in truth, name, 'an array for every task', sorted(truth))
   bins = (task.bins,) if task.kind == 'binned' else ()
   full = (*shape, len(task.labels), *bins)

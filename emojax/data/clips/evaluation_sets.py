@@ -68,7 +68,13 @@ def _embedded(data, split: str) -> Split:
     imbalance=True,
   )
   sound = 'log_mel' if data.audio else None
-  clips = embedded.make_clips(params, data.image_size, sound)
+  clips = embedded.make_clips(
+    params,
+    data.image_size,
+    sound,
+    hidden=data.get('hidden', 0.0),
+    voices=data.get('voice', 'face'),
+  )
   size, schema = data.image_size, tasks.ABAW2021
   spec = Spec('embedded', schema, size, load.CHANNELS, audio=sound)
   return Split(clips, spec, split)

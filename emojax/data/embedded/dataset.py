@@ -6,6 +6,7 @@ import numpy as np
 
 from emojax import tasks
 from emojax.data.clips.clips import Clips, Dataset, concatenate
+from emojax.data.embedded import hidden as hiding
 from emojax.data.embedded import ood, parameters, voice
 from emojax.data.embedded.render import render
 
@@ -39,6 +40,8 @@ def make(
   imbalance: bool = True,
   label_noise: float = 0.0,
   invalid_rate: float = 0.0,
+  hidden: float = 0.0,
+  voices: str = 'face',
   threads: int | None = None,
 ) -> Dataset:
   """Makes a data set of procedural face clips with known posteriors.
@@ -66,6 +69,10 @@ def make(
     label_noise: Share of training labels replaced by uniformly drawn ones.
       `truth` stays the posterior without this noise.
     invalid_rate: Share of frames without a face: black, all masks 0.
+    hidden: Share of frames in [0, 1) that show nothing of the face, in runs, while
+      labels and `truth` stay those of the clip; see `embedded.hidden`.
+    voices: 'face': people sound while their mouths talk, 'hidden': also as long
+      as they cannot be seen, and clearly; see `voice.waveform`.
     threads: Threads that render; the result does not depend on it.
   """
   num_train = dict(NUM_TRAIN if num_train is None else num_train)
@@ -84,7 +91,10 @@ def make(
       frame_rate=frame_rate,
       imbalance=imbalance and not group.startswith('balanced'),
     )
-    return make_clips(params, size, sound, invalid_rate, threads)
+    options = {'hidden': hidden, 'voices': voices, 'threads': threads}
+    options['score_frames'] = split != 'train'  # which is never scored
+    options['imbalance'] = imbalance and not group.startswith('balanced')
+    return make_clips(params, size, sound, invalid_rate, **options)
 
   train, groups = _make_train(clips, num_train, label_noise, seed)
   ood_options = seed, num_ood, eval_length, size, sound, frame_rate
@@ -131,22 +141,31 @@ def make_clips(
   audio_kind: str | None = None,
   invalid_rate: float = 0.0,
   threads: int | None = None,
+  *,
+  hidden: float = 0.0,
+  voices: str = 'face',
+  imbalance: bool = True,
+  score_frames: bool = True,
 ) -> Clips:
   """Renders and labels clips; all tasks are labelled in all valid frames.
 
   Args:
     params: See `parameters.sample_clip_parameters`.
-    size, invalid_rate, threads: As in `make`.
+    size, invalid_rate, threads, hidden, voices: As in `make`.
     audio_kind: 'log_mel' or 'mfcc', or None for no sound.
+    imbalance: As the parameters were sampled with.
+    score_frames: Whether to have `frame_truth` of clips with hidden frames.
   """
   truth = parameters.posteriors(params)
   image = render(params, size, threads)
+  gaps = hiding.sample(params, hidden)
+  hiding.hide(image, params, gaps)
   valid = _valid_frames(params, invalid_rate)
   image *= valid[..., None, None, None].astype(np.uint8)
   targets = parameters.draw_labels(params, truth)
   return Clips(
     image=image,
-    audio=audio_kind and voice.frame_features(params, audio_kind),
+    audio=audio_kind and _voices(params, gaps, voices, audio_kind),
     targets={
       name: tasks.Target(*(array * _like(valid, array) for array in target))
       for name, target in targets.items()
@@ -155,7 +174,18 @@ def make_clips(
     clip_id=params.clip_id,
     subject_id=params.subject_id,
     truth=truth,
+    frame_truth=hiding.frame_posteriors(params, gaps, truth, imbalance)
+    if hidden and score_frames
+    else None,
   )
+
+
+def _voices(params, gaps: hiding.Hidden, kind: str, features: str):
+  if kind == 'face':
+    return voice.frame_features(params, features)
+  if kind != 'hidden':
+    raise ValueError(f"voices {kind!r}: expected 'face' or 'hidden'")
+  return voice.frame_features(hiding.spoken(params, gaps), features, clear=True)
 
 
 def _like(mask, array):

@@ -1,4 +1,4 @@
-"""A page of posed faces: every expression by several people."""
+"""Pages to look at: posed faces, and clips with hidden frames."""
 
 import dataclasses
 
@@ -6,8 +6,10 @@ import numpy as np
 
 from emojax import tasks
 from emojax.data.embedded import affect
+from emojax.data.embedded import hidden as hiding
 from emojax.data.embedded.parameters import (
   CLIPS_PER_SUBJECT,
+  posteriors,
   sample_clip_parameters,
 )
 from emojax.data.embedded.render import render
@@ -50,3 +52,42 @@ def sheet(
     path,
     scale,
   )
+
+
+def clip_sheet(
+  seed: int = 0,
+  size: int = 96,
+  clips: int = 6,
+  frames: int = 12,
+  hidden: float = 0.5,
+  path=None,
+  scale: int = 1,
+) -> np.ndarray:
+  """Draws clips of different people in rows, as a network sees them.
+
+  Under every frame is the likeliest expression of the clip there, hidden or not.
+
+  Args:
+    seed: Which clips to show.
+    size: Side of the rendered images.
+    clips: Number of rows.
+    frames: Frames of a clip, 7.5 a second.
+    hidden: Share of frames that are hidden.
+    path, scale: See `contact_sheet`.
+
+  Returns:
+    The page, uint8 [H, W, 3].
+  """
+  params = sample_clip_parameters(
+    seed,
+    clips * CLIPS_PER_SUBJECT,
+    frames,
+    split='sheet',
+    frame_rate=7.5,
+  )
+  image = render(params, size)
+  hiding.hide(image, params, hiding.sample(params, hidden))
+  likeliest = posteriors(params)['expr'].argmax(-1)[::CLIPS_PER_SUBJECT]
+  names = [tasks.AFFWILD2[i] for i in likeliest.reshape(-1)]
+  flat = image[::CLIPS_PER_SUBJECT].reshape(-1, size, size, 3)
+  return contact_sheet(flat, names, frames, path, scale)

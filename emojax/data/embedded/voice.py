@@ -7,9 +7,10 @@ from emojax.data.embedded.parameters import Parameters, clip_rng
 from emojax.data.transform import audio
 
 HARMONICS = 16
+CLEAR = 4  # formants then tell valence beyond the differences of vowels
 
 
-def waveform(params: Parameters) -> np.ndarray:
+def waveform(params: Parameters, clear: bool = False) -> np.ndarray:
   """The sound of all clips, float32 [N, n] at 16 kHz in [-1, 1].
 
   n is the length of the clip, L / frame_rate seconds. People sound while they
@@ -17,6 +18,10 @@ def waveform(params: Parameters) -> np.ndarray:
   syllables rise with arousal, pitch and formants a little with valence. Pitch
   and loudness follow the affect that can be seen: the voice tells again, with
   noise of its own, what the face tells, and leaves the posteriors as they are.
+
+  Args:
+    params: The clips.
+    clear: Whether valence moves the formants CLEAR times as far.
   """
   count, length = params.channels.shape[:2]
   samples = round(length / params.frame_rate * audio.SAMPLE_RATE)
@@ -29,17 +34,18 @@ def waveform(params: Parameters) -> np.ndarray:
     curves += [params.motion['talk'][i], params.motion['syllables'][i]]
     curves = [np.interp(at, np.arange(length), curve) for curve in curves]
     rng = clip_rng(params, i, 'voice')
-    sound[i] = _speak(rng, float(params.traits['voice'][i]), *curves)
+    base = float(params.traits['voice'][i])
+    sound[i] = _speak(rng, base, *curves, CLEAR if clear else 1)
   return sound
 
 
-def _speak(rng, base, valence, arousal, talk, syllables) -> np.ndarray:
+def _speak(rng, base, valence, arousal, talk, syllables, smile=1) -> np.ndarray:
   """One clip's sound, [n], from curves at the sample rate."""
   octaves = 0.5 * arousal + 0.12 * valence + rng.normal(0, 0.05)
   octaves = octaves + 0.04 * np.sin(2 * np.pi * 0.37 * syllables)
   pitch = base * 2**octaves
   opening = affect.mouth_opening(syllables)
-  tone = _harmonics(pitch, opening, valence, 1.5 - 0.5 * arousal)
+  tone = _harmonics(pitch, opening, smile * valence, 1.5 - 0.5 * arousal)
   loud = 0.02 + 0.1 * np.exp(0.9 * arousal + rng.normal(0, 0.2))
   room = rng.normal(0, 0.003 * 10 ** rng.uniform(-0.5, 0.5), len(talk))
   return np.clip(talk * opening * loud * tone + room, -1, 1)
@@ -62,10 +68,13 @@ def _harmonics(pitch, opening, valence, tilt) -> np.ndarray:
   return tone
 
 
-def frame_features(params: Parameters, kind: str = 'log_mel') -> np.ndarray:
+def frame_features(
+  params: Parameters, kind: str = 'log_mel', clear: bool = False
+) -> np.ndarray:
   """Audio features around all frames, float32 [N, L, 64, 64]."""
   length = params.channels.shape[1]
-  return _features(waveform(params), length, params.frame_rate, kind)
+  sound = waveform(params, clear)
+  return _features(sound, length, params.frame_rate, kind)
 
 
 def noise_features(

@@ -110,6 +110,29 @@ def _still(clips, data) -> Clips:
   return dataclasses.replace(held, image=image)
 
 
+def scored(clips, data, schema: tasks.Schema) -> Clips:
+  """Faces of any data set as those of the run: one frame, labels by its rule.
+
+  Args:
+    clips: The faces.
+    data: `config.data`: `channels`; `eval_rule`, for faces that have votes.
+    schema: What the faces' labels are of.
+
+  Raises:
+    ValueError: If they are clips of several frames.
+  """
+  if clips.frame_mask.shape[1] != 1:
+    raise ValueError(
+      f'the run is about single faces, these are clips of '
+      f'{clips.frame_mask.shape[1]} frames: set config.data.clip_length=1'
+    )
+  held = _still(clips, data)
+  task = next((task for task in schema if task.name == TASK), None)
+  if task is None or answers(held) is None:
+    return held
+  return _labelled(held, task, data.eval_rule)
+
+
 def answers(clips: Clips) -> np.ndarray | None:
   """Numbers of the annotators' answers, float [N, V], or None.
 

@@ -3,14 +3,19 @@
 from emojax.experiments.bayesian import faces, networks
 from emojax.experiments.bayesian.networks import RATES
 from emojax.experiments.bayesian.run import SAMPLE_STREAM
-from emojax.experiments.protocol import Network, Stack
+from emojax.experiments.protocol import Network, Plain, Stack
+from emojax.report import stacks as report
 
 PAPER = (
   'sampled networks and ensembles against the votes of annotators (paper 004 '
   'of emojax)'
 )
-REPORT = None
+REPORT = report
+FOREIGN = True
+LEARNED = None
 PRIORS = None
+predictions, header = Plain.predictions, Plain.header
+weights = Plain.weights
 
 
 def _kinds(config) -> dict[str, networks.Stack]:
@@ -35,6 +40,7 @@ def stacks(config) -> tuple[Stack, ...]:
       kind.name,
       SAMPLE_STREAM + kind.number,
       (note,) if training and not name.endswith('-ensemble') else (),
+      0 if name.endswith('-ensemble') else config.mc.passes,
     )
     for name, kind in _kinds(config).items()
   )
@@ -67,3 +73,8 @@ def held_out(config):
   """Faces with labels by the rules of the run."""
   dataset = faces.from_config(config.data).dataset
   return {'val': dataset.val, 'test': dataset.test}
+
+
+def as_trained(config, clips, schema):
+  """Grey or not as the run's, with labels by its rule where there are votes."""
+  return faces.scored(clips, config.data, schema)

@@ -11,6 +11,7 @@ from emojax.experiments.distillation import (
   comparability,
   figures_generations,
   findings,
+  plain,
   tables,
   tables_extra,
   votes,
@@ -19,6 +20,13 @@ from emojax.experiments.distillation.summary import summary
 from emojax.report import examples, figures_training, figures_uncertainty, page
 
 Figure = tuple[str, Callable[[], Any], str]
+# Of captions, where the posteriors are known.
+_TICKS = ' Black ticks are the entropies of the true posteriors: where bars should end.'
+_LINE = ' No expectation is below the Bayes optimum.'
+_BEST = (
+  ' The Bayes optimum answers and doubts by the true posteriors; labels that are '
+  'drawn from them surprise it, too.'
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,20 +71,23 @@ def _example(run: Run):
 def figures(run: Run) -> Iterator[Figure]:
   """Yields (file name, function that draws it or returns None, caption)."""
   results, curves = run.results, run.curves
+  known = bool(results.get('optimum'))
   split = comparability.split_name(results)
   yield (
     'example',
     lambda: _example(run),
     f'Like Figure 1 of the paper: the most certain and the most uncertain '
     f'frame of the {split} set by the {run.names[-1]} ensemble, with its '
-    'answers (probabilities in brackets; present action units in bold) and '
-    'their normalised entropy.',
+    'answers (probabilities in brackets; present action units in bold). A bar is '
+    'its doubt, the normalised entropy: what the members share (aleatoric) and '
+    'what they disagree about (epistemic).' + _TICKS * known,
   )
   yield (
     'generations',
     lambda: figures_generations.total(results),
     'Like Figure 4 of the paper: total emotion metric by generation. Error '
-    'bars are standard deviations over the members.',
+    'bars are standard deviations over the members. Hollow marks, here and below: '
+    'after prior correction, where classes were weighted.',
   )
   yield (
     'scores',
@@ -88,7 +99,7 @@ def figures(run: Run) -> Iterator[Figure]:
     lambda: figures_generations.uncertainty(results),
     'Tables 3 and 4 as a figure: in-domain uncertainty by generation (lower is '
     'better). Horizontal lines, where the run has them: temperature scaling '
-    '(TS), Monte Carlo dropout and prior correction (PC) of single teachers.',
+    '(TS) and Monte Carlo dropout of single teachers.' + _LINE * known,
   )
   for kind, text in (
     ('single', 'single models, all members pooled'),
@@ -100,14 +111,17 @@ def figures(run: Run) -> Iterator[Figure]:
       f'Reliability of the {text}. On the dotted line, predicted '
       'probabilities are observed frequencies; below it, models are too sure. '
       f'The lower row shows how many predictions fall into each bin; bins with '
-      f'fewer than {figures_uncertainty.FEWEST} are not drawn above.',
+      f'fewer than {figures_uncertainty.FEWEST} are not drawn above. Of valence '
+      'and arousal, which have no single right bin, the smallest sets of bins '
+      'that reach a probability: how often they hold the label, and below how '
+      'many bins they have. Dashed: after prior correction.',
     )
   yield (
     'rejection',
     lambda: figures_uncertainty.rejection(results, curves),
     'Error of the remaining frames when the most uncertain ones (by total '
     'uncertainty) are rejected. A curve that falls means that the uncertainty '
-    'knows where the errors are.',
+    'knows where the errors are.' + _BEST * known,
   )
   yield (
     'ood_roc',
@@ -125,14 +139,15 @@ def figures(run: Run) -> Iterator[Figure]:
     'entropy',
     lambda: figures_uncertainty.entropy(results, curves),
     'Total uncertainty of the ensembles against the entropy of the true '
-    'posteriors, both normalised.',
+    'posteriors, both normalised; on the dotted line they are equal. "Corrected" '
+    'is after prior correction.',
   )
   yield ('votes', lambda: votes.figure(results, curves), votes.CAPTION)
   yield (
     'training',
     lambda: figures_training.validation(run.lines, run.names),
     'Validation scores by epoch: thin lines are members, thick ones their '
-    'mean; rings mark the selected epochs.',
+    'mean; rings mark the selected epochs. Axes begin at the second quarter.',
   )
   yield (
     'task_weights',
@@ -170,8 +185,9 @@ def blocks(run: Run, pictures: Mapping[str, page.Picture]) -> list[page.Block]:
   results = run.results
   found = findings.all_findings(results)
   content: list[page.Block] = [
-    page.Paragraph(summary(results, found), lead=True),
+    *(page.Paragraph(text, lead=True) for text in plain.sentences(results)),
     page.Heading("The paper's findings in this run"),
+    page.Paragraph(summary(results, found)),
     page.Paragraph(findings.RULE + ' ' + tables.comparability(results)),
     page.Verdicts([finding.row for finding in found]),
   ]

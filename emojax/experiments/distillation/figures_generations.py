@@ -29,28 +29,68 @@ def series(results: Mapping[str, Any], kind: str, key: str) -> np.ndarray:
   return np.array([run[kind].get(key) for run in runs], float)
 
 
-def panel(axis, results, key: str):
-  """Draws a metric by generation: single models and the ensemble."""
-  places = np.arange(len(results['names']))
+def corrected(results: Mapping[str, Any], kind: str, key: str) -> np.ndarray:
+  """The same after prior correction ('mean', 'std' or 'ensemble').
+
+  NaN too where nothing is corrected, as in tasks without class weights.
+  """
+  values = []
+  for name in results['names']:
+    pc = results['generations'][name].get('pc') or {}
+    weighted = key == 'total' or key.split('/')[0] in pc.get('log_weights', {})
+    values.append(pc[kind].get(key) if pc and weighted else None)
+  return np.array(values, float)
+
+
+def _lines(axis, names, kinds, prefix='', hollow=False):
+  """Single models with error bars, and the ensemble, by generation.
+
+  Args:
+    axis: Where.
+    names: Generations.
+    kinds: (mean and deviation of single models, ensemble), each by generation.
+    prefix: Of the names in the legend.
+    hollow: Whether the marks are, as those of corrected predictions.
+  """
+  mean, std, ensemble = kinds
+  if not np.isfinite(ensemble).any():
+    return
+  places = np.arange(len(names))
+  look = {'fillstyle': 'none', 'linestyle': '--'} if hollow else {}
   axis.errorbar(
     places - 0.05,
-    series(results, 'single_mean', key),
-    yerr=np.nan_to_num(series(results, 'single_std', key)),
+    mean,
+    yerr=np.nan_to_num(std),
     color=style.SINGLE,
     marker='o',
     capsize=3,
-    label='single models (mean ± std)',
+    label=f'{prefix}single models (mean ± std)',
+    **look,
   )
   axis.plot(
     places + 0.05,
-    series(results, 'ensemble', key),
+    ensemble,
     color=style.ENSEMBLE,
     marker='s',
-    label='ensemble',
+    label=f'{prefix}ensemble',
+    **look,
   )
-  axis.set_title(TITLES[key])
-  axis.set_xticks(places, results['names'])
+  axis.set_xticks(places, names)
   axis.set_xlim(-0.4, len(places) - 0.6)
+
+
+CORRECTED = 'prior correction: '
+
+
+def panel(axis, results, key: str):
+  """Draws a metric by generation: single models and the ensemble."""
+  names = results['names']
+  kinds = 'single_mean', 'single_std', 'ensemble'
+  _lines(axis, names, [series(results, kind, key) for kind in kinds])
+  kinds = 'mean', 'std', 'ensemble'
+  found = [corrected(results, kind, key) for kind in kinds]
+  _lines(axis, names, found, CORRECTED, hollow=True)
+  axis.set_title(TITLES[key])
   axis.yaxis.set_major_locator(MaxNLocator(6))
 
 
@@ -82,21 +122,16 @@ def scores(results: Mapping[str, Any]):
 
 
 def _other_methods(axis, run, key: str, places):
-  """Levels of TS, MC dropout and prior correction of the teachers."""
+  """Levels of TS and MC dropout of the teachers."""
   found = {
     'TS of teachers': (run.get('ts') or {}).get('test_time'),
     'MC dropout of teachers': run.get('mc'),
-    'Prior correction of teachers': run.get('pc'),
   }
-  # Unlike the Bayes optimum, which has dashes and single dots.
-  lines = ('--', ':', (0, (6, 1.5, 1, 1.5, 1, 1.5)))
+  lines = ('--', ':')  # the Bayes optimum has dashes and single dots
   for (name, rows), color, line in zip(
     found.items(), style.OTHER_METHODS, lines
   ):
     value = (rows or {}).get('mean', {}).get(key)
-    weighted = (rows or {}).get('log_weights')
-    if weighted is not None and key.split('/')[0] not in weighted:
-      continue  # nothing is corrected in this task
     if value is not None:
       axis.plot(
         [places[0] - 0.4, places[-1] + 0.4],
@@ -108,21 +143,8 @@ def _other_methods(axis, run, key: str, places):
 
 
 def _optimum(axis, value: float):
-  """A line, or a remark where it would squeeze everything else."""
-  low, high = axis.get_ylim()
-  if low - value < 2 * (high - low):
-    look = {'color': style.TRUTH, 'linestyle': '-.', 'label': 'Bayes optimum'}
-    axis.axhline(value, **look)
-    return
-  axis.text(
-    1,
-    1.03,
-    f'Bayes optimum {value:.3f}',
-    color=style.TRUTH,
-    fontsize=9.5,
-    ha='right',
-    transform=axis.transAxes,
-  )
+  """The line that no model's expectation is below."""
+  axis.axhline(value, color=style.TRUTH, linestyle='-.', label='Bayes optimum')
 
 
 def uncertainty(results: Mapping[str, Any]):
@@ -157,30 +179,26 @@ def excess(results: Mapping[str, Any]):
   if not keys:
     return None
   figure, axes = style.grid(1, len(keys), width=3.4, height=3.5)
-  places = np.arange(len(names))
   for axis, key in zip(axes[0], keys):
-    truth = [results['generations'][name]['truth'] for name in names]
-    mean = [t['single_mean'][key]['kl'] for t in truth]
-    std = [t['single_std'][key]['kl'] or 0 for t in truth]
-    axis.errorbar(
-      places - 0.05,
-      mean,
-      yerr=std,
-      color=style.SINGLE,
-      marker='o',
-      capsize=3,
-      label='single models (mean ± std)',
-    )
-    axis.plot(
-      places + 0.05,
-      [t['ensemble'][key]['kl'] for t in truth],
-      color=style.ENSEMBLE,
-      marker='s',
-      label='ensemble',
-    )
+    _lines(axis, names, _kl(results, key))
+    found = _kl(results, key, corrected_only=True)
+    _lines(axis, names, found, CORRECTED, hollow=True)
     axis.axhline(0, color=style.TRUTH, linestyle='-.', label='Bayes optimum')
     axis.set_title(f'{key.upper()}: KL(p* ‖ p) [nats]')
-    axis.set_xticks(places, names)
-    axis.set_xlim(-0.4, len(places) - 0.6)
-  style.legend(figure)
+  style.legend(figure, columns=2)
   return figure
+
+
+def _kl(results, task: str, corrected_only: bool = False) -> list[np.ndarray]:
+  """KL(p* || p) of single models, its deviation, and that of the ensemble."""
+  found = []
+  for name in results['names']:
+    run = results['generations'][name]
+    if corrected_only:
+      run = run.get('pc') or {}
+      weighted = task in run.get('log_weights', {})
+      run = run if weighted else {'truth': None}
+    kinds = 'single_mean', 'single_std', 'ensemble'
+    truth = run['truth']
+    found.append([truth[k][task]['kl'] if truth else None for k in kinds])
+  return list(np.array(found, float).T)

@@ -8,7 +8,13 @@ from typing import Any
 
 from rich.console import Console
 
-from emojax.experiments.distillation import contents, findings, tables, votes
+from emojax.experiments.distillation import (
+  contents,
+  findings,
+  plain,
+  tables,
+  votes,
+)
 from emojax.experiments.distillation.summary import headline
 from emojax.host import processes
 from emojax.host.terminal import say, show_rows
@@ -71,7 +77,8 @@ def read(
 def terminal(results: Mapping[str, Any], console: Console):
   """Prints the summary, the verdicts and the tables, as wide as they fit."""
   found = findings.all_findings(results)
-  say(console, headline(results, found), wrap=True)
+  for text in (*plain.sentences(results), headline(results, found)):
+    say(console, text, wrap=True)
   show_rows(console, ((page.SYMBOLS[f.verdict], f.claim) for f in found))
   for item in [*tables.all_tables(results), *votes.tables(results)]:
     table.show(item, console)

@@ -231,6 +231,9 @@ def _ensemble_rows(results: Results, keys):
   ]
   if results.get('optimum'):
     rows.append(('Bayes optimum', _cells(keys, results['optimum']['metrics'])))
+  if alone := results.get('frame_optimum'):
+    name = 'Bayes optimum of single silent frames'
+    rows.append((name, _cells(keys, alone['metrics'])))
   return rows
 
 

@@ -8,21 +8,30 @@ from emojax.data import load
 from emojax.data.clips import evaluation_sets
 from emojax.experiments.distillation import priors, report
 from emojax.experiments.distillation import run as experiment
-from emojax.experiments.protocol import Network, Stack
+from emojax.experiments.protocol import Network, Plain, Stack
 
 PAPER = (
   'self-distillation (Deng, Wu, Shi: Iterative Distillation for Better '
   'Uncertainty Estimates in Multitask Emotion Recognition, 2021)'
 )
 REPORT = report
+FOREIGN = True
+LEARNED = None
 PRIORS = priors
+predictions, header = Plain.predictions, Plain.header
+weights, as_trained = Plain.weights, Plain.as_trained
 
 
 def stacks(config) -> tuple[Stack, ...]:
   """Teachers and all generations of students."""
   names = map(experiment.generation_name, range(config.generations + 1))
   return tuple(
-    Stack(name, name, experiment.MC_STREAM + number)
+    Stack(
+      name,
+      name,
+      experiment.MC_STREAM + number,
+      passes=config.eval.get('mc_samples', 0),
+    )
     for number, name in enumerate(names)
   )
 

@@ -197,7 +197,9 @@ def studies_of(
         published.SINGLE_TASK,
         published.COLUMNS,
         'baseline: the main videos alone (in the paper the numbers of the '
-        'challenge); imbalanced: with external data; balanced: resampled.',
+        'challenge); imbalanced: with external data; balanced: resampled. No row '
+        'is corrected for the prevalences of its training data, which other '
+        'people and several labels at once have shifted: no ratio undoes that.',
       )
     )
   trained = {name: row for name, row in rows.items() if 'extractor' not in name}

@@ -145,7 +145,8 @@ def member_metrics(truth: Truth, found, m: int) -> tuple[Values, dict]:
   """
   probs = scipy.special.softmax(np.float64(found['test/logits'][m]), -1)
   doubt = np.float64(found['test/uncertainty'][m])
-  metrics, curves = _classification(truth, probs, doubt)
+  where = truth.labelled
+  metrics, curves = classification(truth.label, probs[where], doubt[where])
   metrics['best'] = float(found['best_score'][m])
   if truth.disagreement is not None:
     true, index = truth.disagreement
@@ -157,11 +158,17 @@ def member_metrics(truth: Truth, found, m: int) -> tuple[Values, dict]:
   return {k: scores.finite(v) for k, v in metrics.items()}, curves
 
 
-def _classification(truth, probs, doubt):
-  probs, doubt = probs[truth.labelled], doubt[truth.labelled]
-  right = probs.argmax(-1) == truth.label
+def classification(label, probs, doubt) -> tuple[dict, dict]:
+  """Metrics and curves that need labels alone; see `member_metrics`.
+
+  Args:
+    label: int [F], classes.
+    probs: [F, K].
+    doubt: [F], higher is less certain.
+  """
+  right = probs.argmax(-1) == label
   f1 = sklearn.metrics.f1_score(
-    truth.label, probs.argmax(-1), average='macro', zero_division=0
+    label, probs.argmax(-1), average='macro', zero_division=0
   )
   metrics = {'acc': right.mean(), 'f1': f1}
   top = 1 - probs.max(-1)

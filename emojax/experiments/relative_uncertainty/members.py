@@ -46,6 +46,12 @@ class Members(NamedTuple):
     return range(start, start + self.repetitions)
 
 
+def level_names(noise) -> list[str]:
+  """Names of the noise levels of `config.noise`, in the members' order."""
+  levels = [f'{100 * float(rate):g} %' for rate in noise.rates]
+  return levels + [STORED] if noise.stored else levels
+
+
 def from_config(config, dataset: Dataset, task: tasks.Task) -> Members:
   """Draws the members' labels.
 
@@ -65,8 +71,7 @@ def from_config(config, dataset: Dataset, task: tasks.Task) -> Members:
     raise ValueError(
       f'config.noise.rates={tuple(rates)}: give every rate once, lowest first'
     )
-  levels = [f'{100 * rate:g} %' for rate in rates]
-  levels += [STORED] if config.noise.stored else []
+  levels = level_names(config.noise)
   size = config.ensemble.size
   if not levels or size % len(levels):
     raise ValueError(

@@ -5,7 +5,6 @@ from typing import Any
 import jax
 
 from emojax import models, settings, tasks
-from emojax.data.clips.clips import Dataset
 from emojax.data.transform import augment, geometry
 from emojax.engine import optimisation, stack
 from emojax.engine.member import Method
@@ -41,8 +40,8 @@ def check_methods(config):
     )
 
 
-def categorical_task(dataset: Dataset) -> tasks.Task:
-  """The data set's classes; other tasks are left alone."""
+def categorical_task(dataset: Any) -> tasks.Task:
+  """The classes of what has a `schema` and a `name`; other tasks are left alone."""
   found = [task for task in dataset.schema if task.kind == 'categorical']
   if len(found) != 1:
     names = ', '.join(task.name for task in dataset.schema)

@@ -1,6 +1,7 @@
 """Models and methods by configuration."""
 
 import dataclasses
+from typing import Any
 
 from emojax import models, tasks
 from emojax.engine import optimisation
@@ -67,18 +68,22 @@ def cnn_method(config, schema: tasks.Schema, supervised) -> Method:
     schema,
     method.image_inputs(config.train.augment, config.train.augment_per),
     pretrained=pretrained_from_config(config),
-    **_shared(config, config.train, supervised),
+    **shared_from_config(config, config.train, supervised),
   )
+
+
+def rnn_from_config(config, schema: tasks.Schema) -> CNNRNN:
+  """Builds the network of the recurrent stage."""
+  return CNNRNN(schema, config.model.hidden, config.model.gru)
 
 
 def rnn_method(config, schema: tasks.Schema, supervised) -> Method:
   """The recurrent stage's method."""
-  model = CNNRNN(schema, config.model.hidden, config.model.gru)
   return method.two_stage(
-    model,
+    rnn_from_config(config, schema),
     schema,
     method.feature_inputs(config.model.hidden * len(schema)),
-    **_shared(config, config.recurrent, supervised),
+    **shared_from_config(config, config.recurrent, supervised),
   )
 
 
@@ -96,7 +101,8 @@ def scheduled(of: Method, stage, epochs: int) -> Method:
   return dataclasses.replace(of, schedule=made.factor, stepwise=made.stepwise)
 
 
-def _shared(config, stage, supervised):
+def shared_from_config(config, stage, supervised) -> dict[str, Any]:
+  """Arguments of `method.two_stage` that frames and features have in common."""
   # The schedule is `scheduled` once more; here it shows early that it can be.
   shortest = min(stage.teacher_epochs, stage.student_epochs)
   return {

@@ -110,6 +110,22 @@ class Places(NamedTuple):
     return whole
 
 
+def extractor(folder: pathlib.Path) -> tuple[str, int]:
+  """(stack, number of the member) of the CNN that features are of.
+
+  Raises:
+    ValueError: If the folder does not have the features of exactly one.
+  """
+  found = sorted(path.stem for path in folder.glob('*-val.npz'))
+  if len(found) != 1:
+    raise ValueError(
+      f'{folder} has the features of {len(found)} CNNs: expected those of the '
+      'one that the recurrent networks have learned from'
+    )
+  name, member, _ = found[0].rsplit('-', 2)
+  return name, int(member)
+
+
 def write(path: pathlib.Path, features: np.ndarray):
   """Writes features [N, L, F] atomically."""
   workdir.write_arrays(path, {'features': np.asarray(features, np.float32)})

@@ -12,17 +12,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from emojax import tasks
 from emojax.data import embedded
+from emojax.data.clips import evaluation_sets, pipeline
 from emojax.data.clips import index as clip_index
-from emojax.data.clips import pipeline
 from emojax.data.clips.clips import Clips
 from emojax.data.clips.joined import JoinedClips
 from emojax.data.store.stored import Store
 from emojax.experiments.two_stage import balancing
 
 MAIN = 'main'
+HELD_OUT = ('val', 'test')
 CONDITIONS = ('baseline', 'imbalanced', 'balanced')
 OTHER_PEOPLE = 1000  # added to the seed of the external embedded stills
 Groups = dict[str, np.ndarray]
@@ -193,7 +195,9 @@ def restricted(clips, schema: tasks.Schema):
   names = [task.name for task in schema]
   targets = {n: t for n, t in clips.targets.items() if n in names}
   if isinstance(clips, Clips):
-    return dataclasses.replace(clips, targets=targets, truth=None, votes=None)
+    return dataclasses.replace(
+      clips, targets=targets, truth=None, frame_truth=None, votes=None
+    )
   found = copy.copy(clips)
   found.targets, found.schema = targets, schema
   return found
@@ -242,6 +246,7 @@ def _embedded(data, schema, subsets):
     num_val=data.val_clips,
     num_test=data.test_clips,
     num_ood=1,
+    hidden=data.get('hidden', 0.0),
   )
   # Groups 'balanced_expr', ..., and 'full' for several tasks at once.
   wanted = {
@@ -275,33 +280,56 @@ def _prepared(data, schema, subsets):
       'emojax.data.prepare` has written, as --config.data.path=FOLDER'
     )
   store = Store(data.path)
-  image = {'image_size': data.image_size, 'channels': 3, 'audio': False}
-  every = {'all': clip_index.ANY}  # each frame once, with all of its labels
-
-  def videos(split):
-    return pipeline.open_clips(
-      store,
-      split,
-      clip_length=data.clip_length,
-      groups=every,
-      tail='pad',
-      **image,
-    )
-
-  main = pipeline.open_clips(store, 'train', groups=every, **image)
+  image = _images(data)
+  main = pipeline.open_clips(store, 'train', **image)
   external = {}
   for subset, path in dict(data.external).items():
     if path:
       extra = Store(path)
       external[subset] = [
-        pipeline.open_clips(extra, split, groups=every, **image)
-        for split in extra.splits
+        pipeline.open_clips(extra, split, **image) for split in extra.splits
       ]
   return (
     store.spec.name,
     main,
     external,
-    videos('train'),
-    videos(data.val_split),
-    videos(data.test_split),
+    *(
+      _videos(store, data, s)
+      for s in ('train', data.val_split, data.test_split)
+    ),
   )
+
+
+def _images(data) -> dict[str, Any]:
+  """Each frame once, with all of its labels."""
+  return {
+    'groups': {'all': clip_index.ANY},
+    'image_size': data.image_size,
+    'channels': 3,
+    'audio': False,
+  }
+
+
+def _videos(store: Store, data, split: str):
+  """The videos of a split as clips of many frames."""
+  length = data.clip_length
+  return pipeline.open_clips(
+    store, split, clip_length=length, tail='pad', **_images(data)
+  )
+
+
+def held_out(data, schema: tasks.Schema) -> dict[str, Any]:
+  """Validation and test clips of `from_config`, without the training data."""
+  if data.name == 'embedded':
+    splits = {name: open_embedded(data, name) for name in HELD_OUT}
+  else:
+    store = Store(data.path)
+    names = {'val': data.val_split, 'test': data.test_split}
+    splits = {k: _videos(store, data, name) for k, name in names.items()}
+  return {k: restricted(clips, schema) for k, clips in splits.items()}
+
+
+def open_embedded(data, split: str) -> Any:
+  """A split of the embedded videos as `embedded.make` draws it."""
+  plain = ConfigDict({'eval_clip_length': 0, 'audio': False, **data.to_dict()})
+  return evaluation_sets.open_split(plain, split).clips

@@ -13,9 +13,22 @@ from rich.console import Console
 
 from emojax import tasks
 from emojax.evaluation import evaluate
-from emojax.experiments.distillation import findings, report, summary, tables
+from emojax.experiments.distillation import (
+  figures_generations,
+  findings,
+  plain,
+  report,
+  summary,
+  tables,
+)
 from emojax.experiments.distillation import published as reference
-from emojax.report import examples, figures_training, style, verdicts
+from emojax.report import (
+  examples,
+  figures_training,
+  figures_uncertainty,
+  style,
+  verdicts,
+)
 from emojax.report.figures_training import by_member
 
 
@@ -263,6 +276,126 @@ def test_verdicts_follow_the_numbers(full):
   text = summary.summary(worse, findings.all_findings(worse))
   assert 'Single students beat single teachers: ' in text
   assert 'AU NLL no' in text
+
+
+def test_plain_sentences_come_before_verdicts_and_have_the_runs_numbers(full):
+  folder, results = full
+  said = plain.sentences(results)
+  tea = results['generations']['Tea']
+  assert len(said) == 3
+  assert said[0].startswith('4 networks')
+  assert 'Stu1 and Stu2' in said[0]
+  assert f'{tea["single_mean"]["au/nll"]:.3f} for an action unit' in said[1]
+  assert f'possible: {results["optimum"]["metrics"]["au/nll"]:.3f}' in said[1]
+  assert 'prior correction' not in ' '.join(said)  # nothing was weighted
+  rank = tea['truth']['ensemble']['expr']['spearman_total']
+  assert f'{rank:.2f} (EXPR)' in said[2]
+  assert f'{tea["ood"]["noise"]["ensemble/epistemic"]:.2f} (noise)' in said[2]
+  text = (folder / 'report.md').read_text()
+  assert 0 < text.index('4 networks') < text.index('| Finding |')
+  results = copy.deepcopy(results)
+  tea = results['generations']['Tea']
+  tea['pc'] = {
+    'log_weights': {'expr': {}},
+    'mean': {'expr/nll': 0.1234},
+    'truth': tea['truth'],
+    'ood': {'noise': {'ensemble/epistemic': 0.625}},
+  }
+  assert '0.62 (noise)' in plain.sentences(results)[2]
+  said = plain.sentences(results)[1]
+  assert said.count('after prior correction') == 1
+  assert 'for an expression, 0.123 after prior correction' in said
+
+
+def test_plain_sentences_leave_out_what_a_run_does_not_have():
+  run = synthetic_run.Run((tasks.expr_task(),), clips=6, length=1, truth=False)
+  teachers = run.predictions(members=1)
+  results, _ = evaluate(run.schema, [teachers], run.dataset)
+  results['generations']['Tea']['ood'] = {}
+  said = plain.sentences(results)
+  assert len(said) == 2
+  assert said[0] == (
+    '1 network (the teachers) learned to tell the expression from faces.'
+  )
+  assert 'best possible' not in said[1]
+
+
+def corrected_run():
+  """(results, curves) of two generations that were weighted."""
+  run = synthetic_run.Run(clips=10, length=2)
+  weights = {'au': np.linspace(0, 2, 12), 'expr': np.linspace(-2, 0, 7)}
+  predictions = [run.predictions('Tea', 2), run.predictions('Stu1', 2, seed=1)]
+  priors = {'Tea': weights, 'Stu1': {'expr': weights['expr']}}
+  return evaluate(run.schema, predictions, run.dataset, priors=priors)
+
+
+def test_corrected_predictions_and_the_optimum_are_drawn():
+  results, curves = corrected_run()
+  with style.use():
+    nll = figures_generations.uncertainty(results)
+    reliability = figures_uncertainty.reliability(results, curves, 'single')
+    rejection = figures_uncertainty.rejection(results, curves)
+    entropy = figures_uncertainty.entropy(results, curves)
+  optimum = results['optimum']['metrics']
+  for axis, key in zip(nll.axes, figures_generations.UNCERTAINTY):
+    lines = {line.get_label(): line for line in axis.get_lines()}
+    assert lines['Bayes optimum'].get_ydata()[0] == optimum[key]
+    if key[:2] == 'va':
+      assert 'prior correction: ensemble' not in lines
+      continue
+    corrected = lines['prior correction: ensemble'].get_ydata()
+    expected = [
+      results['generations'][name]['pc']['ensemble'][key]
+      for name in ('Tea', 'Stu1')
+    ]
+    # The action units of these students were not weighted.
+    expected[1] = np.nan if key == 'au/nll' else expected[1]
+    np.testing.assert_array_equal(corrected, expected)
+  dashed = [
+    [
+      line.get_label()
+      for line in axis.get_lines()
+      if '--' == line.get_linestyle()
+    ]
+    for axis in reliability.axes[:3]
+  ]
+  both = ['Tea, prior correction', 'Stu1, prior correction']
+  assert dashed == [both[:1], both, []]
+  for axis in rejection.axes:
+    assert 'Bayes optimum' in [line.get_label() for line in axis.get_lines()]
+  titles = [axis.get_title('left').split('\n')[0] for axis in entropy.axes[:-1]]
+  assert titles[::3] == ['Tea, AU', 'Tea corrected, AU', 'Stu1 corrected, AU']
+
+
+def test_curves_of_runs_of_before_are_drawn_without_what_they_lack():
+  results, curves = corrected_run()
+  del curves['entropy_pc']
+  for name in results['names']:
+    del results['generations'][name]['pc']
+    del curves['rejection'][name]['optimum']
+    for kind in ('single', 'ensemble'):
+      del curves['reliability'][name][f'pc/{kind}']
+      old = curves['reliability'][name][kind]['expr']
+      curves['reliability'][name][kind]['va'] = old
+  with style.use():
+    for kind in ('single', 'ensemble'):
+      assert figures_uncertainty.reliability(results, curves, kind)
+    assert figures_uncertainty.rejection(results, curves)
+    assert len(figures_uncertainty.entropy(results, curves).axes) == 7
+    assert figures_generations.excess(results)
+
+
+def test_training_has_a_legend_and_begins_where_differences_are_seen():
+  lines = [
+    line | {'val/total': -100 if line['epoch'] == 0 else line['epoch']}
+    for line in log_lines(['Tea'], 2, epochs=8)
+  ]
+  figure = figures_training.validation(lines, ['Tea'])
+  texts = [text.get_text() for text in figure.legends[0].get_texts()]
+  assert texts[-1] == 'selected epoch of a member'
+  low, high = figure.axes[0].get_ylim()
+  assert 0 < low < 2
+  assert 7 < high < 8
 
 
 def test_terminal_prints_verdicts_and_tables(full):

@@ -9,6 +9,7 @@ before they were saved again (but for a grey end), damage that still decodes
 
 import io
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -25,10 +26,12 @@ _GREY_ROWS = 8  # a row of blocks
 _PAGES = 'one picture per file: save its pages or frames as files of their own'
 
 
-def decode(data: bytes, file: str) -> Image.Image:
+def decode(
+  data: bytes, file: str, formats: Sequence[str] = FORMATS
+) -> Image.Image:
   """Decodes an image to mode 'L' or 'RGB'; raises DataError if it is none."""
   try:
-    return _decode(data)
+    return _decode(data, formats)
   except DataError as error:
     raise DataError(error.found, error.expected, file) from None
   except (Image.DecompressionBombWarning, Image.DecompressionBombError):
@@ -75,13 +78,13 @@ def is_upright(image: Image.Image, file: str) -> bool:
     raise DataError(found, 'EXIF data, or none at all', file) from error
 
 
-def _decode(data: bytes) -> Image.Image:
+def _decode(data: bytes, formats: Sequence[str]) -> Image.Image:
   with warnings.catch_warnings():
     warnings.simplefilter('error', Image.DecompressionBombWarning)
     # Tags that Pillow cannot read do not concern the pixels.
     warnings.simplefilter('ignore', UserWarning)
     warnings.filterwarnings('error', 'Truncated File Read')
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+    with Image.open(io.BytesIO(data), formats=formats) as image:
       _check_pages(image)
       image.load()
       _check_whole(data, image)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -41,6 +42,7 @@ class Picture(NamedTuple):
 def frames(
   file: str | os.PathLike,
   report: Callable[[DataError], object] | None = None,
+  wanted: Callable[[int, float], bool] | None = None,
 ) -> Iterator[Picture]:
   """Decodes a video from its first frame to its last.
 
@@ -53,6 +55,8 @@ def frames(
     report: Called with a description of every run of frames that are lost,
       before the frame that follows them: `errors.append` collects them. None
       raises the first instead.
+    wanted: Says of (index, time) of a frame, in order, whether it is to be
+      given; the others are decoded and not made pictures of. None is all.
 
   Yields:
     (index, time, image) of every frame that can be decoded; see `Picture`.
@@ -62,14 +66,15 @@ def frames(
       `report`) a frame is lost.
   """
   lost: list[_Lost] = []
-  for found in _decoded(os.fspath(file)):
+  for found in _decoded(os.fspath(file), wanted or _all):
     if isinstance(found, _Lost):
       lost = [*lost[:1], found]  # the first and the last tell where
       continue
     if lost:
       _report(lost, file, report)
       lost = []
-    yield found
+    if found is not None:
+      yield found
   if lost:
     _report(lost, file, report)
 
@@ -99,8 +104,17 @@ def _damage(first: _Lost, last: _Lost, file) -> DataError:
   return DataError(f'no picture of {where} ({first.why})', _WHOLE, file)
 
 
-def _decoded(file: str) -> Iterator[Picture | _Lost]:
-  """Yields every frame of a video, lost ones as well, none left out."""
+def _all(index: int, time: float) -> bool:
+  return True
+
+
+def _decoded(
+  file: str, wanted: Callable[[int, float], bool] = _all
+) -> Iterator[Picture | _Lost | None]:
+  """Yields every frame of a video, lost ones as well, none left out.
+
+  What is not wanted is None, and nothing where it is lost.
+  """
   with containers.opened(file) as container:
     stream = containers.pictures(container, file)
     # Threads that decode several frames at once give a damaged packet's error
@@ -116,11 +130,15 @@ def _decoded(file: str) -> Iterator[Picture | _Lost]:
       for frame in state.decode(packet):
         lost, own = order.take(frame.pts)
         for index, stamp in lost:
-          yield _Lost(index, seconds(index, stamp), state.why)
+          if wanted(index, seconds(index, stamp)):
+            yield _Lost(index, seconds(index, stamp), state.why)
         if own is not None:
-          yield state.picture(frame, own, seconds(*own))
+          time = seconds(*own)
+          asked = wanted(own[0], time)
+          yield state.picture(frame, own, time) if asked else None
     for index, stamp in order.rest():
-      yield _Lost(index, seconds(index, stamp), state.why)
+      if wanted(index, seconds(index, stamp)):
+        yield _Lost(index, seconds(index, stamp), state.why)
 
 
 def _clock(order: FrameOrder, stream) -> Callable[[int, int], float]:
@@ -169,6 +187,9 @@ class _State:
 def _pixels(frame) -> np.ndarray:
   from av.sidedata.sidedata import Type
 
+  if frame.width * frame.height > (Image.MAX_IMAGE_PIXELS or math.inf):
+    limit = f'at most {Image.MAX_IMAGE_PIXELS:,} pixels: scale it down'
+    raise DataError('a frame of more', limit)
   matrix = frame.side_data.get(Type.DISPLAYMATRIX)
   image = frame.to_ndarray(format='rgb24')
   return display.upright(image, None if matrix is None else bytes(matrix))

@@ -1,0 +1,221 @@
+"""The columns of the table of answers: names, units and what they mean.
+
+A layout is made of a model's schema; the data dictionary is written from it, so
+that no column is without a meaning. Every row is a face in a frame; a frame
+without a face is one row with nothing in the columns of a face.
+"""
+
+import collections
+import dataclasses
+from collections.abc import Iterable
+
+import numpy as np
+
+from emojax import tasks
+
+# Whole numbers may be missing, so that they are kept as numbers with NaN.
+TYPES = {
+  'text': object,
+  'integer': np.float64,
+  'seconds': np.float64,
+  'number': np.float32,
+  'flag': bool,
+}
+EMPTY = {'text': '', 'integer': np.nan, 'seconds': np.nan, 'number': np.nan}
+EMPTY['flag'] = False
+MASS = (0.05, 0.95)  # of a binned distribution, below its interval's ends
+REASONS = {
+  'blurred': 'the picture of the face is not sharp',
+  'small': 'the face has few pixels',
+  'profile': 'the face is turned away',
+  'foreign': "the members disagree as they do on what is not like the model's "
+  'training data',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+  """A column of the table.
+
+  Attributes:
+    name: Its name, different from all others.
+    kind: One of `TYPES`.
+    unit: Unit and range, or ''.
+    meaning: What it says.
+  """
+
+  name: str
+  kind: str
+  unit: str
+  meaning: str
+
+  def empty(self, count: int) -> np.ndarray:
+    """An array of rows that say nothing."""
+    return np.full(count, EMPTY[self.kind], TYPES[self.kind])
+
+
+PLACE = (
+  Column('file', 'text', '', 'the picture or video, as it was named or found'),
+  Column('frame', 'integer', 'from 0', 'number of the frame in the file'),
+  Column('time', 'seconds', 's', 'time of the frame after the first one'),
+)
+FACE = (
+  Column('face', 'integer', 'from 0', 'number of the face in the frame'),
+  Column(
+    'track', 'integer', 'from 0',
+    'faces of a video that overlap from frame to frame have one number; it '
+    'says nothing about who they are',
+  ),
+  Column('x', 'number', 'pixels', 'left side of the box around the face'),
+  Column('y', 'number', 'pixels', 'upper side of the box around the face'),
+  Column('w', 'number', 'pixels', 'width of the box'),
+  Column('h', 'number', 'pixels', 'height of the box'),
+  Column('score', 'number', '0 to 1', "the detector's score of the face"),
+  Column(
+    'sharpness', 'number', '>= 0',
+    'how sharp the picture of the face is (docs/predict.md)',
+  ),
+)  # fmt: skip
+TAIL = (
+  Column(
+    'unsure', 'flag', 'true or false',
+    'the uncertainty is above the limit, or there is a reason; false where '
+    'there is no face',
+  ),
+  Column(
+    'reason', 'text', '', 'why the answer is not to be trusted, with ; between: '
+    + '; '.join(f'{name}: {text}' for name, text in REASONS.items())
+    + '. Unsure without a reason: the labels themselves are close',
+  ),
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+  """The columns that a model's answers have.
+
+  Attributes:
+    schema: The model's tasks.
+    coverage: Share of faces whose answer sets hold what people said; None for
+      models without answer sets.
+  """
+
+  schema: tasks.Schema
+  coverage: float | None = None
+
+  @property
+  def columns(self) -> tuple[Column, ...]:
+    """All of them, in order."""
+    found = (*PLACE, *FACE, *self._labels(), *self._tasks(), *TAIL)
+    _check_names(found)
+    return found
+
+  @property
+  def names(self) -> tuple[str, ...]:
+    return tuple(column.name for column in self.columns)
+
+  def main(self) -> tasks.Task | None:
+    """The task whose answer is the column `answer`: one of classes, if any."""
+    for kind in ('categorical', 'binary'):
+      for task in self.schema:
+        if task.kind == kind:
+          return task
+    return None
+
+  def label(self, task: tasks.Task, name: str) -> str:
+    """The column of a label; the task is named where names would repeat."""
+    counts = collections.Counter(n for t in self.schema for n in t.labels)
+    fixed = {column.name for column in (*PLACE, *FACE, *TAIL)}
+    if counts[name] > 1 or name in fixed | {'answer', 'answer_set'}:
+      return f'{task.name}.{name}'
+    return name
+
+  def answer(self, task: tasks.Task, ending: str = 'answer') -> str:
+    """The column of a task's answer, or (`answer_set`) of its set."""
+    return ending if task == self.main() else f'{task.name}_{ending}'
+
+  def empty(self, count: int) -> dict[str, np.ndarray]:
+    """Rows that say nothing yet."""
+    return {column.name: column.empty(count) for column in self.columns}
+
+  def _labels(self) -> Iterable[Column]:
+    for task in self.schema:
+      for label in task.labels:
+        name = self.label(task, label)
+        yield from _label_columns(task, label, name)
+
+  def _tasks(self) -> Iterable[Column]:
+    for task in self.schema:
+      if task.kind != 'binned':
+        yield from self._answers(task)
+      yield from _doubt(task.name, f'of {task.name}')
+    if len(self.schema) > 1:
+      yield from _doubt('mean', 'mean over the tasks')
+
+  def _answers(self, task: tasks.Task) -> Iterable[Column]:
+    several = task.kind == 'binary'
+    yield Column(
+      self.answer(task), 'text', '',
+      f'the labels of {task.name} that are present, with + between'
+      if several
+      else f'the most probable label of {task.name}',
+    )  # fmt: skip
+    if self.coverage is not None and not several:
+      yield Column(
+        self.answer(task, 'answer_set'), 'text', '',
+        f'labels of {task.name}, with | between; among faces like those of the '
+        f"model's calibration, {self.coverage:.0%} of these sets hold what "
+        'people said',
+      )  # fmt: skip
+
+
+def _label_columns(task: tasks.Task, label: str, name: str):
+  if task.kind == 'binned':
+    yield Column(name, 'number', '-1 to 1', f'expected {label}')
+    for end, mass in zip(('low', 'high'), MASS):
+      meaning = f'{label} below which {mass:.0%} of the probability lies'
+      yield Column(f'{name}_{end}', 'number', '-1 to 1', meaning)
+    return
+  text = 'is present' if task.kind == 'binary' else 'is what people would say'
+  meaning = f'probability that {label} {text}, mean of the members'
+  yield Column(name, 'number', '0 to 1', meaning)
+  meaning = f"standard deviation of the members' probabilities of {label}"
+  yield Column(f'{name}_sd', 'number', '0 to 1', meaning)
+
+
+def _doubt(name: str, of: str) -> Iterable[Column]:
+  kinds = {
+    'total': f'uncertainty {of}: normalised entropy of the mean',
+    'aleatoric': f'the part of it that the members agree on: people would '
+    f'disagree about the face ({of})',
+    'epistemic': f'the part of it that is their disagreement ({of})',
+  }
+  for kind, meaning in kinds.items():
+    yield Column(f'{name}_{kind}', 'number', '0 to 1', meaning)
+
+
+def _check_names(found: Iterable[Column]):
+  names = collections.Counter(column.name for column in found)
+  twice = sorted(name for name, count in names.items() if count > 1)
+  if twice:
+    raise ValueError(
+      f'the labels of the model make two columns {twice[0]!r}: its table '
+      'would be ambiguous. Rename the label where the model was trained'
+    )
+
+
+def dictionary(columns: Iterable[Column], title: str) -> str:
+  """The data dictionary as a Markdown table."""
+  lines = [
+    f'# {title}',
+    '',
+    'One row for each face in each frame. A frame without a face is one row '
+    'with nothing in the columns of the face.',
+    '',
+    '| column | type | unit | meaning |',
+    '|---|---|---|---|',
+  ]
+  for column in columns:
+    cells = (f'`{column.name}`', column.kind, column.unit, column.meaning)
+    lines.append('| ' + ' | '.join(c.replace('|', '\\|') for c in cells) + ' |')
+  return '\n'.join(lines) + '\n'

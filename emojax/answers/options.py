@@ -1,0 +1,207 @@
+"""What a user may ask for, checked once for the command line and for Python."""
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from emojax.answers.rows import Limits
+from emojax.answers.writers import FORMATS
+
+RULES = ('fer2013',)  # crop rules by name
+STYLES = ('emojax', 'openface')
+# Faces of FER2013 are 48 pixels wide; with half of them little is left.
+SMALL = 24.0
+# Of the faces of FER+, one in a hundred has less than 0.23; blurred by 1.5 of their 48
+# pixels, half have less than 0.02.
+BLURRED, TURNED = 0.05, 0.6
+
+
+class OptionError(ValueError):
+  """An option cannot be meant; the message names it and what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """How faces are found and answers are given.
+
+  Attributes:
+    crops: The inputs are faces already, nothing is searched.
+    boxes: A CSV file of boxes instead of a detector.
+    detector: A detector's name or file.
+    min_score: Faces with a lower score are left out; None: the detector's own.
+    crop_rule: How faces are cut for models that do not say it themselves.
+    every: Only frames whose number is a multiple of it.
+    start: Seconds of a video before which frames are left out.
+    stop: Seconds from which on they are.
+    temperature: Scale by the temperatures of the model's validation set.
+    coverage: Share of the answer sets, of models that have them.
+    unsure_share: Unsure is what is more uncertain than this share of the
+      model's validation faces.
+    foreign_share: Foreign likewise, by the members' disagreement.
+    unsure_above: A limit of the total uncertainty instead.
+    foreign_above: A limit of the epistemic uncertainty instead.
+    min_sharpness: Faces below are blurred.
+    min_face: Faces below are small, in pixels.
+    max_profile: Faces above are in profile.
+  """
+
+  crops: bool = False
+  boxes: str | None = None
+  detector: str | None = None
+  min_score: float | None = None
+  crop_rule: str | None = None
+  every: int = 1
+  start: float | None = None
+  stop: float | None = None
+  temperature: bool = False
+  coverage: float | None = None
+  unsure_share: float | None = None
+  foreign_share: float | None = None
+  unsure_above: float | None = None
+  foreign_above: float | None = None
+  min_sharpness: float = BLURRED
+  min_face: float = SMALL
+  max_profile: float = TURNED
+
+  def __post_init__(self):
+    _check_span(self)
+    _check_search(self)
+    for name in ('unsure', 'foreign'):
+      share, above = (getattr(self, f'{name}_{k}') for k in ('share', 'above'))
+      if share is not None and above is not None:
+        raise OptionError(f'{flag(f"{name}_share")} and _above exclude another')
+      _between(f'{name}_share', share, 0, 1)
+      _between(f'{name}_above', above, 0, 1)
+    _between('min_score', self.min_score, 0, 1)
+    _between('max_profile', self.max_profile, 0, 1)
+    _between('min_sharpness', self.min_sharpness, 0, math.inf)
+    _between('min_face', self.min_face, 0, math.inf)
+    if self.coverage is not None and not 0 < self.coverage < 1:
+      raise OptionError(f'{flag("coverage")} {self.coverage}: expected 0 to 1')
+
+
+def flag(name: str) -> str:
+  """An option as the command line spells it."""
+  names = {'start': 'from', 'stop': 'to'}
+  return '--' + names.get(name, name).replace('_', '-')
+
+
+def _check_span(options: Options):
+  if type(options.every) is not int or options.every < 1:
+    raise OptionError(f'--every {options.every}: expected a number from 1')
+  for name in ('start', 'stop'):
+    _between(name, getattr(options, name), 0, math.inf)
+  if None not in (options.start, options.stop) and not (
+    options.start < options.stop
+  ):
+    raise OptionError(
+      f'--from {options.start:g} --to {options.stop:g}: no time is between'
+    )
+
+
+def _check_search(options: Options):
+  """What is given together must mean something."""
+  given = [n for n in ('boxes', 'detector') if getattr(options, n) is not None]
+  if options.crops:
+    given += [
+      n for n in ('crop_rule', 'min_score') if getattr(options, n) is not None
+    ]
+    if given:
+      raise OptionError(f'{flag(given[0])} changes nothing beside --crops')
+  if len(given) > 1:
+    raise OptionError('--boxes and --detector exclude another')
+  if options.boxes is not None and options.min_score is not None:
+    raise OptionError('--min-score changes nothing beside --boxes')
+  if options.crop_rule not in (None, *RULES):
+    raise OptionError(
+      f'--crop-rule {options.crop_rule}: expected one of {", ".join(RULES)}'
+    )
+
+
+def _between(name: str, value: Any, low: float, high: float):
+  if value is None:
+    return
+  number = isinstance(value, int | float) and not isinstance(value, bool)
+  if not number or not math.isfinite(value) or not low <= value <= high:
+    span = f'from {low:g}' + (f' to {high:g}' if high < math.inf else '')
+    raise OptionError(f'{flag(name)} {value}: expected a number {span}')
+
+
+def limits(options: Options, model) -> Limits:
+  """From where on answers of a model are unsure.
+
+  Raises:
+    OptionError: If the model has no thresholds and none are given.
+  """
+  return Limits(
+    _threshold(options, model, 'unsure', 'total', 0.1),
+    _threshold(options, model, 'foreign', 'epistemic', 0.01),
+    options.min_sharpness,
+    options.min_face,
+    options.max_profile,
+  )
+
+
+def _threshold(options, model, name: str, kind: str, default: float) -> float:
+  above = getattr(options, f'{name}_above')
+  if above is not None:
+    return above
+  share = getattr(options, f'{name}_share')
+  share = default if share is None else share
+  found = model.metadata['thresholds']['uncertainty']
+  shares = found.get('mean', {}).get(kind, {})
+  if str(share) in shares:
+    return shares[str(share)]
+  above = flag(f'{name}_above')
+  if not shares:
+    raise OptionError(
+      'the model was exported without validation data, so nobody knows from '
+      f'where on it is unsure: give {above}, a limit from 0 to 1'
+    )
+  raise OptionError(
+    f'{flag(f"{name}_share")} {share}: the model has {", ".join(shares)}; or '
+    f'give {above}'
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class Files:
+  """What is written.
+
+  Attributes:
+    formats: Of the table.
+    style: Names of its columns.
+    overlay: Pictures and videos with the answers drawn in.
+    page: The page.
+  """
+
+  formats: tuple[str, ...] = ('csv',)
+  style: str = 'emojax'
+  overlay: bool = True
+  page: bool = True
+
+  def __post_init__(self):
+    for name in self.formats:
+      if name not in FORMATS:
+        raise OptionError(
+          f'--format {name}: expected one of {", ".join(FORMATS)}'
+        )
+    if not self.formats or len(set(self.formats)) < len(self.formats):
+      raise OptionError('--format: expected different formats, at least one')
+    if self.style not in STYLES:
+      raise OptionError(
+        f'--style {self.style}: expected one of {", ".join(STYLES)}'
+      )
+
+
+def named(options: Mapping[str, Any]) -> Options:
+  """Options by name; raises OptionError for a name that there is not."""
+  known = list(Options.__dataclass_fields__)
+  for name in options:
+    if name not in known:
+      near = difflib.get_close_matches(name, known, 1)
+      hint = f'; did you mean {near[0]}?' if near else ''
+      raise OptionError(f'unknown option {name!r}{hint}')
+  return Options(**options)

@@ -1,0 +1,323 @@
+"""Frames -> faces -> crops -> answers -> rows, a few frames at a time.
+
+Nothing is held but the frame that is looked at and the small crops of a part, so
+that an hour takes no more memory than a minute.
+"""
+
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from emojax.answers import rows
+from emojax.answers.columns import Layout
+from emojax.answers.options import OptionError, Options
+from emojax.answers.rows import Face, Limits, Seen
+from emojax.answers.session import Part
+from emojax.data.transform import images
+from emojax.faces import align, boxes, detectors, quality, sources, tracks
+from emojax.faces import faces as found_faces
+
+FRAMES = 64  # of a part
+# Clips that are computed at a time, always: programs of other sizes may round
+# differently.
+BATCH = 16
+SHARP_SIZE = 48  # pixels of the crop whose sharpness is measured, for any model
+SHOWN_FACE, SHOWN_FRAME = 112, 240  # pixels on the page
+SHOWN_SECONDS = 0.5  # between the pictures of a video on the page
+
+Read = Callable[..., Iterator[sources.Frame]]
+
+
+class Search(NamedTuple):
+  """How the faces of a frame are found and cut.
+
+  Attributes:
+    find: Frame -> faces.
+    cut: (frame, faces, i, size) -> uint8 [size, size, 3].
+  """
+
+  find: Callable[[sources.Frame], found_faces.Faces]
+  cut: Callable[[sources.Frame, found_faces.Faces, int, int], np.ndarray]
+
+
+def search(options: Options, model) -> Search:
+  """The search that the options ask for.
+
+  Raises:
+    ValueError: If the model does not say how faces are cut, or a file of boxes
+      or a detector is of no use.
+  """
+  if options.crops:
+    return Search(_whole, _resized)
+  rule = _rule(options, model)
+
+  def cut(frame, found, i, size):
+    box, points = found.boxes[i], found.landmarks[i]
+    return align.crop(frame.image, box, points, rule, size)
+
+  if options.boxes is not None:
+    table = boxes.read(options.boxes)
+    return Search(lambda frame: table.of(frame.file, frame.index), cut)
+  name = 'default' if options.detector is None else options.detector
+  detect = detectors.load(name, options.min_score)
+  return Search(lambda frame: detect(frame.image), cut)
+
+
+def _rule(options: Options, model) -> align.CropRule:
+  """The crop rule of the model, or the one that the user names for it."""
+  said = model.metadata['preprocessing'].get('crop')
+  if said is not None:
+    if options.crop_rule is not None:
+      raise OptionError(
+        '--crop-rule: the model says itself how faces are cut; leave it out'
+      )
+    return align.CropRule.from_json(said)
+  if options.crop_rule is None:
+    raise OptionError(
+      'the model does not say how faces were cut for its training: name the '
+      'rule (--crop-rule fer2013), or give faces that are cut already (--crops)'
+    )
+  return align.FER2013
+
+
+def _whole(frame: sources.Frame) -> found_faces.Faces:
+  """The frame is a face."""
+  height, width = frame.image.shape[:2]
+  return found_faces.faces([[0, 0, width, height]])
+
+
+def _resized(frame, found, i, size) -> np.ndarray:
+  del found, i
+  return images.resize(frame.image[None, None], size)[0, 0]
+
+
+class Pipeline:
+  """Makes parts of the table of what is read.
+
+  Args:
+    model: The loaded model.
+    layout: Its columns.
+    search: How faces are found.
+    limits: From where on answers are unsure.
+    temperature: Whether the model's temperatures are used.
+    shown: Whether parts hold pictures for the page.
+  """
+
+  def __init__(
+    self,
+    model,
+    layout: Layout,
+    search: Search,
+    limits: Limits,
+    temperature: bool = False,
+    shown: bool = True,
+  ):
+    if model.audio:
+      raise OptionError(
+        'this model also listens, which predict does not: choose another one'
+      )
+    self._model, self._layout, self._limits = model, layout, limits
+    self._search, self._shown = search, shown
+    self._temperature = temperature
+
+  def parts(
+    self,
+    found: Sequence[sources.Source],
+    state: dict[str, Any] | None = None,
+    known: Iterable[str] = (),
+    read: Read | None = None,
+    watch: Callable[[int, int, int], object] = lambda *_: None,
+    **reading,
+  ) -> Iterator[Part]:
+    """Yields the parts of some sources, one after the other.
+
+    Args:
+      found: The sources.
+      state: Of the last part that is there; None to begin.
+      known: Problems that earlier parts have told of.
+      read: Yields the frames of a source; `sources.frames` without it.
+      watch: Called with (source, frames, faces) after every frame.
+      **reading: For `read`.
+    """
+    read = sources.frames if read is None else read
+    place = _Place(state, known)
+    block = _Block()
+    for number in range(place.source, len(found)):
+      place.enter(number, found[number])
+      frames = read(
+        found[number],
+        skip_to=place.frame,
+        problems=place.problem,
+        **reading,
+      )
+      for frame in frames:
+        seen = self._look(frame, place, block)
+        place.frame = frame.index + 1
+        watch(number, 1, len(seen.faces))
+        if len(block.seen) == FRAMES:
+          yield self._part(block, place)
+          block = _Block()
+      place.leave()
+      watch(number, 0, 0)
+    if block.seen or place.problems:
+      place.source = len(found)
+      yield self._part(block, place)
+
+  def _look(self, frame: sources.Frame, place: '_Place', block: '_Block'):
+    """Finds the faces of a frame and keeps what is needed of them."""
+    found = self._search.find(frame)
+    size = self._model.image_size
+    crops, sharp, kept = [], [], []
+    for i in range(len(found.boxes)):
+      try:
+        crop = self._search.cut(frame, found, i, size)
+        small = self._search.cut(frame, found, i, SHARP_SIZE)
+        crops.append(crop)
+        sharp.append(quality.sharpness(small))
+        kept.append(i)
+      except ValueError as error:  # a box outside of the picture
+        place.problem(f'{frame.file}, frame {frame.index}, face {i}: {error}')
+    found = found.take(np.array(kept, int))
+    seen = _seen(frame, found, sharp, place.follow(found.boxes, frame.time))
+    block.seen.append(seen)
+    block.crops.extend(crops)
+    if self._shown:
+      self._show(frame, found, place, block)
+    return seen
+
+  def _show(self, frame, found, place: '_Place', block: '_Block'):
+    """Small pictures for the page: faces of pictures, some frames of videos.
+
+    Their names are source-frame-face and source-frame-width.
+    """
+    name = f'{place.source:06d}-{frame.index:09d}'
+    if place.kind == 'picture':
+      for i in range(len(found.boxes)):
+        face = self._search.cut(frame, found, i, SHOWN_FACE)
+        block.pictures[f'{name}-{i:03d}'] = jpeg(face)
+    elif place.due(frame.time):
+      width = frame.image.shape[1]
+      small = jpeg(thumbnail(frame.image, SHOWN_FRAME))
+      block.pictures[f'{name}-{width}'] = small
+
+  def _part(self, block: '_Block', place: '_Place') -> Part:
+    made = rows.block(
+      self._layout,
+      self._model,
+      block.seen,
+      self._answers(block.crops),
+      self._limits,
+    )
+    return Part(made, block.pictures, place.state())
+
+  def _answers(self, crops: list[np.ndarray]):
+    """What the model says of the crops, computed in batches of one size."""
+    if not crops:
+      return None
+    count = len(crops)
+    full = crops + [crops[-1]] * (-count % BATCH)
+    output = self._model.predict(
+      np.stack(full), batch=BATCH, temperature=self._temperature
+    )
+    return rows.pick(output, np.arange(count))
+
+
+def _seen(frame, found, sharp, numbers) -> Seen:
+  faces = tuple(
+    Face(
+      float(numbers[i]),
+      found.boxes[i],
+      float(found.scores[i]),
+      sharp[i],
+      quality.profile(found.landmarks[i]),
+    )
+    for i in range(len(sharp))
+  )
+  return Seen(frame.file, frame.index, frame.time, faces)
+
+
+def jpeg(image: np.ndarray) -> bytes:
+  """A small JPEG."""
+  with io.BytesIO() as file:
+    Image.fromarray(image).save(file, 'JPEG', quality=70, optimize=True)
+    return file.getvalue()
+
+
+def thumbnail(image: np.ndarray, width: int) -> np.ndarray:
+  """An image no wider than that."""
+  height = max(1, round(image.shape[0] * width / image.shape[1]))
+  if image.shape[1] <= width:
+    return image
+  picture = Image.fromarray(image).resize((width, height), reducing_gap=2.0)
+  return np.asarray(picture)
+
+
+class _Block:
+  """What a part is made of."""
+
+  def __init__(self):
+    self.seen: list[Seen] = []
+    self.crops: list[np.ndarray] = []
+    self.pictures: dict[str, bytes] = {}
+
+
+class _Place:
+  """Where the stream of frames has come to; all that the next part needs."""
+
+  def __init__(self, state: dict[str, Any] | None, known: Iterable[str]):
+    state = state or {}
+    self.source: int = state.get('source', 0)
+    self.frame: int | None = state.get('frame')
+    self.kind = ''
+    self.problems: list[str] = []
+    self._known = set(known)
+    self._shown: float | None = state.get('shown')
+    self._tracker_state = state.get('tracker')
+    self._tracker: tracks.Tracker | None = None
+
+  def enter(self, number: int, source: sources.Source):
+    self.source, self.kind = number, source.kind
+    if source.kind == 'picture':
+      self._tracker = None
+    elif self._tracker_state is not None:
+      self._tracker = tracks.Tracker.from_state(self._tracker_state)
+    else:
+      self._tracker = tracks.Tracker()
+
+  def leave(self):
+    """The source has ended; the next one begins anew."""
+    self.frame = self._shown = self._tracker_state = self._tracker = None
+
+  def problem(self, line: str):
+    """Remembers a line once: frames that are read again repeat theirs."""
+    line = str(line)
+    if line not in self._known:
+      self._known.add(line)
+      self.problems.append(line)
+
+  def follow(self, boxes: np.ndarray, time: float) -> np.ndarray:
+    if self._tracker is None:
+      return np.full(len(boxes), np.nan)
+    return self._tracker.update(boxes, time)
+
+  def due(self, time: float) -> bool:
+    """Whether the page shows the frame at that time."""
+    if self._shown is not None and time < self._shown + SHOWN_SECONDS:
+      return False
+    self._shown = time
+    return True
+
+  def state(self) -> dict[str, Any]:
+    """What goes into the part; the problems are told once."""
+    problems, self.problems = self.problems, []
+    tracker = None if self._tracker is None else self._tracker.state()
+    return {
+      'source': self.source,
+      'frame': self.frame,
+      'shown': self._shown,
+      'tracker': tracker,
+      'problems': problems,
+    }

@@ -1,0 +1,99 @@
+"""What a run says, in three sentences for who has not read the paper."""
+
+from collections.abc import Mapping
+from typing import Any
+
+Results = Mapping[str, Any]
+NAMES = {
+  'au': 'the presence of facial action units',
+  'expr': 'the expression',
+  'va': 'valence and arousal',
+}
+NLL = {'au/nll': 'an action unit', 'expr/nll': 'an expression'}
+
+
+def sentences(results: Results) -> list[str]:
+  """Three sentences at most: what was done, how far off it is, what it knows.
+
+  A part is left out where a run has no number for it.
+  """
+  found = [_done(results), _error(results), _doubt(results)]
+  return [text for text in found if text]
+
+
+def _list(parts: list[str]) -> str:
+  return ' and '.join([', '.join(parts[:-1])] * (len(parts) > 1) + parts[-1:])
+
+
+def _done(results: Results) -> str:
+  names = results['names']
+  count = results['generations'][names[0]]['num_members']
+  tasks = _list([NAMES.get(t['name'], t['name']) for t in results['schema']])
+  networks = 'network' if count == 1 else 'networks'
+  text = f'{count} {networks} (the teachers) learned to tell {tasks} from faces'
+  if len(names) > 1:
+    text += (
+      f', and as many students ({_list(names[1:])}) learned from the mean '
+      'answers of the generation before'
+    )
+  return f'{text}.'
+
+
+def _error(results: Results) -> str:
+  """How far the teachers' probabilities are from the best ones, and why."""
+  run = results['generations'][results['names'][0]]
+  best = (results.get('optimum') or {}).get('metrics', {})
+  pc, parts = run.get('pc') or {}, []
+  for key, what in NLL.items():
+    value = run['single_mean'].get(key)
+    if value is None:
+      continue
+    text = f'{value:.3f} for {what}'
+    if key.split('/')[0] in pc.get('log_weights', {}):
+      text += f', {pc["mean"][key]:.3f} after prior correction'
+    if best.get(key) is not None:
+      text += f' (the best possible: {best[key]:.3f})'
+    parts.append(text)
+  if not parts:
+    return ''
+  text = (
+    'The surprise of a single teacher at the right answer (NLL, in nats; lower '
+    f'is better) is {"; ".join(parts)}'
+  )
+  if pc:
+    text += (
+      '. Prior correction takes out what the weights of rare classes in training '
+      'are known to add, and fits nothing'
+    )
+  return f'{text}.'
+
+
+def _doubt(results: Results) -> str:
+  """Whether the ensemble of teachers knows when it does not know."""
+  run = results['generations'][results['names'][0]]
+  parts = []
+  scored = run.get('pc') or run
+  truth = (scored.get('truth') or {}).get('ensemble', {})
+  ranks = [
+    f'{row["spearman_total"]:.2f} ({task.upper()})'
+    for task, row in truth.items()
+    if row.get('spearman_total') is not None
+  ]
+  if ranks:
+    after = ' after prior correction' if run.get('pc') else ''
+    parts.append(
+      f'the doubt of the teachers together{after} and the true ambiguity of the '
+      f'frames correlate with {", ".join(ranks)}, where 1 is the same order'
+    )
+  foreign = [
+    f'{scores["ensemble/epistemic"]:.2f} ({name})'
+    for name, scores in scored['ood'].items()
+    if scores.get('ensemble/epistemic') is not None
+  ]
+  if foreign:
+    parts.append(
+      'their disagreement tells images that are no faces from faces with an AUC '
+      f'of {", ".join(foreign)}, where 0.5 is chance'
+    )
+  text = '; '.join(parts)
+  return f'{text[0].upper()}{text[1:]}.' if text else ''

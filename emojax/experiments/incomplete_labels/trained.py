@@ -1,0 +1,48 @@
+"""Stacks of paper 001 after their training; see `protocol.Trained`."""
+
+from emojax.experiments.incomplete_labels.run import schema_from_config
+from emojax.experiments.protocol import Plain
+from emojax.experiments.two_stage import roles, trained
+from emojax.report import stacks as report
+
+PAPER = (
+  'incomplete labels (Deng, Chen, Shi: Multitask Emotion Recognition with '
+  'Incomplete Labels, 2020)'
+)
+TASKS = ('au', 'expr', 'va')
+REPORT = report
+FOREIGN = False
+LEARNED = None
+PRIORS = None
+predictions, header = Plain.predictions, Plain.header
+weights, network_for = trained.weights, trained.network_for
+method_for, settings_for = trained.method_for, trained.settings_for
+
+
+def stacks(config):
+  """Single-task CNNs, multitask teachers and students, recurrent ones."""
+  single = {
+    f'single-{task}-{condition}': condition
+    for task in TASKS
+    for condition in config.conditions
+  }
+  balanced = [name for name, kind in single.items() if kind == 'balanced']
+  multitask = []
+  if config.multitask:
+    stages = ['cnn', *(f'rnn{length}' for length in config.recurrent.lengths)]
+    multitask = [f'{s}-{k}' for s in stages for k in ('teacher', 'student')]
+  if config.multitask == 'balanced':
+    balanced += multitask[:2]  # videos of recurrent stages are as they are
+  return trained.stacks_of([*single, *multitask], balanced)
+
+
+def held_out(config):
+  """Validation and test clips."""
+  return roles.held_out(config.data, schema_from_config(config, TASKS))
+
+
+def as_trained(config, clips, schema):
+  """Only the tasks that the run knows, without votes."""
+  del config
+  known = tuple(task for task in schema if task.name in TASKS)
+  return roles.restricted(clips, known) if known else clips

@@ -1,0 +1,43 @@
+"""Stacks of paper 002 after their training; see `protocol.Trained`."""
+
+from emojax.experiments.incomplete_labels.run import schema_from_config
+from emojax.experiments.protocol import Plain
+from emojax.experiments.two_stage import roles, trained
+from emojax.report import stacks as report
+
+PAPER = (
+  'shared annotations (Multitask Multi-database Emotion Recognition, 2021)'
+)
+TASKS = ('expr', 'va')
+REPORT = report
+FOREIGN = False
+LEARNED = None
+PRIORS = None
+predictions, header = Plain.predictions, Plain.header
+weights, network_for = trained.weights, trained.network_for
+method_for, settings_for = trained.method_for, trained.settings_for
+
+
+def stacks(config):
+  """Teachers, students without and with shared annotations, recurrent ones."""
+  words = ['with' if sharing else 'no' for sharing in config.sharing]
+  cnns = [f'cnn{subsets}-teacher' for subsets in config.teachers]
+  cnns += [f'{word}-sharing-student' for word in words]
+  recurrent = [
+    f'rnn{length}-{kind}'
+    for length in config.recurrent.lengths
+    for kind in ('teacher', 'student')
+  ]
+  return trained.stacks_of([*cnns, *recurrent], cnns)
+
+
+def held_out(config):
+  """Validation and test clips."""
+  return roles.held_out(config.data, schema_from_config(config, TASKS))
+
+
+def as_trained(config, clips, schema):
+  """Only the tasks that the run knows, without votes."""
+  del config
+  known = tuple(task for task in schema if task.name in TASKS)
+  return roles.restricted(clips, known) if known else clips

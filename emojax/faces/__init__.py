@@ -1,0 +1,1 @@
+"""Finds faces in pictures and videos, crops and follows them."""

@@ -1,0 +1,33 @@
+"""The notebooks of the documentation run from the first cell to the last."""
+
+import json
+import pathlib
+
+import pytest
+
+FOLDER = pathlib.Path(__file__).parents[2] / 'docs' / 'notebooks'
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', ['photo', 'video', 'votes'])
+def test_notebooks_run(name, model_path, tmp_path, monkeypatch):
+  """With a model of drawn weights: what they say is true of any model."""
+  nbclient = pytest.importorskip('nbclient', reason='needs emojax[notebooks]')
+  nbformat = pytest.importorskip('nbformat', reason='needs emojax[notebooks]')
+  pytest.importorskip('ipykernel', reason='needs emojax[notebooks]')
+  monkeypatch.setenv('EMOJAX_MODEL', str(model_path))
+  monkeypatch.setenv('IPYTHONDIR', str(tmp_path / 'ipython'))
+  root = str(FOLDER.parents[1])
+  monkeypatch.setenv('PYTHONPATH', root)
+  book = nbformat.read(FOLDER / f'{name}.ipynb', 4)
+  client = nbclient.NotebookClient(
+    book, timeout=600, resources={'metadata': {'path': str(tmp_path)}}
+  )
+  client.execute()  # raises CellExecutionError
+
+
+@pytest.mark.parametrize('path', sorted(FOLDER.glob('*.ipynb')), ids=str)
+def test_notebooks_are_committed_without_outputs(path):
+  for cell in json.loads(path.read_text())['cells']:
+    assert not cell.get('outputs')
+    assert cell.get('execution_count') is None

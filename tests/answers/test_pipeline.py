@@ -1,0 +1,181 @@
+"""Frames to rows: times, tracks, own boxes, broken files; memory stays flat."""
+
+import numpy as np
+import pytest
+import stand_in
+from PIL import Image
+
+from emojax.answers import openface, options, pipeline, run
+from emojax.answers.columns import Layout
+from emojax.answers.options import OptionError, Options
+from emojax.faces import sources
+
+CROPS = Options(crops=True)
+
+
+def test_times_are_right_to_a_frame(model, clip):
+  path, times = clip
+  table = run.table(model, CROPS, path)
+  np.testing.assert_allclose(table['time'], times, atol=1e-6)
+  assert table['frame'].tolist() == list(range(150))
+  assert set(table['track']) == {0}
+
+
+def test_every_from_and_to(model, clip):
+  path, times = clip
+  asked = Options(crops=True, every=4, start=1.0, stop=5.0)
+  table = run.table(model, asked, path)
+  kept = [
+    i for i in range(0, 150, 4) if 1 <= round(times[i], 6) < 5
+  ]  # fmt: skip
+  assert table['frame'].tolist() == kept
+  whole = run.table(model, CROPS, path)
+  for name in ('happiness', 'answer', 'expr_total', 'time'):
+    np.testing.assert_array_equal(table[name], whole[name][kept])
+
+
+def test_parts_hold_no_frames(model, clip):
+  """What a part keeps are crops, whatever the size of the frames."""
+  _, made = run.make(model, CROPS, shown=True)
+  found, _ = sources.find([clip[0]])
+  sizes = [len(part.encode()) for part in made.parts(found)]
+  assert len(sizes) == 3
+  assert max(sizes) < 150_000
+  assert {image.shape for image in model.seen} == {
+    (64, 32, 32, 3),
+    (32, 32, 32, 3),
+  }
+
+
+def test_broken_files_are_passed_over(model, photos):
+  table = run.table(model, CROPS, str(photos))
+  names = [name.rsplit('/', 1)[-1] for name in table['file']]
+  assert names == ['astronaut.jpg', 'b.png', 'mirrored.png']
+  assert len(table.problems) == 1
+  assert 'cut.jpg' in table.problems[0]
+
+
+def test_arrays_are_as_good_as_files(model, photos):
+  image = np.asarray(Image.open(photos / 'inner' / 'mirrored.png'))
+  table = run.table(model, CROPS, str(photos / 'inner' / 'mirrored.png'))
+  for inputs in (image, [image], image[None]):
+    found = run.table(model, CROPS, inputs)
+    assert found['file'][0] == 'array 0'
+    np.testing.assert_array_equal(found['happiness'], table['happiness'])
+
+
+@pytest.mark.parametrize(
+  ('inputs', 'words'),
+  [
+    ([], 'nothing to predict'),
+    ([3], 'type int'),
+    (np.zeros((4, 4)), 'float64'),
+    (np.zeros((4, 4, 4), np.uint8), 'expected uint8'),
+    (np.zeros((0, 4, 3), np.uint8), 'expected uint8'),
+    ([np.zeros((4, 4, 3), np.uint8), 'a.jpg'], 'paths alone'),
+    ([None], 'NoneType'),
+  ],
+)
+def test_inputs_of_no_use(inputs, words, model):
+  with pytest.raises(OptionError, match=words):
+    run.table(model, CROPS, inputs)
+
+
+def test_own_boxes(model, photos, tmp_path):
+  path = photos / 'inner' / 'mirrored.png'
+  name = sources.find([str(path)])[0][0].name
+  boxes = tmp_path / 'boxes.csv'
+  boxes.write_text(f'file,x,y,w,h\n{name},240,60,100,110\n{name},9000,9,9,9\n')
+  table = run.table(model, Options(boxes=str(boxes)), str(path))
+  found = np.array([table[side] for side in 'xywh']).T
+  assert [240, 60, 100, 110] in found.tolist()
+  assert len(table.problems) == (1 if len(found) == 1 else 0)
+
+
+def test_faces_are_found_and_cut(photos):
+  pytest.importorskip('onnxruntime', reason='needs emojax[faces]')
+  model = stand_in.Model()
+  table = run.table(model, Options(), str(photos))
+  here = table['x'][table.found]
+  assert len(here) == 2  # the photo and its mirror image, nothing on grey
+  width = table['w'][table.found].mean()
+  assert abs(here[0] + here[1] + width - 512) < 8
+  assert table['score'][table.found].min() > 0.9
+
+
+def test_a_model_that_does_not_say_how_faces_are_cut(model):
+  del model.metadata['preprocessing']['crop']
+  with pytest.raises(OptionError, match='--crop-rule fer2013'):
+    pipeline.search(Options(), model)
+  pipeline.search(CROPS, model)
+  assert pipeline.search(Options(crop_rule='fer2013', boxes=None), model)
+
+
+def test_a_rule_beside_that_of_the_model(model):
+  with pytest.raises(OptionError, match='leave it out'):
+    pipeline.search(Options(crop_rule='fer2013'), model)
+
+
+def test_a_model_that_listens(model):
+  model.audio = True
+  with pytest.raises(OptionError, match='listens'):
+    run.make(model, CROPS)
+
+
+def test_names_of_openface(photos):
+  from emojax import tasks
+
+  model = stand_in.Model(tasks.ABAW2021)
+  layout = Layout(model.schema)
+  table = run.table(model, CROPS, str(photos))
+  made = openface.block(layout, dict(table))
+  assert {c.name for c in openface.columns(layout)} == set(made)
+  assert made['frame'].tolist() == [1, 1, 1]
+  assert made['success'].tolist() == [1, 1, 1]
+  present = ['AU1' in a.split('+') for a in table['au_answer']]
+  assert made['AU01_c'].tolist() == present
+  assert not any(name.endswith('_r') for name in made)
+
+
+def test_a_table_without_a_column(model, photos):
+  table = run.table(model, CROPS, str(photos))
+  with pytest.raises(KeyError, match="no column 'joy'"):
+    table['joy']
+  assert '3 rows, 3 faces' in repr(table)
+
+
+def test_limits_mean_something(model, photos):
+  table = run.table(model, options.named({'crops': True, 'min_face': 1000}),
+                    str(photos))  # fmt: skip
+  assert all('small' in reason for reason in table['reason'])
+
+
+def test_the_function_is_not_hidden_by_a_module():
+  import emojax.answer
+  import emojax.answers.run
+
+  assert callable(emojax.predict)
+  assert emojax.predict.__module__ == 'emojax'
+
+
+@pytest.mark.slow
+def test_memory_is_flat_over_a_long_video(model):
+  """Of 1,200 frames of 1280 x 720, what is held does not grow."""
+  import resource
+
+  def read(source, skip_to=None, **_):
+    rng = np.random.default_rng(0)
+    frame = rng.integers(0, 256, (720, 1280, 3)).astype(np.uint8)
+    for i in range(1200):
+      image = np.roll(frame, i, 1)
+      yield sources.Frame(source.name, i, i / 30, image)
+
+  _, made = run.make(model, CROPS, shown=True)
+  source = sources.Source('x', 'x', 'video')
+  peaks = []
+  for part in made.parts([source], read=read):
+    assert len(part.rows['frame']) <= pipeline.FRAMES
+    model.seen.clear()
+    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+  assert len(peaks) == 19
+  assert peaks[-1] - peaks[1] < 20 * 1024  # KiB; the frames are 3 GiB

@@ -1,0 +1,217 @@
+"""Columns and rows: what the model says, face by face, and nothing else."""
+
+import numpy as np
+import pytest
+import stand_in
+
+from emojax import tasks
+from emojax.answers import columns, options, rows
+from emojax.answers.columns import Layout
+
+LIMITS = rows.Limits(0.9, 0.3, 0.05, 24, 0.6)
+
+
+def face(**changes):
+  said = {
+    'track': np.nan,
+    'box': np.float32([1, 2, 30, 40]),
+    'score': 0.5,
+    'sharpness': 1.0,
+    'profile': np.nan,
+  }
+  return rows.Face(**(said | changes))
+
+
+def made(model, seen, limits=LIMITS):
+  rng = np.random.default_rng(0)
+  count = sum(len(s.faces) for s in seen)
+  image = rng.integers(0, 256, (16, 32, 32, 3)).astype(np.uint8)
+  output = model.predict(image, batch=16)
+  kept = rows.pick(output, np.arange(count))
+  layout = Layout(model.schema)
+  return layout, kept, rows.block(layout, model, seen, kept, limits)
+
+
+SEEN = (
+  rows.Seen('a', 0, 0.0, (face(), face(track=7.0))),
+  rows.Seen('a', 1, 0.04, ()),
+  rows.Seen('b', 0, 0.0, (face(),)),
+)
+
+
+def test_a_frame_without_a_face_is_a_row_of_nothing(model):
+  layout, _, found = made(model, SEEN)
+  assert found['file'].tolist() == ['a', 'a', 'a', 'b']
+  assert found['frame'].tolist() == [0, 0, 1, 0]
+  np.testing.assert_array_equal(found['face'], [0, 1, np.nan, 0])
+  empty = {
+    c.name: found[c.name][2] for c in layout.columns if c not in columns.PLACE
+  }
+  assert not any(v == v and v for v in empty.values())  # NaN, '' or False
+
+
+@pytest.mark.parametrize('schema', [stand_in.VOTES, tasks.ABAW2021])
+def test_the_numbers_are_those_of_the_output(schema):
+  model = stand_in.Model(schema)
+  layout, output, found = made(model, SEEN)
+  here = ~np.isnan(found['face'])
+  assert set(found) == set(layout.names)
+  for task in schema:
+    for i, label in enumerate(task.labels):
+      name = layout.label(task, label)
+      if task.kind == 'binned':
+        np.testing.assert_array_equal(found[name][here], output.values[label])
+        continue
+      probs = output.probabilities[task.name][:, i]
+      np.testing.assert_array_equal(found[name][here], probs)
+      spread = output.members[task.name][..., i].std(0)
+      np.testing.assert_array_equal(found[f'{name}_sd'][here], spread)
+    for kind, values in output.uncertainty[task.name]._asdict().items():
+      np.testing.assert_array_equal(found[f'{task.name}_{kind}'][here], values)
+
+
+def test_answers_of_units_and_expressions():
+  model = stand_in.Model(tasks.ABAW2021)
+  layout, output, found = made(model, SEEN)
+  au, expr = tasks.ABAW2021[:2]
+  names = np.array(expr.labels)[output.probabilities['expr'].argmax(-1)]
+  here = ~np.isnan(found['face'])
+  assert found['answer'][here].tolist() == names.tolist()
+  present = output.probabilities['au'] > 0.5
+  units = ['+'.join(np.array(au.labels)[row]) for row in present]
+  assert found['au_answer'][here].tolist() == units
+  assert layout.answer(expr) == 'answer'
+
+
+def test_quantiles_are_those_of_a_large_sample():
+  rng = np.random.default_rng(0)
+  values = tasks.bin_values()
+  probs = rng.dirichlet(np.ones(20), 5).astype(np.float32)
+  found = rows.quantiles(probs, values, (0.05, 0.5, 0.95))
+  for i, p in enumerate(probs):
+    total = np.cumsum(p.astype(float) / p.sum(dtype=float))
+    for mass, value in zip((0.05, 0.5, 0.95), found):
+      assert value[i] == values[np.searchsorted(total, mass)]
+  assert np.isnan(rows.quantiles(np.full((1, 20), np.nan), values, (0.5,))[0])
+
+
+def test_reasons(model):
+  seen = (
+    rows.Seen(
+      'a', 0, 0.0,
+      (
+        face(),
+        face(sharpness=0.01),
+        face(box=np.float32([0, 0, 9, 9]), profile=0.9),
+      ),
+    ),
+  )  # fmt: skip
+  limits = rows.Limits(1.0, 1.0, 0.05, 24, 0.6)
+  _, _, found = made(model, seen, limits)
+  assert found['reason'].tolist() == ['', 'blurred', 'small;profile']
+  assert found['unsure'].tolist() == [False, True, True]
+  # Nothing is below these limits.
+  _, _, found = made(model, seen, rows.Limits(-1, -1, 0, 0, 1))
+  assert found['reason'].tolist() == ['foreign'] * 3
+  assert found['unsure'].all()
+
+
+def test_an_output_that_is_not_finite_is_no_answer(model):
+  _, output, _ = made(model, SEEN)
+  output.probabilities['expr'][1] = np.nan
+  output.uncertainty['mean'].total[1] = np.nan
+  found = rows.block(Layout(model.schema), model, SEEN, output, LIMITS)
+  assert found['answer'][1] == ''
+  assert found['unsure'][1]
+
+
+def test_labels_that_repeat_name_their_task():
+  twice = (
+    tasks.Task('a', 'categorical', ('neutral', 'q')),
+    tasks.Task('b', 'binary', ('neutral', 'file')),
+  )
+  names = Layout(twice).names
+  assert len(set(names)) == len(names)
+  assert {'a.neutral', 'b.neutral', 'b.file', 'q', 'file'} <= set(names)
+  same = tasks.Task('a', 'binary', ('p', 'p_sd'))
+  with pytest.raises(ValueError, match="two columns 'p_sd'"):
+    _ = Layout((same,)).columns
+
+
+def test_every_column_has_a_meaning():
+  layout = Layout(tasks.ABAW2021)
+  text = columns.dictionary(layout.columns, 'Title')
+  for column in layout.columns:
+    assert column.meaning
+    assert f'| `{column.name}` | {column.kind} |' in text
+
+
+@pytest.mark.parametrize(
+  ('said', 'words'),
+  [
+    ({'every': 0}, '--every 0'),
+    ({'every': 1.5}, '--every 1.5'),
+    ({'start': 3, 'stop': 3}, 'no time is between'),
+    ({'start': -1}, '--from -1'),
+    ({'stop': float('nan')}, '--to nan'),
+    ({'crops': True, 'boxes': 'x'}, 'changes nothing beside --crops'),
+    ({'crops': True, 'min_score': 0.5}, 'changes nothing beside --crops'),
+    ({'boxes': 'x', 'detector': 'y'}, 'exclude another'),
+    ({'crop_rule': 'x'}, 'expected one of fer2013'),
+    ({'unsure_share': 0.1, 'unsure_above': 0.1}, 'exclude another'),
+    ({'coverage': 1.0}, '--coverage 1.0'),
+    ({'max_profile': 2}, '--max-profile 2'),
+    ({'min_face': True}, '--min-face True'),
+    ({'evry': 2}, 'did you mean every'),
+  ],
+)
+def test_options_that_cannot_be_meant(said, words):
+  with pytest.raises(options.OptionError) as error:
+    options.named(said)
+  assert words in str(error.value)
+
+
+def test_a_model_without_thresholds_asks_for_limits(model):
+  model.metadata['thresholds']['uncertainty'] = {}
+  with pytest.raises(options.OptionError, match='--unsure-above'):
+    options.limits(options.Options(), model)
+  asked = options.Options(unsure_above=0.5, foreign_above=0.1)
+  assert options.limits(asked, model).unsure == 0.5
+
+
+def test_answer_sets_are_those_of_the_model(model, monkeypatch):
+  """Of faces with finite numbers; the others have none."""
+  asked = []
+
+  def sets(output, coverage):
+    asked.append(coverage)
+    probs = output.probabilities['expr']
+    assert np.isfinite(probs).all()
+    return {'expr': probs > 0.1}
+
+  _, output, _ = made(model, SEEN)
+  output.probabilities['expr'][1] = np.nan
+  monkeypatch.setattr(model, 'sets', sets, raising=False)
+  layout = Layout(model.schema, 0.8)
+  found = rows.block(layout, model, SEEN, output, LIMITS)
+  labels = np.array(model.schema[0].labels)
+  expected = [
+    '|'.join(labels[probs > 0.1]) for probs in output.probabilities['expr']
+  ]
+  assert found['answer_set'].tolist() == [expected[0], '', '', expected[2]]
+  assert expected[0]
+  assert asked == [0.8]
+
+
+def test_sets_that_a_model_has_not(model, monkeypatch):
+  from emojax.answers import run
+
+  assert run.layout_of(model, options.Options()).coverage is None
+  with pytest.raises(options.OptionError, match='has no answer sets'):
+    run.layout_of(model, options.Options(coverage=0.9))
+  monkeypatch.setattr(model, 'sets', None, raising=False)
+  model.metadata['conformal'] = {'coverages': [0.8, 0.9]}
+  assert run.layout_of(model, options.Options()).coverage == 0.9
+  assert run.layout_of(model, options.Options(coverage=0.8)).coverage == 0.8
+  with pytest.raises(options.OptionError, match=r'has 0\.8, 0\.9'):
+    run.layout_of(model, options.Options(coverage=0.7))

@@ -1,0 +1,114 @@
+"""The console script: every command, presets by name from anywhere."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import emojax
+from emojax import answer, cli
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def python(*arguments, cwd):
+  return subprocess.run(
+    [sys.executable, *arguments],
+    env={'PYTHONPATH': str(ROOT), 'PATH': '/usr/bin:/bin'},
+    cwd=cwd,
+    capture_output=True,
+    text=True,
+  )
+
+
+def test_help_waits_for_nothing(tmp_path):
+  """No library is imported for it, whatever the machine's speed."""
+  code = (
+    'import sys\nfrom emojax import cli\ncli.main(["--help"])\n'
+    'print(sorted({"jax", "numpy", "rich", "absl", "PIL"} & set(sys.modules)))'
+  )
+  done = python('-c', code, cwd=tmp_path)
+  assert done.returncode == 0
+  assert done.stdout.splitlines()[-1] == '[]'
+  for name in cli.COMMANDS:
+    assert f'  {name} ' in done.stdout
+
+
+def test_help_of_predict_does_not_wait_for_jax(tmp_path):
+  code = (
+    'import sys\nfrom emojax import cli\ntry:\n  cli.main(["predict", "-h"])\n'
+    'except SystemExit as stop:\n  print(stop.code, "jax" in sys.modules)'
+  )
+  done = python('-c', code, cwd=tmp_path)
+  assert done.stdout.splitlines()[-1] == '0 False'
+  assert 'Article' not in done.stderr
+
+
+def test_as_a_module(tmp_path):
+  done = python('-m', 'emojax', '--version', cwd=tmp_path)
+  assert done.stdout == f'emojax {emojax.__version__}\n'
+  done = python('-m', 'emojax', 'predcit', cwd=tmp_path)
+  assert done.returncode == 2
+  assert 'did you mean predict?' in done.stderr
+
+
+def test_presets_by_name():
+  config = f'{ROOT}/configs/gen.py'
+  assert cli.with_config(['gen']) == [f'--config={config}']
+  assert cli.with_config(['gen:tiny', '--workdir=x']) == [
+    f'--config={config}:tiny',
+    '--workdir=x',
+  ]
+  assert cli.with_config(['mine.py:a']) == ['--config=mine.py:a']
+  assert cli.with_config(['--config=x.py']) == ['--config=x.py']
+  for name in ('gne', 'common', '../gen', ''):
+    with pytest.raises(SystemExit, match='no settings'):
+      cli.with_config([name])
+
+
+def test_presets_are_found_from_anywhere(tmp_path):
+  done = python('-m', 'emojax', 'train', 'gen:tiny', '--nothing', cwd=tmp_path)
+  assert done.returncode == 2
+  assert 'nothing' in done.stderr
+  assert not list(tmp_path.iterdir())
+
+
+def test_every_command_has_its_module():
+  import importlib
+
+  for name in ('answer', 'evaluate', 'export', 'publish'):
+    assert callable(importlib.import_module(f'emojax.{name}').main)
+  assert set(cli.COMMANDS) == {
+    'predict', 'train', 'evaluate', 'export', 'prepare', 'report', 'models',
+  }  # fmt: skip
+
+
+def test_models_takes_arguments(capsys):
+  with pytest.raises(SystemExit) as stop:
+    cli.main(['models', '--help'])
+  assert stop.value.code == 0
+  assert '--overview' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'words'),
+  [
+    (['--out', 'x'], 'name pictures'),
+    (['a', '--webcam', '0', '--out', 'x'], 'no other inputs'),
+    (['a', '--out', 'x', '--every', '0'], '--every 0'),
+    (['a', '--out', 'x', '--every', 'a'], 'invalid int'),
+    (['a', '--out', 'x', '--from', '5', '--to', '2'], 'no time is between'),
+    (['a', '--out', 'x', '--format', 'xls'], '--format xls'),
+    (['a', '--out', 'x', '--format', 'csv,csv'], 'different formats'),
+    (['a', '--out', 'x', '--style', 'y'], '--style y'),
+    (['a', '--out', 'x', '--crops', '--boxes', 'y'], 'changes nothing'),
+    (['a', '--out', 'x', '--ever', '2'], 'unrecognized'),
+    (['a'], '--out'),
+  ],
+)
+def test_wrong_command_lines_of_predict(arguments, words, capsys):
+  with pytest.raises(SystemExit) as stop:
+    answer.main(arguments)
+  assert stop.value.code == 2
+  assert words in capsys.readouterr().err

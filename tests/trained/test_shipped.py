@@ -1,0 +1,69 @@
+"""Models of this package: they load by name, and their cards are of their weights."""
+
+import hashlib
+import json
+import os
+
+import numpy as np
+import pytest
+
+import emojax
+from benchmarks import shipped as tool
+from emojax.trained import folder, shipped
+
+LARGEST = 8_000_000  # bytes of all weights together
+
+
+@pytest.fixture(params=shipped.names())
+def name(request):
+  return request.param
+
+
+def test_there_is_one():
+  assert 'ferplus' in shipped.names()
+  files = shipped.FOLDER.rglob('*')
+  assert sum(file.stat().st_size for file in files) <= LARGEST
+
+
+def test_faces_in_colour_are_made_grey_as_those_of_the_training_data(name):
+  model = emojax.load(name)
+  rng = np.random.default_rng(0)
+  faces = rng.integers(0, 256, (2, 48, 48, 3), np.uint8)
+  luma = np.rint(faces @ np.float32([0.299, 0.587, 0.114])).astype(np.uint8)
+  output = model.predict(faces)
+  grey = model.predict(np.repeat(luma[..., None], 3, -1))
+  np.testing.assert_array_equal(output.members['expr'], grey.members['expr'])
+  np.testing.assert_allclose(output.probabilities['expr'].sum(-1), 1, atol=1e-5)
+  assert model.num_members == 3
+
+
+def test_nothing_says_where_it_was_made(name):
+  where = shipped.FOLDER / name
+  for file in (folder.METADATA, folder.CARD, tool.SCORES):
+    text = (where / file).read_text()
+    assert '/work' not in text
+    assert '/home' not in text
+
+
+def test_the_card_is_of_these_weights(name):
+  where = shipped.FOLDER / name
+  weights = (where / folder.WEIGHTS).read_bytes()
+  scores = json.loads((where / tool.SCORES).read_text())
+  assert scores['weights'] == hashlib.sha256(weights).hexdigest()
+  assert (where / folder.CARD).read_text() == tool.render(name)
+
+
+@pytest.mark.slow
+def test_the_scores_are_of_these_weights(name):
+  data = os.environ.get('EMOJAX_FERPLUS')
+  if not data:
+    pytest.skip(
+      'EMOJAX_FERPLUS names no folder of FER+, prepared with rule=raw'
+    )
+  kept = json.loads((shipped.FOLDER / name / tool.SCORES).read_text())
+  found = json.loads(json.dumps(tool.measure(name, data)))
+  assert found.keys() == kept.keys()
+  assert found['faces'] == kept['faces']
+  for key in tool.ROWS:
+    for kind in ('single', 'ensemble'):
+      assert found[kind][key] == pytest.approx(kept[kind][key], abs=2e-3)
