@@ -43,7 +43,7 @@ from emojax.evaluation.frames import labelled, pick, valid
 from emojax.experiments import protocol
 from emojax.faces import align
 from emojax.runtime import workdir
-from emojax.trained import arrays
+from emojax.trained import arrays, guarantees
 from emojax.trained import (
   card as model_card,
 )
@@ -319,6 +319,11 @@ def export(
     calibration, notes=(*notes, *calibration.notes)
   )
   metadata = describe(run, chosen, numbers, calibration, prior, crop)
+  if validate:
+    bins = metadata['bin_values'] and np.float32(metadata['bin_values'])
+    metadata[guarantees.KEY] = guarantees.fit(
+      run.schema, corrected, sets[FIT_SPLIT], bins
+    )
   files = _files(run, metadata, weights, half)
   if validate:
     key = FIT_SPLIT if FIT_SPLIT in written else next(iter(written))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from emojax.report.markdown import code, escape
+from emojax.trained import guarantees
 
 TITLES = {
   'au/score': 'Action units: 0.5 F1 + 0.5 accuracy',
@@ -207,6 +208,7 @@ def _calibration(metadata) -> str:
     lines.append(
       f'- {kind} uncertainty above which so many validation frames lie: {text}'
     )
+  lines += guarantees.card_lines(metadata)
   if metadata['thresholds']['decision']:
     lines.append('- an action unit is present above a probability of 0.5')
   return '\n'.join(lines)

@@ -16,7 +16,7 @@ import numpy as np
 
 import emojax
 from emojax import models
-from emojax.trained import arrays, description, network
+from emojax.trained import arrays, description, guarantee_check, network
 
 PyTree = Any
 FORMAT = 'emojax-model-1'
@@ -38,6 +38,7 @@ class ModelError(ValueError):
 def check_metadata(metadata: dict[str, Any]):
   """Raises ValueError that names the key of model.json that is of no use."""
   description.check(metadata, OPTIONS, WEIGHTS, network.ATTRIBUTES)
+  guarantee_check.check(metadata['schema'], metadata)
 
 
 def read_metadata(folder: pathlib.Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import functools
 import json
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -21,7 +22,7 @@ from emojax.data.transform import images
 from emojax.engine import flip
 from emojax.evaluation import schema_from_json
 from emojax.trained import folder as release
-from emojax.trained import network, shipped
+from emojax.trained import guarantees, network, shipped
 from emojax.trained.description import MEAN
 from emojax.trained.folder import ModelError
 from emojax.uncertainty import Uncertainty, prior
@@ -299,6 +300,44 @@ class Model:
       else:
         found[task.name] = {name: output.values[name] for name in task.labels}
     return found
+
+  def sets(
+    self,
+    output: Output,
+    coverage: float = 0.9,
+    methods: Mapping[str, str] | None = None,
+    votes: bool = False,
+  ) -> dict[str, Any]:
+    """Conformal prediction sets, calibrated by subject (docs/guarantees.md).
+
+    Args:
+      output: Of `predict`, without temperatures.
+      coverage: Share of new people's frames whose set holds the label, one of
+        `metadata['conformal']['coverages']`.
+      methods: Task -> method, where not the default one.
+      votes: Sets for annotators' votes instead of labels.
+
+    Returns:
+      Task -> 'categorical': bool [..., E]; 'binary': label -> 'absent',
+      'present' or 'unsure' [...]; 'binned': label -> float32 [..., 2], ends.
+
+    Raises:
+      ModelError: If the model has no such sets, or its outputs are not finite.
+    """
+    for task in self.schema:
+      self._check_finite(task, output.probabilities[task.name])
+    try:
+      return guarantees.sets(
+        self.metadata,
+        self.schema,
+        output.members,
+        coverage,
+        methods or {},
+        votes,
+        self.bin_values,
+      )
+    except guarantees.NoSetsError as error:
+      raise ModelError(str(error)) from None
 
   def _check_finite(self, task: tasks.Task, probs: np.ndarray):
     """Raises ModelError unless all frames have probabilities."""
