@@ -348,7 +348,7 @@ def _halved(weights):
   """Weights as they are after kernels have been kept in float16."""
   flat = flax.traverse_util.flatten_dict(weights, sep='/')
   return flax.traverse_util.unflatten_dict(
-    {key: arrays.single(arrays.half(key, a)) for key, a in flat.items()},
+    {key: arrays.single(key, arrays.half(key, a)) for key, a in flat.items()},
     sep='/',
   )
 

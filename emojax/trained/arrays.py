@@ -30,13 +30,17 @@ def half(name: str, array: np.ndarray) -> np.ndarray:
 
   Statistics and scales stay: a variance of 1e-8 would be 0.
   """
-  kernel = name.rsplit('/', 1)[-1] == 'kernel' and array.dtype == np.float32
-  return array.astype(np.float16) if kernel else array
+  return array.astype(np.float16) if _kernel(name, array.dtype) else array
 
 
-def single(array: np.ndarray) -> np.ndarray:
-  """float32 of float16, the same numbers; all else as it is."""
-  return array.astype(np.float32) if array.dtype == np.float16 else array
+def single(name: str, array: np.ndarray) -> np.ndarray:
+  """Inverse of `half`, up to rounding: float32 of a float16 kernel."""
+  known = array.dtype == np.float16 and _kernel(name, np.dtype(np.float32))
+  return array.astype(np.float32) if known else array
+
+
+def _kernel(name: str, dtype: np.dtype) -> bool:
+  return name.rsplit('/', 1)[-1] == 'kernel' and dtype == np.float32
 
 
 def encode(

@@ -110,7 +110,7 @@ def read_weights(folder: pathlib.Path, metadata: dict[str, Any]) -> PyTree:
     flat, texts = arrays.decode(data)
   except arrays.FormatError as error:
     raise ModelError(f'{path}: {error}') from error
-  flat = {name: arrays.single(array) for name, array in flat.items()}
+  flat = {name: arrays.single(name, array) for name, array in flat.items()}
   _check_arrays(path, metadata, flat)
   check_finite(path, flat)
   # Models of former versions have no such digest.
