@@ -21,7 +21,7 @@ is then in the set. Arrays are NumPy's, on the host.
 import math
 
 import numpy as np
-import scipy.stats
+import scipy.special
 
 # Of (n + 1) coverage, which need not be a whole number as it should: 0.95 * 20.
 ROUNDING = 1e-9
@@ -146,8 +146,9 @@ def band(
   k, tail = rank(groups, coverage), (1 - confidence) / 2
   if k > groups:
     return 1.0, 1.0
-  law = scipy.stats.beta(k, groups + 1 - k)
-  return float(law.ppf(tail)), float(law.ppf(1 - tail))
+  shape = k, groups + 1 - k
+  low, high = scipy.special.betaincinv(*shape, [tail, 1 - tail])
+  return float(low), float(high)
 
 
 def observed_band(
@@ -169,9 +170,17 @@ def observed_band(
   k, tail = rank(groups, coverage), (1 - confidence) / 2
   if k > groups or not tested:
     return (1.0, 1.0) if k > groups else (0.0, 1.0)
-  law = scipy.stats.betabinom(tested, k, groups + 1 - k)
-  # ppf is the smallest x with cdf(x) >= q, so that less than q lies below it.
-  return float(law.ppf(tail)) / tested, float(law.ppf(1 - tail)) / tested
+  below = np.cumsum(_beta_binomial(tested, k, groups + 1 - k))
+  # The smallest x with P(X <= x) >= q, so that less than q lies below it.
+  low, high = np.searchsorted(below, [tail, 1 - tail])
+  return float(low / tested), float(min(high, tested) / tested)
+
+
+def _beta_binomial(n: int, a: float, b: float) -> np.ndarray:
+  """P(X = 0), ..., P(X = n) for X ~ Binomial(n, p), p ~ Beta(a, b)."""
+  x, ln = np.arange(n + 1), scipy.special.betaln
+  choose = -np.log(n + 1) - ln(n - x + 1, x + 1)
+  return np.exp(choose + ln(x + a, n - x + b) - ln(a, b))
 
 
 def p_values(scores, calibration, weights=None) -> np.ndarray:

@@ -115,6 +115,17 @@ def test_bands_are_those_of_simulated_uniform_scores(n, coverage, tested):
   assert np.mean(found > high + 1e-9) < 0.025 + 0.012
 
 
+@given(st.integers(20, 400), st.sampled_from(LEVELS), st.integers(1, 300))
+def test_bands_are_those_of_scipy(n, coverage, tested):
+  k = conformal.rank(n, coverage)
+  law = scipy.stats.beta(k, n + 1 - k)
+  found = conformal.band(n, coverage, 0.9)
+  np.testing.assert_allclose(found, law.ppf([0.05, 0.95]))
+  law = scipy.stats.betabinom(tested, k, n + 1 - k)
+  found = conformal.observed_band(n, coverage, tested, 0.9)
+  np.testing.assert_allclose(found, law.ppf([0.05, 0.95]) / tested)
+
+
 def test_the_band_is_around_what_was_asked_for():
   for coverage in LEVELS:
     widths = []
