@@ -47,6 +47,13 @@ def layout_of(model, asked: Options) -> Layout:
   known = model.metadata.get('conformal') or {}
   known = known.get('coverages', ()) if hasattr(model, 'sets') else ()
   coverage = asked.coverage
+  if asked.temperature:  # sets are of predictions without
+    known = ()
+    if coverage is not None:
+      raise OptionError(
+        '--coverage and --temperature: answer sets were calibrated without '
+        'temperatures, leave out one of them'
+      )
   if coverage is None:
     coverage = COVERAGE if COVERAGE in known else None
   elif coverage not in known:

@@ -109,27 +109,28 @@ def sets(
   votes: bool,
   bin_values,
 ) -> dict[str, Any]:
-  """Prediction sets by task; see `Model.sets`.
+  """Prediction sets of the tasks that have thresholds; see `Model.sets`.
 
   Raises:
     NoSetsError: If there are no thresholds for what is asked.
   """
   if extra := set(methods) - {task.name for task in schema}:
     raise NoSetsError(f'methods: there is no task {sorted(extra)[0]!r}')
-  found = {}
+  there, found = _said(metadata, coverage, votes), {}
   for task in schema:
+    if task.name not in there and task.name not in methods:
+      continue  # it was not labelled
     method = methods.get(task.name, DEFAULTS[task.kind])
-    fitted = _fitted(metadata, task, method, coverage, votes)
-    if fitted is not None:
-      made = conformal_sets.sets(
-        task, method, members[task.name], fitted, coverage, bin_values
-      )
-      found[task.name] = _by_label(task, made)
+    fitted = _fitted(there, task, method, metadata[KEY]['coverages'])
+    made = conformal_sets.sets(
+      task, method, members[task.name], fitted, coverage, bin_values
+    )
+    found[task.name] = _by_label(task, made)
   return found
 
 
-def _fitted(metadata, task: tasks.Task, method: str, coverage: float, votes):
-  """Thresholds of a task; None for tasks without votes where they are asked."""
+def _said(metadata: Json, coverage: float, votes: bool) -> Json:
+  """Task -> method -> part of the thresholds for labels, or for votes."""
   said = metadata.get(KEY)
   if said is None:
     raise NoSetsError(
@@ -142,15 +143,23 @@ def _fitted(metadata, task: tasks.Task, method: str, coverage: float, votes):
       f'coverage {coverage}: the model has thresholds of {known}'
     )
   there = said[VOTES] if votes else said['tasks']
-  if votes and task.name not in there and there:
-    return None
-  if method not in there.get(task.name, {}):
-    known = ', '.join(there.get(task.name, ())) or 'none'
-    of = "annotators' votes" if votes else 'labels'
+  if not there:
+    of = 'votes' if votes else 'labels'
     raise NoSetsError(
-      f'no sets of {task.name!r} by {method!r} for {of}: the model has {known}'
+      f"the model has no prediction sets for {of}: its run's validation set "
+      'has none'
     )
-  return from_json(there[task.name][method], said['coverages'])
+  return there
+
+
+def _fitted(there: Json, task: tasks.Task, method: str, coverages):
+  found = there.get(task.name, {})
+  if method not in found:
+    raise NoSetsError(
+      f'no sets of {task.name!r} by {method!r}: the model has '
+      f'{", ".join(found) or "none, as no validation frame has such a label"}'
+    )
+  return from_json(found[method], coverages)
 
 
 def _by_label(task: tasks.Task, made: np.ndarray):

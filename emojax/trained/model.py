@@ -45,6 +45,8 @@ class Output(NamedTuple):
     values: Label of a binned task ('valence', 'arousal') -> expectation [...].
     learned: What networks of paper 003 have learned to doubt, mean over the
       members, float32 [...], in the method's own unit; None of other networks.
+    calibrated: Whether thresholds of prediction sets apply, which are of
+      predictions without temperatures and stochastic passes.
   """
 
   probabilities: dict[str, np.ndarray]
@@ -52,6 +54,7 @@ class Output(NamedTuple):
   uncertainty: dict[str, Uncertainty]
   values: dict[str, np.ndarray]
   learned: np.ndarray | None = None
+  calibrated: bool = True
 
 
 class Model:
@@ -236,6 +239,7 @@ class Model:
     if temperature:
       logits = self._scaled(logits)
     output = self._output(logits, tuple(1 + axis for axis in axes))
+    output = output._replace(calibrated=not (temperature or samples))
     if learned is None:
       return output
     return output._replace(learned=learned.mean(0).squeeze(axes))
@@ -311,7 +315,7 @@ class Model:
     """Conformal prediction sets, calibrated by subject (docs/guarantees.md).
 
     Args:
-      output: Of `predict`, without temperatures.
+      output: Of `predict`, without temperatures and samples.
       coverage: Share of new people's frames whose set holds the label, one of
         `metadata['conformal']['coverages']`.
       methods: Task -> method, where not the default one.
@@ -324,6 +328,11 @@ class Model:
     Raises:
       ModelError: If the model has no such sets, or its outputs are not finite.
     """
+    if not output.calibrated:
+      raise ModelError(
+        'prediction sets were calibrated without temperatures and stochastic '
+        'passes: call predict(..., temperature=False, samples=0)'
+      )
     for task in self.schema:
       self._check_finite(task, output.probabilities[task.name])
     try:

@@ -215,3 +215,8 @@ def test_sets_that_a_model_has_not(model, monkeypatch):
   assert run.layout_of(model, options.Options(coverage=0.8)).coverage == 0.8
   with pytest.raises(options.OptionError, match=r'has 0\.8, 0\.9'):
     run.layout_of(model, options.Options(coverage=0.7))
+  # Sets of scaled predictions would not hold what they promise.
+  scaled = options.Options(temperature=True)
+  assert run.layout_of(model, scaled).coverage is None
+  with pytest.raises(options.OptionError, match='leave out one of them'):
+    run.layout_of(model, options.Options(coverage=0.8, temperature=True))

@@ -15,6 +15,7 @@ LEVELS = (0.8, 0.9, 0.95)
 SCORES = st.lists(st.integers(0, 6), min_size=1, max_size=60)
 
 
+@settings(deadline=None)
 @given(SCORES, st.sampled_from((0.05, 0.5, *LEVELS)))
 def test_threshold_is_the_kth_smallest_score(values, coverage):
   n = len(values)
@@ -65,6 +66,7 @@ def test_scores_that_are_nan_are_refused():
     conformal.threshold([0.1, 0.2], 0.5, [1])
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=40), st.integers(0, 9))
 def test_one_of_each_group(groups, seed):
   index = conformal.one_each(groups, seed)
@@ -79,6 +81,7 @@ def test_every_frame_of_a_group_is_as_likely():
   assert scipy.stats.chisquare(counts).pvalue > 1e-3
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), min_size=1))
 def test_groups_count_once(pairs):
   groups, mass = np.array(pairs).T
@@ -115,6 +118,7 @@ def test_bands_are_those_of_simulated_uniform_scores(n, coverage, tested):
   assert np.mean(found > high + 1e-9) < 0.025 + 0.012
 
 
+@settings(deadline=None)
 @given(st.integers(20, 400), st.sampled_from(LEVELS), st.integers(1, 300))
 def test_bands_are_those_of_scipy(n, coverage, tested):
   k = conformal.rank(n, coverage)
@@ -136,6 +140,7 @@ def test_the_band_is_around_what_was_asked_for():
     assert widths == sorted(widths, reverse=True)
 
 
+@settings(deadline=None)
 @given(SCORES, st.integers(0, 7))
 def test_p_values_count_scores_as_large(values, score):
   values = np.array(values)
@@ -143,6 +148,7 @@ def test_p_values_count_scores_as_large(values, score):
   assert conformal.p_values(score, values) == pytest.approx(expected)
 
 
+@settings(deadline=None)
 @given(SCORES, st.integers(0, 7), st.sampled_from((0.5, *LEVELS)))
 def test_p_values_and_thresholds_are_two_sides(values, score, coverage):
   """In the set if and only if p > 1 - coverage."""

@@ -21,6 +21,7 @@ def distribution(raw):
   return (raw + 1e-3) / (raw + 1e-3).sum(-1, keepdims=True)
 
 
+@settings(deadline=None)
 @given(RAW)
 def test_aps_is_the_mass_down_to_a_class(raw):
   probs = distribution(raw)
@@ -33,6 +34,7 @@ def test_aps_is_the_mass_down_to_a_class(raw):
       assert half[c] == pytest.approx(above + p[c] / 2)
 
 
+@settings(deadline=None)
 @given(RAW)
 def test_raps_punishes_ranks(raw):
   probs = distribution(raw)
@@ -44,6 +46,7 @@ def test_raps_punishes_ranks(raw):
   )
 
 
+@settings(deadline=None)
 @given(RAW, st.permutations(range(5)))
 def test_the_order_of_the_classes_does_not_matter(raw, order):
   probs = distribution(raw)
@@ -53,6 +56,7 @@ def test_the_order_of_the_classes_does_not_matter(raw, order):
     )
 
 
+@settings(deadline=None)
 @given(RAW)
 def test_sets_are_nested_in_the_threshold(raw):
   probs = distribution(raw)
@@ -68,6 +72,7 @@ def one_peak(centre, width):
   return p / p.sum()
 
 
+@settings(deadline=None)
 @given(st.floats(-1, 1), st.floats(0.05, 1), st.floats(0, 0.999))
 def test_intervals_of_one_peak_are_the_shortest_by_mass(centre, width, mass):
   p = one_peak(centre, width)
@@ -80,6 +85,7 @@ def test_intervals_of_one_peak_are_the_shortest_by_mass(centre, width, mass):
     assert p[start : start + n].sum() <= mass + 1e-9 or n >= size
 
 
+@settings(deadline=None)
 @given(arrays.arrays(np.float64, (2, 6), elements=st.floats(0.01, 1)))
 def test_an_interval_has_no_holes_and_its_peak(raw):
   probs = raw / raw.sum(-1, keepdims=True)
@@ -122,7 +128,7 @@ def closed_testing(p, level):
   return [all(s in refused for s in subsets if i in s) for i in names]
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
   st.lists(
     st.sampled_from((0.001, 0.01, 0.02, 0.03, 0.2)), min_size=4, max_size=4

@@ -68,10 +68,8 @@ def hits(task, method, found, target):
   if method == 'vote_classes':
     return {'all': (found | (value < 0.2 - 1e-6)).all(-1).mean()}
   if method == 'by_class':
-    has = [v[v > 0] @ f[v > 0] / v.sum() for v, f in zip(value.T, found.T)]
-    frames_mean = [f[v > 0].mean() for v, f in zip(value.T, found.T)]
-    del has
-    return dict(zip(task.labels, frames_mean))
+    shares = [f[v > 0].mean() for v, f in zip(value.T, found.T)]
+    return dict(zip(task.labels, shares))
   return {'all': (found * value).sum(-1).mean()}
 
 
