@@ -12,6 +12,7 @@ import numpy as np
 from emojax import tasks
 from emojax.evaluation import votes as ballots
 from emojax.evaluation.frames import flatten, labelled, pick, valid
+from emojax.uncertainty import conformal
 from emojax.uncertainty.conformal_examples import METHODS
 
 VOTE_METHODS = ('lac', 'vote_classes')
@@ -87,3 +88,9 @@ def labels(schema: tasks.Schema, clips) -> Iterator[Labels]:
     index = every[kept]
     target = tasks.Target(share, np.ones(len(share), np.float32))
     yield Labels(kinds[0], True, index, target, names[index])
+
+
+def mean(values: np.ndarray, groups: np.ndarray) -> float:
+  """Mean over the frames of a group, then over the groups."""
+  weights = conformal.group_weights(groups)
+  return float(weights @ np.float64(values) / weights.sum())

@@ -1,0 +1,155 @@
+"""How often prediction sets hold the truth, and for whom they do not.
+
+Coverage is that of a random frame of a random person: means over the frames of a
+subject, then over the subjects.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from emojax import tasks
+from emojax.evaluation.coverage_apart import by_class, by_size, worst
+from emojax.evaluation.coverage_labels import Labels, mean
+from emojax.uncertainty import conformal, conformal_sets
+from emojax.uncertainty.conformal_examples import ALL
+from emojax.uncertainty.conformal_scores import SHARE
+
+Json = dict[str, Any]
+Hits = Sequence[tuple[str, np.ndarray, np.ndarray]]
+
+
+def hits(
+  of: Labels, method: str, made: np.ndarray
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+  """Yields what a method promised something about, and whether it holds.
+
+  Args:
+    of: The frames.
+    method: Of `conformal_sets`.
+    made: Their sets, of `conformal_sets.sets`.
+
+  Yields:
+    (part, how much of the label the set holds, in [0, 1] [n], frames [n]).
+  """
+  if of.task.kind == 'categorical':
+    yield from _class_hits(of, method, made)
+  elif of.task.kind == 'binned':
+    value, keep = of.target.value, np.asarray(of.target.mask) > 0
+    inside = (made[..., 0] <= value) & (value <= made[..., 1])
+    for i, label in enumerate(of.task.labels):
+      index = np.flatnonzero(keep[:, i])
+      yield label, inside[index, i], index
+  else:
+    yield from _unit_hits(of, method, made)
+
+
+def _class_hits(of: Labels, method: str, made: np.ndarray):
+  value = np.where(np.asarray(of.target.mask)[:, None] > 0, of.target.value, 0)
+  index = np.flatnonzero(value.any(-1))
+  if method == 'vote_classes':
+    held = (made | (value < SHARE - 1e-9)).all(-1)
+    yield ALL, held[index], index
+  elif method == 'by_class':
+    for i, label in enumerate(of.task.labels):
+      index = np.flatnonzero(value[:, i])
+      yield label, made[index, i], index
+  else:
+    yield ALL, (made * value).sum(-1)[index], index
+
+
+def _unit_hits(of: Labels, method: str, made: np.ndarray):
+  keep, present = np.asarray(of.target.mask) > 0, of.target.value >= 0.5
+  right = (made == -1) | (made == present)
+  if method == 'joint':
+    index = np.flatnonzero(keep.any(-1))
+    yield ALL, (right | ~keep).all(-1)[index], index
+    return
+  for i, unit in enumerate(of.task.labels):
+    for state in (False, True):
+      index = np.flatnonzero(keep[:, i] & (present[:, i] == state))
+      name = 'present' if state else 'absent'
+      yield f'{unit}/{name}', right[index, i], index
+
+
+def sizes(task: tasks.Task, made: np.ndarray) -> np.ndarray:
+  """Size of the sets of every frame, [F].
+
+  Returns:
+    Classes in the set; share of the action units that are unsure; mean width of
+    the intervals.
+  """
+  if task.kind == 'categorical':
+    return made.sum(-1)
+  if task.kind == 'binary':
+    return (made == -1).mean(-1)
+  return np.ptp(made, axis=-1).mean(-1)
+
+
+def measure(
+  of: Labels,
+  method: str,
+  probs: np.ndarray,
+  fitted: conformal_sets.Fitted,
+  coverage: float,
+  bin_values=None,
+) -> Json:
+  """Coverage and size of the sets of some frames.
+
+  Args:
+    of: The frames.
+    method: Of `conformal_sets`.
+    probs: Of members, [M, F, ...].
+    fitted: Thresholds.
+    coverage: What was asked for.
+    bin_values: [K], needed by binned tasks.
+
+  Returns:
+    `coverage` (mean over the parts), `size`, `parts` (see `_part`), and what is
+    told apart: `by_class`, `by_size`, and `worst`, the subjects whose sets hold
+    the truth least often.
+  """
+  made = conformal_sets.sets(
+    of.task, method, probs, fitted, coverage, bin_values
+  )
+  every = [hit for hit in hits(of, method, made) if len(hit[2])]
+  parts = {
+    name: _part(fitted[name], coverage, hit, of.groups[index])
+    for name, hit, index in every
+  }
+  size, hit = sizes(of.task, made), _by_frame(every, len(of.groups))
+  return {
+    'coverage': float(np.mean([one['coverage'] for one in parts.values()])),
+    'size': mean(size, of.groups),
+    'parts': parts,
+    'by_class': by_class(of, size, hit),
+    'by_size': by_size(of, size, hit),
+    'worst': worst(of, hit),
+  }
+
+
+def _part(fitted: conformal_sets.Part, coverage: float, hit, groups) -> Json:
+  """Coverage of a part's frames and where it may lie.
+
+  Returns:
+    `coverage`; `band`, the exact central 95 % for one frame a subject;
+    `calibrated` and `tested` subjects; whether the threshold is `infinite`.
+  """
+  tested = len(np.unique(groups))
+  return {
+    'coverage': mean(hit, groups),
+    'band': list(conformal.observed_band(fitted.groups, coverage, tested)),
+    'calibrated': fitted.groups,
+    'tested': tested,
+    'infinite': bool(np.isinf(fitted.thresholds[coverage])),
+  }
+
+
+def _by_frame(every: Hits, frames: int) -> np.ndarray:
+  """Share of a frame's labels that its sets hold, [F]; NaN without labels."""
+  index = np.concatenate([index for _, _, index in every])
+  held = np.concatenate([np.float64(hit) for _, hit, _ in every])
+  labels = np.bincount(index, minlength=frames)
+  total = np.bincount(index, held, minlength=frames)
+  return np.where(labels > 0, total / np.maximum(labels, 1), np.nan)
