@@ -48,6 +48,16 @@ class Labels:
     """'expr', or 'expr votes'."""
     return f'{self.task.name} votes' if self.votes else self.task.name
 
+  @property
+  def soft(self) -> bool:
+    """Whether labels are shares of classes; thresholds of such are of a label
+    that is drawn from them, and not of the most frequent one."""
+    value = np.asarray(self.target.value)
+    mask = np.asarray(self.target.mask) > 0
+    return self.task.kind == 'categorical' and bool(
+      ((value > 0) & (value < 1))[mask].any()
+    )
+
   def pick(self, logits: Mapping[str, np.ndarray]) -> np.ndarray:
     """Logits of the frames, [M, F, outputs]."""
     return pick(logits[self.task.name], self.index)

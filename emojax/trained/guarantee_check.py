@@ -65,7 +65,12 @@ def _count(found: Any, where: str):
 
 
 def _check_calibration(found: Any, where: str):
-  _keys(found, where, ('split', 'frames', 'subjects', 'selected_on'))
+  _object(found, where)
+  soft = found.get('soft', [])  # exports of before do not say
+  if not isinstance(soft, list) or not all(type(s) is str for s in soft):
+    raise ValueError(f'{where}.soft: expected names of tasks')
+  said = {k: v for k, v in found.items() if k != 'soft'}
+  _keys(said, where, ('split', 'frames', 'subjects', 'selected_on'))
   _count(found['frames'], f'{where}.frames')
   _count(found['subjects'], f'{where}.subjects')
   if not isinstance(found['split'], str):

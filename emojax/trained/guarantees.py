@@ -56,20 +56,26 @@ def fit(
       where.setdefault(one.task.name, {})[method] = to_json(fitted)
   return {
     'coverages': list(COVERAGES),
-    'calibration': _described(clips),
+    'calibration': _described(schema, clips),
     **found,
   }
 
 
-def _described(clips) -> Json:
-  """What the thresholds were fitted on."""
+def _described(schema: tasks.Schema, clips) -> Json:
+  """What the thresholds were fitted on; `soft` tasks have shares as labels."""
   frames, groups = measured.count(clips)
+  soft = [
+    one.task.name
+    for one in measured.labels(schema, clips)
+    if one.soft and not one.votes
+  ]
   return {
     'split': FIT_SPLIT,
     'frames': frames,
     'subjects': groups,
     # Whose scores chose the epoch of every member.
     'selected_on': True,
+    'soft': soft,
   }
 
 
@@ -185,6 +191,12 @@ def card_lines(metadata: Json) -> Iterator[str]:
     'validation set, on which the epochs were selected, too, so that a little '
     'less may be true. On other data than these nothing is promised'
   )
+  if soft := said['calibration'].get('soft'):
+    yield (
+      f'- the truth of {", ".join(map(code, soft))} is a vote drawn from an '
+      "annotator's at random, not the majority's: sets are larger than that "
+      'takes'
+    )
   infinite = [
     f'{code(task)} {method}'
     for task, found in said['tasks'].items()

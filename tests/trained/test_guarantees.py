@@ -8,7 +8,7 @@ import pytest
 from test_hostile_models import copy, forge, put, refused  # noqa: F401
 
 import emojax
-from emojax import export, uncertainty
+from emojax import export, tasks, uncertainty
 from emojax.data.clips import evaluation_sets
 from emojax.evaluation import coverage_labels
 from emojax.trained import folder as release
@@ -58,6 +58,7 @@ def test_thresholds_are_of_corrected_validation_predictions(run, model):
   said = model.metadata['conformal']
   assert said['calibration']['subjects'] == 3  # 12 clips
   assert said['votes'] == {}
+  assert said['calibration']['soft'] == []
   for task in run.schema:
     methods = [m for m in METHODS[task.kind] if m != 'vote_classes']
     assert list(said['tasks'][task.name]) == methods
@@ -88,9 +89,9 @@ def test_three_subjects_promise_nothing_and_the_card_says_so(
 
 def with_thresholds(model, seed=0):
   """The model with thresholds of 40 made-up subjects."""
-  rng, tasks_ = np.random.default_rng(seed), {}
+  rng, made = np.random.default_rng(seed), {}
   for task in model.schema:
-    tasks_[task.name] = {
+    made[task.name] = {
       method: {
         name: {
           'groups': 40,
@@ -101,7 +102,7 @@ def with_thresholds(model, seed=0):
       for method in METHODS[task.kind]
       if method != 'vote_classes'
     }
-  model.metadata['conformal'] |= {'tasks': tasks_}
+  model.metadata['conformal'] |= {'tasks': made}
   return model
 
 
@@ -219,6 +220,7 @@ THRESHOLDS = ('conformal', 'tasks', 'expr', 'lac', 'all', 'thresholds')
     ),
     (('conformal', 'calibration', 'selected_on'), 1, 'expected true or false'),
     (('conformal', 'calibration', 'split'), 1, 'split: expected a text'),
+    (('conformal', 'calibration', 'soft'), 'expr', 'soft: expected names of'),
     (('conformal', 'tasks'), [], 'conformal.tasks: expected an object'),
     (('conformal', 'tasks', 'pose'), {}, 'tasks.pose: there is no such task'),
     (
@@ -265,6 +267,19 @@ def test_exports_are_equal_whatever_the_order_of_clips(run):
   logits = {name: x[:, order] for name, x in logits.items()}
   b = guarantees.fit(run.schema, logits, clips.take(order), bins)
   assert json.dumps(a) == json.dumps(b)
+
+
+def test_soft_labels_are_said(run):
+  clips = run.validation()
+  value, mask = clips.targets['expr']
+  soft = clips.targets | {'expr': tasks.Target(0.9 * value + 0.1 / 7, mask)}
+  clips = dataclasses.replace(clips, targets=soft)
+  logits = run.predictions('Stu1').logits['val']
+  bins = np.linspace(-1, 1, 20, dtype=np.float32)
+  said = guarantees.fit(run.schema, logits, clips, bins)
+  assert said['calibration']['soft'] == ['expr']
+  text = '\n'.join(guarantees.card_lines({'conformal': said}))
+  assert 'the truth of `expr` is a vote drawn' in text
 
 
 def test_votes_have_sets_of_their_own(run):

@@ -1,0 +1,169 @@
+"""Coverage of prediction sets against direct counts, and within their bands."""
+
+import json
+
+import numpy as np
+import pytest
+import synthetic_run
+
+from emojax import tasks, uncertainty
+from emojax.evaluation import coverage, coverage_apart, coverage_generation
+from emojax.evaluation.coverage_labels import Labels, labels, mean, subjects
+from emojax.uncertainty import conformal_sets
+
+AU, EXPR, VA = SCHEMA = synthetic_run.SCHEMA
+BINS = tasks.bin_values()
+
+
+@pytest.fixture(scope='module')
+def run():
+  return synthetic_run.Run(clips=120, length=2)
+
+
+@pytest.fixture(scope='module')
+def logits(run):
+  return run.predictions(members=2).logits
+
+
+@pytest.fixture(scope='module')
+def measured(run, logits):
+  pairs = coverage_generation.held_out(
+    SCHEMA, run.dataset.val, logits['val'], run.dataset.test, logits['test']
+  )
+  return coverage_generation.evaluate(pairs, (0.8, 0.9), BINS)
+
+
+def one(run, task, which='test'):
+  clips = getattr(run.dataset, which)
+  return next(x for x in labels(SCHEMA, clips) if x.task == task)
+
+
+def test_what_is_measured_is_what_is_counted(run, logits, measured):
+  """Classes, by hand."""
+  val, test = one(run, EXPR, 'val'), one(run, EXPR)
+  p, q = (
+    uncertainty.probabilities(EXPR, of.pick(logits[key])).mean(0)
+    for of, key in ((val, 'val'), (test, 'test'))
+  )
+  fitted = conformal_sets.fit(
+    EXPR, 'lac', p[None], val.target, val.groups, (0.9,)
+  )
+  inside = 1 - np.float64(q) <= fitted['all'].thresholds[0.9]
+  label = test.target.value.argmax(-1)
+  right = inside[np.arange(len(label)), label]
+  by_person = [
+    right[test.groups == name].mean() for name in np.unique(test.groups)
+  ]
+  found = measured['expr']['lac']['0.9']
+  assert found['coverage'] == pytest.approx(np.mean(by_person))
+  sizes = inside.sum(-1)
+  by_person = [
+    sizes[test.groups == name].mean() for name in np.unique(test.groups)
+  ]
+  assert found['size'] == pytest.approx(np.mean(by_person))
+  for number, name in enumerate(EXPR.labels):
+    told = found['by_class'][name]
+    assert told['frames'] == (label == number).sum()
+  assert sum(x['frames'] for x in found['by_size']) == len(label)
+  part = found['parts']['all']
+  assert part['tested'] == len(np.unique(test.groups))
+  assert part['calibrated'] == len(np.unique(val.groups))
+  assert part['band'][0] < 0.9 < part['band'][1]
+
+
+def test_held_out_people_are_covered_within_the_band(measured):
+  """Of 64 parts at a level, nine in ten; sets with ties may be over it."""
+  for level in ('0.8', '0.9'):
+    below = [
+      part['coverage'] < part['band'][0] - 1e-9
+      for methods in measured.values()
+      for found in methods.values()
+      for part in found[level]['parts'].values()
+    ]
+    assert len(below) == 24 + 1 + 3 + 7 + 4
+    assert np.mean(below) < 0.1
+
+
+def test_parts_are_those_of_the_methods(measured):
+  assert set(measured['au']['units']['0.9']['parts']) == {
+    f'{unit}/{state}' for unit in AU.labels for state in ('absent', 'present')
+  }
+  assert list(measured['va']['mass']['0.9']['parts']) == list(VA.labels)
+  assert list(measured['expr']['by_class']['0.9']['parts']) == list(EXPR.labels)
+
+
+def test_more_coverage_is_larger(measured):
+  for methods in measured.values():
+    for found in methods.values():
+      assert found['0.8']['size'] <= found['0.9']['size']
+      assert found['0.8']['coverage'] <= found['0.9']['coverage']
+
+
+def test_the_usual_methods_have_single_members(measured):
+  single = {
+    (task, method)
+    for task, methods in measured.items()
+    for method, found in methods.items()
+    if 'single' in found['0.9']
+  }
+  assert single == {('au', 'units'), ('expr', 'lac'), ('va', 'mass')}
+  for task, method in single:
+    found = measured[task][method]['0.9']['single']
+    assert 0 < found['coverage'] <= 1
+
+
+def test_measures_are_json(measured):
+  json.dumps(measured, allow_nan=False)
+
+
+def test_halves_share_nobody_and_leave_nobody_out(run, logits):
+  pairs = list(
+    coverage_generation.halves(SCHEMA, run.dataset.test, logits['test'], 3)
+  )
+  assert [b.title for _, b, *_ in pairs] == ['au', 'expr', 'va']
+  for a, b, *_ in pairs:
+    whole = one(run, b.task)
+    assert not set(a.groups) & set(b.groups)
+    assert sorted([*a.index, *b.index]) == sorted(whole.index)
+  again = coverage_generation.halves(
+    SCHEMA, run.dataset.test, logits['test'], 3
+  )
+  np.testing.assert_array_equal(next(again)[0].index, pairs[0][0].index)
+
+
+def test_frames_without_a_label_are_in_no_number(run, logits):
+  """Masked labels may be anything."""
+  test = one(run, AU)
+  probs = uncertainty.probabilities(AU, test.pick(logits['test']))
+  fitted = conformal_sets.fit(
+    AU, 'units', probs, test.target, test.groups, (0.8,)
+  )
+  value, mask = test.target
+  wrong = Labels(
+    AU,
+    False,
+    test.index,
+    tasks.Target(np.where(mask > 0, value, 1 - value), mask),
+    test.groups,
+  )
+  found = [
+    coverage.measure(x, 'units', probs, fitted, 0.8) for x in (test, wrong)
+  ]
+  assert found[0] == found[1]
+
+
+def test_the_worst_subjects_are_named():
+  groups = np.repeat(['a', 'b', 'c', 'd'], [5, 6, 4, 8])
+  hit = np.concatenate([np.ones(5), np.zeros(6), np.zeros(4), np.full(8, 0.5)])
+  target = tasks.Target(np.zeros((23, 7)), np.ones(23))
+  of = Labels(EXPR, False, np.arange(23), target, groups)
+  found = coverage_apart.worst(of, hit)
+  assert [x['subject'] for x in found] == ['b', 'd', 'a']  # 'c' has few frames
+  assert [x['coverage'] for x in found] == [0, 0.5, 1]
+  assert mean(hit, groups) == pytest.approx((1 + 0 + 0 + 0.5) / 4)
+
+
+def test_every_frame_has_its_subject(run):
+  clips = run.dataset.test
+  assert subjects(clips).shape == (clips.frame_mask.size,)
+  assert subjects(clips)[2] == subjects(clips)[3] == clips.subject_id[1]
