@@ -228,7 +228,9 @@ def test_new_persons_are_covered_where_frame_wise_thresholds_fail(
 
 
 def test_thresholds_are_those_of_crepes():
-  crepes = pytest.importorskip('crepes', reason='oracle of the tests only')
+  crepes = pytest.importorskip(
+    'crepes', reason='crepes is not installed (.[parity])'
+  )
   rng = np.random.default_rng(2)
   residuals = rng.normal(size=83)
   for coverage in LEVELS:

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+import sklearn.base
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -247,15 +248,36 @@ def test_widened_intervals_hold_what_scores_at_most_the_limit():
   )
 
 
-def test_scores_are_those_of_mapie():
+class Given(sklearn.base.ClassifierMixin, sklearn.base.BaseEstimator):
+  """A classifier whose inputs are its probabilities."""
+
+  def fit(self, probs, y=None):
+    self.classes_ = np.arange(probs.shape[1])
+    return self
+
+  def predict_proba(self, probs):
+    return probs
+
+  def predict(self, probs):
+    return probs.argmax(1)
+
+
+def test_sets_are_those_of_mapie():
   mapie = pytest.importorskip(
-    'mapie.conformity_scores', reason='oracle of the tests only'
+    'mapie.classification', reason='MAPIE is not installed (.[parity])'
   )
-  rng = np.random.default_rng(1)
-  probs = rng.dirichlet(np.ones(7), 40)
-  label = rng.integers(0, 7, 40)
-  true = scoring.lac(probs)[np.arange(40), label]
-  found = mapie.LACConformityScore()
-  found.classes = np.arange(7)
-  expected = found.get_conformity_scores(label, probs, y_enc=label)
-  np.testing.assert_allclose(true, expected[:, 0])
+  rng, levels = np.random.default_rng(1), (0.8, 0.9, 0.95)
+  probs, new = (rng.dirichlet(np.full(6, 0.6), n) for n in (203, 500))
+  label = np.array([rng.choice(6, p=p) for p in probs])
+  found = mapie.SplitConformalClassifier(
+    Given().fit(probs),
+    confidence_level=list(levels),
+    conformity_score='lac',
+    prefit=True,
+  )
+  found.conformalize(probs, label)
+  _, expected = found.predict_set(new)
+  true = scoring.lac(probs)[np.arange(203), label]
+  for i, level in enumerate(levels):
+    made = scoring.lac(new) <= conformal.threshold(true, level)
+    np.testing.assert_array_equal(made, expected[..., i])
