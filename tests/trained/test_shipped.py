@@ -80,7 +80,9 @@ def test_sets_grow_with_their_coverage(name):
   assert large.sum() > small.sum()
   votes = model.sets(output, 0.9, {'expr': 'vote_classes'}, votes=True)
   assert votes['expr'].shape == (4, 8)
-  with pytest.raises(folder.ModelError, match=r'thresholds of 0\.8, 0\.9, 0\.95'):
+  with pytest.raises(
+    folder.ModelError, match=r'thresholds of 0\.8, 0\.9, 0\.95'
+  ):
     model.sets(output, 0.7)
 
 
