@@ -49,7 +49,8 @@ def measure(name: str, data: str) -> dict[str, Any]:
   settings.path = data
   clips = evaluation_sets.open_split(settings, SPLIT).clips
   clips = clips.take(np.arange(len(clips)))
-  found = model.predict(clips.image[:, 0], batch=64).members['expr']
+  output = model.predict(clips.image[:, 0], batch=64)
+  found = output.members['expr']
   share, kept = votes.shares(clips.votes[:, 0], len(classes))
   targets = [ferplus_rules.target(v, 'majority') for v in clips.votes[kept, 0]]
   label = np.array([-1 if t is None else t.argmax() for t in targets])
@@ -62,11 +63,20 @@ def measure(name: str, data: str) -> dict[str, Any]:
     'with_majority': int((label >= 0).sum()),
     'single': {k: float(np.mean([s[k] for s in single])) for k in ROWS},
     'ensemble': {k: ensemble[k] for k in ROWS},
+    'sets': {
+      str(level): _coverage(model.sets(output, level)['expr'][kept], share)
+      for level in model.metadata['conformal']['coverages']
+    },
     'classes': {
       name: [int((label == i).sum()), *ensemble['by_class'][i]]
       for i, name in enumerate(classes)
     },
   }
+
+
+def _coverage(sets: np.ndarray, share: np.ndarray) -> list[float]:
+  """[share of the votes that the sets hold, mean number of classes in them]."""
+  return [float((sets * share).sum(1).mean()), float(sets.sum(1).mean())]
 
 
 def _scores(probs, share, label) -> dict[str, Any]:
@@ -124,6 +134,13 @@ def _tables(scores: dict[str, Any]) -> str:
   for key, title in ROWS.items():
     one, all_of_them = scores['single'][key], scores['ensemble'][key]
     lines.append(f'| {title} | {one:.3f} | {all_of_them:.3f} |')
+  lines += [
+    '',
+    '| sets | share of the votes in them | mean size |',
+    '|---|---:|---:|',
+  ]
+  for level, (covered, size) in scores['sets'].items():
+    lines.append(f'| `sets(output, {level})` | {covered:.3f} | {size:.2f} |')
   lines += [
     '',
     '| the ensemble, by class | faces | found (recall) | right (precision) |',

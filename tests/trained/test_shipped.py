@@ -67,3 +67,39 @@ def test_the_scores_are_of_these_weights(name):
   for key in tool.ROWS:
     for kind in ('single', 'ensemble'):
       assert found[kind][key] == pytest.approx(kept[kind][key], abs=2e-3)
+
+
+def test_sets_grow_with_their_coverage(name):
+  model = emojax.load(name)
+  rng = np.random.default_rng(1)
+  output = model.predict(rng.integers(0, 256, (4, 48, 48, 3), np.uint8))
+  small, large = (model.sets(output, level)['expr'] for level in (0.8, 0.95))
+  assert small.shape == (4, 8)
+  assert small.dtype == bool
+  assert (small <= large).all()
+  assert large.sum() > small.sum()
+  votes = model.sets(output, 0.9, {'expr': 'vote_classes'}, votes=True)
+  assert votes['expr'].shape == (4, 8)
+  with pytest.raises(
+    folder.ModelError, match=r'thresholds of 0\.8, 0\.9, 0\.95'
+  ):
+    model.sets(output, 0.7)
+
+
+def test_models_of_before_have_no_sets(name):
+  model = emojax.load(name)
+  output = model.predict(np.zeros((1, 48, 48, 3), np.uint8))
+  del model.metadata['conformal']
+  with pytest.raises(
+    folder.ModelError, match='exported without prediction sets'
+  ):
+    model.sets(output)
+
+
+def test_thresholds_of_no_use_are_refused(name):
+  metadata = emojax.load(name).metadata
+  folder.check_metadata(metadata)
+  part = metadata['conformal']['tasks']['expr']['lac']['all']
+  part['thresholds'][0] = 2.0
+  with pytest.raises(ValueError, match=r'lac.all.thresholds: .*not to descend'):
+    folder.check_metadata(metadata)

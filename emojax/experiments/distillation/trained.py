@@ -30,7 +30,7 @@ def stacks(config) -> tuple[Stack, ...]:
       name,
       name,
       experiment.MC_STREAM + number,
-      passes=config.eval.get('mc_samples', 0),
+      passes=config.get('eval', {}).get('mc_samples', 0),
     )
     for number, name in enumerate(names)
   )
