@@ -25,7 +25,6 @@ from benchmarks import tables
 from emojax import tasks
 from emojax.data import load
 from emojax.evaluation import coverage_generation as coverage
-from emojax.evaluation.coverage_labels import labels
 from emojax.runtime import provenance, workdir
 from emojax.trained import run as runs
 from emojax.uncertainty import prior
@@ -60,11 +59,8 @@ def measured(run: runs.TrainedRun, name: str, seed: int) -> dict[str, Any]:
     key: coverage.evaluate(pair, bin_values=values)
     for key, pair in pairs.items()
   }
-  soft = [
-    {one.title for one in labels(run.schema, clips) if one.soft}
-    for clips in (dataset.val, dataset.test)
-  ]
-  return {'measures': found, 'other_labels': sorted(soft[0] ^ soft[1])}
+  other = coverage.other_labels(run.schema, dataset.val, dataset.test)
+  return {'measures': found, 'other_labels': other}
 
 
 def _dataset(run: runs.TrainedRun):

@@ -33,6 +33,7 @@ class Context:
     seed: Seed of random splits.
     bin_values: [K], or None without binned tasks.
     temperature: Whether to scale temperatures.
+    fit_clips: The clips of `fit_frames`; None if none of them has a label.
     priors: Generation -> log weights of its training (`uncertainty.prior`).
   """
 
@@ -48,6 +49,7 @@ class Context:
   bin_values: np.ndarray | None
   temperature: bool = True
   priors: Mapping[str, Prior] = dataclasses.field(default_factory=dict)
+  fit_clips: Any = None
   frame_optimum: dict[str, Any] | None = None
 
 
@@ -101,6 +103,7 @@ def make(
     bin_values=bin_values,
     temperature=temperature,
     priors=priors or {},
+    fit_clips=dataset.val if any(fit_frames.values()) else None,
     frame_optimum=_frame_optimum(scored, clips, bin_values),
   )
 

@@ -6,16 +6,60 @@ from typing import Any
 import numpy as np
 
 from emojax import tasks, uncertainty
+from emojax.evaluation.context import FIT_SPLIT, Context
 from emojax.evaluation.coverage import measure
 from emojax.evaluation.coverage_labels import Labels, labels
-from emojax.uncertainty import conformal_sets
+from emojax.evaluation.frames import valid
+from emojax.evaluation.predictions import Predictions
+from emojax.uncertainty import conformal_sets, prior
 from emojax.uncertainty.conformal_examples import DEFAULTS
 
 COVERAGES = (0.8, 0.9, 0.95)
+SHOWN = 0.9  # the coverage for which frames are told apart
+APART = ('by_class', 'by_size', 'worst')
 Json = dict[str, Any]
 Logits = Mapping[str, np.ndarray]
 # (calibrated on, tested on), with the logits of their clips.
 Pair = tuple[Labels, Labels, Logits, Logits]
+
+
+def of_generation(context: Context, prediction: Predictions) -> Json:
+  """Prediction sets of a generation, as its exported model would make them.
+
+  Without the class weights of the training where they are known, and without
+  temperatures.
+
+  Returns:
+    `held_out` and `halves`, each as of `evaluate`; the first is None where the
+    validation set is itself scored or has no labels. `other_labels` names tasks
+    whose labels are shares of votes in one of both sets only: what thresholds of
+    one promise is not what is counted in the other.
+
+  Raises:
+    ValueError: if predictions of the validation set are not finite.
+  """
+  schema, bins = context.scored, context.bin_values
+  shift = context.priors.get(prediction.name) or {}
+  test = prior.correct(schema, prediction.logits[context.split], shift)
+  pairs = halves(schema, context.clips, test, context.seed)
+  found = {'held_out': None, 'halves': evaluate(pairs, bin_values=bins)}
+  found['other_labels'] = []
+  if context.fit_clips is not None and FIT_SPLIT in prediction.logits:
+    prediction.check_finite(FIT_SPLIT, valid(context.fit_clips))
+    val = prior.correct(schema, prediction.logits[FIT_SPLIT], shift)
+    clips = context.fit_clips, val, context.clips, test
+    found['held_out'] = evaluate(held_out(schema, *clips), bin_values=bins)
+    found['other_labels'] = other_labels(schema, clips[0], clips[2])
+  return found
+
+
+def other_labels(schema: tasks.Schema, first, second) -> list[str]:
+  """Tasks whose labels are shares in one of two sets of clips only."""
+  soft = [
+    {one.title for one in labels(schema, clips) if one.soft}
+    for clips in (first, second)
+  ]
+  return sorted(soft[0] ^ soft[1])
 
 
 def held_out(
@@ -63,7 +107,7 @@ def evaluate(pairs, coverages: Sequence[float] = COVERAGES, bin_values=None):
 
   Returns:
     Task (and 'TASK votes') -> method -> coverage as text -> `measure` of the
-    ensemble; `single` has the mean coverage and size of its members alone, each
+    ensemble, frames told apart at `SHOWN` only; `single` has the mean coverage and size of its members alone, each
     with thresholds of its own, for the usual methods.
   """
   found: dict[str, Json] = {}
@@ -105,4 +149,6 @@ def _one(pair: Pair, method: str, coverage: float, bin_values) -> Json:
       key: float(np.mean([row[key] for row in rows]))
       for key in ('coverage', 'size')
     }
+  if coverage != SHOWN:
+    found = {key: value for key, value in found.items() if key not in APART}
   return found

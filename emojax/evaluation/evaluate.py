@@ -58,6 +58,7 @@ def evaluate(
       `members`, `single_mean`, `single_std`, `ensemble`: metric dictionaries;
       `ts`: temperature scaling, `test_time` and `val`; `mc`: MC dropout;
       `pc`: prior correction, with `truth` and `ood` of its own, or None;
+      `sets`: coverage of prediction sets (`coverage_generation`);
       `uncertainty`: mean total, aleatoric and epistemic by task;
       `ood`: AUROC by set and score; `truth`: distance from the known
       posteriors; `without_member`: the ensemble's metrics and epistemic AUROC

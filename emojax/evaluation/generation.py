@@ -3,7 +3,13 @@
 import dataclasses
 from typing import Any
 
-from emojax.evaluation import baselines, curves, detection, scores
+from emojax.evaluation import (
+  baselines,
+  coverage_generation,
+  curves,
+  detection,
+  scores,
+)
 from emojax.evaluation.context import FIT_SPLIT, Context
 from emojax.evaluation.frames import valid
 from emojax.evaluation.predictions import Predictions
@@ -25,6 +31,7 @@ def evaluate_generation(
   results, tasks_, roc = _scored(context, prediction)
   logits = prediction.logits[context.split]
   results |= _baselines(context, prediction, logits)
+  results['sets'] = _sets(context, prediction, results['notes'])
   results['pc'], corrected = _prior_correction(context, prediction)
   results['without_member'] = {
     'ensemble': _without_member(context, tasks_, prediction.num_members),
@@ -49,6 +56,15 @@ def evaluate_generation(
     best = {t.task.name: t.best_rejection() for t in tasks_}
     drawn['rejection']['optimum'] = best
   return results, drawn
+
+
+def _sets(context: Context, prediction: Predictions, notes) -> Json | None:
+  """Prediction sets; a note where validation predictions are of no use."""
+  try:
+    return coverage_generation.of_generation(context, prediction)
+  except ValueError as error:
+    notes.append(f'no prediction sets: {error}')
+    return None
 
 
 def _scored(context: Context, prediction: Predictions):

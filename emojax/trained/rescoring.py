@@ -144,7 +144,9 @@ def _dataset(evaluation: Evaluation, val):
   fitted = clips if evaluation.key == FIT_SPLIT else empty
   if val is not None:
     schemas = evaluation.run.schema, evaluation.schema
-    fitted = Relabelling(val, relabel(val.targets, *schemas).targets)
+    fitted = val  # with its votes
+    if schemas[0] != schemas[1]:
+      fitted = Relabelling(val, relabel(val.targets, *schemas).targets)
   return types.SimpleNamespace(
     val=fitted,
     test=clips,

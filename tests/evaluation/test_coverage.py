@@ -1,5 +1,6 @@
 """Coverage of prediction sets against direct counts, and within their bands."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,8 +8,14 @@ import pytest
 import synthetic_run
 
 from emojax import tasks, uncertainty
-from emojax.evaluation import coverage, coverage_apart, coverage_generation
+from emojax.evaluation import (
+  coverage,
+  coverage_apart,
+  coverage_generation,
+  evaluate,
+)
 from emojax.evaluation.coverage_labels import Labels, labels, mean, subjects
+from emojax.experiments.distillation import tables_sets
 from emojax.uncertainty import conformal_sets
 
 AU, EXPR, VA = SCHEMA = synthetic_run.SCHEMA
@@ -114,6 +121,87 @@ def test_the_usual_methods_have_single_members(measured):
 
 def test_measures_are_json(measured):
   json.dumps(measured, allow_nan=False)
+
+
+@pytest.fixture(scope='module')
+def evaluated(run):
+  found, _ = evaluate(SCHEMA, [run.predictions(members=2)], run.dataset, seed=5)
+  return found
+
+
+def test_every_generation_says_its_sets(run, logits, measured, evaluated):
+  found = evaluated['generations']['Tea']['sets']
+  assert found['other_labels'] == []
+  lac = found['held_out']['expr']['lac']
+  assert lac['0.9'] == measured['expr']['lac']['0.9']
+  assert 'by_class' not in lac['0.95']  # kept small
+  pairs = coverage_generation.halves(
+    SCHEMA, run.dataset.test, logits['test'], 5
+  )
+  assert found['halves'] == coverage_generation.evaluate(pairs, bin_values=BINS)
+
+
+def test_a_scored_validation_set_has_halves_only(run):
+  found, _ = evaluate(
+    SCHEMA, [run.predictions(members=2)], run.dataset, split='val'
+  )
+  sets = found['generations']['Tea']['sets']
+  assert sets['held_out'] is None
+  assert set(sets['halves']) == {'au', 'expr', 'va'}
+
+
+def test_validation_predictions_that_are_nan_are_a_note(run):
+  broken = run.predictions(members=2)
+  broken.logits['val']['va'][1, 3, 0] = np.nan
+  found, _ = evaluate(SCHEMA, [broken], run.dataset, temperature=False)
+  tea = found['generations']['Tea']
+  assert tea['sets'] is None
+  assert [n for n in tea['notes'] if n.startswith('no prediction sets: Tea')]
+
+
+def test_the_report_has_what_was_measured(evaluated):
+  table = tables_sets.coverage(evaluated)
+  rows = dict(table.sections[0].rows)
+  part = evaluated['generations']['Tea']['sets']['held_out']['expr']['lac']
+  low, high = part['0.8']['parts']['all']['band']
+  assert f'[{low:.3f}, {high:.3f}]' in rows['EXPR, lac'][0]
+  assert f'{part["0.8"]["coverage"]:.3f}' in rows['EXPR, lac'][0]
+  assert rows['EXPR, lac'][3].value == part['0.9']['size']
+  assert ' of 24)' in rows['AU, units'][1]
+  assert len(table.sections) == 2
+  cases = dict(tables_sets.worst(evaluated).sections[0].rows)['EXPR, lac']
+  told = part['0.9']['by_class']
+  name = min(told, key=lambda n: told[n]['coverage'])
+  assert cases[0] == f'{name} ({told[name]["coverage"]:.2f})'
+
+
+def test_coverage_outside_its_band_is_marked():
+  part = {'band': [0.8, 0.9], 'infinite': False}
+  for value, sign in ((0.79, '<'), (0.85, ''), (0.91, '>')):
+    one = part | {'coverage': value}
+    text = tables_sets.coverage_text({'coverage': value, 'parts': {'all': one}})
+    assert text == f'{sign}{value:.3f} [0.800, 0.900]'
+  full = {'coverage': 1.0, 'parts': {'all': part | {'infinite': True}}}
+  assert tables_sets.coverage_text(full) == 'all'
+
+
+def test_results_of_before_have_no_such_tables(evaluated):
+  tea = {
+    k: v for k, v in evaluated['generations']['Tea'].items() if k != 'sets'
+  }
+  before = evaluated | {'generations': {'Tea': tea}}
+  assert tables_sets.coverage(before) is None
+  assert tables_sets.worst(before) is None
+
+
+def test_labels_of_two_kinds_are_named(run):
+  value, mask = run.dataset.test.targets['expr']
+  soft = run.dataset.test.targets | {
+    'expr': tasks.Target(0.9 * value + np.float32(0.1 / 7), mask)
+  }
+  other = dataclasses.replace(run.dataset.test, targets=soft)
+  found = coverage_generation.other_labels(SCHEMA, run.dataset.val, other)
+  assert found == ['expr']
 
 
 def test_halves_share_nobody_and_leave_nobody_out(run, logits):

@@ -14,6 +14,7 @@ from emojax.experiments.distillation import (
   plain,
   tables,
   tables_extra,
+  tables_sets,
   votes,
 )
 from emojax.experiments.distillation.summary import summary
@@ -169,6 +170,7 @@ _SECTIONS = (
     ('uncertainty', 'reliability_single', 'reliability_ensemble', 'rejection'),
     (tables.au_nll, tables.other_nll, tables_extra.calibration),
   ),
+  ('Prediction sets', (), (tables_sets.coverage, tables_sets.worst)),
   ('Out-of-domain uncertainty', ('ood_roc',), (tables_extra.out_of_domain,)),
   (
     'Against the known posteriors',
