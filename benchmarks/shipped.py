@@ -12,27 +12,30 @@ import argparse
 import hashlib
 import json
 import pathlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 from ml_collections import ConfigDict
+from sklearn.metrics import balanced_accuracy_score, confusion_matrix
 
 import emojax
 from emojax.data.clips import evaluation_sets
 from emojax.data.readers import ferplus_rules
 from emojax.evaluation import votes
-from emojax.metrics import calibration, correlation
 from emojax.trained import card, folder, shipped
 
 SPLIT = 'validation'  # FER+ calls it PublicTest
 SCORES, ABOUT = 'scores.json', 'about.md'
 ROWS = {
-  'accuracy': 'accuracy (majority of the votes)',
+  'hard/acc': 'accuracy (majority of the votes)',
   'class_accuracy': 'mean of the classes’ accuracies',
-  'nll': 'NLL of the majority',
-  'vote_nll': 'NLL of the votes',
-  'kl': 'KL divergence of the prediction from the votes',
-  'spearman': 'Spearman, predicted against the votes’ entropy',
+  'hard/nll': 'NLL of the majority',
+  'hard/ece': 'calibration error of the majority (ECE)',
+  'vote/nll': 'NLL of the votes',
+  'vote/kl': 'KL divergence of the prediction from the votes',
+  'vote/spearman/total': 'Spearman, predicted against the votes’ entropy',
 }
 
 
@@ -45,62 +48,64 @@ def measure(name: str, data: str) -> dict[str, Any]:
   """
   model = emojax.load(name)
   classes = model.schema[0].labels
-  settings = ConfigDict(model.metadata['config']['data'])
-  settings.path = data
-  clips = evaluation_sets.open_split(settings, SPLIT).clips
-  clips = clips.take(np.arange(len(clips)))
+  clips = _public_test(model, data)
   output = model.predict(clips.image[:, 0], batch=64)
-  found = output.members['expr']
   share, kept = votes.shares(clips.votes[:, 0], len(classes))
-  targets = [ferplus_rules.target(v, 'majority') for v in clips.votes[kept, 0]]
-  label = np.array([-1 if t is None else t.argmax() for t in targets])
-  single = [_scores(one[kept], share, label) for one in found]
-  ensemble = _scores(found.mean(0)[kept], share, label)
+  sample = _sample(clips.votes[kept, 0], share)
+  members = output.members['expr'][:, kept]
+  answers = members.mean(0)[sample.labelled].argmax(1)
   weights = (shipped.FOLDER / name / folder.WEIGHTS).read_bytes()
+  single = [_scores(sample, one[None]) for one in members]
   return {
     'weights': hashlib.sha256(weights).hexdigest(),
     'faces': len(kept),
-    'with_majority': int((label >= 0).sum()),
-    'single': {k: float(np.mean([s[k] for s in single])) for k in ROWS},
-    'ensemble': {k: ensemble[k] for k in ROWS},
+    'with_majority': len(sample.label),
+    'single': {key: float(np.mean([s[key] for s in single])) for key in ROWS},
+    'ensemble': _scores(sample, members),
     'sets': {
-      str(level): _coverage(model.sets(output, level)['expr'][kept], share)
+      str(level): _held(model.sets(output, level)['expr'][kept], share)
       for level in model.metadata['conformal']['coverages']
     },
-    'classes': {
-      name: [int((label == i).sum()), *ensemble['by_class'][i]]
-      for i, name in enumerate(classes)
-    },
+    'confusion': confusion_matrix(
+      sample.label, answers, labels=range(len(classes))
+    ).tolist(),
   }
 
 
-def _coverage(sets: np.ndarray, share: np.ndarray) -> list[float]:
+def _public_test(model, data: str):
+  """Clips of the test split, faces without a majority included."""
+  settings = ConfigDict(model.metadata['config']['data'])
+  settings.path = data
+  clips = evaluation_sets.open_split(settings, SPLIT).clips
+  return clips.take(np.arange(len(clips)))
+
+
+def _sample(ballots: np.ndarray, share: np.ndarray) -> votes.Sample:
+  """Faces with votes [F, 10], and the majority of those that have one."""
+  found = [ferplus_rules.target(one, 'majority') for one in ballots]
+  labelled = [i for i, target in enumerate(found) if target is not None]
+  return votes.Sample(
+    counts=np.ones((1, len(ballots))),
+    votes=share,
+    labelled=np.array(labelled),
+    label=np.array([found[i].argmax() for i in labelled]),
+    outside={},
+  )
+
+
+def _scores(sample: votes.Sample, probs: np.ndarray) -> dict[str, float]:
+  """Scores of the mean of probabilities [S, F, E]."""
+  found = {
+    k: float(v[0]) for k, v in votes.statistics(sample, probs, {}).items()
+  }
+  answers = probs.mean(0)[sample.labelled].argmax(1)
+  found['class_accuracy'] = balanced_accuracy_score(sample.label, answers)
+  return {key: found[key] for key in ROWS}
+
+
+def _held(sets: np.ndarray, share: np.ndarray) -> list[float]:
   """[share of the votes that the sets hold, mean number of classes in them]."""
   return [float((sets * share).sum(1).mean()), float(sets.sum(1).mean())]
-
-
-def _scores(probs, share, label) -> dict[str, Any]:
-  known = label >= 0
-  answer = probs.argmax(1)
-  nll = votes.cross_entropy(share, probs)
-  true = np.round(votes.entropy(share), 9)
-  classes = range(probs.shape[1])
-  recall = [float((answer[label == i] == i).mean()) for i in classes]
-  chosen = [known & (answer == i) for i in classes]
-  precision = [
-    float((label[rows] == i).mean()) if rows.any() else None
-    for i, rows in enumerate(chosen)
-  ]
-  hard = np.eye(probs.shape[1])[label[known]]
-  return {
-    'accuracy': float((answer == label)[known].mean()),
-    'class_accuracy': float(np.mean(recall)),
-    'nll': calibration.categorical_nll(probs[known], hard, np.ones(len(hard))),
-    'vote_nll': float(nll.mean()),
-    'kl': float((nll - true).mean()),
-    'spearman': correlation.spearman(votes.entropy(probs), true),
-    'by_class': list(zip(recall, precision)),
-  }
 
 
 def render(name: str) -> str:
@@ -108,48 +113,58 @@ def render(name: str) -> str:
   where = shipped.FOLDER / name
   metadata = json.loads((where / folder.METADATA).read_text())
   scores = json.loads((where / SCORES).read_text())
-  arrays = folder.read_weights(where, metadata)
-  text = card.render(metadata, None, _size(arrays)).replace(
-    "emojax.load('.')  # this folder", f"emojax.load('{name}')"
+  weights = folder.read_weights(where, metadata)
+  text = card.render(
+    metadata,
+    None,
+    sum(array.size for array in jax.tree.leaves(weights)),
+    numbers=_tables(scores, metadata['schema'][0]['labels']),
+    load=f"emojax.load('{name}')",
   )
-  head, tail = text.split(card.UNFINISHED)
-  return head + _tables(scores) + tail + (where / ABOUT).read_text()
+  return text + (where / ABOUT).read_text()
 
 
-def _size(tree) -> int:
-  if isinstance(tree, dict):
-    return sum(_size(branch) for branch in tree.values())
-  return tree.size
+def _tables(scores: dict[str, Any], classes: Sequence[str]) -> str:
+  return '\n'.join(
+    [
+      f'On FER+ PublicTest, {scores["faces"]:,} faces, of which '
+      f'{scores["with_majority"]:,} have a majority (FER+’s rule); predictions over '
+      'a face and its mirror image.',
+      '',
+      '| | single (mean) | ensemble |',
+      '|---|---:|---:|',
+      *(
+        f'| {title} | {scores["single"][key]:.3f} | {scores["ensemble"][key]:.3f} |'
+        for key, title in ROWS.items()
+      ),
+      '',
+      '| sets | share of the votes in them | mean size |',
+      '|---|---:|---:|',
+      *(
+        f'| `sets(output, {level})` | {held:.3f} | {size:.2f} |'
+        for level, (held, size) in scores['sets'].items()
+      ),
+      '',
+      '| the ensemble, by majority | faces | found (recall) | right (precision) | '
+      'otherwise mostly |',
+      '|---|---:|---:|---:|---|',
+      *_by_class(np.array(scores['confusion']), classes),
+    ]
+  )
 
 
-def _tables(scores: dict[str, Any]) -> str:
-  lines = [
-    f'On FER+ PublicTest, {scores["faces"]:,} faces, of which '
-    f'{scores["with_majority"]:,} have a majority (FER+’s rule); predictions over '
-    'a face and its mirror image.',
-    '',
-    '| | single (mean) | ensemble |',
-    '|---|---:|---:|',
-  ]
-  for key, title in ROWS.items():
-    one, all_of_them = scores['single'][key], scores['ensemble'][key]
-    lines.append(f'| {title} | {one:.3f} | {all_of_them:.3f} |')
-  lines += [
-    '',
-    '| sets | share of the votes in them | mean size |',
-    '|---|---:|---:|',
-  ]
-  for level, (covered, size) in scores['sets'].items():
-    lines.append(f'| `sets(output, {level})` | {covered:.3f} | {size:.2f} |')
-  lines += [
-    '',
-    '| the ensemble, by class | faces | found (recall) | right (precision) |',
-    '|---|---:|---:|---:|',
-  ]
-  for name, (count, recall, precision) in scores['classes'].items():
-    right = '–' if precision is None else f'{precision:.3f}'
-    lines.append(f'| {name} | {count} | {recall:.3f} | {right} |')
-  return '\n'.join(lines)
+def _by_class(confusion: np.ndarray, classes: Sequence[str]) -> Iterator[str]:
+  """Rows of a table; `confusion` counts faces by [label, answer]."""
+  for i, name in enumerate(classes):
+    right, count, answered = (
+      confusion[i, i], confusion[i].sum(), confusion[:, i].sum()
+    )  # fmt: skip
+    wrong = np.where(np.arange(len(classes)) == i, 0, confusion[i])
+    precision = f'{right / answered:.3f}' if answered else '–'
+    yield (
+      f'| {name} | {count} | {right / count:.3f} | {precision} | '
+      f'{classes[wrong.argmax()]} ({wrong.max()}) |'
+    )
 
 
 def main():
@@ -163,7 +178,7 @@ def main():
   scores = measure(found.model, found.data)
   (where / SCORES).write_text(json.dumps(scores, indent=1) + '\n')
   (where / folder.CARD).write_text(render(found.model))
-  print(_tables(scores))
+  print((where / folder.CARD).read_text())
 
 
 if __name__ == '__main__':

@@ -21,6 +21,7 @@ TITLES = {
   'va/rmse/valence': 'Valence: root mean square error',
   'va/rmse/arousal': 'Arousal: root mean square error',
 }
+LOAD = "emojax.load('.')  # this folder"
 TEMPLATE = """\
 # {title}
 
@@ -33,7 +34,7 @@ on **{trained_on}** with emojax {version}.
 ```python
 import emojax
 
-model = emojax.load('.')  # this folder
+model = {load}
 output = model.predict(images)  # faces, uint8 [N, H, W, 3] or [N, L, H, W, 3]
 output.probabilities  # by task, the mean over the members
 output.uncertainty  # total, aleatoric and epistemic, by task and in the mean
@@ -47,8 +48,8 @@ model.answers(output)  # decisions by the thresholds below
 
 ## What it expects
 
-Cropped faces as in the training data, {size} x {size} RGB (other sizes are resized),
-clips of consecutive frames (trained on {length}){audio}.
+Cropped faces as in the training data, {size} x {size}, {colours} (other sizes are
+resized), clips of consecutive frames (trained on {length}){audio}.
 
 ## How good it is
 
@@ -82,7 +83,11 @@ NO_UNSURE = """\
 
 
 def render(
-  metadata: Mapping[str, Any], results: Mapping[str, Any] | None, size: int
+  metadata: Mapping[str, Any],
+  results: Mapping[str, Any] | None,
+  size: int,
+  numbers: str | None = None,
+  load: str = LOAD,
 ) -> str:
   """The card as Markdown.
 
@@ -90,6 +95,8 @@ def render(
     metadata: model.json.
     results: results.json of the run; None if it was not finished.
     size: Numbers in all arrays of all members.
+    numbers: How good the model is, instead of what the results say.
+    load: The call that loads it.
   """
   count = len(metadata['members'])
   data = metadata['preprocessing']
@@ -110,9 +117,11 @@ def render(
     unsure=UNSURE if metadata['thresholds']['uncertainty'] else NO_UNSURE,
     labels=_labels(metadata),
     size=data['image_size'],
+    colours=escape(data['colours']),
     length=data['clip_length'],
     audio=f', with sound: {escape(data["audio"])}' if data['audio'] else '',
-    numbers=_numbers(metadata, results),
+    numbers=_numbers(metadata, results) if numbers is None else numbers,
+    load=load,
     calibration=_calibration(metadata),
     origin=_origin(metadata),
   )
@@ -138,7 +147,6 @@ def _labels(metadata) -> str:
   )
 
 
-UNFINISHED = 'The run was not finished when this was exported: no results yet.'
 _SHOWN = ('single_mean', 'single_std', 'ensemble', 'ood')
 
 
@@ -148,7 +156,7 @@ def _numbers(metadata, results) -> str:
   if results is not None and 'generations' not in results:
     return 'The report in the folder of the run has its scores.'
   if results is None or name not in results['generations']:
-    return UNFINISHED
+    return 'The run was not finished when this was exported: no results yet.'
   found = dict(results['generations'][name])
   members = found['num_members']
   corrected = found.get('pc') if metadata.get('prior') else None

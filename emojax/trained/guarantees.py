@@ -183,19 +183,19 @@ def card_lines(metadata: Json) -> Iterator[str]:
   said = metadata.get(KEY)
   if said is None:
     return
-  n = said['calibration']['subjects']
+  n, frames = (said['calibration'][key] for key in ('subjects', 'frames'))
   levels = ', '.join(f'{c:.0%} ({_expected(n, c)})' for c in said['coverages'])
+  of = f'{n:,} people' if n < frames else f'{n:,} images, each by itself'
   yield (
-    f'- sets that hold the truth for so many frames of *new people* '
-    f'(`sets(output, 0.9)`): {levels}; calibrated on {n} subjects of the '
-    'validation set, on which the epochs were selected, too, so that a little '
-    'less may be true. On other data than these nothing is promised'
+    f'- sets that hold the truth for at least such a share of new images like '
+    f'these, from new people (`sets(output, 0.9)`): {levels}; calibrated on {of}, '
+    'of the validation set, on which the epochs were selected, too, so that a '
+    'little less may be true. On other data nothing is promised'
   )
   if soft := said['calibration'].get('soft'):
     yield (
-      f'- the truth of {", ".join(map(code, soft))} is a vote drawn from an '
-      "annotator's at random, not the majority's: sets are larger than that "
-      'takes'
+      f'- the truth of {", ".join(map(code, soft))} is one vote, drawn at random '
+      "from the annotators', not the majority: for that alone smaller sets would do"
     )
   infinite = [
     f'{code(task)} {method}'

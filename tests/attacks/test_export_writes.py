@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from emojax import export
+from emojax.trained import exporting
 
 FILES = {
   'model.json': b'{}',
@@ -40,7 +40,7 @@ class Disk:
     """Writes an export to `out`; returns the number of writes."""
     self.folder, self.number, self.writes = str(out.parent), number, 0
     try:
-      export._write(out, FILES)
+      exporting._write(out, FILES)
     finally:
       self.folder = None
     return self.writes
@@ -78,20 +78,20 @@ def test_what_killed_exports_leave_is_swept(tmp_path):
   for path in (old, other):
     os.utime(path, (0, 0))
   out = tmp_path / 'model'
-  export._write(out, FILES)
+  exporting._write(out, FILES)
   assert sorted(tmp_path.iterdir()) == sorted([young, other, out])
 
 
 def test_a_process_of_the_same_number_was_killed(tmp_path):
   """In a container all of them may have the same."""
   (tmp_path / f'.model.{os.getpid()}.emojax-tmp').mkdir()
-  export._write(tmp_path / 'model', FILES)
+  exporting._write(tmp_path / 'model', FILES)
   assert contents(tmp_path / 'model') == FILES
 
 
 def test_of_two_at_once_the_second_fails(tmp_path):
-  export._write(tmp_path / 'model', FILES)
+  exporting._write(tmp_path / 'model', FILES)
   with pytest.raises(OSError, match='model'):
-    export._write(tmp_path / 'model', {'model.json': b'other'})
+    exporting._write(tmp_path / 'model', {'model.json': b'other'})
   assert contents(tmp_path / 'model') == FILES
   assert os.listdir(tmp_path) == ['model']

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import trained_run
 
-from emojax import export
 from emojax.data.prepare import command as prepare
+from emojax.trained import exporting
 from emojax.trained import run as runs
 
 
@@ -30,7 +30,7 @@ def exported(run_path, tmp_path_factory):
   """Folder of the students of that run, exported."""
   out = tmp_path_factory.mktemp('exported') / 'model'
   with trained_run.small_and_quick():
-    return export.export(runs.open_run(run_path), out)
+    return exporting.export(runs.open_run(run_path), out)
 
 
 @pytest.fixture(scope='session')

@@ -13,7 +13,7 @@ import emojax
 from emojax import export, tasks, uncertainty
 from emojax.data.clips import evaluation_sets
 from emojax.evaluation.frames import labelled, pick
-from emojax.trained import arrays
+from emojax.trained import arrays, calibration, describing, exporting
 from emojax.trained import folder as release
 from emojax.trained import model as pretrained
 from emojax.trained import run as runs
@@ -101,7 +101,7 @@ def test_thresholds_mark_the_share_they_name(run, model, clips):
   """On the validation clips; the small network ties many of its values."""
   val = evaluation_sets.open_split(run.config.data, 'val').clips
   output = model.predict(val.image)
-  for share in export.SHARES:
+  for share in calibration.SHARES:
     marked = model.unsure(output, share, 'epistemic', 'au').mean()
     assert marked == pytest.approx(share, abs=1.5 / 24)
   with pytest.raises(release.ModelError, match=r'share 0\.3; there are'):
@@ -193,7 +193,7 @@ def test_sound_is_refused_by_models_that_do_not_listen(model, clips):
 
 
 def test_one_member_of_an_earlier_generation(run, clips, tmp_path):
-  out = export.export(run, tmp_path / 'one', 'Tea', [1], validate=False)
+  out = exporting.export(run, tmp_path / 'one', 'Tea', [1], validate=False)
   model = emojax.load(out)
   output = model.predict(clips.image)
   logits = corrected(run, 'Tea')['expr'][1:]
@@ -264,7 +264,7 @@ def test_weights_of_older_runs_are_computed_from_their_data(
   run, exported, tmp_path
 ):
   old = without_prior(run, tmp_path / 'run')
-  out = export.export(old, tmp_path / 'model')
+  out = exporting.export(old, tmp_path / 'model')
   found, there = (
     json.loads((path / 'model.json').read_text()) for path in (out, exported)
   )
@@ -280,10 +280,10 @@ def test_older_runs_without_their_data_are_exported_with_a_note(
 
   old = without_prior(run, tmp_path / 'run')
   monkeypatch.setattr(runs.load, 'from_config', gone)
-  out = export.export(old, tmp_path / 'model')
+  out = exporting.export(old, tmp_path / 'model')
   model = emojax.load(out)
   assert model.prior == {}
-  assert export.UNKNOWN_PRIOR in model.metadata['notes']
+  assert exporting.UNKNOWN_PRIOR in model.metadata['notes']
   assert 'keep the bias of the class weights' in (out / 'README.md').read_text()
   probs = model.predict(clips.image, batch=5).members['expr']
   logits = run.predictions('Stu1').logits['test']['expr']
@@ -302,7 +302,7 @@ def test_weights_that_are_damaged_are_not_left_out(run, tmp_path):
   ):
     path.write_text(text)
     with pytest.raises(runs.RunError, match=rf'priors\.json {words}'):
-      export.export(runs.open_run(tmp_path / 'run'), tmp_path / 'model')
+      exporting.export(runs.open_run(tmp_path / 'run'), tmp_path / 'model')
   assert not (tmp_path / 'model').exists()
 
 
@@ -370,14 +370,14 @@ def test_a_model_that_predicts_otherwise_than_the_run(
 ):
   weights_of_another_run(run, monkeypatch, lambda x: x * np.float32(1.05))
   message = r'does not predict au as .*run did: .* nothing was written'
-  with pytest.raises(export.ExportError, match=message):
-    export.export(run, tmp_path / 'model')
+  with pytest.raises(exporting.ExportError, match=message):
+    exporting.export(run, tmp_path / 'model')
   assert list(tmp_path.iterdir()) == []
 
 
 def test_rounding_is_no_difference(run, tmp_path, monkeypatch):
   weights_of_another_run(run, monkeypatch, lambda x: x * np.float32(1 + 1e-6))
-  assert export.export(run, tmp_path / 'model').is_dir()
+  assert exporting.export(run, tmp_path / 'model').is_dir()
 
 
 @pytest.mark.parametrize('bad', [np.nan, np.inf])
@@ -391,7 +391,7 @@ def test_weights_that_are_not_finite(run, tmp_path, monkeypatch, bad):
 
   monkeypatch.setattr(runs.checkpoint, 'load_tree', load_tree)
   with pytest.raises(runs.RunError, match=r'Stu1 are not finite: the network'):
-    export.export(run, tmp_path / 'model', validate=False)
+    exporting.export(run, tmp_path / 'model', validate=False)
   assert list(tmp_path.iterdir()) == []
 
 
@@ -404,15 +404,17 @@ def test_predictions_that_are_not_finite(run, tmp_path, monkeypatch):
     return found
 
   monkeypatch.setattr(runs.TrainedRun, 'predictions', predictions)
-  with pytest.raises(export.ExportError, match='predictions of expr by Stu1'):
-    export.export(run, tmp_path / 'model')
+  with pytest.raises(
+    exporting.ExportError, match='predictions of expr by Stu1'
+  ):
+    exporting.export(run, tmp_path / 'model')
 
 
 def test_nothing_is_overwritten(run, exported, tmp_path):
-  with pytest.raises(export.ExportError, match='exists already'):
-    export.export(run, exported)
+  with pytest.raises(exporting.ExportError, match='exists already'):
+    exporting.export(run, exported)
   (tmp_path / 'empty').mkdir()
-  out = export.export(run, tmp_path / 'empty', validate=False)
+  out = exporting.export(run, tmp_path / 'empty', validate=False)
   assert (out / 'model.json').exists()
 
 
@@ -420,9 +422,9 @@ def test_a_failed_export_leaves_nothing(run, tmp_path, monkeypatch):
   def fail(*arguments):
     raise OSError('disk full')
 
-  monkeypatch.setattr(export.os, 'replace', fail)
+  monkeypatch.setattr(exporting.os, 'replace', fail)
   with pytest.raises(OSError, match='disk full'):
-    export.export(run, tmp_path / 'model', validate=False)
+    exporting.export(run, tmp_path / 'model', validate=False)
   assert list(tmp_path.iterdir()) == []
 
 
@@ -470,8 +472,27 @@ def test_exports_do_not_say_where_files_lay(run):
   config.data.path = '/home/somebody/data/ferplus'
   config.data.ood_path = '/home/somebody/cifar10,fashion'
   config.model.pretrained = '/home/somebody/face.pth'
-  found = export._shareable(config)
+  found = describing._shareable(config)
   assert found['data']['path'] == 'ferplus'
   assert found['data']['ood_path'] == 'cifar10,fashion'
   assert found['model']['pretrained'] == 'face.pth'
   assert config.data.path == '/home/somebody/data/ferplus'
+
+
+def test_kernels_that_float16_cannot_hold_are_refused(
+  run, tmp_path, monkeypatch
+):
+  weights_of_another_run(run, monkeypatch, lambda x: x * np.float32(1e7))
+  with pytest.raises(exporting.ExportError, match='without --half'):
+    exporting.export(run, tmp_path / 'model', validate=False, half=True)
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_colours_are_said(run):
+  data = run.config.data.copy_and_resolve_references()
+  assert describing._colours(3, data)[1] == []
+  data.name, data.path = 'prepared', '/nowhere/at/all'
+  said, notes = describing._colours(3, data)
+  assert 'grey' not in said
+  assert 'make images grey yourself' in notes[0]
+  assert describing._colours(1, data)[1] == []

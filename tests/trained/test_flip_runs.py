@@ -10,10 +10,10 @@ import trained_run
 from rich.console import Console
 
 import emojax
-from emojax import evaluate, export, uncertainty
+from emojax import evaluate, uncertainty
 from emojax.data.clips import evaluation_sets
 from emojax.evaluation import Predictions
-from emojax.trained import reevaluation, rescoring
+from emojax.trained import exporting, reevaluation, rescoring
 from emojax.trained import run as runs
 from emojax.trained.model import Model, ModelError
 from emojax.uncertainty import prior
@@ -101,7 +101,7 @@ def test_evaluation_of_one_view(run_path, flipped_path):
 
 def test_an_export_predicts_as_the_run(flipped_path, tmp_path):
   run = runs.open_run(flipped_path)
-  model = emojax.load(export.export(run, tmp_path / 'model'))
+  model = emojax.load(exporting.export(run, tmp_path / 'model'))
   assert model.metadata['flip'] is True
   clips = evaluation_sets.open_split(run.config.data, 'test').clips
   output = model.predict(clips.image, batch=5)
@@ -119,7 +119,7 @@ def test_an_export_predicts_as_the_run(flipped_path, tmp_path):
 
 
 def test_an_export_of_one_view_says_so(run_path, tmp_path):
-  out = export.export(runs.open_run(run_path), tmp_path / 'model')
+  out = exporting.export(runs.open_run(run_path), tmp_path / 'model')
   model = emojax.load(out)
   assert model.metadata['flip'] is False
   before = {k: v for k, v in model.metadata.items() if k != 'flip'}

@@ -8,11 +8,11 @@ import pytest
 from test_hostile_models import copy, forge, put, refused  # noqa: F401
 
 import emojax
-from emojax import export, tasks, uncertainty
+from emojax import tasks, uncertainty
 from emojax.data.clips import evaluation_sets
 from emojax.evaluation import coverage_labels
+from emojax.trained import exporting, guarantees
 from emojax.trained import folder as release
-from emojax.trained import guarantees
 from emojax.trained import run as runs
 from emojax.uncertainty import conformal, conformal_sets, prior
 from emojax.uncertainty.conformal_examples import METHODS, parts
@@ -165,7 +165,9 @@ def test_models_of_before_say_to_export_again(copy, output):  # noqa: F811
 
 
 def test_without_validation_data_there_are_no_sets(run_path, tmp_path, output):
-  out = export.export(runs.open_run(run_path), tmp_path / 'm', validate=False)
+  out = exporting.export(
+    runs.open_run(run_path), tmp_path / 'm', validate=False
+  )
   with pytest.raises(release.ModelError, match='export it again'):
     emojax.load(out).sets(output)
   assert 'new people' not in (out / release.CARD).read_text()

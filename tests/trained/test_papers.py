@@ -21,8 +21,8 @@ from emojax.experiments.bayesian import report as bayesian_report
 from emojax.experiments.relative_uncertainty import learners, read_outs
 from emojax.models import resnet
 from emojax.runtime import overrides, workdir
+from emojax.trained import exporting, reevaluation, rescoring
 from emojax.trained import folder as release
-from emojax.trained import reevaluation, rescoring
 from emojax.trained import run as runs
 
 CONFIGS = pathlib.Path(__file__).parents[2] / 'configs'
@@ -368,7 +368,9 @@ def test_strange_descriptions_are_refused(
   metadata['model'] |= change
   weights = {'params': model._params, **model._state}
   data = release.encode_weights(release.flat_names(weights), metadata)
-  metadata['files'] = {release.WEIGHTS: export.hashlib.sha256(data).hexdigest()}
+  metadata['files'] = {
+    release.WEIGHTS: exporting.hashlib.sha256(data).hexdigest()
+  }
   (tmp_path / release.WEIGHTS).write_bytes(data)
   (tmp_path / release.METADATA).write_text(json.dumps(metadata))
   with pytest.raises(release.ModelError, match=message):

@@ -1,0 +1,73 @@
+"""What an export fits on the run's validation set."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from emojax import tasks
+from emojax.evaluation import detection
+from emojax.evaluation.frames import labelled, pick, valid
+from emojax.trained.description import KINDS
+from emojax.uncertainty import temperature
+
+SHARES = (0.01, 0.05, 0.1, 0.2)
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+  """What is fitted on the run's validation set.
+
+  Attributes:
+    temperatures: Task -> temperatures by member (nested lists), or None where
+      they cannot be fitted; empty without validation data.
+    uncertainty: Task or 'mean' -> 'total' or 'epistemic' -> share of the
+      validation frames that are more uncertain -> value.
+    notes: Why something is missing.
+  """
+
+  temperatures: dict[str, Any]
+  uncertainty: dict[str, dict[str, dict[str, float]]]
+  notes: tuple[str, ...] = ()
+
+
+def calibrate(
+  schema: tasks.Schema, logits: dict[str, np.ndarray], clips
+) -> Calibration:
+  """Fits temperatures and thresholds.
+
+  Args:
+    schema: The tasks.
+    logits: Task -> logits [M, N, L, outputs] of the chosen members for `clips`.
+    clips: Clips with the labels of the run's validation set.
+  """
+  fitted, notes = {}, []
+  for task in schema:
+    if task.kind == 'binned':
+      continue  # scored by their expectation; see `evaluation.baselines`
+    try:
+      fitted[task.name] = _temperatures(task, logits[task.name], clips)
+    except ValueError as error:
+      fitted[task.name] = None
+      notes.append(f'no temperatures of {task.name}: {error}')
+  index = valid(clips)
+  doubt = detection.frame_uncertainty(schema, logits, index)
+  limits = {
+    name: {kind: _quantiles(getattr(values, kind)) for kind in KINDS}
+    for name, values in doubt.items()
+  }
+  return Calibration(fitted, limits, tuple(notes))
+
+
+def _temperatures(task: tasks.Task, logits: np.ndarray, clips) -> list[Any]:
+  frames = labelled(task, clips)
+  if frames is None:
+    raise ValueError('no validation frame has a label')
+  return [
+    temperature.fit(task, pick(one, frames.index), frames.target).tolist()
+    for one in logits
+  ]
+
+
+def _quantiles(values: np.ndarray) -> dict[str, float]:
+  return {str(share): float(np.quantile(values, 1 - share)) for share in SHARES}
