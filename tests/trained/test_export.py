@@ -222,7 +222,7 @@ def test_card_has_the_runs_numbers(run, exported):
   assert f'| {mean:.3f} ± {std:.3f} |' in card
   assert ', '.join(tasks.AFFWILD2) in card
   assert ', '.join(tasks.AU12) in card
-  assert '32 x 32 RGB' in card
+  assert '32 x 32, RGB, uint8; grey images are repeated (other' in card
   assert 'Seed: 0' in card
   assert '\nmodel.unsure(output, 0.1)  # frames to reject\n' in card
 

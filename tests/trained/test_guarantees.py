@@ -83,7 +83,7 @@ def test_three_subjects_promise_nothing_and_the_card_says_so(
   np.testing.assert_array_equal(found['va']['valence'][0], [[-1, 1]] * 2)
   text = (exported / release.CARD).read_text()
   assert '90% (needs 9 subjects: everything)' in text
-  assert 'calibrated on 3 subjects' in text
+  assert 'calibrated on 3 people' in text
   assert 'too few subjects for a promise at every coverage' in text
 
 
@@ -281,7 +281,7 @@ def test_soft_labels_are_said(run):
   said = guarantees.fit(run.schema, logits, clips, bins)
   assert said['calibration']['soft'] == ['expr']
   text = '\n'.join(guarantees.card_lines({'conformal': said}))
-  assert 'the truth of `expr` is a vote drawn' in text
+  assert 'the truth of `expr` is one vote, drawn at random' in text
 
 
 def test_votes_have_sets_of_their_own(run):
