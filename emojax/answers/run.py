@@ -21,7 +21,7 @@ from emojax.answers import (
   pipeline,
   writers,
 )
-from emojax.answers.columns import Layout
+from emojax.answers.columns import Layout, Sets
 from emojax.answers.options import Files, OptionError, Options
 from emojax.answers.progress import Progress
 from emojax.answers.session import Session
@@ -44,26 +44,33 @@ def layout_of(model, asked: Options) -> Layout:
   Raises:
     OptionError: If answer sets are asked for that the model has not.
   """
-  known = model.metadata.get('conformal') or {}
-  known = known.get('coverages', ()) if hasattr(model, 'sets') else ()
-  coverage = asked.coverage
-  if asked.temperature:  # sets are of predictions without
-    known = ()
-    if coverage is not None:
-      raise OptionError(
-        '--coverage and --temperature: answer sets were calibrated without '
-        'temperatures, leave out one of them'
-      )
-  if coverage is None:
-    coverage = COVERAGE if COVERAGE in known else None
-  elif coverage not in known:
-    there = ', '.join(map(str, known))
-    raise OptionError(
-      f'--coverage {coverage}: the model has {there or "no answer sets"}'
-    )
-  made = Layout(model.schema, coverage)
+  made = Layout(model.schema, _sets(model, asked))
   _ = made.columns  # raises ValueError where two have one name
   return made
+
+
+def _sets(model, asked: Options) -> Sets | None:
+  """The answer sets of a model's expressions, if it has some."""
+  said = model.metadata.get('conformal') or {'coverages': (), 'tasks': {}}
+  there = frozenset(
+    task.name
+    for task in model.schema
+    if task.kind == 'categorical' and task.name in said['tasks']
+  )
+  known = said['coverages'] if there else ()
+  coverage = asked.coverage
+  if asked.temperature and coverage is not None:
+    raise OptionError(
+      '--coverage and --temperature: answer sets were calibrated without '
+      'temperatures, leave out one of them'
+    )
+  if coverage is not None and coverage not in known:
+    text = ', '.join(map(str, known)) or 'no answer sets'
+    raise OptionError(f'--coverage {coverage}: the model has {text}')
+  if asked.temperature or (coverage is None and COVERAGE not in known):
+    return None
+  votes = there.intersection(said['calibration'].get('soft', ()))
+  return Sets(coverage or COVERAGE, there - votes, votes)
 
 
 def make(
