@@ -93,6 +93,7 @@ def table(model, asked: Options, inputs: Any) -> Table:
   """The answers in memory; see `emojax.predict`."""
   layout, made = make(model, asked)
   found, problems, read = _inputs(inputs)
+  problems += made.unused(found)
   blocks = []
   for part in made.parts(found, read=read, **_reading(asked)):
     blocks.append(part.rows)
@@ -110,8 +111,22 @@ def _inputs(inputs: Any):
   if not inputs:
     raise OptionError('nothing to predict: give a path or an array')
   if all(isinstance(one, str | os.PathLike) for one in inputs):
-    return *sources.find(inputs), sources.frames
-  return *_arrays(inputs), _of_arrays(inputs)
+    return *_found(inputs), sources.frames
+  return _arrays(inputs), [], _of_arrays(inputs)
+
+
+def _found(paths: Sequence[str | os.PathLike]):
+  """(sources, problems) of paths.
+
+  Raises:
+    OptionError: If nothing in them is to be read.
+  """
+  found, problems = sources.find(paths)
+  if not found:
+    first = problems[0] if problems else 'no picture and no video is there'
+    more = f' (and {len(problems) - 1} more)' if len(problems) > 1 else ''
+    raise OptionError(f'nothing to read: {first}{more}')
+  return found, problems
 
 
 def _arrays(inputs: Sequence[Any]):
@@ -131,10 +146,9 @@ def _arrays(inputs: Sequence[Any]):
         f'input {i} is {image.dtype} {list(image.shape)}: expected uint8 '
         '[H, W, 3], colours in the order red, green, blue'
       )
-  found = [
+  return [
     sources.Source(str(i), f'array {i}', 'picture') for i in range(len(inputs))
   ]
-  return found, []
 
 
 def _of_arrays(inputs: Sequence[np.ndarray]):
@@ -164,9 +178,11 @@ def execute(
   """
   _check_outside(paths, out)
   layout, made = make(model, asked, shown=written.page)
-  found, problems = sources.find(paths) if paths else ([], [])
-  if webcam is not None:
-    found.append(sources.webcam(webcam))
+  if webcam is None:
+    found, problems = _found(paths)
+  else:
+    found, problems = [sources.webcam(webcam)], []
+  problems += made.unused(found)
   session = Session(out, _command(model, asked, written, found))
   session.open()
   try:
