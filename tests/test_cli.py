@@ -45,6 +45,15 @@ def test_help_of_predict_does_not_wait_for_jax(tmp_path):
   assert 'Article' not in done.stderr
 
 
+def test_a_prediction_does_not_wait_for_what_evaluations_need(tmp_path):
+  code = (
+    'import sys\nimport emojax.answers.run\nimport emojax.trained.model\n'
+    'print(sorted({"sklearn", "pandas", "scipy.stats"} & set(sys.modules)))'
+  )
+  done = python('-c', code, cwd=tmp_path)
+  assert done.stdout.strip() == '[]', done.stderr
+
+
 def test_as_a_module(tmp_path):
   done = python('-m', 'emojax', '--version', cwd=tmp_path)
   assert done.stdout == f'emojax {emojax.__version__}\n'

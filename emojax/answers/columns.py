@@ -8,6 +8,7 @@ without a face is one row with nothing in the columns of a face.
 import collections
 import dataclasses
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -90,18 +91,45 @@ TAIL = (
 )  # fmt: skip
 
 
+class Sets(NamedTuple):
+  """Answer sets of a model (docs/guarantees.md).
+
+  Attributes:
+    coverage: Share of new people's images whose set holds what was said of them.
+    of_labels: Tasks whose sets hold the label.
+    of_votes: Tasks whose labels were shares of votes: the sets hold a vote.
+  """
+
+  coverage: float
+  of_labels: frozenset[str] = frozenset()
+  of_votes: frozenset[str] = frozenset()
+
+  def meaning(self, task: tasks.Task) -> str:
+    """What a set of a task says."""
+    share = f'{self.coverage:.0%}'
+    promise = f'at least {share} of such sets hold the label'
+    if task.name in self.of_votes:
+      promise = (
+        f"such sets hold at least {share} of the annotators' votes (votes, not "
+        'majorities)'
+      )
+    return (
+      f'labels of {task.name}, with | between; in the mean over new people from '
+      f"the source of the model's calibration, {promise}; see docs/guarantees.md"
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Layout:
   """The columns that a model's answers have.
 
   Attributes:
     schema: The model's tasks.
-    coverage: Share of faces whose answer sets hold what people said; None for
-      models without answer sets.
+    sets: Their answer sets; None for models without any.
   """
 
   schema: tasks.Schema
-  coverage: float | None = None
+  sets: Sets | None = None
 
   @property
   def columns(self) -> tuple[Column, ...]:
@@ -134,6 +162,14 @@ class Layout:
     """The column of a task's answer, or (`answer_set`) of its set."""
     return ending if task == self.main() else f'{task.name}_{ending}'
 
+  def has_set(self, task: tasks.Task) -> bool:
+    """Whether a task has a column of answer sets: one of classes, calibrated."""
+    return (
+      self.sets is not None
+      and task.kind == 'categorical'
+      and task.name in self.sets.of_labels | self.sets.of_votes
+    )
+
   def empty(self, count: int) -> dict[str, np.ndarray]:
     """Rows that say nothing yet."""
     return {column.name: column.empty(count) for column in self.columns}
@@ -160,13 +196,9 @@ class Layout:
       if several
       else f'the most probable label of {task.name}',
     )  # fmt: skip
-    if self.coverage is not None and not several:
-      yield Column(
-        self.answer(task, 'answer_set'), 'text', '',
-        f'labels of {task.name}, with | between; among faces like those of the '
-        f"model's calibration, {self.coverage:.0%} of these sets hold what "
-        'people said',
-      )  # fmt: skip
+    if self.has_set(task):
+      name = self.answer(task, 'answer_set')
+      yield Column(name, 'text', '', self.sets.meaning(task))
 
 
 def _label_columns(task: tasks.Task, label: str, name: str):

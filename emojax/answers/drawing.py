@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -19,12 +19,13 @@ LABELS = 8  # bars of a face
 Row = Mapping[str, Any]
 
 
-class Bar:
+class Bar(NamedTuple):
   """A bar of a label: its name, a value and its spread in [0, 1]."""
 
-  def __init__(self, name: str, value: float, low: float, high: float):
-    self.name, self.value = name, value
-    self.low, self.high = max(0.0, low), min(1.0, high)
+  name: str
+  value: float
+  low: float
+  high: float
 
 
 def bars(layout: Layout, row: Row) -> list[Bar]:
@@ -34,24 +35,26 @@ def bars(layout: Layout, row: Row) -> list[Bar]:
   valence and arousal from -1 to 1 with their intervals. Of many labels the most
   probable ones are drawn.
   """
-  made = []
-  for task in layout.schema:
-    for label in task.labels:
-      made.append(_bar(layout, task, label, row))
+  made = [
+    Bar(label, *map(float, spread(layout, task, label, row)))
+    for task in layout.schema
+    for label in task.labels
+  ]
   if len(made) > LABELS:
     kept = sorted(made, key=lambda bar: -bar.value)[:LABELS]
     made = [bar for bar in made if bar in kept]
   return made
 
 
-def _bar(layout: Layout, task: tasks.Task, label: str, row: Row) -> Bar:
+def spread(layout: Layout, task: tasks.Task, label: str, rows: Row):
+  """(value, low, high) of a label in [0, 1], for a row or for columns."""
   name = layout.label(task, label)
-  value = float(row[name])
+  value = np.asarray(rows[name], np.float64)
   if task.kind == 'binned':
-    ends = (float(row[f'{name}_{end}']) for end in ('low', 'high'))
-    return Bar(label, *((x + 1) / 2 for x in (value, *ends)))
-  spread = float(row[f'{name}_sd'])
-  return Bar(label, value, value - spread, value + spread)
+    ends = (np.asarray(rows[f'{name}_{end}'], float) for end in ('low', 'high'))
+    return tuple((x + 1) / 2 for x in (value, *ends))
+  sd = np.asarray(rows[f'{name}_sd'], np.float64)
+  return value, np.clip(value - sd, 0, 1), np.clip(value + sd, 0, 1)
 
 
 def title(layout: Layout, row: Row) -> str:

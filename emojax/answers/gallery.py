@@ -100,24 +100,12 @@ def _face(layout: Layout, row: Mapping[str, Any], data: bytes):
     'answer': drawing.title(layout, row),
     'unsure': bool(row['unsure']),
     'total': round(total, 4) if np.isfinite(total) else None,
-    'bars': [_rounded(*spread(layout, i, row)) for i in _all(layout)],
+    'bars': [_rounded(*drawing.spread(layout, *i, row)) for i in _all(layout)],
   }
 
 
 def _all(layout: Layout):
   return [(task, label) for task in layout.schema for label in task.labels]
-
-
-def spread(layout: Layout, which, rows: Mapping[str, Any]):
-  """(value, low, high) of a label in [0, 1], for a row or for columns."""
-  task, label = which
-  name = layout.label(task, label)
-  value = np.asarray(rows[name], np.float64)
-  if task.kind == 'binned':
-    ends = (np.asarray(rows[f'{name}_{end}'], float) for end in ('low', 'high'))
-    return tuple((x + 1) / 2 for x in (value, *ends))
-  sd = np.asarray(rows[f'{name}_sd'], np.float64)
-  return value, np.clip(value - sd, 0, 1), np.clip(value + sd, 0, 1)
 
 
 def _rounded(*values) -> list[float | None]:
@@ -179,7 +167,7 @@ def _track(layout: Layout, number: int, rows, chosen) -> dict[str, Any]:
   """One face over time, as bytes."""
   mine = {name: values[chosen] for name, values in rows.items()}
   bucket = _buckets(mine['time'])
-  values = [spread(layout, which, mine) for which in _all(layout)]
+  values = [drawing.spread(layout, *which, mine) for which in _all(layout)]
   total = np.asarray(mine[_total(layout)], np.float64)
   ends = np.concatenate([[0], np.flatnonzero(np.diff(bucket)) + 1])
   return {

@@ -37,10 +37,12 @@ class Search(NamedTuple):
   Attributes:
     find: Frame -> faces.
     cut: (frame, faces, i, size) -> uint8 [size, size, 3].
+    unused: Names of sources -> files that have boxes and are none of them.
   """
 
   find: Callable[[sources.Frame], found_faces.Faces]
   cut: Callable[[sources.Frame, found_faces.Faces, int, int], np.ndarray]
+  unused: Callable[[Iterable[str]], list[str]] = lambda names: []
 
 
 def search(options: Options, model) -> Search:
@@ -60,7 +62,9 @@ def search(options: Options, model) -> Search:
 
   if options.boxes is not None:
     table = boxes.read(options.boxes)
-    return Search(lambda frame: table.of(frame.file, frame.index), cut)
+    return Search(
+      lambda frame: table.of(frame.file, frame.index), cut, table.missing
+    )
   name = 'default' if options.detector is None else options.detector
   detect = detectors.load(name, options.min_score)
   return Search(lambda frame: detect(frame.image), cut)
@@ -123,6 +127,26 @@ class Pipeline:
     self._search, self._shown = search, shown
     self._temperature = temperature
 
+  def unused(self, found: Sequence[sources.Source]) -> list[str]:
+    """A line for boxes of files that are not among the sources, if there are.
+
+    Raises:
+      OptionError: If all of them are: whoever has named them otherwise would
+        get answers without a face.
+    """
+    names = {source.name for source in found}
+    files = self._search.unused(names)
+    if not files:
+      return []
+    more = f' and {len(files) - 1} more' if len(files) > 1 else ''
+    line = (
+      f'--boxes: no input is named {files[0]!r}{more}; inputs are named as '
+      f'{found[0].name!r}'
+    )
+    if files == self._search.unused(()):
+      raise OptionError(line)
+    return [line]
+
   def parts(
     self,
     found: Sequence[sources.Source],
@@ -174,14 +198,16 @@ class Pipeline:
     for i in range(len(found.boxes)):
       try:
         crop = self._search.cut(frame, found, i, size)
-        small = self._search.cut(frame, found, i, SHARP_SIZE)
+        small = crop
+        if size != SHARP_SIZE:
+          small = self._search.cut(frame, found, i, SHARP_SIZE)
         crops.append(crop)
         sharp.append(quality.sharpness(small))
         kept.append(i)
       except ValueError as error:  # a box outside of the picture
         place.problem(f'{frame.file}, frame {frame.index}, face {i}: {error}')
     found = found.take(np.array(kept, int))
-    seen = _seen(frame, found, sharp, place.follow(found.boxes, frame.time))
+    seen = _seen(frame, found, sharp, place.follow(found.boxes, frame))
     block.seen.append(seen)
     block.crops.extend(crops)
     if self._shown:
@@ -298,10 +324,17 @@ class _Place:
       self._known.add(line)
       self.problems.append(line)
 
-  def follow(self, boxes: np.ndarray, time: float) -> np.ndarray:
-    if self._tracker is None:
-      return np.full(len(boxes), np.nan)
-    return self._tracker.update(boxes, time)
+  def follow(self, boxes: np.ndarray, frame: sources.Frame) -> np.ndarray:
+    """Tracks of the boxes of a frame, NaN where there are none."""
+    if self._tracker is not None:
+      try:
+        return self._tracker.update(boxes, frame.time)
+      except ValueError:  # damaged time stamps
+        self.problem(
+          f'{frame.file}: times that do not rise from frame to frame; faces of '
+          'such frames have no track'
+        )
+    return np.full(len(boxes), np.nan)
 
   def due(self, time: float) -> bool:
     """Whether the page shows the frame at that time."""

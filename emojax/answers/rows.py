@@ -17,8 +17,8 @@ class Face(NamedTuple):
 
   Attributes:
     track: Its number over the frames of a video; NaN for pictures.
-    box: x, y, w, h in pixels; NaN for what was a face crop already.
-    score: The detector's.
+    box: x, y, w, h in pixels; the whole picture where it was a crop already.
+    score: The detector's; NaN without one.
     sharpness: Of its crop.
     profile: How far it is turned away, NaN without landmarks.
   """
@@ -100,6 +100,7 @@ def pick(output, index):
       for k, v in output.uncertainty.items()
     },
     values={k: v[index] for k, v in output.values.items()},
+    learned=None if output.learned is None else output.learned[index],
   )
 
 
@@ -171,16 +172,16 @@ def _decisions(layout: Layout, model, output) -> dict[str, Any]:
   finite = _finite(layout.schema, output)
   made: dict[str, Any] = {}
   sets = {}
-  if layout.coverage is not None and finite.any():
+  if layout.sets is not None and finite.any():
     # Sets are of finite probabilities.
-    sets = model.sets(pick(output, finite), layout.coverage)
+    sets = model.sets(pick(output, finite), layout.sets.coverage)
   limits = model.metadata['thresholds']['decision']
   for task in layout.schema:
     if task.kind == 'binned':
       continue
     chosen = _chosen(task, output.probabilities[task.name], limits)
     made[layout.answer(task)] = _joined(task, chosen & finite[:, None], '+')
-    if task.name in sets and task.kind == 'categorical':
+    if sets and layout.has_set(task):
       held = np.zeros((len(finite), len(task.labels)), bool)
       held[finite] = sets[task.name]
       made[layout.answer(task, 'answer_set')] = _joined(task, held, '|')
@@ -202,12 +203,10 @@ def _joined(task: tasks.Task, chosen: np.ndarray, between: str) -> list[str]:
 
 def _finite(schema: tasks.Schema, output) -> np.ndarray:
   """Faces whose answers are numbers in all tasks, bool [N]."""
-  found = [
-    np.isfinite(output.probabilities[task.name].reshape(n, -1)).all(-1)
-    for task in schema
-    for n in (len(output.probabilities[task.name]),)
-  ]
-  return np.logical_and.reduce(found)
+  found = (output.probabilities[task.name] for task in schema)
+  return np.logical_and.reduce(
+    [np.isfinite(p).reshape(len(p), -1).all(-1) for p in found]
+  )
 
 
 def _judged(faces: Sequence[Face], output, limits: Limits) -> dict[str, Any]:

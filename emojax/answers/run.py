@@ -21,7 +21,7 @@ from emojax.answers import (
   pipeline,
   writers,
 )
-from emojax.answers.columns import Layout
+from emojax.answers.columns import Layout, Sets
 from emojax.answers.options import Files, OptionError, Options
 from emojax.answers.progress import Progress
 from emojax.answers.session import Session
@@ -44,26 +44,33 @@ def layout_of(model, asked: Options) -> Layout:
   Raises:
     OptionError: If answer sets are asked for that the model has not.
   """
-  known = model.metadata.get('conformal') or {}
-  known = known.get('coverages', ()) if hasattr(model, 'sets') else ()
-  coverage = asked.coverage
-  if asked.temperature:  # sets are of predictions without
-    known = ()
-    if coverage is not None:
-      raise OptionError(
-        '--coverage and --temperature: answer sets were calibrated without '
-        'temperatures, leave out one of them'
-      )
-  if coverage is None:
-    coverage = COVERAGE if COVERAGE in known else None
-  elif coverage not in known:
-    there = ', '.join(map(str, known))
-    raise OptionError(
-      f'--coverage {coverage}: the model has {there or "no answer sets"}'
-    )
-  made = Layout(model.schema, coverage)
+  made = Layout(model.schema, _sets(model, asked))
   _ = made.columns  # raises ValueError where two have one name
   return made
+
+
+def _sets(model, asked: Options) -> Sets | None:
+  """The answer sets of a model's expressions, if it has some."""
+  said = model.metadata.get('conformal') or {'coverages': (), 'tasks': {}}
+  there = frozenset(
+    task.name
+    for task in model.schema
+    if task.kind == 'categorical' and task.name in said['tasks']
+  )
+  known = said['coverages'] if there else ()
+  coverage = asked.coverage
+  if asked.temperature and coverage is not None:
+    raise OptionError(
+      '--coverage and --temperature: answer sets were calibrated without '
+      'temperatures, leave out one of them'
+    )
+  if coverage is not None and coverage not in known:
+    text = ', '.join(map(str, known)) or 'no answer sets'
+    raise OptionError(f'--coverage {coverage}: the model has {text}')
+  if asked.temperature or (coverage is None and COVERAGE not in known):
+    return None
+  votes = there.intersection(said['calibration'].get('soft', ()))
+  return Sets(coverage or COVERAGE, there - votes, votes)
 
 
 def make(
@@ -86,6 +93,7 @@ def table(model, asked: Options, inputs: Any) -> Table:
   """The answers in memory; see `emojax.predict`."""
   layout, made = make(model, asked)
   found, problems, read = _inputs(inputs)
+  problems += made.unused(found)
   blocks = []
   for part in made.parts(found, read=read, **_reading(asked)):
     blocks.append(part.rows)
@@ -103,8 +111,22 @@ def _inputs(inputs: Any):
   if not inputs:
     raise OptionError('nothing to predict: give a path or an array')
   if all(isinstance(one, str | os.PathLike) for one in inputs):
-    return *sources.find(inputs), sources.frames
-  return *_arrays(inputs), _of_arrays(inputs)
+    return *_found(inputs), sources.frames
+  return _arrays(inputs), [], _of_arrays(inputs)
+
+
+def _found(paths: Sequence[str | os.PathLike]):
+  """(sources, problems) of paths.
+
+  Raises:
+    OptionError: If nothing in them is to be read.
+  """
+  found, problems = sources.find(paths)
+  if not found:
+    first = problems[0] if problems else 'no picture and no video is there'
+    more = f' (and {len(problems) - 1} more)' if len(problems) > 1 else ''
+    raise OptionError(f'nothing to read: {first}{more}')
+  return found, problems
 
 
 def _arrays(inputs: Sequence[Any]):
@@ -124,10 +146,9 @@ def _arrays(inputs: Sequence[Any]):
         f'input {i} is {image.dtype} {list(image.shape)}: expected uint8 '
         '[H, W, 3], colours in the order red, green, blue'
       )
-  found = [
+  return [
     sources.Source(str(i), f'array {i}', 'picture') for i in range(len(inputs))
   ]
-  return found, []
 
 
 def _of_arrays(inputs: Sequence[np.ndarray]):
@@ -157,9 +178,11 @@ def execute(
   """
   _check_outside(paths, out)
   layout, made = make(model, asked, shown=written.page)
-  found, problems = sources.find(paths) if paths else ([], [])
-  if webcam is not None:
-    found.append(sources.webcam(webcam))
+  if webcam is None:
+    found, problems = _found(paths)
+  else:
+    found, problems = [sources.webcam(webcam)], []
+  problems += made.unused(found)
   session = Session(out, _command(model, asked, written, found))
   session.open()
   try:

@@ -17,7 +17,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-import scipy.stats
 
 LEVEL = 0.95
 
@@ -52,6 +51,8 @@ def student(value, error, freedom, level: float = LEVEL) -> Interval:
   Raises:
     ValueError: if the level is not within (0, 1).
   """
+  import scipy.stats  # slow to import: not for `emojax.load`
+
   if not 0 < level < 1:
     raise ValueError(f'level {level}: expected a coverage within (0, 1)')
   value, error, freedom = np.broadcast_arrays(

@@ -1,7 +1,6 @@
 """Correlation of predicted with true uncertainty."""
 
 import numpy as np
-import scipy.stats
 
 # Below this share of its size, a deviation from the mean is rounding.
 ROUNDING = 1e-12
@@ -29,6 +28,8 @@ def spearman(x, y) -> float:
   Raises:
     ValueError: if the lengths differ, n < 2, or values are not finite.
   """
+  import scipy.stats  # slow to import: not for `emojax.load`
+
   x, y = _finite_pairs(x, y)
   return pearson(scipy.stats.rankdata(x), scipy.stats.rankdata(y))
 

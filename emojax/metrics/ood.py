@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import numpy as np
-import sklearn.metrics
 
 
 class Detection(NamedTuple):
@@ -36,6 +35,8 @@ def detect(in_scores, out_scores) -> Detection:
   Raises:
     ValueError: if either is empty or a score is not finite.
   """
+  import sklearn.metrics  # slow to import: not for `emojax.load`
+
   groups = [np.float64(s).ravel() for s in (in_scores, out_scores)]
   for name, scores in zip(('in', 'out'), groups):
     if not len(scores) or not np.isfinite(scores).all():

@@ -74,6 +74,7 @@ def test_arrays_are_as_good_as_files(model, photos):
     (np.zeros((0, 4, 3), np.uint8), 'expected uint8'),
     ([np.zeros((4, 4, 3), np.uint8), 'a.jpg'], 'paths alone'),
     ([None], 'NoneType'),
+    ('not/there.jpg', 'nothing to read: not/there.jpg'),
   ],
 )
 def test_inputs_of_no_use(inputs, words, model):
@@ -88,8 +89,57 @@ def test_own_boxes(model, photos, tmp_path):
   boxes.write_text(f'file,x,y,w,h\n{name},240,60,100,110\n{name},9000,9,9,9\n')
   table = run.table(model, Options(boxes=str(boxes)), str(path))
   found = np.array([table[side] for side in 'xywh']).T
-  assert [240, 60, 100, 110] in found.tolist()
-  assert len(table.problems) == (1 if len(found) == 1 else 0)
+  assert found.tolist() == [[240, 60, 100, 110]]
+  (problem,) = table.problems
+  assert problem.endswith('face 1: a face outside of the picture')
+
+
+def test_boxes_of_files_that_are_not_there(model, photos, tmp_path):
+  path = photos / 'inner' / 'mirrored.png'
+  name = sources.find([str(path)])[0][0].name
+  boxes = tmp_path / 'boxes.csv'
+  boxes.write_text(f'file,x,y,w,h\n{name},240,60,9,9\nb,1,1,9,9\nc,1,1,9,9\n')
+  table = run.table(model, Options(boxes=str(boxes)), str(path))
+  (problem,) = table.problems
+  assert "no input is named 'b' and 1 more" in problem
+  boxes.write_text('file,x,y,w,h\nmirrored.png,1,1,9,9\n')
+  with pytest.raises(OptionError, match=r"'mirrored\.png'; inputs are named"):
+    run.table(model, Options(boxes=str(boxes)), str(path))
+
+
+def test_times_that_do_not_rise(model):
+  """Damaged stamps cost tracks, and neither answers nor the command."""
+
+  def read(source, skip_to=None, **_):
+    for i, time in enumerate([0, 0.04, 0.04, 0.02, 0.08]):
+      yield sources.Frame('x', i, time, np.full((40, 40, 3), i, np.uint8))
+
+  _, made = run.make(model, CROPS, shown=True)
+  (part,) = made.parts([sources.Source('x', 'x', 'video')], read=read)
+  expected = [0, 0, np.nan, np.nan, 0]
+  np.testing.assert_array_equal(part.rows['track'], expected)
+  assert all(part.rows['answer'])
+  (problem,) = part.state['problems']
+  assert 'times that do not rise' in problem
+
+
+@pytest.mark.parametrize('size', [32, 48])
+def test_a_face_is_cut_no_more_often_than_needed(size, model):
+  """Sharpness is of crops of one size, which may be the model's."""
+  model.image_size = size
+  _, made = run.make(model, CROPS)
+  sizes = []
+
+  def cut(frame, found, i, side):
+    sizes.append(side)
+    return np.zeros((side, side, 3), np.uint8)
+
+  made._search = made._search._replace(cut=cut)
+  image = np.zeros((9, 9, 3), np.uint8)
+  frame = sources.Frame('x', 0, 0.0, image)
+  source = sources.Source('x', 'x', 'picture')
+  list(made.parts([source], read=lambda *_, **__: [frame]))
+  assert sizes == sorted({size, 48})
 
 
 def test_faces_are_found_and_cut(photos):

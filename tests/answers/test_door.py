@@ -160,7 +160,9 @@ def test_hostile_inputs(number, model, tmp_path, monkeypatch, capfd):
     assert page.count('</script>') == 2  # no name ends a block
 
 
-@pytest.mark.parametrize('cause', ['model', 'run', 'boxes', 'detector', 'rule'])
+@pytest.mark.parametrize(
+  'cause', ['model', 'run', 'boxes', 'detector', 'rule', 'names', 'nothing']
+)
 def test_what_is_refused_before_anything_is_written(
   cause, model, photos, tmp_path, monkeypatch, capfd
 ):
@@ -177,6 +179,12 @@ def test_what_is_refused_before_anything_is_written(
   if cause == 'boxes':
     (tmp_path / 'b.csv').write_text('file,x,y\na,1,2\n')
     arguments += ['--boxes', str(tmp_path / 'b.csv')]
+  if cause == 'names':
+    (tmp_path / 'b.csv').write_text('file,x,y,w,h\na,1,2,9,9\n')
+    arguments += ['--boxes', str(tmp_path / 'b.csv')]
+  if cause == 'nothing':
+    (tmp_path / 'empty').mkdir()
+    arguments[0] = str(tmp_path / 'empty')
   if cause == 'detector':
     (tmp_path / 'd.onnx').write_bytes(b'junk')
     arguments += ['--detector', str(tmp_path / 'd.onnx')]

@@ -10,12 +10,11 @@ FOLDER = pathlib.Path(__file__).parents[2] / 'docs' / 'notebooks'
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', ['photo', 'video', 'votes'])
-def test_notebooks_run(name, model_path, tmp_path, monkeypatch):
-  """With a model of drawn weights: what they say is true of any model."""
+def test_notebooks_run(name, tmp_path, monkeypatch):
+  """As a reader runs them, with the model that they name."""
   nbclient = pytest.importorskip('nbclient', reason='needs emojax[notebooks]')
   nbformat = pytest.importorskip('nbformat', reason='needs emojax[notebooks]')
   pytest.importorskip('ipykernel', reason='needs emojax[notebooks]')
-  monkeypatch.setenv('EMOJAX_MODEL', str(model_path))
   monkeypatch.setenv('IPYTHONDIR', str(tmp_path / 'ipython'))
   root = str(FOLDER.parents[1])
   monkeypatch.setenv('PYTHONPATH', root)

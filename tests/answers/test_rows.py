@@ -192,7 +192,7 @@ def test_answer_sets_are_those_of_the_model(model, monkeypatch):
   _, output, _ = made(model, SEEN)
   output.probabilities['expr'][1] = np.nan
   monkeypatch.setattr(model, 'sets', sets, raising=False)
-  layout = Layout(model.schema, 0.8)
+  layout = Layout(model.schema, columns.Sets(0.8, frozenset({'expr'})))
   found = rows.block(layout, model, SEEN, output, LIMITS)
   labels = np.array(model.schema[0].labels)
   expected = [
@@ -203,20 +203,64 @@ def test_answer_sets_are_those_of_the_model(model, monkeypatch):
   assert asked == [0.8]
 
 
-def test_sets_that_a_model_has_not(model, monkeypatch):
+def test_sets_that_a_model_has_not(model):
   from emojax.answers import run
 
-  assert run.layout_of(model, options.Options()).coverage is None
+  assert run.layout_of(model, options.Options()).sets is None
   with pytest.raises(options.OptionError, match='has no answer sets'):
     run.layout_of(model, options.Options(coverage=0.9))
-  monkeypatch.setattr(model, 'sets', None, raising=False)
-  model.metadata['conformal'] = {'coverages': [0.8, 0.9]}
-  assert run.layout_of(model, options.Options()).coverage == 0.9
-  assert run.layout_of(model, options.Options(coverage=0.8)).coverage == 0.8
+  model.metadata['conformal'] = {
+    'coverages': [0.8, 0.9],
+    'calibration': {},
+    'tasks': {'expr': {}},
+  }
+  assert run.layout_of(model, options.Options()).sets.coverage == 0.9
+  eighty = options.Options(coverage=0.8)
+  assert run.layout_of(model, eighty).sets.coverage == 0.8
   with pytest.raises(options.OptionError, match=r'has 0\.8, 0\.9'):
     run.layout_of(model, options.Options(coverage=0.7))
   # Sets of scaled predictions would not hold what they promise.
   scaled = options.Options(temperature=True)
-  assert run.layout_of(model, scaled).coverage is None
+  assert run.layout_of(model, scaled).sets is None
   with pytest.raises(options.OptionError, match='leave out one of them'):
     run.layout_of(model, options.Options(coverage=0.8, temperature=True))
+
+
+def test_only_tasks_that_were_calibrated_have_sets(model):
+  """A validation set need not label every task, or any."""
+  from emojax.answers import run
+
+  other = tasks.Task('age', 'categorical', ('young', 'old'))
+  model.schema = (*model.schema, other)
+  said = {'coverages': [0.9], 'calibration': {}, 'tasks': {'age': {}}}
+  model.metadata['conformal'] = said
+  names = run.layout_of(model, options.Options()).names
+  assert 'age_answer_set' in names
+  assert 'answer_set' not in names
+  said['tasks'] = {}
+  assert run.layout_of(model, options.Options()).sets is None
+  with pytest.raises(options.OptionError, match='has no answer sets'):
+    run.layout_of(model, options.Options(coverage=0.9))
+
+
+def test_the_shipped_model_says_sets_of_votes():
+  """Its labels are shares of votes, so that sets do not promise majorities."""
+  import emojax
+  from emojax.answers import run
+
+  model = emojax.load('ferplus')
+  layout = run.layout_of(model, options.Options())
+  assert layout.sets == columns.Sets(0.9, of_votes=frozenset({'expr'}))
+  column = next(c for c in layout.columns if c.name == 'answer_set')
+  assert "at least 90% of the annotators' votes" in column.meaning
+  # The same model, were its labels single ones.
+  del model.metadata['conformal']['calibration']['soft']
+  layout = run.layout_of(model, options.Options())
+  column = next(c for c in layout.columns if c.name == 'answer_set')
+  assert 'at least 90% of such sets hold the label' in column.meaning
+
+
+def test_pick_leaves_nothing_behind(model):
+  output = model.predict(np.zeros((3, 32, 32, 3), np.uint8), batch=3)
+  output = output._replace(learned=np.arange(3.0))
+  assert rows.pick(output, [2]).learned.tolist() == [2]

@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import subprocess
 import sys
+import time
 import warnings
 
 import numpy as np
@@ -106,6 +107,23 @@ def test_faces_from_left_to_right(astronaut, default):
 def test_threads_change_nothing_that_matters(astronaut, default):
   found = detectors.load(threads=2)(astronaut)
   np.testing.assert_allclose(found.boxes, default(astronaut).boxes, atol=0.5)
+
+
+@needs_mtcnn
+def test_threads_do_not_wait_actively(astronaut, default):
+  """Two of them cost about the processor time of one, and not four times."""
+
+  def spent(detect):
+    times = []
+    for _ in range(5):
+      start = time.process_time()
+      detect(astronaut)
+      times.append(time.process_time() - start)
+    return min(times)
+
+  two = detectors.load(threads=2)
+  two(astronaut)
+  assert spent(two) < 2 * spent(default)
 
 
 @needs_mtcnn
