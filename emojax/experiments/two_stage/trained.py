@@ -25,7 +25,6 @@ BALANCED = (
   'it learned from subsets that were balanced by resampling: its probabilities '
   'are of more even prevalences than those of the data'
 )
-SETS = ('val', 'test')
 _RECURRENT = re.compile(r'rnn(\d+)-')
 
 
