@@ -1,5 +1,6 @@
 """Coverage of prediction sets against direct counts, and within their bands."""
 
+import copy
 import dataclasses
 import json
 
@@ -187,6 +188,15 @@ def test_coverage_outside_its_band_is_marked():
     assert text == f'{sign}{value:.3f} [0.800, 0.900]'
   full = {'coverage': 1.0, 'parts': {'all': part | {'infinite': True}}}
   assert tables_sets.coverage_text(full) == 'all'
+
+
+def test_sets_of_everything_have_no_worst_cases(evaluated):
+  results = copy.deepcopy(evaluated)
+  sets = results['generations']['Tea']['sets']['held_out']
+  sets['expr']['lac']['0.9']['parts']['all']['infinite'] = True
+  rows = dict(tables_sets.worst(results).sections[0].rows)
+  assert [cell.value for cell in rows['EXPR, lac']] == [None] * 3
+  assert rows['EXPR, aps'][0]
 
 
 def test_results_of_before_have_no_such_tables(evaluated):
