@@ -17,7 +17,7 @@ from emojax.evaluation import (
 )
 from emojax.evaluation.coverage_labels import Labels, labels, mean, subjects
 from emojax.experiments.distillation import tables_sets
-from emojax.uncertainty import conformal_sets
+from emojax.uncertainty import conformal_sets, prior
 
 AU, EXPR, VA = SCHEMA = synthetic_run.SCHEMA
 BINS = tasks.bin_values()
@@ -269,3 +269,46 @@ def test_every_frame_has_its_subject(run):
   clips = run.dataset.test
   assert subjects(clips).shape == (clips.frame_mask.size,)
   assert subjects(clips)[2] == subjects(clips)[3] == clips.subject_id[1]
+
+
+def test_sets_are_made_without_class_weights(run, logits):
+  shift = {'au': np.linspace(-2, 2, 12), 'expr': np.linspace(-3, 0, 7)}
+  prediction = run.predictions(members=2)
+  found, _ = evaluate(
+    SCHEMA, [prediction], run.dataset, seed=5, priors={'Tea': shift}
+  )
+  val, test = (prior.correct(SCHEMA, logits[k], shift) for k in ('val', 'test'))
+  pairs = {
+    'held_out': coverage_generation.held_out(
+      SCHEMA, run.dataset.val, val, run.dataset.test, test
+    ),
+    'halves': coverage_generation.halves(SCHEMA, run.dataset.test, test, 5),
+  }
+  for key, pair in pairs.items():
+    expected = coverage_generation.evaluate(pair, bin_values=BINS)
+    assert found['generations']['Tea']['sets'][key] == expected, key
+
+
+def test_units_are_counted_by_their_own_state(run):
+  """Where every unit is said to be present, those that are not are missed."""
+  test = one(run, AU)
+  said = np.ones(test.target.value.shape, np.int8)
+  for part, hit, index in coverage.hits(test, 'units', said):
+    unit, state = part.split('/')
+    value = test.target.value[index, AU.labels.index(unit)]
+    assert (value == (state == 'present')).all()
+    assert (hit == (state == 'present')).all()
+
+
+def test_frames_are_told_apart_by_the_size_of_their_sets():
+  groups = np.array(['a', 'b', 'c', 'd'])
+  hit = np.array([1.0, 0.0, 1.0, np.nan])
+  target = tasks.Target(np.zeros((4, 7)), np.ones(4))
+  of = Labels(EXPR, False, np.arange(4), target, groups)
+  found = coverage_apart.by_size(of, np.array([1, 1, 3, 3]), hit)
+  rows = [(x['size'], x['coverage'], x['frames']) for x in found]
+  assert rows == [(1, 0.5, 2), (3, 1, 1)]
+  of = Labels(AU, False, np.arange(4), target, groups)
+  found = coverage_apart.by_size(of, np.array([0, 0.25, 0.3, 1]), hit)
+  rows = [(x['size'], x['coverage'], x['frames']) for x in found]
+  assert rows == [(0, 1, 1), (0.25, 0, 1), (0.5, 1, 1)]
