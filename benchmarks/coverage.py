@@ -25,6 +25,7 @@ from benchmarks import tables
 from emojax import tasks
 from emojax.data import load
 from emojax.evaluation import coverage_generation as coverage
+from emojax.experiments.distillation import tables_sets
 from emojax.runtime import provenance, workdir
 from emojax.trained import run as runs
 from emojax.uncertainty import prior
@@ -77,7 +78,7 @@ def rows(found: dict[str, Any]) -> Iterator[list[str]]:
   """A row for each task and method."""
   for title, methods in found.items():
     for method, by_level in methods.items():
-      cells = [_coverage(one) for one in by_level.values()]
+      cells = [tables_sets.coverage_text(one) for one in by_level.values()]
       middle = by_level['0.9']
       single = middle.get('single', {}).get('size')
       yield [
@@ -87,26 +88,6 @@ def rows(found: dict[str, Any]) -> Iterator[list[str]]:
         tables.MISSING if single is None else f'{single:.3f}',
         _worst(middle),
       ]
-
-
-def _coverage(one: dict[str, Any]) -> str:
-  """Coverage and its band, or how many parts are inside theirs."""
-  parts = list(one['parts'].values())
-  if all(part['infinite'] for part in parts):
-    return 'everything'
-  if len(parts) == 1:
-    low, high = parts[0]['band']
-    return f'{_marked(parts[0])} [{low:.3f}, {high:.3f}]'
-  finite = [part for part in parts if not part['infinite']]
-  inside = sum(_marked(part)[0] not in '<>' for part in finite)
-  return f'{one["coverage"]:.3f} ({inside} of {len(finite)} in band)'
-
-
-def _marked(part: dict[str, Any]) -> str:
-  low, high = part['band']
-  value = part['coverage']
-  sign = '<' if value < low - 1e-9 else '>' if value > high + 1e-9 else ''
-  return f'{sign}{value:.3f}'
 
 
 def _worst(one: dict[str, Any]) -> str:
@@ -133,7 +114,8 @@ def table(
     notes=[
       'size: classes, share of unsure action units, width of intervals in '
       '[-1, 1]; single: mean of the members alone',
-      'everything: too few subjects for a finite threshold',
+      'all: too few subjects for a finite threshold, sets hold everything; of '
+      'methods with several parts: how many parts are inside their band',
       *(
         f'{task}: labels are shares of votes in one of the sets and the most '
         'frequent class in the other, so that a threshold of the validation set '

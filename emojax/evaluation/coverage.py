@@ -94,6 +94,7 @@ def measure(
   fitted: conformal_sets.Fitted,
   coverage: float,
   bin_values=None,
+  apart: bool = True,
 ) -> Json:
   """Coverage and size of the sets of some frames.
 
@@ -104,6 +105,7 @@ def measure(
     fitted: Thresholds.
     coverage: What was asked for.
     bin_values: [K], needed by binned tasks.
+    apart: Whether to tell frames apart.
 
   Returns:
     `coverage` (mean over the parts), `size`, `parts` (see `_part`), and what is
@@ -118,11 +120,16 @@ def measure(
     name: _part(fitted[name], coverage, hit, of.groups[index])
     for name, hit, index in every
   }
-  size, hit = sizes(of.task, made), _by_frame(every, len(of.groups))
-  return {
+  size = sizes(of.task, made)
+  found = {
     'coverage': float(np.mean([one['coverage'] for one in parts.values()])),
     'size': mean(size, of.groups),
     'parts': parts,
+  }
+  if not apart:
+    return found
+  hit = _by_frame(every, len(of.groups))
+  return found | {
     'by_class': by_class(of, size, hit),
     'by_size': by_size(of, size, hit),
     'worst': worst(of, hit),

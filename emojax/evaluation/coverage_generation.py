@@ -16,27 +16,32 @@ from emojax.uncertainty.conformal_examples import DEFAULTS
 
 COVERAGES = (0.8, 0.9, 0.95)
 SHOWN = 0.9  # the coverage for which frames are told apart
-APART = ('by_class', 'by_size', 'worst')
 Json = dict[str, Any]
 Logits = Mapping[str, np.ndarray]
 # (calibrated on, tested on), with the logits of their clips.
 Pair = tuple[Labels, Labels, Logits, Logits]
 
 
-def of_generation(context: Context, prediction: Predictions) -> Json:
+def of_generation(
+  context: Context, prediction: Predictions, notes: list[str]
+) -> Json:
   """Prediction sets of a generation, as its exported model would make them.
 
   Without the class weights of the training where they are known, and without
   temperatures.
 
+  Args:
+    context: What is scored; its split's predictions are finite.
+    prediction: The generation's.
+    notes: Receives why there is nothing of the validation set, if its
+      predictions are not finite.
+
   Returns:
     `held_out` and `halves`, each as of `evaluate`; the first is None where the
-    validation set is itself scored or has no labels. `other_labels` names tasks
+    validation set is itself scored, has no labels or predictions that are not
+    finite. `other_labels` names tasks
     whose labels are shares of votes in one of both sets only: what thresholds of
     one promise is not what is counted in the other.
-
-  Raises:
-    ValueError: if predictions of the validation set are not finite.
   """
   schema, bins = context.scored, context.bin_values
   shift = context.priors.get(prediction.name) or {}
@@ -44,13 +49,24 @@ def of_generation(context: Context, prediction: Predictions) -> Json:
   pairs = halves(schema, context.clips, test, context.seed)
   found = {'held_out': None, 'halves': evaluate(pairs, bin_values=bins)}
   found['other_labels'] = []
-  if context.fit_clips is not None and FIT_SPLIT in prediction.logits:
-    prediction.check_finite(FIT_SPLIT, valid(context.fit_clips))
+  if _of_use(context, prediction, notes):
     val = prior.correct(schema, prediction.logits[FIT_SPLIT], shift)
     clips = context.fit_clips, val, context.clips, test
     found['held_out'] = evaluate(held_out(schema, *clips), bin_values=bins)
     found['other_labels'] = other_labels(schema, clips[0], clips[2])
   return found
+
+
+def _of_use(context: Context, prediction: Predictions, notes: list[str]):
+  """Whether there are predictions of the validation set to calibrate on."""
+  if context.fit_clips is None or FIT_SPLIT not in prediction.logits:
+    return False
+  try:
+    prediction.check_finite(FIT_SPLIT, valid(context.fit_clips))
+  except ValueError as error:
+    notes.append(f'no prediction sets by the validation set: {error}')
+    return False
+  return True
 
 
 def other_labels(schema: tasks.Schema, first, second) -> list[str]:
@@ -107,28 +123,32 @@ def evaluate(pairs, coverages: Sequence[float] = COVERAGES, bin_values=None):
 
   Returns:
     Task (and 'TASK votes') -> method -> coverage as text -> `measure` of the
-    ensemble, frames told apart at `SHOWN` only; `single` has the mean coverage and size of its members alone, each
-    with thresholds of its own, for the usual methods.
+    ensemble. At `SHOWN` only, frames are told apart, and `single` has the mean
+    coverage and size of its members alone, each with thresholds of its own, for
+    the usual methods.
   """
   found: dict[str, Json] = {}
   for pair in pairs:
-    title, methods = pair[1].title, pair[1].methods
+    task, title, methods = pair[1].task, pair[1].title, pair[1].methods
+    probs = [
+      uncertainty.probabilities(task, of.pick(x))
+      for of, x in zip(pair[:2], pair[2:])
+    ]
     found[title] = {
-      method: {str(c): _one(pair, method, c, bin_values) for c in coverages}
+      method: {
+        str(c): _one(*pair[:2], probs, method, c, bin_values) for c in coverages
+      }
       for method in methods
     }
   return found
 
 
-def _one(pair: Pair, method: str, coverage: float, bin_values) -> Json:
-  fitted_on, tested, *logits = pair
-  task = tested.task
-  probs = [
-    uncertainty.probabilities(task, of.pick(x))
-    for of, x in zip(pair[:2], logits)
-  ]
+def _one(
+  fitted_on: Labels, tested: Labels, probs, method, coverage: float, bin_values
+) -> Json:
+  task, shown = tested.task, coverage == SHOWN
 
-  def score(members):
+  def score(members, apart):
     fitted = conformal_sets.fit(
       task,
       method,
@@ -139,16 +159,14 @@ def _one(pair: Pair, method: str, coverage: float, bin_values) -> Json:
       bin_values,
     )
     return measure(
-      tested, method, probs[1][members], fitted, coverage, bin_values
+      tested, method, probs[1][members], fitted, coverage, bin_values, apart
     )
 
-  found = score(slice(None))
-  if tested.votes or method == DEFAULTS[task.kind]:
-    rows = [score([m]) for m in range(len(probs[0]))]
+  found = score(slice(None), shown)
+  if shown and (tested.votes or method == DEFAULTS[task.kind]):
+    rows = [score([m], False) for m in range(len(probs[0]))]
     found['single'] = {
       key: float(np.mean([row[key] for row in rows]))
       for key in ('coverage', 'size')
     }
-  if coverage != SHOWN:
-    found = {key: value for key, value in found.items() if key not in APART}
   return found

@@ -31,7 +31,9 @@ def evaluate_generation(
   results, tasks_, roc = _scored(context, prediction)
   logits = prediction.logits[context.split]
   results |= _baselines(context, prediction, logits)
-  results['sets'] = _sets(context, prediction, results['notes'])
+  results['sets'] = coverage_generation.of_generation(
+    context, prediction, results['notes']
+  )
   results['pc'], corrected = _prior_correction(context, prediction)
   results['without_member'] = {
     'ensemble': _without_member(context, tasks_, prediction.num_members),
@@ -56,15 +58,6 @@ def evaluate_generation(
     best = {t.task.name: t.best_rejection() for t in tasks_}
     drawn['rejection']['optimum'] = best
   return results, drawn
-
-
-def _sets(context: Context, prediction: Predictions, notes) -> Json | None:
-  """Prediction sets; a note where validation predictions are of no use."""
-  try:
-    return coverage_generation.of_generation(context, prediction)
-  except ValueError as error:
-    notes.append(f'no prediction sets: {error}')
-    return None
 
 
 def _scored(context: Context, prediction: Predictions):

@@ -22,7 +22,7 @@ class EMENet(nn.Module):
     width: Width multiplier of the trunk and of MarbleNet.
     hidden: Size of the GRUs' states.
     dropout: Dropout rate of the heads.
-    head: 'paper' or 'published'; see `heads.TemporalHead`.
+    head: 'paper', 'published' or 'frames'; see `heads.TemporalHead`.
     lowering: See `ops.conv`.
     dtype: Compute dtype; parameters, statistics and logits are float32.
     axis_name: Mapped batch axis: BatchNorm is synchronised over it and dropout

@@ -11,6 +11,7 @@ from emojax.models import resnet
 from emojax.models.layers import MOMENTUM, Dropout, Linear, batch_count
 from emojax.tasks import Schema
 
+HEADS = ('paper', 'published')
 # What pretrained weights of either layout expect of an image in [0, 1]:
 # (factor, mean, deviation). 'caffe' is the VGGFace2 network fine-tuned on FER+,
 # in RGB order; 'torchvision' is ImageNet.
@@ -30,9 +31,6 @@ def normalised(image, layout: str):
   if image.shape[-1] == 1:
     mean, deviation = mean.mean(), deviation.mean()
   return (image * factor - mean) / deviation
-
-
-HEADS = ('paper', 'published')
 
 
 class BatchNorm(nn.Module):

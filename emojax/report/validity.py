@@ -158,7 +158,11 @@ def _unfinished(claim: Claim, improving_: Sequence[str]) -> str:
       for stack in claim.stacks
     )
 
-  names = [name for name in improving_ if meant(name)]
+  return unfinished([name for name in improving_ if meant(name)])
+
+
+def unfinished(names: Sequence[str]) -> str:
+  """Why stacks that were still improving are no evidence; '' without any."""
   if not names:
     return ''
   return f'still improving when training ended: {", ".join(names)}'

@@ -12,11 +12,9 @@ the posterior plus log p_c. The weighted cross-entropy of expressions (Eqs. 4, 5
   z - log p_c                          has the odds pi / (1 - pi), and
   q_c / w_c, normalised, = softmax(z - log w)_c        is pi_c.
 
-Resampled training data do the same (Elkan, IJCAI 2001, Theorem 2; Saerens et al.,
-Neural Computation 2002, Eq. 4): if copies of examples change the prevalences from
-pi_c to pi'_c, and the examples of a class stay what they are, the weights are
-pi'_c / pi_c, for a binary label the ratio of the odds. It is also the inference
-rule of "logit adjustment" (Menon et al., ICLR 2021, Eq. 9).
+The same subtraction is the inference rule of "logit adjustment" (Menon et al., ICLR
+2021, Eq. 9) and of priors that have shifted (Saerens et al., Neural Computation 2002,
+Eq. 4).
 
 What is corrected is the best predictor of the weighted loss. A network that is
 not trained to its optimum, or whose soft labels were a *mean* of weighted
@@ -73,71 +71,6 @@ def log_weights(task: tasks.Task, weights) -> np.ndarray:
     return np.log(weights)
   known = weights > 0
   return np.log(np.where(known, weights / weights.max(), 1))
-
-
-def resampled(task: tasks.Task, before, after) -> np.ndarray:
-  """Log weights that copying or leaving out training examples amounts to.
-
-  Exact if an example's chance to be copied depends on its label alone. ML-ROS
-  chooses by several labels at once, so that each label's own ratio undoes the
-  shift of its prevalence, not the change of what occurs together.
-
-  Args:
-    task: A 'binary' or 'categorical' task.
-    before: `prevalence` of the data as they are, [A] or [E].
-    after: That of the data that the network learns from.
-
-  Returns:
-    float64 as of `log_weights`. Binary labels that either data set has never
-    or always, or does not label, are 0: nothing is known of their odds. Classes
-    that one of them lacks are as in `log_weights`.
-
-  Raises:
-    ValueError: if a prevalence is not in [0, 1] (or NaN, for a binary label).
-  """
-  before, after = np.float64(before), np.float64(after)
-  for name, values in (('before', before), ('after', after)):
-    unknown = task.kind == 'binary' and np.isnan(values)
-    if not (unknown | ((values >= 0) & (values <= 1))).all():
-      raise ValueError(
-        f'prior of {task.name!r}: {name} {values.tolist()}, expected '
-        'prevalences in [0, 1]'
-      )
-  both = (before > 0) & (after > 0)
-  if task.kind == 'binary':
-    both &= (before < 1) & (after < 1)
-    ratio = _odds(after, both) / _odds(before, both)
-    return log_weights(task, ratio)
-  return log_weights(task, np.where(both, after / np.where(both, before, 1), 0))
-
-
-def _odds(share, known):
-  share = np.where(known, share, 0.5)
-  return share / (1 - share)
-
-
-def prevalence(task: tasks.Task, target: tasks.Target) -> np.ndarray:
-  """Share of every label among what is labelled.
-
-  Args:
-    task: A 'binary' or 'categorical' task.
-    target: Hard or soft labels; where the mask is 0 they may be anything.
-
-  Returns:
-    float64 [A], NaN for labels that no frame has; or [E].
-
-  Raises:
-    ValueError: if no frame has a label of a categorical task.
-  """
-  value, mask = np.asarray(target.value), np.asarray(target.mask) > 0
-  if task.kind == 'categorical':
-    if not mask.any():
-      raise ValueError(f'prevalence of {task.name!r}: no frame has a label')
-    return value[mask].mean(0, dtype=np.float64)
-  axes = tuple(range(mask.ndim - 1))
-  count = mask.sum(axes)
-  total = np.where(mask, value, 0).sum(axes, dtype=np.float64)
-  return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def apply(task: tasks.Task, logits, prior: Mapping[str, np.ndarray]):

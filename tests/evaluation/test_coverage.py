@@ -1,5 +1,6 @@
 """Coverage of prediction sets against direct counts, and within their bands."""
 
+import copy
 import dataclasses
 import json
 
@@ -16,7 +17,7 @@ from emojax.evaluation import (
 )
 from emojax.evaluation.coverage_labels import Labels, labels, mean, subjects
 from emojax.experiments.distillation import tables_sets
-from emojax.uncertainty import conformal_sets
+from emojax.uncertainty import conformal_sets, prior
 
 AU, EXPR, VA = SCHEMA = synthetic_run.SCHEMA
 BINS = tasks.bin_values()
@@ -117,6 +118,7 @@ def test_the_usual_methods_have_single_members(measured):
   for task, method in single:
     found = measured[task][method]['0.9']['single']
     assert 0 < found['coverage'] <= 1
+    assert 'single' not in measured[task][method]['0.8']  # nobody shows it
 
 
 def test_measures_are_json(measured):
@@ -150,13 +152,16 @@ def test_a_scored_validation_set_has_halves_only(run):
   assert set(sets['halves']) == {'au', 'expr', 'va'}
 
 
-def test_validation_predictions_that_are_nan_are_a_note(run):
+def test_validation_predictions_that_are_nan_are_a_note(run, evaluated):
   broken = run.predictions(members=2)
   broken.logits['val']['va'][1, 3, 0] = np.nan
-  found, _ = evaluate(SCHEMA, [broken], run.dataset, temperature=False)
+  found, _ = evaluate(SCHEMA, [broken], run.dataset, seed=5, temperature=False)
   tea = found['generations']['Tea']
-  assert tea['sets'] is None
-  assert [n for n in tea['notes'] if n.startswith('no prediction sets: Tea')]
+  assert tea['sets']['held_out'] is None
+  halves = evaluated['generations']['Tea']['sets']['halves']
+  assert tea['sets']['halves'] == halves  # test people are of use nevertheless
+  start = 'no prediction sets by the validation set: Tea'
+  assert [n for n in tea['notes'] if n.startswith(start)]
 
 
 def test_the_report_has_what_was_measured(evaluated):
@@ -183,6 +188,15 @@ def test_coverage_outside_its_band_is_marked():
     assert text == f'{sign}{value:.3f} [0.800, 0.900]'
   full = {'coverage': 1.0, 'parts': {'all': part | {'infinite': True}}}
   assert tables_sets.coverage_text(full) == 'all'
+
+
+def test_sets_of_everything_have_no_worst_cases(evaluated):
+  results = copy.deepcopy(evaluated)
+  sets = results['generations']['Tea']['sets']['held_out']
+  sets['expr']['lac']['0.9']['parts']['all']['infinite'] = True
+  rows = dict(tables_sets.worst(results).sections[0].rows)
+  assert [cell.value for cell in rows['EXPR, lac']] == [None] * 3
+  assert rows['EXPR, aps'][0]
 
 
 def test_results_of_before_have_no_such_tables(evaluated):
@@ -255,3 +269,46 @@ def test_every_frame_has_its_subject(run):
   clips = run.dataset.test
   assert subjects(clips).shape == (clips.frame_mask.size,)
   assert subjects(clips)[2] == subjects(clips)[3] == clips.subject_id[1]
+
+
+def test_sets_are_made_without_class_weights(run, logits):
+  shift = {'au': np.linspace(-2, 2, 12), 'expr': np.linspace(-3, 0, 7)}
+  prediction = run.predictions(members=2)
+  found, _ = evaluate(
+    SCHEMA, [prediction], run.dataset, seed=5, priors={'Tea': shift}
+  )
+  val, test = (prior.correct(SCHEMA, logits[k], shift) for k in ('val', 'test'))
+  pairs = {
+    'held_out': coverage_generation.held_out(
+      SCHEMA, run.dataset.val, val, run.dataset.test, test
+    ),
+    'halves': coverage_generation.halves(SCHEMA, run.dataset.test, test, 5),
+  }
+  for key, pair in pairs.items():
+    expected = coverage_generation.evaluate(pair, bin_values=BINS)
+    assert found['generations']['Tea']['sets'][key] == expected, key
+
+
+def test_units_are_counted_by_their_own_state(run):
+  """Where every unit is said to be present, those that are not are missed."""
+  test = one(run, AU)
+  said = np.ones(test.target.value.shape, np.int8)
+  for part, hit, index in coverage.hits(test, 'units', said):
+    unit, state = part.split('/')
+    value = test.target.value[index, AU.labels.index(unit)]
+    assert (value == (state == 'present')).all()
+    assert (hit == (state == 'present')).all()
+
+
+def test_frames_are_told_apart_by_the_size_of_their_sets():
+  groups = np.array(['a', 'b', 'c', 'd'])
+  hit = np.array([1.0, 0.0, 1.0, np.nan])
+  target = tasks.Target(np.zeros((4, 7)), np.ones(4))
+  of = Labels(EXPR, False, np.arange(4), target, groups)
+  found = coverage_apart.by_size(of, np.array([1, 1, 3, 3]), hit)
+  rows = [(x['size'], x['coverage'], x['frames']) for x in found]
+  assert rows == [(1, 0.5, 2), (3, 1, 1)]
+  of = Labels(AU, False, np.arange(4), target, groups)
+  found = coverage_apart.by_size(of, np.array([0, 0.25, 0.3, 1]), hit)
+  rows = [(x['size'], x['coverage'], x['frames']) for x in found]
+  assert rows == [(0, 1, 1), (0.25, 0, 1), (0.5, 1, 1)]

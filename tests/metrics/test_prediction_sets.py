@@ -46,3 +46,10 @@ def test_nothing_and_what_is_no_number():
   assert np.isnan(empty).all()
   with pytest.raises(ValueError, match='finite'):
     prediction_sets.set_coverage([[np.nan, 1]], [0], (0.5,))
+
+
+def test_a_level_that_is_reached_but_for_rounding_is_reached():
+  probs = np.array([[0.7, 0.1, 0.1, 0.1]])  # 0.7 + 0.1 < 0.8 in floating point
+  found = prediction_sets.set_coverage(probs, [2], [0.8])
+  assert found.size[0] == 2
+  assert found.covered[0] == 0

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 import scipy.special
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -144,80 +144,6 @@ def test_a_class_without_examples_is_as_rare_as_the_rarest():
 def test_weights_of_no_use(task, weights):
   with pytest.raises(ValueError, match=f'prior of {task.name!r}'):
     prior.log_weights(task, weights)
-
-
-@given(numbers(3, 0.05, 0.95), numbers((4, 3), 0.01, 0.99), st.integers(0, 99))
-@settings(max_examples=50)
-def test_resampled_labels_are_corrected_by_bayes_rule(before, likelihood, seed):
-  """Exact where only the label decides what is copied: p(x | y) stays."""
-  after = np.random.default_rng(seed).uniform(0.05, 0.95, 3)
-  other = likelihood[::-1]  # p(x | y = 0)
-
-  def posterior(share):
-    return share * likelihood / (share * likelihood + (1 - share) * other)
-
-  shift = {'au': prior.resampled(BINARY, before, after)}
-  found = prior.apply(BINARY, scipy.special.logit(posterior(after)), shift)
-  np.testing.assert_allclose(
-    scipy.special.expit(found), posterior(before), rtol=1e-7
-  )
-
-
-@given(numbers(3, 0.05, 1), numbers(3, 0.05, 1), numbers((4, 3), 0.01, 1))
-def test_resampled_classes_are_corrected_by_bayes_rule(
-  before, after, likelihood
-):
-  before, after = before / before.sum(), after / after.sum()
-
-  def posterior(share):
-    joint = share * likelihood
-    return joint / joint.sum(-1, keepdims=True)
-
-  shift = {'expr': prior.resampled(CLASSES, before, after)}
-  found = prior.apply(CLASSES, np.log(posterior(after)), shift)
-  probs = uncertainty.probabilities(CLASSES, found)
-  np.testing.assert_allclose(probs, posterior(before), rtol=1e-7)
-
-
-def test_resampling_to_balance_is_weighting_by_inverse_frequencies():
-  labels = np.eye(3)[[0] * 6 + [1] * 3 + [2]]
-  target = tasks.Target(labels, np.ones(10))
-  weighted = prior.log_weights(CLASSES, losses.class_weights(*target))
-  copied = prior.resampled(
-    CLASSES, prior.prevalence(CLASSES, target), np.full(3, 1 / 3)
-  )
-  np.testing.assert_allclose(copied, weighted, atol=1e-6)
-  value = (np.arange(10)[:, None] < [2, 5, 9]).astype(float)
-  target = tasks.Target(value, np.ones((10, 3)))
-  weighted = prior.log_weights(BINARY, losses.positive_weights(*target))
-  copied = prior.resampled(
-    BINARY, prior.prevalence(BINARY, target), np.full(3, 0.5)
-  )
-  np.testing.assert_allclose(copied, weighted, atol=1e-6)
-
-
-def test_labels_whose_odds_are_unknown_are_not_corrected():
-  before = np.array([np.nan, 0.0, 0.25])
-  found = prior.resampled(BINARY, before, np.array([0.5, 0.5, 0.5]))
-  np.testing.assert_allclose(found, [0, 0, np.log(3)])
-  found = prior.resampled(BINARY, np.full(3, 0.5), np.array([1.0, 0.0, 0.5]))
-  np.testing.assert_array_equal(found, 0)
-  with pytest.raises(ValueError, match=r'after \[2.0, 0.5, 0.5\]'):
-    prior.resampled(BINARY, before, [2, 0.5, 0.5])
-  with pytest.raises(ValueError, match='before'):
-    prior.resampled(CLASSES, [np.nan, 0.5, 0.5], [0.2, 0.4, 0.4])
-
-
-def test_masked_labels_are_not_counted():
-  value = np.array([[1, 0, np.nan], [1, np.nan, np.nan], [0, 1, np.nan]])
-  mask = np.float32(np.isfinite(value))
-  found = prior.prevalence(BINARY, tasks.Target(value, mask))
-  np.testing.assert_allclose(found, [2 / 3, 1 / 2, np.nan])
-  classes = np.array([[1, 0, 0], [0, 0, 1], [np.nan] * 3])
-  target = tasks.Target(classes, np.array([1, 1, 0]))
-  np.testing.assert_allclose(prior.prevalence(CLASSES, target), [0.5, 0, 0.5])
-  with pytest.raises(ValueError, match='no frame has a label'):
-    prior.prevalence(CLASSES, tasks.Target(classes, np.zeros(3)))
 
 
 def test_weights_of_two_trainings_multiply():

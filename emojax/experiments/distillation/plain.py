@@ -1,7 +1,9 @@
-"""What a run says, in three sentences for who has not read the paper."""
+"""What a run says, in a few sentences for who has not read the paper."""
 
 from collections.abc import Mapping
 from typing import Any
+
+from emojax.report import validity
 
 Results = Mapping[str, Any]
 NAMES = {
@@ -13,11 +15,16 @@ NLL = {'au/nll': 'an action unit', 'expr/nll': 'an expression'}
 
 
 def sentences(results: Results) -> list[str]:
-  """Three sentences at most: what was done, how far off it is, what it knows.
+  """Three texts at most: what was done, how far off it is, what it knows.
 
-  A part is left out where a run has no number for it.
+  A part is left out where a run has no number for it. Runs that cannot test the
+  paper's claims say so first.
   """
-  found = [_done(results), _error(results), _doubt(results)]
+  found = [
+    _done(results) + _immature(results),
+    _error(results),
+    _doubt(results),
+  ]
   return [text for text in found if text]
 
 
@@ -29,14 +36,30 @@ def _done(results: Results) -> str:
   names = results['names']
   count = results['generations'][names[0]]['num_members']
   tasks = _list([NAMES.get(t['name'], t['name']) for t in results['schema']])
-  networks = 'network' if count == 1 else 'networks'
-  text = f'{count} {networks} (the teachers) learned to tell {tasks} from faces'
+  network, were = ('network', 'was') if count == 1 else ('networks', 'were')
+  text = f'{count} {network} (the teachers) {were} trained to tell {tasks} from faces'
   if len(names) > 1:
     text += (
-      f', and as many students ({_list(names[1:])}) learned from the mean '
+      f', and as many students ({_list(names[1:])}) each time on the mean '
       'answers of the generation before'
     )
   return f'{text}.'
+
+
+def _immature(results: Results) -> str:
+  """Why the numbers are not those of networks that have learned all they can."""
+  known = results.get('validity') or {}
+  teachers = results['generations'][results['names'][0]]['single_mean']
+  reasons = [
+    validity.below(known.get('floor', 0), teachers.get('expr/acc')),
+    validity.unfinished(known.get('improving', ())),
+  ]
+  found = [reason for reason in reasons if reason]
+  if not found:
+    return ''
+  return (
+    f' Its numbers say little about what such networks can do: {_list(found)}.'
+  )
 
 
 def _error(results: Results) -> str:
@@ -69,7 +92,7 @@ def _error(results: Results) -> str:
 
 
 def _doubt(results: Results) -> str:
-  """Whether the ensemble of teachers knows when it does not know."""
+  """How the doubt of the ensemble of teachers goes with what is ambiguous."""
   run = results['generations'][results['names'][0]]
   parts = []
   scored = run.get('pc') or run
@@ -92,8 +115,8 @@ def _doubt(results: Results) -> str:
   ]
   if foreign:
     parts.append(
-      'their disagreement tells images that are no faces from faces with an AUC '
-      f'of {", ".join(foreign)}, where 0.5 is chance'
+      'their disagreement tells foreign images from those of the data with an '
+      f'AUC of {", ".join(foreign)}, where 0.5 is chance'
     )
   text = '; '.join(parts)
   return f'{text[0].upper()}{text[1:]}.' if text else ''

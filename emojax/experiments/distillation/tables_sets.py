@@ -125,8 +125,10 @@ def worst(results: Results) -> Table | None:
   )
 
 
-def _cases(by_level: Mapping[str, Any]) -> list[str]:
+def _cases(by_level: Mapping[str, Any]) -> list[Cell | str]:
   shown = by_level[str(SHOWN)]
+  if all(part['infinite'] for part in shown['parts'].values()):
+    return [Cell(None)] * 3  # who is in a set of everything tells nothing
   told = shown['by_class'] or shown['parts']
   sizes = {f'{x["size"]:.3g}': x for x in shown['by_size']}
   people = {x['subject']: x for x in shown['worst']}

@@ -1,5 +1,7 @@
 """Stacks of paper 002 after their training; see `protocol.Trained`."""
 
+import functools
+
 from emojax.experiments.incomplete_labels.run import schema_from_config
 from emojax.experiments.protocol import Plain
 from emojax.experiments.two_stage import roles, trained
@@ -16,6 +18,7 @@ PRIORS = None
 predictions, header = Plain.predictions, Plain.header
 weights, network_for = trained.weights, trained.network_for
 method_for, settings_for = trained.method_for, trained.settings_for
+as_trained = functools.partial(trained.as_trained, names=TASKS)
 
 
 def stacks(config):
@@ -34,10 +37,3 @@ def stacks(config):
 def held_out(config):
   """Validation and test clips."""
   return roles.held_out(config.data, schema_from_config(config, TASKS))
-
-
-def as_trained(config, clips, schema):
-  """Only the tasks that the run knows, without votes."""
-  del config
-  known = tuple(task for task in schema if task.name in TASKS)
-  return roles.restricted(clips, known) if known else clips

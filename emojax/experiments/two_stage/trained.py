@@ -16,7 +16,7 @@ from emojax.engine import checkpoint, stack
 from emojax.engine.member import Method
 from emojax.engine.trainer import Settings
 from emojax.experiments.protocol import Network, Stack
-from emojax.experiments.two_stage import builders, features, method
+from emojax.experiments.two_stage import builders, features, method, roles
 from emojax.models.cnn_rnn import FramesCNNRNN
 
 PyTree = Any
@@ -25,7 +25,6 @@ BALANCED = (
   'it learned from subsets that were balanced by resampling: its probabilities '
   'are of more even prevalences than those of the data'
 )
-SETS = ('val', 'test')
 _RECURRENT = re.compile(r'rnn(\d+)-')
 
 
@@ -111,3 +110,10 @@ def weights(folder: pathlib.Path, config, name: str, tree: PyTree) -> PyTree:
     'params': {'cnn': cnn['params'], 'rnn': tree['params']},
     'model_state': {k: {'cnn': v} for k, v in cnn['model_state'].items()},
   }
+
+
+def as_trained(config, clips, schema, names: Iterable[str]):
+  """Only the tasks of some names, those that the run knows, without votes."""
+  del config
+  known = tuple(task for task in schema if task.name in names)
+  return roles.restricted(clips, known) if known else clips

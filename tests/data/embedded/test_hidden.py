@@ -126,6 +126,27 @@ def test_the_frame_optimum_is_the_prior_of_hidden_frames(many):
   assert best + 0.5 < worse < entropy + 0.25
 
 
+@pytest.mark.parametrize('name', ['visible', 'clarity'])
+def test_hidden_frames_have_the_prior_of_their_own_scene(many, name):
+  params, gaps, truth = many
+  last = int(np.flatnonzero(gaps.frames.any(1))[-1])
+  scene = getattr(params, name).copy()
+  scene[last] *= 0.5
+  other = dataclasses.replace(params, **{name: scene})
+  found = [
+    hidden.frame_posteriors(p, gaps, truth, samples=50) for p in (params, other)
+  ]
+  same = np.logical_and.reduce(
+    [
+      (a == b).reshape(*gaps.frames.shape, -1).all(-1)
+      for a, b in zip(*(one.values() for one in found))
+    ]
+  )
+  expected = np.zeros_like(gaps.frames)
+  expected[last] = gaps.frames[last]
+  np.testing.assert_array_equal(~same, expected)
+
+
 def test_memory_can_do_better_than_any_single_frame(many):
   params, gaps, truth = many
   alone = hidden.frame_posteriors(params, gaps, truth, samples=400)['expr']

@@ -283,7 +283,8 @@ def test_plain_sentences_come_before_verdicts_and_have_the_runs_numbers(full):
   said = plain.sentences(results)
   tea = results['generations']['Tea']
   assert len(said) == 3
-  assert said[0].startswith('4 networks')
+  assert said[0].startswith('4 networks (the teachers) were trained')
+  assert 'say little' not in said[0]
   assert 'Stu1 and Stu2' in said[0]
   assert f'{tea["single_mean"]["au/nll"]:.3f} for an action unit' in said[1]
   assert f'possible: {results["optimum"]["metrics"]["au/nll"]:.3f}' in said[1]
@@ -307,6 +308,18 @@ def test_plain_sentences_come_before_verdicts_and_have_the_runs_numbers(full):
   assert 'for an expression, 0.123 after prior correction' in said
 
 
+def test_plain_sentences_say_where_networks_have_not_learned_enough(full):
+  results = copy.deepcopy(full[1])
+  results['generations']['Tea']['single_mean']['expr/acc'] = 0.3
+  results['validity'] = {'floor': 0.4, 'improving': ['Tea', 'Stu1']}
+  said = plain.sentences(results)[0]
+  assert 'say little about what such networks can do' in said
+  assert 'an accuracy of 0.300 is below the floor 0.40' in said
+  assert 'still improving when training ended: Tea, Stu1' in said
+  results['validity'] = {'floor': 0.3, 'improving': []}
+  assert 'say little' not in plain.sentences(results)[0]
+
+
 def test_plain_sentences_leave_out_what_a_run_does_not_have():
   run = synthetic_run.Run((tasks.expr_task(),), clips=6, length=1, truth=False)
   teachers = run.predictions(members=1)
@@ -315,7 +328,7 @@ def test_plain_sentences_leave_out_what_a_run_does_not_have():
   said = plain.sentences(results)
   assert len(said) == 2
   assert said[0] == (
-    '1 network (the teachers) learned to tell the expression from faces.'
+    '1 network (the teachers) was trained to tell the expression from faces.'
   )
   assert 'best possible' not in said[1]
 

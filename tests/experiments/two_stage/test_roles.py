@@ -1,12 +1,13 @@
 """Subsets, external data and balancing of papers 001 and 002."""
 
+import dataclasses
 import pathlib
 import runpy
 
 import numpy as np
 import pytest
 
-from emojax import tasks
+from emojax import experiments, tasks
 from emojax.data import embedded
 from emojax.experiments.two_stage import balancing, roles
 
@@ -190,3 +191,17 @@ def test_names_that_do_not_exist():
     roles.from_config(
       config_of('incomplete', data__name='prepared'), tasks.ABAW2021, SINGLE
     )
+
+
+@pytest.mark.parametrize(
+  ('paper', 'kept'),
+  [('incomplete_labels', 'au expr va'), ('shared_annotations', 'expr va')],
+)
+def test_other_data_are_taken_as_the_papers_know_them(paper, kept):
+  params = embedded.sample_clip_parameters(2, 2, 2)
+  clips = embedded.make_clips(params, 32, hidden=0.5)
+  clips = dataclasses.replace(clips, votes=np.ones((2, 2, 7), np.float32))
+  found = experiments.trained(paper).as_trained(None, clips, tasks.ABAW2021)
+  assert sorted(found.targets) == kept.split()
+  known = found.truth, found.frame_truth, found.votes
+  assert known == (None, None, None)
