@@ -160,7 +160,7 @@ def write_tree(
   for _ in parallel.run(
     write_person,
     jobs,
-    workers=min(workers or os.cpu_count(), len(everyone)),
+    workers=min(workers or os.cpu_count() or 1, len(everyone)),
     total=frames * len(everyone),
     title='writing',
     unit='frames',

@@ -149,7 +149,7 @@ def drawn(kind: str, data, spec) -> Clips:
 
 def _grey(image: np.ndarray) -> np.ndarray:
   """Takes the colour out, or colour alone would tell foreign frames apart."""
-  luma = image @ np.float32([0.299, 0.587, 0.114])
+  luma = image @ np.array([0.299, 0.587, 0.114], np.float32)
   return np.repeat(np.rint(luma).astype(np.uint8)[..., None], CHANNELS, -1)
 
 

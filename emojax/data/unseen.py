@@ -27,7 +27,11 @@ def unseen(schema: tasks.Schema, targets: tasks.Targets) -> list[str]:
     value, mask = (np.asarray(part) for part in targets[task.name])
     mask = mask[..., None] if task.kind == 'categorical' else mask
     seen = ((value > 0) & (mask > 0)).reshape(-1, len(task.labels)).any(0)
-    found += [f'{task.name} {x}' for x, s in zip(task.labels, seen) if not s]
+    found += [
+      f'{task.name} {x}'
+      for x, s in zip(task.labels, np.atleast_1d(seen))
+      if not s
+    ]
   return found
 
 

@@ -204,7 +204,8 @@ def _spread(points: np.ndarray) -> float:
 
 def _real(value: Any) -> float:
   plain = isinstance(value, numbers.Real) and not isinstance(value, bool)
-  if not plain or not abs(value) <= _FAR:
+  size: Any = abs(value) if plain else math.nan
+  if not size <= _FAR:
     raise ValueError(f'{value!r} is no number in -{_FAR:g}..{_FAR:g}')
   return float(value)
 

@@ -96,7 +96,7 @@ def _row(row: list[str], columns: dict[str, int]):
     raise DataError('a row without a file', 'the name of a picture or video')
   corner = [tables.real(cell[k], -_FAR, _FAR, f'pixels {k}') for k in 'xy']
   extent = [tables.real(cell[k], 0, _FAR, f'pixels {k}') for k in 'wh']
-  if not np.all(np.float32(extent) > 0):
+  if not np.all(np.array(extent, np.float32) > 0):
     raise DataError('an empty box', 'w and h of more than 0 pixels')
   frame = tables.integer(cell.get('frame', '0'), 0, _LAST, 'frame')
   face = cell.get('face')

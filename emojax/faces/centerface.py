@@ -58,7 +58,7 @@ class CenterFace:
     picture, ratio = pyramid.shrunk(image, self.longest)
     canvas, margin = pyramid.padded(picture, _ALIGN)
     pixels = canvas.transpose(2, 0, 1)[None].astype(np.float32)
-    found = decoded(*self.network(pixels), self.min_score)
+    found = decoded(*self.network(pixels), min_score=self.min_score)
     return ordered(pyramid.restored(found, margin, ratio))
 
 

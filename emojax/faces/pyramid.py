@@ -59,7 +59,7 @@ def padded(picture: Image.Image, multiple: int) -> tuple[np.ndarray, int]:
 
 def restored(found: Faces, margin: int, ratio: float) -> Faces:
   """Brings faces of a scaled and padded picture back into the original's."""
-  boxes = (found.boxes - np.float32([margin, margin, 0, 0])) / ratio
+  boxes = (found.boxes - np.array([margin, margin, 0, 0], np.float32)) / ratio
   landmarks = (found.landmarks - margin) / ratio
   return faces(boxes, found.scores, landmarks)
 
@@ -68,9 +68,15 @@ def resized(picture: Image.Image, ratio: float) -> Image.Image:
   """Scales down by exactly `ratio`; what is over of a last pixel is left out."""
   if ratio == 1:
     return picture
-  size = tuple(max(1, int(side * ratio)) for side in picture.size)
-  box = (0, 0, *(min(n / ratio, s) for n, s in zip(size, picture.size)))
-  return picture.resize(size, Image.Resampling.BOX, box, reducing_gap=2.0)
+  width, height = (max(1, int(side * ratio)) for side in picture.size)
+  right = min(width / ratio, picture.width)
+  bottom = min(height / ratio, picture.height)
+  return picture.resize(
+    (width, height),
+    Image.Resampling.BOX,
+    (0, 0, right, bottom),
+    reducing_gap=2.0,
+  )
 
 
 def suppress(

@@ -288,6 +288,7 @@ def _webcam(source: Source, wanted: _Wanted, problems) -> Iterator[Frame]:
   if not containers.available():
     raise DataError('no PyAV', "it for webcams: pip install 'emojax[faces]'")
   import av
+  from av.error import FFmpegError
 
   kind, address = _camera(source.path)
   try:
@@ -303,7 +304,7 @@ def _webcam(source: Source, wanted: _Wanted, problems) -> Iterator[Frame]:
         if wanted(index, seconds):
           image = frame.to_ndarray(format='rgb24')
           yield Frame(source.name, index, seconds, image)
-  except (av.FFmpegError, OSError, ValueError) as error:
+  except (FFmpegError, OSError, ValueError) as error:
     found = containers.reason(error)
     raise DataError(found, 'a webcam that can be opened', address) from error
 

@@ -76,7 +76,7 @@ def stages(
     found['merged'] = distributions.label_counts(task, merged)
   frames = {task.name: tasks.Target(*(array[:, None] for array in merged))}
   weights = sampling.clip_weights((task,), frames, (task.name,), variant, seed)
-  drawn = balance.resample(weights, np.count_nonzero(weights), seed)
+  drawn = balance.resample(weights, int(np.count_nonzero(weights)), seed)
   resampled = tasks.Target(*(array[drawn] for array in merged))
   found['resampled'] = distributions.label_counts(task, resampled)
   return found

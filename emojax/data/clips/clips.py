@@ -1,11 +1,18 @@
 """Containers for data sets in memory: `Clips` and `Dataset`."""
 
 import dataclasses
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from emojax import tasks
 from emojax.data.store.digest import Origin
+
+if TYPE_CHECKING:
+  from emojax.data.store.stored import StoredClips
+
+# In memory, or on disk until they are taken.
+AnyClips: TypeAlias = 'Clips | StoredClips'
 
 AUDIO_SHAPE = (
   64,
@@ -122,7 +129,7 @@ def _arrays(clips: Clips) -> dict[tuple[str, ...], np.ndarray]:
 
 def _from_arrays(arrays: dict[tuple[str, ...], np.ndarray]) -> Clips:
   names = [key[1] for key in arrays if key[0] == 'targets' and key[2] == 'mask']
-  known = {
+  known: dict[str, Any] = {
     kind: {key[1]: arrays[key] for key in arrays if key[0] == kind} or None
     for kind in POSTERIORS
   }
@@ -238,11 +245,11 @@ class Dataset:
     name: Name of the data set in reports.
   """
 
-  train: Clips
+  train: AnyClips
   groups: dict[str, np.ndarray]
-  val: Clips
-  test: Clips
-  ood: dict[str, Clips]
+  val: AnyClips
+  test: AnyClips
+  ood: dict[str, AnyClips]
   schema: tasks.Schema
   name: str
 

@@ -5,6 +5,7 @@ Unlike `load.from_config`, nothing but the split that is asked for has to exist.
 
 import dataclasses
 import difflib
+import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -124,7 +125,10 @@ def _no_split(where, split: str, names) -> str:
 
 
 def out_of_domain(
-  data, spec: Spec, schema: tasks.Schema, names: Sequence[str] | None
+  data,
+  spec: Spec,
+  schema: tasks.Schema,
+  names: Sequence[str | os.PathLike] | None,
 ) -> dict[str, Any]:
   """Clips that are none of the domain, by name, without labels.
 
@@ -144,7 +148,7 @@ def out_of_domain(
   spec = dataclasses.replace(spec, schema=schema)
   sets = {}
   for name in names:
-    if name in load.OOD:
+    if isinstance(name, str) and name in load.OOD:
       sets[name] = load.drawn(name, data, spec)
     else:
       store = _store(name)

@@ -165,7 +165,7 @@ def make_clips(
   targets = parameters.draw_labels(params, truth)
   return Clips(
     image=image,
-    audio=audio_kind and _voices(params, gaps, voices, audio_kind),
+    audio=_voices(params, gaps, voices, audio_kind) if audio_kind else None,
     targets={
       name: tasks.Target(*(array * _like(valid, array) for array in target))
       for name, target in targets.items()

@@ -74,7 +74,7 @@ def _runs(rng, times, share: float):
 def hide(image: np.ndarray, params: parameters.Parameters, hidden: Hidden):
   """Paints over the hidden frames of images uint8 [N, L, H, W, 3], in place."""
   traits = {k: v.astype(float) for k, v in params.traits.items()}
-  for i in np.flatnonzero(hidden.frames.any(1)):
+  for i in np.flatnonzero(hidden.frames.any(1)).tolist():
     rng = parameters.clip_rng(params, i, 'hidden image')
     cover = 0.2 + 0.6 * rng.random(3)
     for j, covered in enumerate(hidden.frames[i]):
@@ -82,10 +82,9 @@ def hide(image: np.ndarray, params: parameters.Parameters, hidden: Hidden):
         continue
       shape = image.shape[2:]
       if hidden.blurred[i, j]:
-        at = (float(params.motion[f'shift_{axis}'][i, j]) for axis in 'xy')
-        picture = _out_of_focus(
-          shape[0], *at, {k: v[i] for k, v in traits.items()}
-        )
+        x, y = (float(params.motion[f'shift_{axis}'][i, j]) for axis in 'xy')
+        one = {k: v[i] for k, v in traits.items()}
+        picture = _out_of_focus(shape[0], x, y, one)
       else:
         picture = np.broadcast_to(cover, shape)
       picture = picture * traits['exposure'][i] * traits['cast'][i]

@@ -15,12 +15,12 @@ from emojax.data.embedded.shapes import (
 
 def paint_occlusion(part: Part, p) -> None:
   """Paints what each frame of the batch has: most have nothing."""
-  for names, painter in (
-    (('glasses',), _glasses),
-    (('hand',), _hand),
-    (('block',), _block),
+  for name, painter in (
+    ('glasses', _glasses),
+    ('hand', _hand),
+    ('block', _block),
   ):
-    present = sum(p[name] for name in names).reshape(-1) > 0
+    present = p[name].reshape(-1) > 0
     if present.any():
       _paint_some(part, p, np.flatnonzero(present), painter)
 

@@ -1,5 +1,7 @@
 """Out-of-distribution clips that need no download: digits and textures."""
 
+from typing import Any
+
 import numpy as np
 
 from emojax import tasks
@@ -22,7 +24,9 @@ def digits(
   """
   import sklearn.datasets
 
-  source = sklearn.datasets.load_digits().images / 16
+  # Annotated as a tuple, which it is with `return_X_y` alone.
+  digits_set: Any = sklearn.datasets.load_digits()
+  source = digits_set.images / 16
   order = generator(seed, 'digits').permutation(len(source))
   frames = [
     _drift(
@@ -133,13 +137,12 @@ def ood_clips(
     raise ValueError(f'kind {kind!r}: expected one of {", ".join(KINDS)}')
   make = digits if kind == 'digits' else textures
   image = make(seed, num_clips, clip_length, size)
-  sound = audio_kind and voice.noise_features(
-    generator(seed, f'sound of {kind}'),
-    num_clips,
-    clip_length,
-    frame_rate,
-    audio_kind,
-  )
+  sound = None
+  if audio_kind:
+    rng = generator(seed, f'sound of {kind}')
+    sound = voice.noise_features(
+      rng, num_clips, clip_length, frame_rate, audio_kind
+    )
   shape = image.shape[:2]
   names = np.array([f'{kind}/{i:06d}' for i in range(num_clips)], np.str_)
   return Clips(

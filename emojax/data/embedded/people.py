@@ -1,5 +1,8 @@
 """Who is in the picture and how it was taken: the nuisance variables."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 _SKIN = np.array(
@@ -66,7 +69,7 @@ def gains(rng, channels: int) -> np.ndarray:
   return np.exp(rng.normal(0, 0.12, channels))
 
 
-def scene(rng) -> dict[str, np.ndarray]:
+def scene(rng) -> dict[str, np.ndarray | float]:
   """Lighting, background, camera and occlusion of one clip."""
   angle = rng.uniform(0, 2 * np.pi)
   strength = rng.uniform(0, 0.32)
@@ -84,7 +87,7 @@ def scene(rng) -> dict[str, np.ndarray]:
   }
 
 
-def _occlusion(rng) -> dict[str, np.ndarray]:
+def _occlusion(rng) -> dict[str, np.ndarray | float]:
   kind = rng.choice(5, p=[0.76, 0.13, 0.02, 0.045, 0.045])
   return {
     'glasses': float(kind in (1, 2)),
@@ -98,7 +101,7 @@ def _occlusion(rng) -> dict[str, np.ndarray]:
   }
 
 
-def visibility(view: dict[str, np.ndarray]) -> np.ndarray:
+def visibility(view: Mapping[str, Any]) -> np.ndarray:
   """How much of brows, eyes and mouth the scene shows, [3].
 
   A block hides one half of a symmetric face and therefore no action.
@@ -106,6 +109,6 @@ def visibility(view: dict[str, np.ndarray]) -> np.ndarray:
   return np.array([1, 1 - 0.9 * view['dark_glass'], 1 - 0.9 * view['hand']])
 
 
-def clarity(view: dict[str, np.ndarray]) -> float:
+def clarity(view: Mapping[str, Any]) -> float:
   """How much evidence blur and noise leave, in (0.6, 1]."""
   return 1 - 0.1 * view['soft'] - 3 * view['noise']

@@ -30,12 +30,19 @@ def waveform(params: Parameters, clear: bool = False) -> np.ndarray:
   affects = annotator.affect_mean(strengths)
   at = np.arange(samples) * (params.frame_rate / audio.SAMPLE_RATE)
   for i in range(count):
-    curves = [affects[i, :, 0], affects[i, :, 1]]
-    curves += [params.motion['talk'][i], params.motion['syllables'][i]]
-    curves = [np.interp(at, np.arange(length), curve) for curve in curves]
+    valence, arousal, talk, syllables = (
+      np.interp(at, np.arange(length), curve)
+      for curve in (
+        affects[i, :, 0],
+        affects[i, :, 1],
+        params.motion['talk'][i],
+        params.motion['syllables'][i],
+      )
+    )
     rng = clip_rng(params, i, 'voice')
     base = float(params.traits['voice'][i])
-    sound[i] = _speak(rng, base, *curves, CLEAR if clear else 1)
+    smile = CLEAR if clear else 1
+    sound[i] = _speak(rng, base, valence, arousal, talk, syllables, smile)
   return sound
 
 

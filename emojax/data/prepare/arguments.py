@@ -9,7 +9,7 @@ from emojax.data.readers import base
 from emojax.data.transform import audio
 
 
-def parse(argv: list[str] | None, description: str) -> dict[str, Any]:
+def parse(argv: list[str] | None, description: str | None) -> dict[str, Any]:
   """Returns the keyword arguments of `prepare.prepare`.
 
   Raises:

@@ -16,6 +16,7 @@ import numpy as np
 
 from emojax.data.readers import base
 from emojax.data.store import codec, frame_table, store
+from emojax.data.store.digest import bytes_of
 from emojax.data.transform import sounds
 
 SEGMENT_FRAMES = 64
@@ -114,13 +115,13 @@ def digest(listing: base.Listing) -> str:
     state.update(repr((names, len(record))).encode(errors='backslashreplace'))
     for targets in (record.targets, record.clean_targets or {}):
       for target in targets.values():
-        state.update(np.ascontiguousarray(target.value))
-        state.update(np.ascontiguousarray(target.mask))
-    state.update(np.ascontiguousarray(record.frame_index))
+        state.update(bytes_of(target.value))
+        state.update(bytes_of(target.mask))
+    state.update(bytes_of(record.frame_index))
     if record.frame_time is not None:
-      state.update(np.ascontiguousarray(record.frame_time))
+      state.update(bytes_of(record.frame_time))
     if record.votes is not None:
-      state.update(np.ascontiguousarray(record.votes))
+      state.update(bytes_of(record.votes))
   return state.hexdigest()
 
 

@@ -138,9 +138,10 @@ def _row(folder, name: str, images: list[str], entry: Any, aligned: bool):
     raise DataError(found, 'one image of every frame')
   if not isinstance(entry, dict):
     raise DataError(f'frame {name!r}: {entry!r:.40}', 'an object')
-  value = tuple(_level(name, entry.get(key)) / 10 for key in NAMES)
+  valence, arousal = (_level(name, entry.get(key)) / 10 for key in NAMES)
   crop = _crop(name, entry.get('landmarks')) if aligned else None
-  return _Row(int(name), value, ImageFile(str(folder / images[0]), crop))
+  image = ImageFile(str(folder / images[0]), crop)
+  return _Row(int(name), (valence, arousal), image)
 
 
 def _level(name: str, level: Any) -> float:

@@ -169,7 +169,7 @@ def _fill(
   """Writes the rows of the given frames into `target`, columns by name."""
   place = np.flatnonzero(index < len(rows.target.mask))
   value, mask = (array[index[place]] for array in rows.target)
-  columns = [task.labels.index(label) for label in rows.labels]
+  columns = np.array([task.labels.index(label) for label in rows.labels], int)
   target.value[np.ix_(place, columns)] = value
   if mask.ndim == 1:
     target.mask[place] = mask

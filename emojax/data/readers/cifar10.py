@@ -12,6 +12,7 @@ al., 2019). There may be fewer batches than five.
 
 import dataclasses
 import pathlib
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -161,13 +162,16 @@ def _noisy(
 ) -> list[Record]:
   """Puts CIFAR-10N labels in the place of the training labels."""
   path = folders.first_existing(*(source / name for name in HUMAN))
-  numbers, clean = _human(path, NOISE[noise]), _human(path, 'clean_label')
+  found = _numbers(path)
+  numbers, clean = _human(found, NOISE[noise], path), None
+  if _of_human(found, 'clean_label') is not None:
+    clean = _human(found, 'clean_label', path)
   train = [r for r in records if r.split == 'train']
   place = _places(train, batches, len(numbers), path)
   own = np.array([r.targets['expr'].value[0].argmax() for r in train])
   if clean is not None and len(clean) != len(numbers):
-    found = f'{len(clean)} clean labels beside {len(numbers)} of {noise}'
-    raise DataError(found, 'as many', path)
+    what = f'{len(clean)} clean labels beside {len(numbers)} of {noise}'
+    raise DataError(what, 'as many', path)
   if clean is not None and not np.array_equal(clean[place], own):
     raise DataError('other clean labels', 'those of the batches', path)
   share = np.mean(numbers[place] != own)
@@ -197,17 +201,23 @@ def _places(train: list[Record], batches: list[_Batch], count: int, path):
   return [row[record.video_id] for record in train]
 
 
-def _human(path: pathlib.Path, key: str) -> np.ndarray | None:
-  """Returns class numbers [N] of a CIFAR-10N file, None for no clean ones."""
-  if path.suffix == '.pt':
-    found = pickles.load_torch(str(path))
-    found = found if isinstance(found, dict) else {}
-  else:
-    found = arrays.load_npz(path)
-  found = found.get(key, found.get(f'cifar10n_{key}'))
-  if found is None and key == 'clean_label':
-    return None
-  found = np.asarray(found)
+def _numbers(path: pathlib.Path) -> Mapping[str, Any]:
+  """Returns what a CIFAR-10N file holds, by name."""
+  if path.suffix != '.pt':
+    return arrays.load_npz(path)
+  found = pickles.load_torch(str(path))
+  return found if isinstance(found, dict) else {}
+
+
+def _of_human(numbers: Mapping[str, Any], key: str) -> Any:
+  return numbers.get(key, numbers.get(f'cifar10n_{key}'))
+
+
+def _human(
+  numbers: Mapping[str, Any], key: str, path: pathlib.Path
+) -> np.ndarray:
+  """Returns class numbers [N] of `_numbers`."""
+  found = np.asarray(_of_human(numbers, key))
   if found.ndim != 1 or found.dtype.kind not in 'iu':
     what = f'{key!r}: {found.dtype} of shape {found.shape}'
     raise DataError(what, 'class numbers [N], integers', path)

@@ -24,14 +24,16 @@ def scan(source: pathlib.Path, problems: Problems) -> Listing:
   """Lists the images of both splits, or of the one that is there."""
   records = []
   for prefix, split in PREFIXES.items():
-    names = [
+    images, numbers = (
       f'{prefix}-{name}-ubyte' for name in ('images-idx3', 'labels-idx1')
-    ]
+    )
     if any(
-      (source / f'{n}{end}').is_file() for n in names for end in ('', '.gz')
+      (source / f'{name}{end}').is_file()
+      for name in (images, numbers)
+      for end in ('', '.gz')
     ):
-      with problems.at(source / names[0]):
-        records += _split(source, *names, split, problems)
+      with problems.at(source / images):
+        records += _split(source, images, numbers, split, problems)
   schema = (tasks.expr_task(tasks.FASHION_MNIST),)
   listing = Listing('fashion_mnist', schema, records, problems)
   problems.compare(listing.counts(), OFFICIAL)

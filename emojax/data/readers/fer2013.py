@@ -28,7 +28,7 @@ def scan(
       training images, while the other splits stay whole.
   """
   path = fer_csv.find(source)
-  faces = [face for face in fer_csv.read(path, problems) if face.good]
+  faces = [f for f in fer_csv.read(path, problems) if fer_csv.is_good(f)]
   items = [
     duplicates_lib.Item(face.digest, face.split, face.emotion, face.constant)
     for face in faces
@@ -42,7 +42,7 @@ def scan(
   return listing
 
 
-def _record(face: fer_csv.Face) -> Record:
+def _record(face: fer_csv.GoodFace) -> Record:
   # The name is the row of the official file, 0-based after its header.
   name = f'fer{face.line - 2:07d}'
   target = labels.one_hot(face.emotion, len(tasks.FER2013))

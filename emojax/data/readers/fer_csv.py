@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import pathlib
 from collections.abc import Iterator
+from typing import Protocol, TypeGuard
 
 from emojax import tasks
 from emojax.data.readers import labels
@@ -51,6 +52,22 @@ class Face:
   @property
   def good(self) -> bool:
     return None not in (self.split, self.emotion, self.frame)
+
+
+class GoodFace(Protocol):
+  """A `Face` of which nothing is unreadable."""
+
+  line: int
+  split: str
+  emotion: int
+  frame: CsvPixels
+  digest: bytes
+  constant: bool
+
+
+def is_good(face: Face) -> TypeGuard[GoodFace]:
+  """Whether a row has been read whole."""
+  return face.good
 
 
 def find(source: pathlib.Path) -> pathlib.Path:

@@ -146,7 +146,7 @@ def _by_row(source: pathlib.Path, problems: Problems) -> list[Face]:
       row.constant,
     )
     for i, (row, ballot) in enumerate(pairs)
-    if row.good and ballot.votes is not None and ballot.name
+    if fer_csv.is_good(row) and ballot.votes is not None and ballot.name
   ]
   removed = sum(b.votes is not None and not b.name for _, b in pairs)
   counts = collections.Counter(b.name for _, b in pairs if b.name)
@@ -197,7 +197,9 @@ def _by_name(source, digests: bool, problems: Problems) -> list[Face]:
   return faces
 
 
-def _frame(name: str, path: str | None, box, rows):
+def _frame(
+  name: str, path: str | None, box, rows: dict[str, fer_csv.GoodFace]
+) -> tuple[Frame, fer_csv.GoodFace | None]:
   """Returns the frame of one named face and its row of fer2013.csv, if any."""
   row = rows.get(name)
   if path is not None:
@@ -208,7 +210,7 @@ def _frame(name: str, path: str | None, box, rows):
   return row.frame, row
 
 
-def _named_rows(source, problems: Problems) -> dict[str, fer_csv.Face]:
+def _named_rows(source, problems: Problems) -> dict[str, fer_csv.GoodFace]:
   """{image name: row of fer2013.csv}; a name that repeats means its last row,
 
   which is the one that the published script leaves on disk.
@@ -221,7 +223,11 @@ def _named_rows(source, problems: Problems) -> dict[str, fer_csv.Face]:
   rows = fer_csv.read(fer_csv.find(source), problems)
   pairs = files.join(rows, files.read_new(path, problems), path)
   files.check_agreement(pairs, path)
-  return {ballot.name: row for row, ballot in pairs if ballot.name and row.good}
+  return {
+    ballot.name: row
+    for row, ballot in pairs
+    if ballot.name and fer_csv.is_good(row)
+  }
 
 
 def _label_face(

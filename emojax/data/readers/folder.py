@@ -253,13 +253,17 @@ def _roots(source: pathlib.Path, problems: Problems) -> dict[pathlib.Path, str]:
   """Returns {folder with class folders: split}."""
   every = folders.subfolders(source)
   top = [path for path in every if path.name == readable(path.name)]
-  names = {path: media.SPLIT_NAMES.get(path.name.lower()) for path in top}
-  if top and None not in names.values():
+  splits = {
+    path: media.SPLIT_NAMES[path.name.lower()]
+    for path in top
+    if path.name.lower() in media.SPLIT_NAMES
+  }
+  if top and len(splits) == len(top):
     for path in set(every) - set(top):
       _is_text(path, problems)
-    return names
-  known = [path.name for path, split in names.items() if split]
-  other = [path.name for path, split in names.items() if not split]
+    return splits
+  known = [path.name for path in splits]
+  other = [path.name for path in top if path not in splits]
   if known:
     problems.note(
       f'folders {", ".join(known)} are read as classes, not as splits, since '

@@ -78,8 +78,13 @@ def arrays(values: Iterable[np.ndarray]) -> str:
   for array in values:
     array = np.asarray(array)
     state.update(f'{array.dtype.str}{array.shape}'.encode())
-    state.update(np.ascontiguousarray(array))
+    state.update(bytes_of(array))
   return state.hexdigest()
+
+
+def bytes_of(array: np.ndarray) -> memoryview:
+  """The bytes of an array of any type, for a hash."""
+  return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 def schema(found: tasks.Schema) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from emojax import tasks
 from emojax.data.store import store, table_checks
+from emojax.data.store.digest import bytes_of
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -51,8 +52,8 @@ class FrameTable:
     change = self.video_id[1:] != self.video_id[:-1]
     first = np.flatnonzero(np.concatenate([[len(end) > 0], change]))
     last = np.append(first[1:], len(end)) - 1
-    for a, b in zip(first, last):
-      frames = np.arange(end[a] - self.length[a], end[b])
+    for a, b in zip(first.tolist(), last.tolist()):
+      frames = np.arange(int(end[a]) - int(self.length[a]), int(end[b]))
       yield str(self.video_id[a]), str(self.subject_id[a]), frames
 
   def digest(self) -> str:
@@ -60,9 +61,7 @@ class FrameTable:
     state = hashlib.sha256()
     for name, array in sorted(self.arrays().items()):
       text = array.dtype.kind == 'U'
-      data = (
-        repr(array.tolist()).encode() if text else np.ascontiguousarray(array)
-      )
+      data = repr(array.tolist()).encode() if text else bytes_of(array)
       state.update(f'{name} {array.shape} '.encode())
       state.update(data)
     return state.hexdigest()
@@ -119,7 +118,8 @@ def concatenate(tables: Sequence[FrameTable]) -> FrameTable:
 def to_bytes(table: FrameTable) -> bytes:
   """The table as a compressed .npz file."""
   buffer = io.BytesIO()
-  np.savez_compressed(buffer, **table.arrays())
+  arrays: dict[str, Any] = table.arrays()
+  np.savez_compressed(buffer, **arrays)
   return buffer.getvalue()
 
 

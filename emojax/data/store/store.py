@@ -31,7 +31,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow_datasets as tfds
-from array_record.python import array_record_data_source, array_record_module
+from array_record.python import (
+  array_record_data_source,
+  array_record_module,  # pyright: ignore[reportAttributeAccessIssue]  # compiled
+)
 from tensorflow_datasets.core import example_serializer
 from tensorflow_datasets.proto import tf_example_pb2
 
@@ -161,7 +164,8 @@ def serialize(layout: tfds.features.FeaturesDict, segment: Segment) -> bytes:
   if segment.audio is not None:
     example['spectrum'] = np.asarray(segment.audio.spectrum, np.float32)
     example['audio_start'] = np.asarray(segment.audio.start, np.int32)
-  writer = example_serializer.ExampleSerializer(layout.get_serialized_info())
+  serialized: Any = layout.get_serialized_info()
+  writer = example_serializer.ExampleSerializer(serialized)
   message = writer.get_tf_example(layout.encode_example(example))
   # The order of a protobuf map differs from process to process otherwise.
   return message.SerializeToString(deterministic=True)
@@ -171,20 +175,22 @@ def _as_dicts(targets: tasks.Targets):
   return {name: target._asdict() for name, target in targets.items()}
 
 
-def parse(record: bytes) -> tf_example_pb2.Example:
-  """Parses a record; raises StoreError if it is damaged."""
+def parse(record: bytes) -> Any:
+  """Parses a record, a TensorFlow `Example`; StoreError if it is damaged."""
+  # Protobuf makes the class as its module is imported: no annotation has it.
+  kind = tf_example_pb2.Example  # pyright: ignore[reportAttributeAccessIssue]
   try:
-    return tf_example_pb2.Example.FromString(record)
+    return kind.FromString(record)
   except Exception as error:  # protobuf's error class differs by backend
     raise StoreError(f'a record cannot be parsed ({error})') from error
 
 
-def encoded_images(example: tf_example_pb2.Example) -> Sequence[bytes]:
+def encoded_images(example: Any) -> Sequence[bytes]:
   """The encoded images of a parsed record."""
   return example.features.feature['image'].bytes_list.value
 
 
-def audio_of(example: tf_example_pb2.Example) -> Audio:
+def audio_of(example: Any) -> Audio:
   """The sound of a parsed record."""
   feature = example.features.feature
   spectrum = np.frombuffer(feature['spectrum'].bytes_list.value[0], np.float32)
@@ -228,9 +234,10 @@ class Shards:
 
   def __init__(self, paths: Sequence[pathlib.Path]):
     self.lengths = [_count_records(path) for path in paths]
-    self._source = array_record_data_source.ArrayRecordDataSource(
-      [_Whole(os.fspath(p), n, n) for p, n in zip(paths, self.lengths)]
-    )
+    whole: Any = [
+      _Whole(os.fspath(p), n, n) for p, n in zip(paths, self.lengths)
+    ]
+    self._source = array_record_data_source.ArrayRecordDataSource(whole)
 
   def __len__(self) -> int:
     return sum(self.lengths)
@@ -359,10 +366,13 @@ def write_info(
     splits: For every split, the number of records of each shard and the sum
       of the records' sizes.
   """
+  from tensorflow_datasets.core import dataset_info
+
+  data_dir: Any = folder  # `epath` takes any path for one of its own
   template = tfds.core.ShardedFileTemplate(
-    dataset_name=spec.name, data_dir=folder, filetype_suffix='array_record'
+    dataset_name=spec.name, data_dir=data_dir, filetype_suffix='array_record'
   )
-  identity = tfds.core.dataset_info.DatasetIdentity(
+  identity = dataset_info.DatasetIdentity(
     name=spec.name,
     version=tfds.core.Version('1.0.0'),
     data_dir=os.fspath(folder),

@@ -97,7 +97,7 @@ class Store:
       StoreError: A shard is not the one that was written (`exact` only).
     """
     names, known = self._facts.shards[split], self._facts.digests
-    found = [known.get(name) for name in names]
+    found = [known[name] for name in names if name in known]
     if exact:
       found = [store.file_digest(self.path / name) for name in names]
       for name, value in zip(names, found):
@@ -111,7 +111,7 @@ class Store:
       frames=len(table),
       table=table.digest(),
       bytes=sum(self._facts.sizes[name] for name in names),
-      shards=None if None in found else digest.text(found),
+      shards=digest.text(found) if len(found) == len(names) else None,
     )
 
 
@@ -327,7 +327,7 @@ class StoredClips:
         raise self._records.damaged(record, error) from error
       for target in targets:
         image[target] = pixels
-        if sound is not None:
+        if sound is not None and audio is not None:
           start = sound.start[place]
           stop = start + store.AUDIO_WINDOW
           audio[target] = sound.spectrum[:, start:stop]

@@ -133,7 +133,7 @@ def _check_target(name: str, task: tasks.Task, target: tasks.Target):
 
 def _check_counts(task: tasks.Task, target: tasks.Target, counts):
   """The description has counted the same labels, in the same order."""
-  value, mask = np.float64(target.value), np.float64(target.mask)
+  value, mask = (np.asarray(part, np.float64) for part in target)
   if task.kind == 'categorical':
     found = (value * mask[:, None]).sum(0)
   elif task.kind == 'binary':

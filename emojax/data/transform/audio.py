@@ -65,7 +65,7 @@ def features(waveform: np.ndarray, kind: str = 'log_mel') -> np.ndarray:
     waveform = np.pad(waveform, pad)
   mel = np.log(_mel_spectrum(waveform) + np.float32(1e-6))
   if kind == 'mfcc':
-    mel = scipy.fft.dct(mel, type=2, axis=-2, norm='ortho')
+    mel = np.asarray(scipy.fft.dct(mel, type=2, axis=-2, norm='ortho'))
   return mel.astype(np.float32)
 
 

@@ -124,7 +124,9 @@ def augmentation(name: str, per: str | None = None) -> Augment:
     known = ', '.join(transforms.PER)
     raise ValueError(f'per {per!r}: expected one of {known}')
 
-  def apply(key, images, first=0):
+  def apply(
+    key: jax.Array, images: jax.Array, first: int | jax.Array = 0
+  ) -> jax.Array:
     keys = transforms.example_keys(key, images.shape[0], first)
     return compose(keys, images, per)
 

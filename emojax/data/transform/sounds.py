@@ -22,7 +22,9 @@ def with_sound(listing: base.Listing) -> list[base.Record]:
     DataError: No record of some split can (or, strict, one cannot).
     ImportError: The packages that read sound are missing.
   """
-  audio.check_installed({r.audio_path for r in listing.records} - {None})
+  audio.check_installed(
+    {r.audio_path for r in listing.records if r.audio_path is not None}
+  )
   kept, reasons = [], collections.defaultdict(list)
   for record in listing.records:
     reason = _missing(record)
@@ -96,7 +98,7 @@ def stretch(record: base.Record, kind: str) -> store.Audio:
   return store.Audio(spectrum[:, low:high], (start - low).astype(np.int32))
 
 
-def _refuse_damaged(times: np.ndarray, damage, path: str):
+def _refuse_damaged(times: np.ndarray, damage, path: str | None):
   """Raises DataError if damage can be heard in the windows of the frames."""
   reach = audio.NUM_FRAMES * audio.HOP / audio.SAMPLE_RATE
   for found in damage:

@@ -21,7 +21,9 @@ ERASE_TRIES = 10
 ERASE_NUMBERS = 2 * ERASE_TRIES + 3
 
 
-def example_keys(key: jax.Array, batch: int, first=0) -> jax.Array:
+def example_keys(
+  key: jax.Array, batch: int, first: int | jax.Array = 0
+) -> jax.Array:
   """Keys [B] of examples first .. first + B - 1 of the global batch."""
   index = first + jnp.arange(batch)
   return jax.vmap(jax.random.fold_in, (None, 0))(key, index)

@@ -72,7 +72,7 @@ class _Track:
     self.why, self.missing = '', 0.0  # since the last frame that was decoded
 
   def read(self, container):
-    import av
+    from av.error import FFmpegError
 
     def failed(error):
       self.why = containers.reason(error)
@@ -81,7 +81,7 @@ class _Track:
     for packet in packets:
       try:
         frames = packet.decode()
-      except av.FFmpegError as error:
+      except FFmpegError as error:
         failed(error)
         self.missing += float((packet.duration or 0) * packet.time_base)
         continue

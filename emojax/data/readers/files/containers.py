@@ -41,13 +41,14 @@ def opened(file: str | os.PathLike) -> Iterator:
       file,
     )
   import av
+  from av.error import FFmpegError
 
   # A whole path: 'concat:a|b' in a relative one is no name for FFmpeg.
   path = os.path.abspath(os.fspath(file))
   _check_whole(path, file)
   try:
     container = av.open(path, options=_OPTIONS, metadata_errors='replace')
-  except (av.FFmpegError, OSError, ValueError) as error:
+  except (FFmpegError, OSError, ValueError) as error:
     expected = 'a whole file of video or sound that FFmpeg reads'
     raise DataError(reason(error), expected, file) from error
   with container:
@@ -138,7 +139,7 @@ def packets(container, *streams, failed=lambda error: None) -> Iterator:
     *streams: Streams to read.
     failed: Called with every error of FFmpeg.
   """
-  import av
+  from av.error import FFmpegError
 
   failures = 0
   while failures < _MOST_FAILURES:
@@ -147,7 +148,7 @@ def packets(container, *streams, failed=lambda error: None) -> Iterator:
         yield packet
         failures = 0
       return
-    except av.FFmpegError as error:
+    except FFmpegError as error:
       failures += 1
       failed(error)
 

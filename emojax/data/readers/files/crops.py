@@ -98,13 +98,13 @@ class EyeLine:
     return Box(*(round(corner) for corner in corners)).apply(turned)
 
 
-def points_from(numbers: np.ndarray) -> Points:
+def points_from(numbers: np.typing.ArrayLike) -> Points:
   """Returns hashable (x, y) points from numbers [2 n] or [n, 2].
 
   Raises:
     DataError: Some are not finite, or beyond any image.
   """
-  numbers = np.asarray(numbers, np.float64).reshape(-1, 2)
-  if not np.all(np.abs(numbers) < 1e5):
+  pairs = np.asarray(numbers, np.float64).reshape(-1, 2)
+  if not np.all(np.abs(pairs) < 1e5):
     raise DataError('landmarks that are not finite', 'pixel coordinates')
-  return tuple(map(tuple, numbers.tolist()))
+  return tuple((x, y) for x, y in pairs.tolist())

@@ -76,7 +76,7 @@ class ImageFiles(Sequence[Frame]):
   def __init__(
     self,
     folder: str | os.PathLike,
-    names: Sequence[str],
+    names: Sequence[str] | np.ndarray,
     upright: bool = False,
   ):
     self.folder, self.upright = os.fspath(folder), upright

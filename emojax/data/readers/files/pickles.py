@@ -64,7 +64,7 @@ class _Array:
   """Stands in for numpy.ndarray until its state is known."""
 
   def __init__(self, *_):
-    self.array = np.zeros(0)
+    self.array: np.ndarray = np.zeros(0)
 
   def __setstate__(self, state: tuple):
     _, shape, dtype, fortran, raw = state
@@ -178,6 +178,7 @@ def _check(buffer: io.BytesIO):
   start, size = buffer.tell(), len(buffer.getbuffer())
   plain: dict[int, bool] = {}  # by number in the memo
   top_is_plain, longest, calls = False, 0, 0
+  argument: Any  # what an operation has: a number, a text or nothing
   for operation, argument, _ in pickletools.genops(buffer):
     name = operation.name
     if name not in _OPERATIONS:

@@ -10,6 +10,7 @@ before they were saved again (but for a grey end), damage that still decodes
 import io
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -84,7 +85,7 @@ def _decode(data: bytes, formats: Sequence[str]) -> Image.Image:
     # Tags that Pillow cannot read do not concern the pixels.
     warnings.simplefilter('ignore', UserWarning)
     warnings.filterwarnings('error', 'Truncated File Read')
-    with Image.open(io.BytesIO(data), formats=formats) as image:
+    with Image.open(io.BytesIO(data), formats=tuple(formats)) as image:
       _check_pages(image)
       image.load()
       _check_whole(data, image)
@@ -127,7 +128,8 @@ def _depth(data: bytes, image: Image.Image) -> int:
   if image.format == 'PNG':
     return data[24]
   if image.format == 'TIFF':
-    return int(np.max(image.tag_v2.get(258, 8)))
+    tagged: Any = image  # the class of TIFF images alone has tags
+    return int(np.max(tagged.tag_v2.get(258, 8)))
   return 8
 
 
@@ -154,7 +156,8 @@ def _plain(image: Image.Image, depth: int) -> Image.Image:
 
 def _extrema(image: Image.Image) -> tuple[tuple[int, int], ...]:
   """(lowest, highest) of every channel of colour."""
-  return image.convert('RGB').getextrema()
+  extrema: Any = image.convert('RGB').getextrema()  # one pair if it is grey
+  return extrema
 
 
 def _check_bits(highest: int):

@@ -5,7 +5,7 @@ import functools
 import math
 import os
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -146,7 +146,7 @@ def _clock(order: FrameOrder, stream) -> Callable[[int, int], float]:
   per_frame = 1 / containers.frame_rate(stream)
 
   def seconds(index: int, stamp: int) -> float:
-    if order.counted:
+    if order.counted or order.origin is None:
       return float(index * per_frame)
     return float((stamp - order.origin) * stream.time_base)
 
@@ -164,11 +164,11 @@ class _State:
     self.why = containers.reason(error)
 
   def decode(self, packet) -> list:
-    import av
+    from av.error import FFmpegError
 
     try:
       return packet.decode()
-    except (av.FFmpegError, ValueError) as error:
+    except (FFmpegError, ValueError) as error:
       self.failed(error)
       return []
 
@@ -234,7 +234,8 @@ class _Decoder:
     self._restart()
 
   def _restart(self):
-    self.frames, self.last = _decoded(self.file), None
+    self.frames = _decoded(self.file)
+    self.last: Any = None  # the picture that was decoded last
     self.count, self.lost = 0, {}
 
   def image(self, index: int) -> np.ndarray:
