@@ -15,6 +15,7 @@ import runpy
 import sys
 import traceback
 from collections.abc import Collection
+from typing import NoReturn, cast
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -117,7 +118,7 @@ def execute(config) -> int:
   compilation.collect_seldom()
   console = Console(quiet=processes.index() > 0)
   say = functools.partial(terminal.say, console)
-  folder = workdir.Workdir(_WORKDIR.value, config.to_dict())
+  folder = workdir.Workdir(cast(str, _WORKDIR.value), config.to_dict())
   try:
     compilation.set_cache(_CACHE.value)
     devices.set_cpu_devices(config)
@@ -162,17 +163,19 @@ def job_from_flags() -> tuple:
   if job == (None, None, None):
     return ()
   address = (_COORDINATOR.value or '').rpartition(':')
-  if None in job or not (address[0] and address[2].isdigit()):
+  _, processes, process = job
+  whole = address[0] and address[2].isdigit()
+  if processes is None or process is None or not whole:
     _fail(
       '--coordinator=HOST:PORT, --processes and --process belong together; '
       f'found {job}'
     )
   if not 0 < int(address[2]) < 2**16:
     _fail(f'--coordinator={_COORDINATOR.value}: expected a port below 65536')
-  if _PROCESS.value >= _PROCESSES.value:
+  if process >= processes:
     _fail(
-      f'--process={_PROCESS.value}: expected 0 to {_PROCESSES.value - 1}, as '
-      f'there are --processes={_PROCESSES.value}'
+      f'--process={process}: expected 0 to {processes - 1}, as there are '
+      f'--processes={processes}'
     )
   return job
 
@@ -263,7 +266,7 @@ def _named_config(argv: list[str]):
   return None
 
 
-def _fail(message: str):
+def _fail(message: str) -> NoReturn:
   print(f'error: {message}', file=sys.stderr)
   print(HINT, file=sys.stderr)
   sys.exit(2)

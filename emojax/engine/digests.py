@@ -78,7 +78,7 @@ def _own_rows(name: str, array) -> np.ndarray:
 def _row_digests(array: np.ndarray) -> np.ndarray:
   count = len(array) if array.size and array.ndim else 1
   rows = np.ascontiguousarray(array).reshape(count, -1)
-  digests = [hashlib.sha256(row.view(np.uint8)).digest() for row in rows]
+  digests = [hashlib.sha256(row.view(np.uint8).data).digest() for row in rows]
   return np.frombuffer(b''.join(digests), np.uint8).reshape(-1, SIZE)
 
 

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+from jax.core import Tracer
 from jax.experimental import serialize_executable
 from jax.experimental.compilation_cache import compilation_cache
 
@@ -45,7 +46,7 @@ _folder: pathlib.Path | None = None
 def keep_in(folder: str | os.PathLike | None):
   """Sets where programs are kept; None, as at first, for nowhere."""
   global _folder
-  _folder = folder and pathlib.Path(folder)
+  _folder = pathlib.Path(folder) if folder else None
 
 
 class Program:
@@ -73,7 +74,7 @@ class Program:
     if _folder is None and not self._ready:
       return self.jitted(*args)
     leaves, structure = jax.tree.flatten(args)
-    if any(isinstance(x, jax.core.Tracer) for x in leaves):
+    if any(isinstance(x, Tracer) for x in leaves):
       return self.jitted(*args)
     types = tuple(map(jax.typeof, leaves))
     if (structure, types) not in self._ready:
@@ -105,8 +106,9 @@ class Program:
   def _names(self, types: str) -> tuple[str, tuple[str, ...]] | None:
     """Name of the executable, and what it depends on but for the function."""
     source = fingerprint.source()
-    edited = source is None or source != fingerprint.SOURCE
-    if processes.count() > 1 or edited:
+    if source is None or source != fingerprint.SOURCE:
+      return None
+    if processes.count() > 1:
       return None
     try:
       function = fingerprint.fingerprint(self._function)
@@ -130,7 +132,8 @@ def _checksum(key: str, data: bytes) -> bytes:
 @contextlib.contextmanager
 def _without_jax_cache():
   """JAX's cache would write the same again; what it reads cannot be kept."""
-  before = jax.config.jax_enable_compilation_cache
+  # JAX gives its configuration the attribute as it is imported.
+  before = jax.config.jax_enable_compilation_cache  # pyright: ignore[reportAttributeAccessIssue]
   jax.config.update('jax_enable_compilation_cache', False)
   compilation_cache.reset_cache()
   try:

@@ -25,6 +25,7 @@ import flax
 import jax
 import jax.extend.backend
 import numpy as np
+from jax.core import Tracer
 
 import emojax
 from emojax.host import processes
@@ -90,7 +91,7 @@ def _parts(x: Any, describe) -> tuple:
       return describe(x.__self__), describe(x.__func__)
     case functools.partial():
       return describe(x.func), describe(x.args), describe(x.keywords)
-    case type() | jax.core.Tracer():
+    case type() | Tracer():
       raise UnknownError(f'{x!r} is of this process only')
     case jax.Array() | np.ndarray() | np.generic():
       array = np.asarray(x)
@@ -161,9 +162,9 @@ def _is_installed(root: str) -> bool:
   file = getattr(sys.modules.get(root), '__file__', None)
   if root in sys.stdlib_module_names:
     paths = sysconfig.get_paths()
-    places = (paths['stdlib'], paths['platstdlib'])
+    places: list[Any] = [paths['stdlib'], paths['platstdlib']]
   elif root in PACKAGES:
-    places = (importlib.metadata.distribution(root).locate_file(''),)
+    places = [importlib.metadata.distribution(root).locate_file('')]
   else:
     return True
   real = file and pathlib.Path(file).resolve()
@@ -240,5 +241,5 @@ def processor() -> tuple:
     features = sorted({x for x in lines if x.startswith(wanted)})
   except OSError:
     pass
-  cores = getattr(os, 'sched_getaffinity', lambda _: range(os.cpu_count()))
+  cores = getattr(os, 'sched_getaffinity', lambda _: range(os.cpu_count() or 1))
   return platform.machine(), features, len(cores(0))

@@ -148,6 +148,7 @@ class Method:
 def init(method: Method, key: jax.Array) -> MemberState:
   """Returns the state of a member before its first step."""
   init_key, train_key = jax.random.split(key)
+  params: Any  # `Packed` is a pytree, but none of optax's annotations
   params, model_state = map(pack, method.init(init_key))
   best = Best(jnp.float32(-jnp.inf), jnp.int32(0), params, model_state)
   opt_state = method.optimizer.init(params)
@@ -234,8 +235,9 @@ def train_step(
   # outputs), so the mean of the shards' gradients is the global gradient.
   grads = _mean_over_batch_axis(method, grads)
   old = state.opt_state
+  params: Any = state.params  # as in `init`
   updates, opt_state = method.optimizer.update(
-    grads, old.opt_state if method.ema else old, state.params
+    grads, old.opt_state if method.ema else old, params
   )
   epoch = _epochs_behind(method, state, hparams)
   rate = hparams['learning_rate'] * method.schedule(epoch)
@@ -315,7 +317,7 @@ def predict_with(method: Method, *weights: PyTree) -> Callable:
 def predict_rows(
   method: Method,
   predict: Callable,
-  inputs: dict[str, jax.Array],
+  inputs: PyTree,
   chunk: int,
 ) -> PyTree:
   """Applies `predict` to every clip, `chunk` at a time to bound the memory.

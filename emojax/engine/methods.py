@@ -4,6 +4,7 @@ A method is data for the engine (`engine.member.Method`), never a train loop.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -220,7 +221,7 @@ def validation_nll(
   frames; of soft labels (shares of votes) it is the cross-entropy. Valence and
   arousal have no likelihood: 1 - CCC of each stands for theirs.
   """
-  total = 0.0
+  total: Any = 0.0
   for task in schema:
     logits = tasks.split_logits(task, outputs[task.name])
     value, mask = targets[task.name]
@@ -278,7 +279,7 @@ def distillation_targets(
     hard: The data set's own targets; only their masks are used.
     frame_mask: [N, L], the frames that have soft labels instead, labelled or not.
   """
-  labelled = np.float32(0 if frame_mask is None else frame_mask)
+  labelled = np.asarray(0 if frame_mask is None else frame_mask, np.float32)
   for task in schema:
     mask = hard[task.name].mask
     labelled = np.maximum(

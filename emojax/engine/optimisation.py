@@ -98,18 +98,19 @@ def schedule(
     )
   if kind == 'step':
     return _step(warmup, every, factor)
+  rise: Any = warmup  # optax's annotations count whole steps, it does not
   if kind == 'exponential':
     return Schedule(
-      optax.warmup_exponential_decay_schedule(0, 1, warmup, every, factor), True
+      optax.warmup_exponential_decay_schedule(0, 1, rise, every, factor), True
     )
   if kind == 'cosine':
     return Schedule(
-      optax.warmup_cosine_decay_schedule(0, 1, warmup, epochs), True
+      optax.warmup_cosine_decay_schedule(0, 1, rise, epochs), True
     )
   return _onecycle(epochs, warmup)
 
 
-def _step(warmup: float, every: int, factor: float) -> Schedule:
+def _step(warmup: Any, every: int, factor: float) -> Schedule:
   """Drops at whole epochs; a warm-up goes over them and delays none."""
   drops = step_decay(every, factor)
   if not warmup:
@@ -118,7 +119,7 @@ def _step(warmup: float, every: int, factor: float) -> Schedule:
   return Schedule(lambda epoch: rise(epoch) * drops(jnp.floor(epoch)), True)
 
 
-def _onecycle(epochs: int, warmup: float) -> Schedule:
+def _onecycle(epochs: int, warmup: Any) -> Schedule:
   if not warmup:
     raise ValueError(
       "train.schedule='onecycle' rises first: set train.warmup_epochs, e.g. to "
@@ -149,7 +150,7 @@ def decoupled_decay(weight_decay: float) -> optax.GradientTransformation:
   """
   inner = optax.add_decayed_weights(weight_decay, mask=decays)
 
-  def update(updates: Any, state, params: Any = None):
+  def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
     updates, state = inner.update(updates.tree(), state, params.tree())
     return pack(updates), state
 

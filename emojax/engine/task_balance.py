@@ -5,11 +5,10 @@ its validation score has not improved. Nothing here touches the host, so the
 update can sit inside a jitted program and be vmapped over members.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-
-from emojax import tasks
 
 
 class State(NamedTuple):
@@ -28,7 +27,7 @@ class State(NamedTuple):
   weights: Any
 
 
-def init(schema: tasks.Schema, variant: str = 'paper') -> State:
+def init(schema: Sequence, variant: str = 'paper') -> State:
   """Returns the state before the first epoch: every task weighs the same.
 
   Args:

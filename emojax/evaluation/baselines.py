@@ -113,7 +113,7 @@ def _scaled_half(task, members, target, fitted, scored):
   )
   binary = task.kind == 'binary'
   nll = calibration.binary_nll if binary else calibration.categorical_nll
-  return nll(probs, *rest)
+  return np.asarray(nll(probs, *rest))
 
 
 def _scaled(task: tasks.Task, logits, temperatures) -> np.ndarray:
@@ -162,7 +162,7 @@ def held_out_scaling(
 
 def _calibration(task: tasks.Task, probs, target) -> scores.Metrics:
   arguments = {task.name: probs}, {task.name: target}, (task,)
-  return calibration.calibration_metrics(*arguments)
+  return {**calibration.calibration_metrics(*arguments)}
 
 
 def dropout(

@@ -73,8 +73,8 @@ def make(
   """Returns the context; arguments and errors as `evaluate`."""
   split = choose_split(schema, dataset, split)
   clips = getattr(dataset, split)
-  frames = {task.name: labelled(task, clips) for task in schema}
-  scored = tuple(task for task in schema if frames[task.name] is not None)
+  frames = _labelled(schema, clips)
+  scored = tuple(task for task in schema if task.name in frames)
   if not scored:
     raise ValueError(
       f'{dataset.name}: no frame of {split!r} has a label; evaluate a split '
@@ -83,7 +83,6 @@ def make(
   bins = {task.bins for task in schema if task.kind == 'binned'}
   if bin_values is None and bins:
     bin_values = tasks.bin_values(bins.pop())
-  frames = {task.name: frames[task.name] for task in scored}
   best = None
   if clips.truth is not None:
     best = truth.optimum(scored, frames, bin_values)
@@ -112,5 +111,10 @@ def _frame_optimum(scored, clips, bin_values):
   if getattr(clips, 'frame_truth', None) is None:
     return None
   alone = dataclasses.replace(clips, truth=clips.frame_truth)
-  frames = {task.name: labelled(task, alone) for task in scored}
-  return truth.optimum(scored, frames, bin_values)
+  return truth.optimum(scored, _labelled(scored, alone), bin_values)
+
+
+def _labelled(schema: tasks.Schema, clips) -> dict[str, Frames]:
+  """Labelled frames of the tasks that have any."""
+  found = {task.name: labelled(task, clips) for task in schema}
+  return {name: frames for name, frames in found.items() if frames is not None}

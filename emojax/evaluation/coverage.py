@@ -49,7 +49,7 @@ def _class_hits(of: Labels, method: str, made: np.ndarray):
   value = np.where(np.asarray(of.target.mask)[:, None] > 0, of.target.value, 0)
   index = np.flatnonzero(value.any(-1))
   if method == 'vote_classes':
-    held = (made | (value < SHARE - 1e-9)).all(-1)
+    held = np.asarray((made | (value < SHARE - 1e-9)).all(-1))
     yield ALL, held[index], index
   elif method == 'by_class':
     for i, label in enumerate(of.task.labels):

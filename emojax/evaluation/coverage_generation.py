@@ -128,17 +128,17 @@ def evaluate(pairs, coverages: Sequence[float] = COVERAGES, bin_values=None):
     the usual methods.
   """
   found: dict[str, Json] = {}
-  for pair in pairs:
-    task, title, methods = pair[1].task, pair[1].title, pair[1].methods
+  for fitted_on, tested, *logits in pairs:
     probs = [
-      uncertainty.probabilities(task, of.pick(x))
-      for of, x in zip(pair[:2], pair[2:])
+      uncertainty.probabilities(tested.task, of.pick(x))
+      for of, x in zip((fitted_on, tested), logits)
     ]
-    found[title] = {
+    found[tested.title] = {
       method: {
-        str(c): _one(*pair[:2], probs, method, c, bin_values) for c in coverages
+        str(c): _one(fitted_on, tested, probs, method, c, bin_values)
+        for c in coverages
       }
-      for method in methods
+      for method in tested.methods
     }
   return found
 

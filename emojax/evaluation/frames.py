@@ -35,7 +35,7 @@ def flatten(array: np.ndarray, leading: int = 0) -> np.ndarray:
 def labelled(task: tasks.Task, clips) -> Frames | None:
   """Returns the frames with a label of a task; None if there are none."""
   value, mask = (flatten(array) for array in clips.targets[task.name])
-  counted = mask > 0 if mask.ndim == 1 else (mask > 0).any(-1)
+  counted = np.asarray(mask > 0 if mask.ndim == 1 else (mask > 0).any(-1))
   index = valid(clips)
   index = index[counted[index]]
   if not index.size:

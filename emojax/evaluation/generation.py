@@ -1,6 +1,7 @@
 """The evaluation of one generation."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from emojax.evaluation import (
@@ -90,7 +91,7 @@ def _prior_correction(
   (None, []) if it had none.
   """
   shift = context.priors.get(prediction.name)
-  if not prior.changes(shift):
+  if shift is None or not prior.changes(shift):
     return None, []
   sets = (context.split, *(f'ood/{name}' for name in context.ood))
   logits = {
@@ -118,7 +119,9 @@ def _logits(sets: dict[str, Any], generation: str, name: str):
   return sets[name]
 
 
-def _joined(context: Context, parts: list[scores.Metrics]) -> scores.Metrics:
+def _joined(
+  context: Context, parts: Sequence[scores.Metrics]
+) -> scores.Metrics:
   metrics = {key: value for part in parts for key, value in part.items()}
   return scores.add_total(metrics, context.scored)
 
@@ -140,7 +143,9 @@ def _emotion(
   }
 
 
-def _without_member(context, tasks_: list[TaskScores], members: int) -> Json:
+def _without_member(
+  context, tasks_: list[TaskScores], members: int
+) -> list[scores.Metrics]:
   """Metrics of the ensemble without each member in turn; [] for one."""
   return [
     _joined(context, [t.without(m) for t in tasks_])
@@ -233,8 +238,8 @@ def _scaling(context: Context, prediction: Predictions, logits) -> Json | None:
 
 def _held_out(context: Context, scaled, prediction, logits) -> Json | None:
   """None if the validation set is itself scored, or lacks labels of a task."""
-  fit_frames = context.fit_frames
-  if any(fit_frames.get(task.name) is None for task in scaled):
+  fit_frames = {k: v for k, v in context.fit_frames.items() if v is not None}
+  if any(task.name not in fit_frames for task in scaled):
     return None
   fit_logits = _logits(prediction.logits, prediction.name, FIT_SPLIT)
   return baselines.held_out_scaling(

@@ -93,7 +93,7 @@ def jackknife_error(values: np.ndarray) -> np.ndarray:
   Returns:
     [...]; NaN for fewer than two members or where a value is not finite.
   """
-  values = np.float64(values)
+  values = np.asarray(values, np.float64)
   if len(values) < 2:
     return np.full(values.shape[1:], np.nan)
   squares = _where_finite(values, values.var(0))
@@ -151,7 +151,8 @@ def members_and_images(
     finite, for one member and without replicates: what is unknown is never
     left out.
   """
-  replicates, without = np.float64(replicates), np.float64(without)
+  replicates = np.asarray(replicates, np.float64)
+  without = np.asarray(without, np.float64)
   of_members = np.broadcast_to(
     jackknife_error(without) ** 2, replicates.shape[1:]
   )

@@ -8,7 +8,7 @@ together (`intervals.members_and_images`).
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -144,7 +144,7 @@ class Judge:
 
   def _scaled(self, prediction: Predictions, logits):
     """Divides by temperatures of the validation part, one for each member."""
-    frames: Frames = self.context.fit_frames[self.task.name]
+    frames = cast(Frames, self.context.fit_frames[self.task.name])
     fit = prediction.logits[FIT_SPLIT][self.task.name]
     found = np.array(
       [

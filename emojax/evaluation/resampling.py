@@ -58,7 +58,7 @@ def pearson(counts: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
   Returns:
     [R]; NaN in replicates in which one of them is constant, up to rounding.
   """
-  x, y = np.float64(x), np.float64(y)
+  x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
   known = _varies(counts, x) & _varies(counts, y)
   total = counts.sum(1, keepdims=True)
   x, y = (v - (counts * v).sum(1, keepdims=True) / total for v in (x, y))

@@ -48,7 +48,8 @@ def task_metrics(
 def add_total(metrics: Metrics, schema: tasks.Schema) -> Metrics:
   """Adds the total emotion metric, the sum of the tasks' scores."""
   scores = [metrics[f'{task.name}/score'] for task in schema]
-  total = None if None in scores else sum(scores)
+  known = [score for score in scores if score is not None]
+  total = sum(known) if len(known) == len(scores) else None
   return metrics | {'total': total}
 
 
@@ -70,7 +71,7 @@ def over_members(
   """
   mean, std = {}, {}
   for key in dict.fromkeys(key for member in members for key in member):
-    values = [member.get(key) for member in members]
+    values: list[Any] = [member.get(key) for member in members]
     known = None not in values
     mean[key] = float(np.mean(values)) if known else None
     spread = known and len(values) > 1

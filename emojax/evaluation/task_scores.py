@@ -62,14 +62,14 @@ class TaskScores:
     return truth.distance(
       self.task,
       probs,
-      self.frames.truth,
+      truth.known(self.frames.truth),
       metrics,
-      self.context.optimum['metrics'],
+      truth.known(self.context.optimum)['metrics'],
     )
 
   def true_entropy(self) -> np.ndarray:
     """Normalised entropy of the posteriors, [F], mean over the labels."""
-    true = self.frames.truth[None]
+    true = truth.known(self.frames.truth)[None]
     return uncertainty.task_uncertainty(self.task, true).total
 
   def correlations(self) -> tuple[list[scores.Metrics], scores.Metrics]:
@@ -108,7 +108,7 @@ class TaskScores:
     """Rejection curve of the posteriors themselves, by their own entropy."""
     quality = curves.frame_scores(
       self.task,
-      self.frames.truth,
+      truth.known(self.frames.truth),
       self.frames.target,
       self.context.bin_values,
     )

@@ -6,7 +6,7 @@ optimum of F1 or CCC, whose best predictors are other functions of p*.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,15 @@ from emojax import tasks
 from emojax.evaluation import scores
 from emojax.evaluation.frames import Frames
 from emojax.metrics import correlation, divergence
+
+T = TypeVar('T')
+
+
+def known(posteriors: T | None) -> T:
+  """What is asked of data that know p*; ValueError of others."""
+  if posteriors is None:
+    raise ValueError('these data do not know the posteriors of their labels')
+  return posteriors
 
 
 def optimum(
@@ -28,8 +37,9 @@ def optimum(
   metrics, entropies = {}, {}
   for task in schema:
     found = frames[task.name]
-    metrics |= scores.task_metrics(task, found.truth, found.target, bin_values)
-    entropy = divergence.posterior_entropy(task, found.truth)
+    best = known(found.truth)
+    metrics |= scores.task_metrics(task, best, found.target, bin_values)
+    entropy = divergence.posterior_entropy(task, best)
     entropies[task.name] = float(entropy.mean())
   return {'metrics': scores.add_total(metrics, schema), 'entropy': entropies}
 
@@ -59,8 +69,10 @@ def distance(
   if task.kind == 'binned':
     keys = [f'rmse/{label}' for label in task.labels]
   for key in keys:
-    pair = metrics.get(f'{task.name}/{key}'), best.get(f'{task.name}/{key}')
-    found[f'excess_{key}'] = None if None in pair else pair[0] - pair[1]
+    here, least = (x.get(f'{task.name}/{key}') for x in (metrics, best))
+    found[f'excess_{key}'] = (
+      None if here is None or least is None else here - least
+    )
   return found
 
 

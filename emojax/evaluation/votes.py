@@ -32,7 +32,7 @@ def shares(votes: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
   Returns:
     float64 [F', E] that sum to 1, and positions [F'] of these faces.
   """
-  votes = np.float64(votes[:, :classes])
+  votes = np.asarray(votes[:, :classes], np.float64)
   index = np.flatnonzero(votes.sum(1) > 0)
   return votes[index] / votes[index].sum(1, keepdims=True), index
 
@@ -97,7 +97,7 @@ def against_labels(
   counts, label = sample.counts[:, sample.labelled], sample.label
   probs, total = probs[sample.labelled], doubt.total[sample.labelled]
   hard = np.eye(probs.shape[1])[label]
-  correct = np.float64(probs.argmax(1) == label)
+  correct = np.asarray(probs.argmax(1) == label, np.float64)
   ranked = counts, correct, total
   return {
     'hard/acc': resampling.mean(counts, correct),
@@ -164,7 +164,7 @@ def curves(sample: Sample, probs: np.ndarray) -> dict[str, list[float]]:
   """
   doubt, mean = uncertainty.decompose(probs).total, probs.mean(0)
   ones, label = np.ones((1, len(sample.label))), sample.label
-  correct = np.float64(mean[sample.labelled].argmax(1) == label)
+  correct = np.asarray(mean[sample.labelled].argmax(1) == label, np.float64)
   ranked = ones, correct, doubt[sample.labelled]
   accuracy = [resampling.accuracy_at(*ranked, r)[0] for r in GRID]
   true = uncertainty.entropy(sample.votes)

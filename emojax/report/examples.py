@@ -41,7 +41,9 @@ class Example:
   rows: list[Row]
 
 
-def _answers(task: tasks.Task, probs: np.ndarray, bin_values) -> list[tuple]:
+def _answers(
+  task: tasks.Task, probs: np.ndarray, bin_values
+) -> list[tuple[str, str, bool]]:
   """(label, text, positive) by uncertainty bar of a task; probs has no S."""
   if task.kind == 'categorical':
     best = int(probs.argmax())

@@ -81,7 +81,7 @@ def reliability(results: Mapping[str, Any], curves: Curves, kind: str):
 def _curve(pair, curve: Mapping[str, Any], look: Mapping[str, Any]):
   """One model in a panel, and below it how many, or how large."""
   curve = {k: np.array(v, float) for k, v in curve.items()}
-  thin = look | {'linewidth': 1.2}
+  thin = {**look, 'linewidth': 1.2}
   if 'covered' in curve:
     pair[0].plot(curve['mass'], curve['covered'], **look)
     pair[1].plot(curve['mass'], curve['size'], **thin)

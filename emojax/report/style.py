@@ -6,6 +6,7 @@ Figures are made without pyplot: no global state, no display needed.
 """
 
 import contextlib
+from typing import Any
 
 import matplotlib
 from matplotlib import colors
@@ -24,7 +25,7 @@ _STUDENTS = colors.LinearSegmentedColormap.from_list(
   'students', ['#56b4e9', '#0072b2', '#0b2545']
 )
 PIXEL_RATIO = 1.5  # dots of a PNG per pixel of the page
-_RC = {
+_RC: dict[Any, Any] = {
   'figure.dpi': 100,
   'savefig.dpi': 100 * PIXEL_RATIO,
   'figure.facecolor': 'white',

@@ -97,9 +97,9 @@ def best_rows(table: Table, section: Section, column: int) -> set[int]:
   if not section.ranked or not better or len(section.rows) < 2:
     return set()
   values = {
-    i: round(cells[column].value, table.digits)
+    i: round(cell.value, table.digits)
     for i, (_, cells) in enumerate(section.rows)
-    if isinstance(cells[column], Cell) and cells[column].value is not None
+    if isinstance(cell := cells[column], Cell) and cell.value is not None
   }
   if len(values) < 2:
     return set()

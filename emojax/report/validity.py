@@ -97,7 +97,9 @@ def improving(curves: Sequence[Sequence[float]]) -> bool:
   """
   if min(map(len, curves)) < 2:
     return True  # nothing shows that training has come to an end
-  gains, totals = np.transpose([_gains(np.float64(c)) for c in curves])
+  gains, totals = np.transpose(
+    [_gains(np.asarray(c, np.float64)) for c in curves]
+  )
   gain, total = gains.mean(), totals.mean()
   if not gain > SHARE * total > 0:
     return False

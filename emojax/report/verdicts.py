@@ -102,14 +102,14 @@ class Finding:
 
 def one_sided(estimate: Estimate) -> tuple[float, float]:
   """P-values of 'at most 0' and 'at least 0' (Student's t); 1 if unknown."""
-  known = estimate.value is not None and estimate.error is not None
-  if not known or math.isnan(estimate.value) or math.isnan(estimate.error):
+  value, error = estimate.value, estimate.error
+  if value is None or error is None or math.isnan(value) or math.isnan(error):
     return 1.0, 1.0
-  if abs(estimate.value) < ROUNDING:
+  if abs(value) < ROUNDING:
     return 1.0, 1.0
-  if estimate.error == 0:  # nothing was left to chance
-    return float(estimate.value <= 0), float(estimate.value >= 0)
-  ratio = estimate.value / estimate.error
+  if error == 0:  # nothing was left to chance
+    return float(value <= 0), float(value >= 0)
+  ratio = value / error
   return _tail(-ratio, estimate.freedom), _tail(ratio, estimate.freedom)
 
 

@@ -65,7 +65,8 @@ def _set(folder: pathlib.Path | None):
     _used.append(str(folder))
     jax.config.update('jax_compilation_cache_dir', str(folder))
     jax.config.update('jax_compilation_cache_max_size', CACHE_BYTES)
-  elif jax.config.jax_compilation_cache_dir in _used:
+  # JAX gives its configuration the attribute as it is imported.
+  elif jax.config.jax_compilation_cache_dir in _used:  # pyright: ignore[reportAttributeAccessIssue]
     jax.config.update('jax_compilation_cache_dir', None)
   compilation_cache.reset_cache()
   executables.keep_in(folder and folder / 'programs')

@@ -21,7 +21,8 @@ def set_cpu_devices(config):
   most = 1 if jax.distributed.is_initialized() else min(_cores(), members)
   even = max(n for n in range(1, most + 1) if members % n == 0)
   wanted = config.runtime.cpu_devices or even
-  if jax.config.jax_num_cpu_devices == wanted:
+  # JAX gives its configuration the attribute as it is imported.
+  if jax.config.jax_num_cpu_devices == wanted:  # pyright: ignore[reportAttributeAccessIssue]
     return  # as a run before this one in the same interpreter
   try:
     jax.config.update('jax_num_cpu_devices', wanted)

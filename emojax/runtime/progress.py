@@ -56,7 +56,7 @@ class TrainingProgress:
     # A new total rather than an advance, or the ETA would believe that these
     # epochs took no time.
     task = self._progress.tasks[self._task]
-    self._progress.update(self._task, total=task.total - epochs)
+    self._progress.update(self._task, total=(task.total or 0) - epochs)
 
   def epoch(self, name: str, epoch: int, epochs: int, log: dict[str, Any]):
     """Reports an epoch: losses and validation metrics, mean over members."""

@@ -136,7 +136,7 @@ def check_finite(name: str, state: member.MemberState, saved: int = 0):
   first = {task: np.asarray(s) for task, s in state.first_bad.items()}
   step = min(steps.min() for steps in first.values())
   if step == member.NEVER:
-    _check_scores(name, state.best.score, saved)
+    _check_scores(name, np.asarray(state.best.score), saved)
     return
   index = min(np.argmin(s) for s in first.values() if s.min() == step)
   bad = [task for task, steps in first.items() if steps[index] == step]

@@ -49,14 +49,14 @@ def write_json(path: pathlib.Path, value: Any):
   write_text(path, json.dumps(value, indent=1, allow_nan=False) + '\n')
 
 
-def write_arrays(path: pathlib.Path, arrays: dict[str, np.ndarray]):
+def write_arrays(path: pathlib.Path, arrays: dict[str, Any]):
   """Writes an .npz as `write_text` does."""
   _write_arrays(pathlib.Path(path), arrays)
   processes.wait_until_visible(pathlib.Path(path))
 
 
 @processes.by_one
-def _write_arrays(path: pathlib.Path, arrays: dict[str, np.ndarray]):
+def _write_arrays(path: pathlib.Path, arrays: dict[str, Any]):
   with files.replacing(path) as part, open(part, 'wb') as file:
     np.savez(file, **arrays)
 

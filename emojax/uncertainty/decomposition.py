@@ -41,7 +41,7 @@ def _finite_or_nan(logits):
   return xp.where(xp.isfinite(logits), logits, xp.nan)
 
 
-def probabilities(task: tasks.Task, logits):
+def probabilities(task: tasks.Task, logits) -> Any:
   """Turns a head's logits into probabilities.
 
   Args:
