@@ -196,7 +196,7 @@ class Layout:
       if several
       else f'the most probable label of {task.name}',
     )  # fmt: skip
-    if self.has_set(task):
+    if self.sets is not None and self.has_set(task):
       name = self.answer(task, 'answer_set')
       yield Column(name, 'text', '', self.sets.meaning(task))
 

@@ -99,7 +99,7 @@ def _font_size(shape: Sequence[int], faces: int) -> int:
 
 
 @functools.cache
-def _font(size: int) -> ImageFont.FreeTypeFont:
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
   return ImageFont.load_default(size)
 
 

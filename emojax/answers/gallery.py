@@ -72,8 +72,8 @@ def _labels(layout: Layout) -> list[dict[str, Any]]:
 
 def _total(layout: Layout) -> str:
   """The column of the uncertainty over all tasks."""
-  name = 'mean' if len(layout.schema) > 1 else layout.schema[0].name
-  return f'{name}_total'
+  first, *others = layout.schema
+  return f'{"mean" if others else first.name}_total'
 
 
 def _pictures(layout, part, places, chosen, without: list) -> list[dict]:
@@ -200,7 +200,7 @@ def _buckets(times: np.ndarray) -> np.ndarray:
   if len(times) <= POINTS:
     return np.arange(len(times))
   span = max(times[-1] - times[0], 1e-9)
-  return np.int64((times - times[0]) / span * (POINTS - 1))
+  return np.asarray((times - times[0]) / span * (POINTS - 1), np.int64)
 
 
 def _means(values: np.ndarray, ends: np.ndarray) -> np.ndarray:

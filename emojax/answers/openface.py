@@ -47,8 +47,11 @@ def block(
   tracked = ~np.isnan(rows['track'])
   made['face_id'] = np.where(tracked, rows['track'], rows['face'])
   made['success'] = found.astype(np.float64)
+  task = _binary(layout)
+  if task is None:
+    return made
   for label, column in _units(layout).items():
-    answers = rows[layout.answer(_binary(layout))]
+    answers = rows[layout.answer(task)]
     here = np.array([label in a.split('+') for a in answers], np.float64)
     made[column.name] = np.where(found, here, np.nan)
   return made

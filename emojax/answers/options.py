@@ -93,12 +93,9 @@ def _check_span(options: Options):
     raise OptionError(f'--every {options.every}: expected a number from 1')
   for name in ('start', 'stop'):
     _between(name, getattr(options, name), 0, math.inf)
-  if None not in (options.start, options.stop) and not (
-    options.start < options.stop
-  ):
-    raise OptionError(
-      f'--from {options.start:g} --to {options.stop:g}: no time is between'
-    )
+  start, stop = options.start, options.stop
+  if start is not None and stop is not None and not start < stop:
+    raise OptionError(f'--from {start:g} --to {stop:g}: no time is between')
 
 
 def _check_search(options: Options):

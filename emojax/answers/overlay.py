@@ -90,7 +90,7 @@ def _grouped(parts) -> Iterator[tuple[tuple[str, int], list[dict[str, Any]]]]:
   """((file, frame), rows) of all frames; none is divided between parts."""
   for part in parts:
     names = list(part.rows)
-    last, rows = None, []
+    last, rows = ('', 0), []
     for values in zip(*part.rows.values()):
       row = dict(zip(names, values))
       key = (row['file'], int(row['frame']))

@@ -61,4 +61,4 @@ def render(data: Mapping[str, Any]) -> str:
 
 
 def _file(name: str) -> str:
-  return importlib.resources.files(__package__).joinpath(name).read_text()
+  return importlib.resources.files('emojax.answers').joinpath(name).read_text()

@@ -1,7 +1,7 @@
 """How far a command has come: faces per second and the time left."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -50,7 +50,7 @@ class Progress:
     console: Console,
     found: Sequence[sources.Source],
     asked: Options,
-    state: dict[str, Any] | None,
+    state: Mapping[str, Any] | None,
   ):
     self._console = console
     self._sizes = [expected(source, asked) for source in found]
@@ -78,7 +78,8 @@ class Progress:
       self._done[state['source']] = (state['frame'] or 0) / every
 
   def _total(self) -> float | None:
-    return None if None in self._sizes else sum(self._sizes)
+    known = [size for size in self._sizes if size is not None]
+    return sum(known) if len(known) == len(self._sizes) else None
 
   def __enter__(self):
     self._bars.start()

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -305,7 +305,9 @@ def _tables(session: Session, layout: Layout, written: Files):
   writers.text(session / DICTIONARY, text)
 
 
-def _blocks(session: Session, layout: Layout, style: str) -> Iterator[dict]:
+def _blocks(
+  session: Session, layout: Layout, style: str
+) -> Iterator[Mapping[str, Any]]:
   for part in session.parts():
     rows = part.rows
     yield openface.block(layout, rows) if style == 'openface' else rows

@@ -184,7 +184,7 @@ class Part:
 
   def encode(self) -> bytes:
     """An .npz of plain arrays; nothing in it is pickled."""
-    arrays = {
+    arrays: dict[str, Any] = {
       f'rows/{name}': _plain(values) for name, values in self.rows.items()
     }
     for name, data in self.pictures.items():

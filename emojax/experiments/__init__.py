@@ -9,7 +9,7 @@ experiments share lives a floor below, as `two_stage` does under papers 001 and 
 
 import importlib
 import types
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
   from emojax.experiments.protocol import Trained
@@ -41,4 +41,4 @@ def module(name: str) -> types.ModuleType:
 
 def trained(name: str) -> 'Trained':
   """What comes after the training of an experiment; KeyError on other names."""
-  return importlib.import_module(TRAINED[name])
+  return cast('Trained', importlib.import_module(TRAINED[name]))

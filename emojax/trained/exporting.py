@@ -10,6 +10,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Sequence
+from typing import Any
 
 import flax.traverse_util
 import jax
@@ -124,7 +125,7 @@ def _prior(
 
 def _halved(weights):
   """Weights as they are after kernels have been kept in float16."""
-  flat = flax.traverse_util.flatten_dict(weights, sep='/')
+  flat: dict[str, Any] = flax.traverse_util.flatten_dict(weights, sep='/')
   with np.errstate(over='ignore'):  # looked for below
     kept = {k: arrays.single(k, arrays.half(k, a)) for k, a in flat.items()}
   for name, array in kept.items():

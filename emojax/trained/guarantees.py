@@ -174,7 +174,7 @@ def _by_label(task: tasks.Task, made: np.ndarray):
     return made
   axis = -1 if task.kind == 'binary' else -2
   names = np.array(['absent', 'present', 'unsure'])
-  made = names[made] if task.kind == 'binary' else np.float32(made)
+  made = names[made] if task.kind == 'binary' else made.astype(np.float32)
   return {name: made.take(i, axis) for i, name in enumerate(task.labels)}
 
 

@@ -102,13 +102,16 @@ class Model:
     return predict(inputs)
 
   def _all_members(self, params, state, inputs):
-    return jax.lax.map(lambda x: self._one(*x, inputs), (params, state))
+    return jax.lax.map(lambda x: self._one(x[0], x[1], inputs), (params, state))
 
   def _all_passes(self, params, state, inputs, keys):
     """[M * S, ...], the passes of a member next to each other."""
 
     def member(x):
-      return jax.lax.map(lambda key: self._one(*x[:2], inputs, key), x[2])
+      params, state, keys = x
+      return jax.lax.map(
+        lambda key: self._one(params, state, inputs, key), keys
+      )
 
     found = jax.lax.map(member, (params, state, keys))
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), found)
@@ -174,15 +177,16 @@ class Model:
       jax.random.fold_in(base, start), shape
     )
 
-  def _check_audio(self, audio, shape) -> np.ndarray:
+  def _check_audio(self, audio: Any, shape) -> np.ndarray:
     if audio is not None and not np.isfinite(audio).all():
       raise ModelError(
         'audio holds numbers that are not finite: mend its features'
       )
     if audio is None or np.shape(audio)[:2] != shape or np.ndim(audio) != 4:
+      found = () if audio is None else np.shape(audio)
       raise ModelError(
         f'this model listens: pass audio {(*shape, 64, 64)}, features as '
-        f'{self.metadata["preprocessing"]["audio"]}; got {np.shape(audio)}'
+        f'{self.metadata["preprocessing"]["audio"]}; got {found}'
       )
     return np.asarray(audio, np.float32)
 
@@ -263,8 +267,8 @@ class Model:
     # Infinite logits become NaN, which `answers` and `unsure` know of.
     with np.errstate(invalid='ignore'):
       members = {
-        task.name: np.float32(
-          uncertainty.probabilities(task, logits[task.name])
+        task.name: np.asarray(
+          uncertainty.probabilities(task, logits[task.name]), np.float32
         ).squeeze(axes)
         for task in self.schema
       }

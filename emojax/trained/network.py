@@ -21,7 +21,7 @@ ATTRIBUTES = frozenset({
   'cnn', 'gru', 'length',
 })  # fmt: skip
 LEARNED = read_outs.LEARNED  # what `outputs` adds where there is a read-out
-LUMA = np.float32([0.299, 0.587, 0.114])
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 DEFAULTS = inspect.signature(models.build).parameters
 
 Metadata = Mapping[str, Any]

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import os
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -49,7 +50,7 @@ class Request:
     name: Name of that folder; None for one made of the settings.
   """
 
-  workdir: str
+  workdir: str | os.PathLike
   data: str | None = None
   split: str | None = None
   generations: Sequence[str] | None = None

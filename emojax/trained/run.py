@@ -345,7 +345,7 @@ def _stored_config(path: pathlib.Path) -> dict[str, Any]:
     )
   try:
     stored = json.loads((path / 'config.json').read_text())
-    stored['config']['experiment'], stored['config']['data']
+    _ = stored['config']['experiment'], stored['config']['data']
   except DAMAGED as error:
     raise RunError(
       f'{path} is not the folder of a run of emojax: its config.json cannot be '

@@ -152,7 +152,7 @@ def decomposition(
 
 
 def _kind(value, others, wrong, judges: Judges) -> Json:
-  row = {'mean': float(value.mean())}
+  row: dict[str, float | None] = {'mean': float(value.mean())}
   if judges.votes is not None:
     voted = judges.votes.sum(-1) > 0
     doubt = scores.vote_entropy(judges.votes[voted])

@@ -18,7 +18,7 @@ from emojax.data.readers import ferplus_rules
 
 TASK = 'expr'
 ANNOTATORS = 10
-LUMA = np.float32([0.299, 0.587, 0.114])
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # 'stored' takes the labels as the data set has them; 'probability' has the
 # targets of 'crossentropy', of which training draws one label per visit.
 RULES = (
@@ -139,15 +139,17 @@ def answers(clips: Clips) -> np.ndarray | None:
   Known posteriors count as the expected answers of ten annotators.
   """
   if clips.truth is not None:
-    return ANNOTATORS * np.float64(clips.truth[TASK][:, 0])
-  return None if clips.votes is None else np.float64(clips.votes[:, 0])
+    return ANNOTATORS * np.asarray(clips.truth[TASK][:, 0], np.float64)
+  if clips.votes is None:
+    return None
+  return np.asarray(clips.votes[:, 0], np.float64)
 
 
 def distribution(counts: np.ndarray, task: tasks.Task) -> np.ndarray:
   """Shares of the answers that name a class, float32 [N, E]; 0 without any."""
   named = counts[:, : len(task.labels)]
   total = named.sum(-1, keepdims=True)
-  return np.float32(named / np.where(total > 0, total, 1))
+  return np.asarray(named / np.where(total > 0, total, 1), np.float32)
 
 
 def _labelled(clips: Clips, task: tasks.Task, rule: str) -> Clips:

@@ -274,7 +274,7 @@ def generation(config, kind: Stack, faces: Faces) -> Generation:
     'pos_weight': ones[:, 0],
     'class_weight': ones,
   }
-  hparams = {key: np.float32(value) for key, value in hparams.items()}
+  hparams = {key: np.asarray(x, np.float32) for key, x in hparams.items()}
   targets = faces.dataset.train.targets
   if config.data.rule != 'probability':
     schema = faces.dataset.schema

@@ -186,8 +186,9 @@ def _predict(run: Run, kind: Stack, name: str, weights: PyTree, epochs):
 def _sample(run: Run, trainer: Trainer, parts, clips, key) -> PyTree:
   """Logits of all passes [M, P, N, 1, E], some passes at a time."""
   wanted, size = run.config.mc.passes, run.config.mc.passes_per_call
+  params, model_state = parts
   blocks = [
-    trainer.sample(*parts, clips, jax.random.fold_in(key, i), size)
+    trainer.sample(params, model_state, clips, jax.random.fold_in(key, i), size)
     for i in range(-(-wanted // size))
   ]
   joined = jax.tree.map(lambda *x: np.concatenate(x, axis=1), *blocks)

@@ -111,7 +111,7 @@ def resampled(probs, judges: Judges, counts) -> dict[str, np.ndarray]:
   """
   known = judges.labelled > 0
   p, label, drawn = probs[known], judges.label[known], counts[:, known]
-  right = np.float64(p.argmax(-1) == label.argmax(-1))
+  right = np.asarray(p.argmax(-1) == label.argmax(-1), np.float64)
   nll = votes.cross_entropy(label, p)
   found = {
     'error': resampling.mean(drawn, 1 - right),

@@ -98,7 +98,8 @@ def against_votes(task: tasks.Task, probs, votes) -> Metrics:
   top = probs.argmax(-1)
   shares = np.take_along_axis(votes, top[:, None], -1)[:, 0]
   curve = calibration.reliability_curve(probs.max(-1), shares, BINS)
-  entropies = vote_lib.entropy(np.float64(probs)), vote_entropy(votes)
+  probs = np.asarray(probs, np.float64)
+  entropies = vote_lib.entropy(probs), vote_entropy(votes)
   divergences = divergence.kl_divergence(task, votes, probs)
   crosses = divergence.expected_nll(task, votes, probs)
   return {
@@ -118,7 +119,7 @@ def vote_entropy(votes) -> np.ndarray:
   Rounded, so that votes of 7, 2 and 1 tie whichever classes they are for: in
   ranks, the order of a sum's terms must not matter.
   """
-  return np.round(vote_lib.entropy(np.float64(votes)), 6)
+  return np.round(vote_lib.entropy(np.asarray(votes, np.float64)), 6)
 
 
 def class_calibration_error(probs, target) -> float:

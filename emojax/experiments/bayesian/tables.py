@@ -116,7 +116,7 @@ def _rows(methods, columns):
 def uncertainty(results: Results) -> Table:
   """What the parts of the uncertainty say, with as many samples as go."""
   first = next(iter(next(iter(results['studies'].values())).values()))
-  keys = list(first['uncertainty']['total'])
+  keys: list[str] = list(first['uncertainty']['total'])
   names = {'mean': 'mean', 'votes': 'ρ with votes', 'error': 'AUROC of errors'}
   sections = []
   for network, methods in results['studies'].items():

@@ -35,7 +35,9 @@ def _list(parts: list[str]) -> str:
 def _done(results: Results) -> str:
   names = results['names']
   count = results['generations'][names[0]]['num_members']
-  tasks = _list([NAMES.get(t['name'], t['name']) for t in results['schema']])
+  tasks = _list(
+    [NAMES.get(t['name'], str(t['name'])) for t in results['schema']]
+  )
   network, were = ('network', 'was') if count == 1 else ('networks', 'were')
   text = f'{count} {network} (the teachers) {were} trained to tell {tasks} from faces'
   if len(names) > 1:

@@ -117,7 +117,7 @@ def generations_from_config(config, dataset: Dataset):
   steps = min(steps, config.train.max_steps or steps)
   smoothing = optimisation.setting(config.loss, 'label_smoothing', 'loss')
 
-  def generation(number: int, soft: PyTree | None) -> Generation:
+  def generation(number: int, soft: PyTree) -> Generation:
     last = number == config.generations  # nobody learns from these
     hparams = _hparams(config, dataset, number)
     if number == 0:

@@ -4,6 +4,7 @@ All rows of a study's report are one family (see `verdicts`).
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -84,7 +85,9 @@ def ensemble_size(variants: Variants) -> list[Claim]:
   for variant in variants:
     if 5 not in variant.sizes:
       continue
-    total = {s: _scores(variant, 'total', s).value for s in variant.sizes}
+    total: dict[int, Any] = {
+      size: _scores(variant, 'total', size).value for size in variant.sizes
+    }
     if None in total.values():
       continue
     gains = [f'T = 1 to 5: {total[5] - total[1]:+.3f}']

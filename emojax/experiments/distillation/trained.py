@@ -1,6 +1,7 @@
 """Generations of self-distillation after their training; see `protocol.Trained`."""
 
 import types
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -39,7 +40,7 @@ def stacks(config) -> tuple[Stack, ...]:
 def method_for(config, name, schema, mesh):
   """All generations have one method."""
   del name
-  data = types.SimpleNamespace(schema=schema)
+  data: Any = types.SimpleNamespace(schema=schema)  # all that is asked of it
   return experiment.method_from_config(config, data, mesh)
 
 

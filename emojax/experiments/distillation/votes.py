@@ -160,12 +160,16 @@ def _outside(results: Results, kind: str, note: str) -> Table | None:
   return _without_empty(_table(judged, columns, title, note))
 
 
+def _is_number(cell: Cell | str) -> bool:
+  return isinstance(cell, Cell) and cell.value is not None
+
+
 def _without_empty(table: Table) -> Table:
   """Leaves out rows that have no number at all."""
   sections = [
     Section(s.title, rows)
     for s in table.sections
-    if (rows := [r for r in s.rows if any(c.value is not None for c in r[1])])
+    if (rows := [row for row in s.rows if any(map(_is_number, row[1]))])
   ]
   return Table(
     table.title,

@@ -74,8 +74,9 @@ def _ensemble_claims(judged, names: list[str]) -> list[Claim]:
   for key in votes.outside_keys(judged):
     one = found.get((students, first, key))
     if one and key.endswith('/epistemic'):
-      pair = (_level(judged, row, key) for row in (first, students))
-      sets[key.split('/')[1]] = outside.Rivals(*pair, of_json(one))
+      sets[key.split('/')[1]] = outside.Rivals(
+        _level(judged, first, key), _level(judged, students, key), of_json(one)
+      )
   return [outside.claim(names, sets, 'yes (Figure 5)')] if sets else []
 
 

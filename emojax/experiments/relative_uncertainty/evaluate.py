@@ -115,7 +115,7 @@ def _disagreement(test, task):
     # The same votes for other classes have the same rank.
     return np.round(votes.entropy(shares), 9), index
   if test.truth is not None:
-    truth = np.float64(test.truth[task.name][:, 0])
+    truth = np.asarray(test.truth[task.name][:, 0], np.float64)
     return votes.entropy(truth), np.arange(len(truth))
   return None
 
@@ -144,7 +144,7 @@ def member_metrics(truth: Truth, found, m: int) -> tuple[Values, dict]:
       constants. Ties are averaged (`metrics.selective`, `metrics.ood`).
   """
   probs = scipy.special.softmax(np.float64(found['test/logits'][m]), -1)
-  doubt = np.float64(found['test/uncertainty'][m])
+  doubt = np.asarray(found['test/uncertainty'][m], np.float64)
   where = truth.labelled
   metrics, curves = classification(truth.label, probs[where], doubt[where])
   metrics['best'] = float(found['best_score'][m])
@@ -167,8 +167,9 @@ def classification(label, probs, doubt) -> tuple[dict, dict]:
     doubt: [F], higher is less certain.
   """
   right = probs.argmax(-1) == label
+  nothing: Any = 0  # the annotation allows 'warn' alone
   f1 = sklearn.metrics.f1_score(
-    label, probs.argmax(-1), average='macro', zero_division=0
+    label, probs.argmax(-1), average='macro', zero_division=nothing
   )
   metrics = {'acc': right.mean(), 'f1': f1}
   top = 1 - probs.max(-1)
@@ -195,7 +196,7 @@ def _labels(truth, found, m):
   }
   wrong = flipped[chosen]
   if 0 < wrong.sum() < len(wrong):
-    doubt = np.float64(found['train/uncertainty'][m])
+    doubt = np.asarray(found['train/uncertainty'][m], np.float64)
     probs = scipy.special.softmax(np.float64(found['train/logits'][m]), -1)
     unlikely = 1 - np.take_along_axis(probs, given[chosen][:, None], 1)[:, 0]
     for name, score in (('flipped', doubt), ('given', unlikely)):

@@ -24,7 +24,7 @@ def paired(results, level: str, key: str, first: str, second: str) -> Estimate:
   values = [[row.get(key) for row in members] for members in rows]
   if None in values[0] + values[1]:
     return Estimate(None, None)
-  difference = np.subtract(*values)
+  difference = np.subtract(values[0], values[1])
   count = len(difference)
   if count < 2:
     return Estimate(float(difference.mean()), None)

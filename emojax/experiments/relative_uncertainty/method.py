@@ -236,7 +236,7 @@ def make_optimizer(
   if kind not in kinds:
     raise ValueError(f"optimizer {kind!r}: expected 'adam', 'adamw' or 'sgd'")
 
-  def scaled(updates, params=None):
+  def scaled(updates: Any, params: Any = None) -> Any:
     del params
     layers = updates.tree()
     last = jax.tree.map(lambda x: x * classifier_rate, layers['classifier'])

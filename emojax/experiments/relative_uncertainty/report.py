@@ -35,7 +35,7 @@ def make_blocks(run, results, curves) -> list[page.Block]:
   """The report as blocks; draws the figures into `figures/`."""
   (run.path('figures')).mkdir(exist_ok=True)
   rows = findings.all_findings(results)
-  blocks = [page.Paragraph(summary(results), lead=True)]
+  blocks: list[page.Block] = [page.Paragraph(summary(results), lead=True)]
   if rows:
     blocks += [page.Heading('Does it show what the paper says?')]
     blocks += [page.Verdicts(rows), page.Paragraph(findings.RULE)]

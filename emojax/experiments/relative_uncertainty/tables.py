@@ -49,7 +49,7 @@ def accuracy(results: Results) -> Table:
         Section(
           f'{data}, paper',
           [
-            (METHODS[name], [Cell(*row.get(v, (None,))) for v in levels])
+            (METHODS[name], [Cell(*row.get(v, (None, None))) for v in levels])
             for name, row in rows.items()
           ],
         )

@@ -29,7 +29,7 @@ def options_from_config(config) -> Options:
 def cnn_from_config(config, schema: tasks.Schema) -> MultitaskCNN:
   """Builds the CNN; a schema of one task makes a single-task CNN."""
   m = config.model
-  model = models.build(
+  model: Any = models.build(
     m.name,
     schema,
     config.data.image_size,

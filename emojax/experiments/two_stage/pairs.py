@@ -108,7 +108,7 @@ def members(
 
 def best_member(run: Run, stacks: Sequence[Predictions]) -> tuple[str, int]:
   """Name of the stack and number of the member that is best on validation."""
-  found = [
+  found: list[tuple[Any, str, int]] = [
     (metrics['total'], predictions.name, m)
     for predictions in stacks
     for m, metrics in enumerate(members(run, predictions, 'val'))

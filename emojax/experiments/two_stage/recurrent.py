@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -36,9 +37,10 @@ def extract(run: Run, name: str, member: int, of: Method) -> Sources:
     predict = _extractor(run, name, member, of)
     for key in missing:
       features.write(paths[key], predict(sets[key]))
-  return Sources(
-    *(features.read(paths[key], clips) for key, clips in sets.items())
+  train, val, test = (
+    features.read(paths[key], clips) for key, clips in sets.items()
   )
+  return Sources(train, val, test)
 
 
 def _extractor(run: Run, name: str, member: int, of: Method):
@@ -48,7 +50,7 @@ def _extractor(run: Run, name: str, member: int, of: Method):
 
   def forward(params, model_state, x):
     variables = {'params': params, **model_state}
-    outputs = model.apply(variables, evaluate(x), train=False)
+    outputs: Any = model.apply(variables, evaluate(x), train=False)
     return {'features': outputs['features']}
 
   sources = Sources(run.roles.stills, run.roles.val, run.roles.test)

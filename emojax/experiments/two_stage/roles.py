@@ -9,7 +9,7 @@ of the external data sets.
 import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -268,7 +268,7 @@ def _embedded(data, schema, subsets):
     for group, subset in wanted.items()
     if len(external.groups[group])
   }
-  main = stills_of(made.train)
+  main = stills_of(cast(Clips, made.train))  # what is made is in memory
   return 'embedded', main, parts, made.train, made.val, made.test
 
 

@@ -143,7 +143,8 @@ def generation(
   per_group = stage.clips_per_task
   whole = [np.arange(subsets.smallest)]
   steps = stage.steps or plans.steps_per_epoch(whole, per_group)
-  hparams = {'learning_rate': np.full(members, stage.learning_rate, np.float32)}
+  rates = np.full(members, stage.learning_rate, np.float32)
+  hparams: dict[str, np.ndarray] = {'learning_rate': rates}
   if teacher is not None:
     seeds = len(next(iter(teacher.values())))
     number = np.arange(members) // (members // seeds)
