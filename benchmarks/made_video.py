@@ -3,7 +3,8 @@
 Faces of the embedded generator move over a moving background, in scenes with
 none to three of them, at a frame rate that varies as a phone's does. Sixteen
 fields in the lower left corner, black or white, are the bits of the frame's
-number: what is written of a frame can be held against the frame itself.
+number, and those below them their opposites: what is written of a frame can be
+held against the frame itself, even where something is drawn over it.
 """
 
 import fractions
@@ -93,17 +94,22 @@ def frames(made: Plan) -> Iterator[np.ndarray]:
       yield image
 
 
-def number(image: np.ndarray) -> int:
-  """The number that a frame of the video shows."""
-  middle = image[-FIELD // 2, FIELD // 2 : BITS * FIELD : FIELD]
-  light = middle.mean(-1) > (_DARK + _LIGHT) / 2
+def number(image: np.ndarray) -> int | None:
+  """The number that a frame of the video shows; None if it is covered."""
+  rows = image[
+    [-3 * FIELD // 2, -FIELD // 2], FIELD // 2 : BITS * FIELD : FIELD
+  ]
+  light, opposite = rows.mean(-1) > (_DARK + _LIGHT) / 2
+  if (light == opposite).any():
+    return None
   return int(light @ (1 << np.arange(BITS)))
 
 
 def _sign(image: np.ndarray, count: int):
   bits = count >> np.arange(BITS) & 1
-  fields = np.where(bits, _LIGHT, _DARK).repeat(FIELD)
-  image[-FIELD:, : BITS * FIELD] = fields[:, None]
+  fields = np.stack([bits, 1 - bits]).repeat(FIELD, 0).repeat(FIELD, 1)
+  where = image[-2 * FIELD :, : BITS * FIELD]
+  where[:] = np.where(fields, _LIGHT, _DARK)[..., None]
 
 
 def _background(seed: int) -> np.ndarray:
@@ -132,7 +138,7 @@ def _faces(seed: int, scene: int, stamps: np.ndarray):
 
 def _path(rng, k: int, count: int, side: int, stamps: np.ndarray) -> np.ndarray:
   """Left upper corners, in a column of the picture that is the face's own."""
-  room = np.array([WIDTH // count - side, HEIGHT - FIELD - side])
+  room = np.array([WIDTH // count - side, HEIGHT - 2 * FIELD - side])
   speed, phase = rng.uniform(0.05, 0.2, 2), rng.random(2)
   turns = stamps[:, None] / 1000 * speed + phase
   place = np.rint(room * (0.5 + 0.5 * np.sin(2 * np.pi * turns)))

@@ -78,7 +78,7 @@ def draw(image: np.ndarray, layout: Layout, rows: Sequence[Row]) -> np.ndarray:
   Returns:
     uint8 [H, W, 3].
   """
-  picture = Image.fromarray(image).convert('RGBA')
+  picture = Image.fromarray(image)
   layer = Image.new('RGBA', picture.size)
   pen = ImageDraw.Draw(layer)
   faces = [row for row in rows if not np.isnan(row['face'])]
@@ -89,7 +89,17 @@ def draw(image: np.ndarray, layout: Layout, rows: Sequence[Row]) -> np.ndarray:
     _card(pen, picture.size, layout, row, size)
   if not faces:
     _text(pen, (size // 2, size // 2), 'no face found', size)
-  return np.asarray(Image.alpha_composite(picture, layer).convert('RGB'))
+  return np.asarray(_over(picture, layer))
+
+
+def _over(picture: Image.Image, layer: Image.Image) -> Image.Image:
+  """Lays a layer over a picture, where there is something in it."""
+  part = layer.getbbox()
+  if part:
+    below = picture.crop(part).convert('RGBA')
+    made = Image.alpha_composite(below, layer.crop(part)).convert('RGB')
+    picture.paste(made, part)
+  return picture
 
 
 def _font_size(shape: Sequence[int], faces: int) -> int:

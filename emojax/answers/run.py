@@ -1,5 +1,6 @@
 """A command from its inputs to its folder: parts, then everything made of them."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -256,10 +257,11 @@ def _answer(session: Session, made, asked, found, problems, console):
     parts = made.parts(
       found, last, known, watch=progress.watch, **_reading(asked)
     )
-    for part in parts:
-      session.add(part)
-      for line in part.state['problems']:
-        progress.problem(line)
+    with contextlib.closing(parts):  # its threads end with it
+      for part in parts:
+        session.add(part)
+        for line in part.state['problems']:
+          progress.problem(line)
 
 
 def _write(session, layout, asked, written, found, problems, console) -> int:
