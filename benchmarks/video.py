@@ -27,7 +27,9 @@ import numpy as np
 
 from benchmarks import made_video
 
-WARM = 5  # parts of 64 frames until memory has to be flat
+STAGES = ('answering', 'drawing')
+WARM = 20.0  # seconds of a stage until memory has to be flat
+TICK = 0.5  # seconds between looks at memory
 MOST_GROWTH = 100.0  # MiB
 READABLE = 0.8  # of the overlay's frames: cards cover the number of some
 
@@ -38,14 +40,12 @@ class Life(NamedTuple):
   Attributes:
     wall: Seconds.
     spent: Seconds of processor time.
-    memory: (parts written, MiB) now and then.
-    peak: Most MiB.
+    memory: Stage -> MiB, every `TICK` seconds.
   """
 
   wall: float
   spent: float
-  memory: list[tuple[int, float]]
-  peak: float
+  memory: dict[str, list[float]]
 
 
 def command(video: pathlib.Path, out: pathlib.Path, flags: list[str]):
@@ -64,12 +64,15 @@ def lived(arguments, out: pathlib.Path, log: pathlib.Path) -> Life:
   before, begun = os.times(), time.monotonic()
   with log.open('a') as file:
     process = subprocess.Popen(arguments, stdout=file, stderr=file)
-  memory: list[tuple[int, float]] = []
+  memory: dict[str, list[float]] = {stage: [] for stage in STAGES}
   over = threading.Event()
 
   def watch():
-    while not over.wait(0.5):
-      memory.append((parts(out), resident(process.pid)))
+    while not over.wait(TICK):
+      size = resident(process.pid)
+      drawing = (out / 'overlay').exists()
+      if size and (drawing or parts(out)):
+        memory[STAGES[drawing]].append(size)
 
   watcher = threading.Thread(target=watch)
   watcher.start()
@@ -82,8 +85,7 @@ def lived(arguments, out: pathlib.Path, log: pathlib.Path) -> Life:
   spent = (after.children_user + after.children_system) - (
     before.children_user + before.children_system
   )
-  memory = [(count, size) for count, size in memory if size]
-  return Life(wall, spent, memory, max((m for _, m in memory), default=0.0))
+  return Life(wall, spent, memory)
 
 
 def resident(process: int) -> float:
@@ -94,17 +96,13 @@ def resident(process: int) -> float:
   return int(done.stdout or 0) / 1024
 
 
-def growth(memory: list[tuple[int, float]]) -> tuple[float, float]:
-  """(MiB when warm, most after it); NaN where it never got warm.
+def growth(sizes: list[float]) -> float:
+  """MiB that a stage takes more than when it was warm; NaN if it never was.
 
-  Warm is when the first parts are written; what is written at the end, when the
-  parts are gone, counts as well.
+  An encoder keeps some frames, so that each stage has a warm-up of its own.
   """
-  warm = next((i for i, (n, _) in enumerate(memory) if n >= WARM), None)
-  if warm is None:
-    return float('nan'), float('nan')
-  sizes = [size for _, size in memory]
-  return sizes[warm], max(sizes[warm:])
+  warm = sizes[int(WARM / TICK) :]
+  return max(warm) - warm[0] if warm else float('nan')
 
 
 def killed(arguments, out: pathlib.Path, log: pathlib.Path, kills, life, rng):
@@ -196,12 +194,15 @@ def found(out: pathlib.Path, plan: made_video.Plan) -> str:
 def measured(plan: made_video.Plan, life: Life) -> str:
   """Speed and memory in some lines."""
   count = len(plan.stamps)
-  warm, most = growth(life.memory)
+  memory = (
+    f'memory, {stage}: at most {max(sizes, default=0):.0f} MiB, '
+    f'{growth(sizes):+.0f} after warming up, for {TICK * len(sizes):.0f} s'
+    for stage, sizes in life.memory.items()
+  )
   return (
     f'{count:,} frames in {life.wall:.1f} s: {count / life.wall:.1f} frames/s; '
     f'{1e3 * life.spent / count:.1f} ms of processor time a frame\n'
-    f'memory: {warm:.0f} MiB when warm, at most {most:.0f} MiB after it '
-    f'({most - warm:+.0f}), {life.peak:.0f} MiB in all'
+    + '\n'.join(memory)
   )
 
 
@@ -229,9 +230,11 @@ def main():
   print(f'load before {load:.1f}, after {os.getloadavg()[0]:.1f}')
   print(found(whole, plan), flush=True)
   wrong = faults(whole, plan)
-  warm, most = growth(life.memory)
-  if most - warm > MOST_GROWTH:
-    wrong.append(f'memory has grown by {most - warm:.0f} MiB')
+  wrong += [
+    f'memory has grown by {growth(sizes):.0f} MiB while {stage}'
+    for stage, sizes in life.memory.items()
+    if growth(sizes) > MOST_GROWTH
+  ]
   places = killed(
     command(video, torn, flags), torn, log, args.kills, life,
     random.Random(args.seed),
