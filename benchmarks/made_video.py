@@ -50,15 +50,15 @@ class Plan(NamedTuple):
     return np.array(FACES)[self.scenes % len(FACES)]
 
 
-def plan(seconds: float, seed: int = 0) -> Plan:
-  """Draws the times of a video of that length."""
+def plan(seconds: float, seed: int = 0, scene: float = SCENE) -> Plan:
+  """Draws the times of a video of that length, in scenes of some seconds."""
   rng = np.random.default_rng([seed, 0])
   steps = rng.choice(STEPS, int(1000 * seconds / min(STEPS)) + 1)
   stamps = np.concatenate([[0], np.cumsum(steps)])
   stamps = stamps[stamps < 1000 * seconds]
   if len(stamps) >= 1 << BITS:
     raise ValueError(f'{seconds} s are more frames than {BITS} bits can count')
-  return Plan(stamps, np.int64(stamps / 1000 // SCENE), seed)
+  return Plan(stamps, np.int64(stamps / 1000 // scene), seed)
 
 
 def write(path: pathlib.Path, made: Plan):
