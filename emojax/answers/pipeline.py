@@ -20,7 +20,15 @@ from emojax.answers.options import OptionError, Options
 from emojax.answers.rows import Face, Limits, Seen
 from emojax.answers.session import Part
 from emojax.data.transform import images
-from emojax.faces import align, boxes, detectors, quality, sources, tracks
+from emojax.faces import (
+  align,
+  boxes,
+  detectors,
+  quality,
+  sources,
+  tiles,
+  tracks,
+)
 from emojax.faces import faces as found_faces
 from emojax.host import threads
 
@@ -40,12 +48,12 @@ class Search(NamedTuple):
   """How the faces of a frame are found and cut.
 
   Attributes:
-    find: Frame -> faces.
+    find: (frame, kind of its source) -> faces.
     cut: (frame, faces, i, size) -> uint8 [size, size, 3].
     unused: Names of sources -> files that have boxes and are none of them.
   """
 
-  find: Callable[[sources.Frame], found_faces.Faces]
+  find: Callable[[sources.Frame, str], found_faces.Faces]
   cut: Callable[[sources.Frame, found_faces.Faces, int, int], np.ndarray]
   unused: Callable[[Iterable[str]], list[str]] = lambda names: []
 
@@ -68,13 +76,19 @@ def search(options: Options, model) -> Search:
   if options.boxes is not None:
     table = boxes.read(options.boxes)
     return Search(
-      lambda frame: table.of(frame.file, frame.index), cut, table.missing
+      lambda frame, _: table.of(frame.file, frame.index), cut, table.missing
     )
   name = 'default' if options.detector is None else options.detector
   # Frames are looked at side by side, which keeps cores busier than one frame
   # divided between them.
   detect = detectors.load(name, options.min_score, threads=1)
-  return Search(lambda frame: detect(frame.image), cut)
+  tiled = tiles.Tiled(detect)
+
+  def find(frame, kind):
+    divide = kind == 'picture' if options.tiles is None else options.tiles
+    return (tiled if divide else detect)(frame.image)
+
+  return Search(find, cut)
 
 
 def _rule(options: Options, model) -> align.CropRule:
@@ -94,7 +108,7 @@ def _rule(options: Options, model) -> align.CropRule:
   return align.FER2013
 
 
-def _whole(frame: sources.Frame) -> found_faces.Faces:
+def _whole(frame: sources.Frame, _: str) -> found_faces.Faces:
   """The frame is a face."""
   height, width = frame.image.shape[:2]
   return found_faces.faces([[0, 0, width, height]])
@@ -205,7 +219,7 @@ class Pipeline:
     frame = read.frame
     if frame is None:
       return _Look(read.number, None, read.problems)
-    found = self._search.find(frame)
+    found = self._search.find(frame, read.kind)
     size = self._model.image_size
     crops, sharp, kept, problems = [], [], [], [*read.problems]
     for i in range(len(found.boxes)):
@@ -275,6 +289,7 @@ class _Read(NamedTuple):
   number: int
   frame: sources.Frame | None
   problems: list[str]
+  kind: str = ''
 
 
 class _Look(NamedTuple):
@@ -294,9 +309,9 @@ def _stream(
   """Yields the frames of all sources from one on, and the end of each."""
   for number in range(start, len(found)):
     problems: list[str] = []
-    reading = read(found[number], skip_to=skip_to, problems=problems.append)
-    for frame in reading:
-      yield _Read(number, frame, problems.copy())
+    source = found[number]
+    for frame in read(source, skip_to=skip_to, problems=problems.append):
+      yield _Read(number, frame, problems.copy(), source.kind)
       problems.clear()
     yield _Read(number, None, problems)
     skip_to = None
