@@ -199,11 +199,10 @@ def execute(
 
 def _check_outside(paths: Sequence[str], out: pathlib.Path):
   """What is written must not be read by the same command again."""
-  folder = pathlib.Path(out).resolve()
+  # `Path.resolve` raises RuntimeError where links lead to themselves.
+  folder = pathlib.Path(os.path.realpath(out))
   for path in paths:
-    if os.path.isdir(path) and folder.is_relative_to(
-      pathlib.Path(path).resolve()
-    ):
+    if os.path.isdir(path) and folder.is_relative_to(os.path.realpath(path)):
       raise OptionError(
         f'--out {out} is inside of {path}, whose pictures are read: choose a '
         'folder elsewhere'
