@@ -131,11 +131,15 @@ def located(name: str, samples: list[pathlib.Path]) -> pathlib.Path | None:
   return next((place for place in places if place.is_file()), None)
 
 
-def opened(path: pathlib.Path) -> np.ndarray:
-  """Returns uint8 [H, W, 3], at most `LONGEST` wide and high."""
+def opened(path: pathlib.Path, enlarged: int | None = None) -> np.ndarray:
+  """Returns uint8 [H, W, 3], at most `LONGEST` wide and high, or enlarged."""
   with Image.open(path) as image:
     image = image.convert('RGB')
-    image.thumbnail((LONGEST, LONGEST))
+    if enlarged is None:
+      image.thumbnail((LONGEST, LONGEST))
+    else:
+      ratio = enlarged / max(image.size)
+      image = image.resize([round(ratio * side) for side in image.size])
     return np.asarray(image)
 
 
@@ -211,11 +215,16 @@ def measure_mosaic(name: str, pictures: dict[str, np.ndarray], rounds: int):
 
 
 def measure(
-  name: str, pictures: dict[str, np.ndarray], rounds: int, verbose: bool
+  name: str,
+  pictures: dict[str, np.ndarray],
+  rounds: int,
+  verbose: bool,
+  divide: bool = False,
 ):
-  """Prints a line of one detector."""
+  """Prints a line of one detector, which may look in tiles, too."""
   published = name == PUBLISHED
   detect = as_published() if published else detectors.load(name, threads=1)
+  detect = tiles.Tiled(detect) if divide else detect
   detect(next(iter(pictures.values())))  # what is made once is no time
   found = false = spent = 0
   for file, image in pictures.items():
@@ -239,10 +248,14 @@ def main():
   add('--detectors', help='names or files, with commas; all installed')
   add('--rounds', type=int, default=5)
   add('--mosaic', action='store_true', help='one large picture of them all')
+  add('--enlarged', type=int, help='to this longest side, whatever they have')
+  add('--tiles', action='store_true', help='look at large ones in tiles, too')
   add('--verbose', action='store_true', help='name what went wrong')
   args = parser.parse_args()
   places = {name: located(name, args.samples) for name in EXPECTED}
-  pictures = {name: opened(path) for name, path in places.items() if path}
+  pictures = {
+    name: opened(path, args.enlarged) for name, path in places.items() if path
+  }
   print(f'{len(pictures)} of {len(EXPECTED)} pictures, one thread')
   for name in sorted(EXPECTED.keys() - pictures.keys()):
     print(f'  not there: {name}')
@@ -251,7 +264,7 @@ def main():
     if args.mosaic:
       measure_mosaic(name, pictures, args.rounds)
       continue
-    measure(name, pictures, args.rounds, args.verbose)
+    measure(name, pictures, args.rounds, args.verbose, args.tiles)
 
 
 if __name__ == '__main__':
