@@ -24,6 +24,7 @@ SIDES = (130, 260)  # pixels of the squares that faces are drawn in
 STEPS = (33, 33, 33, 50, 50, 67, 100)  # milliseconds between frames
 BITS, FIELD = 16, 16  # of the number, and pixels of one of them
 _DARK, _LIGHT = 20, 235
+_NEAR = 30  # what a field is off at most, unless something is drawn over it
 
 
 class Plan(NamedTuple):
@@ -96,12 +97,13 @@ def frames(made: Plan) -> Iterator[np.ndarray]:
 
 def number(image: np.ndarray) -> int | None:
   """The number that a frame of the video shows; None if it is covered."""
-  rows = image[
-    [-3 * FIELD // 2, -FIELD // 2], FIELD // 2 : BITS * FIELD : FIELD
-  ]
-  light, opposite = rows.mean(-1) > (_DARK + _LIGHT) / 2
-  if (light == opposite).any():
+  corner = image[-2 * FIELD :, : BITS * FIELD].astype(float)
+  means = corner.reshape(2, FIELD, BITS, FIELD, 3).mean((1, 3))
+  light = np.abs(means - _LIGHT).max(-1) < _NEAR
+  dark = np.abs(means - _DARK).max(-1) < _NEAR
+  if not (light ^ dark).all() or (light[0] == light[1]).any():
     return None
+  light = light[0]
   return int(light @ (1 << np.arange(BITS)))
 
 

@@ -129,6 +129,35 @@ def map_of(function, values):
   yield from map(function, values)
 
 
+@pytest.mark.parametrize(
+  ('asked', 'looks'),
+  [
+    (Options(), {'picture': 5, 'video': 1}),
+    (Options(tiles=True), {'picture': 5, 'video': 5}),
+    (Options(tiles=False), {'picture': 1, 'video': 1}),
+  ],
+)
+def test_large_pictures_are_looked_at_in_tiles(
+  asked, looks, model, monkeypatch
+):
+  """Videos only where it is asked for: it costs a multiple."""
+  from emojax.faces import faces
+
+  shapes = []
+
+  def detect(image):
+    shapes.append(image.shape)
+    return faces.none()
+
+  monkeypatch.setattr(pipeline.detectors, 'load', lambda *_, **__: detect)
+  search = pipeline.search(asked, model)
+  image = np.zeros((3000, 3000, 3), np.uint8)
+  for kind, count in looks.items():
+    shapes.clear()
+    search.find(sources.Frame('x', 0, 0.0, image), kind)
+    assert len(shapes) == count
+
+
 def test_times_that_do_not_rise(model):
   """Damaged stamps cost tracks, and neither answers nor the command."""
 
