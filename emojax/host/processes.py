@@ -103,7 +103,7 @@ def join(
     ) from error
 
 
-def _check_address(coordinator: str, process: int, bind: str):
+def _check_address(coordinator: str, process: int | None, bind: str):
   """Raises ProcessError if the job cannot meet there; JAX would crash.
 
   Process 0 must be able to listen, the others wait until it does.

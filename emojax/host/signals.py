@@ -66,7 +66,7 @@ class StopFlag:
     preempted = processes.preempted(step)
     if not processes.any_of(bool(self) or preempted):
       return ''
-    if self:
+    if self.received is not None:
       return self.received.name
     return 'SIGTERM' if preempted else 'asked to stop in another process'
 

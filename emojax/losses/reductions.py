@@ -20,7 +20,7 @@ def _ratio(total, count):
   return jnp.where(count > 0, total / jnp.where(count > 0, count, 1), 0)
 
 
-def masked_sum(values, mask, weights=1.0):
+def masked_sum(values, mask, weights: jax.typing.ArrayLike = 1.0):
   """Returns (sum of mask * values, sum of mask * weights).
 
   Sums and counts of several batches can be added before they are divided.
@@ -37,7 +37,7 @@ def masked_sum(values, mask, weights=1.0):
   return jnp.sum(mask * values), jnp.sum(mask * weights)
 
 
-def masked_mean(values, mask, weights=1.0):
+def masked_mean(values, mask, weights: jax.typing.ArrayLike = 1.0):
   """Mean over what is not masked; 0 if everything is (see `masked_sum`).
 
   With `weights` it is PyTorch's weighted mean, sum(w * ce) / sum(w), which

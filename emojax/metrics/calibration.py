@@ -111,10 +111,10 @@ def bin_index(values, bin_values, rule: str = 'nearest') -> np.ndarray:
   """
   if rule == 'nearest':
     edges = np.float32((np.float64(bin_values[1:]) + bin_values[:-1]) / 2)
-    return np.searchsorted(edges, np.float32(values), side='right')
+    return np.searchsorted(edges, np.asarray(values, np.float32), side='right')
   if rule == 'up':
     edges = np.float32(bin_values)
-    index = np.searchsorted(edges, np.float32(values), side='left')
+    index = np.searchsorted(edges, np.asarray(values, np.float32), side='left')
     return np.minimum(index, len(bin_values) - 1)
   raise ValueError(f"bin_index: rule {rule!r}, expected 'nearest' or 'up'")
 
@@ -215,7 +215,8 @@ def confidence_bins(confidence, bins: int = 10) -> np.ndarray:
   if not np.all((confidence >= 0) & (confidence <= 1 + 1e-6)):
     raise ValueError('confidences must be within [0, 1]; are these logits?')
   edges = np.float32(np.arange(1, bins) / bins)
-  return np.searchsorted(edges, np.float32(confidence), side='right')
+  confidence = np.asarray(confidence, np.float32)
+  return np.searchsorted(edges, confidence, side='right')
 
 
 def reliability_curve(confidence, correct, bins: int = 10) -> Reliability:
@@ -236,8 +237,11 @@ def reliability_curve(confidence, correct, bins: int = 10) -> Reliability:
     raise ValueError('outcomes must be finite: NaN is neither right nor wrong')
   count = np.bincount(index, minlength=bins)
   sums = [np.bincount(index, v, minlength=bins) for v in (confidence, correct)]
-  means = [np.where(count > 0, s / np.maximum(count, 1), np.nan) for s in sums]
-  return Reliability(np.linspace(0, 1, bins + 1), *means, count)
+  mean_confidence, accuracy = (
+    np.where(count > 0, s / np.maximum(count, 1), np.nan) for s in sums
+  )
+  edges = np.linspace(0, 1, bins + 1)
+  return Reliability(edges, mean_confidence, accuracy, count)
 
 
 def binary_reliability(probs, labels, mask, bins: int = 10) -> Reliability:
@@ -263,7 +267,7 @@ def categorical_reliability(probs, labels, mask, bins: int = 10) -> Reliability:
   return reliability_curve(probs.max(-1), correct, bins)
 
 
-def _binary_metrics(task, probs, target, bins, weighted):
+def _binary_metrics(task, probs, target: tasks.Target, bins, weighted):
   nll = binary_nll(probs, *target)
   metrics = {f'nll/{name}': x for name, x in zip(task.labels, nll)}
   if not np.isnan(nll).all():
@@ -272,14 +276,14 @@ def _binary_metrics(task, probs, target, bins, weighted):
   return metrics | {'brier': brier_binary(probs, *target)}
 
 
-def _categorical_metrics(probs, target, bins, weighted):
+def _categorical_metrics(probs, target: tasks.Target, bins, weighted):
   curve = categorical_reliability(probs, *target, bins)
   metrics = {'nll': categorical_nll(probs, *target)}
   metrics |= {'ece': curve.error(weighted)}
   return metrics | {'brier': brier_categorical(probs, *target)}
 
 
-def _binned_metrics(task, probs, target, bin_values):
+def _binned_metrics(task, probs, target: tasks.Target, bin_values):
   if bin_values is None:
     raise ValueError(f'task {task.name!r} is binned: pass bin_values')
   expected = _known(probs, target.mask) @ np.float64(bin_values)

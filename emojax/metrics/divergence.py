@@ -21,7 +21,7 @@ def _xlogy(x, y):
 
 def _distributions(task: tasks.Task, probs) -> np.ndarray:
   """[..., A] probabilities as [..., A, 2]; the others are distributions."""
-  probs = np.float64(probs)
+  probs = np.asarray(probs, np.float64)
   if task.kind == 'binary':
     return np.stack([1 - probs, probs], axis=-1)
   return probs

@@ -40,7 +40,7 @@ def set_coverage(probs, index, levels) -> Coverage:
   Raises:
     ValueError: if a probability is NaN: it is in no order.
   """
-  probs = np.float64(probs)
+  probs = np.asarray(probs, np.float64)
   if np.isnan(probs).any():
     raise ValueError('probabilities must be finite: NaN is in no order')
   if not len(probs):

@@ -179,7 +179,9 @@ class Classifier(nn.Module):
     return Dropout(self._rate(layer, 'dropout'), self.axis_name)(x, active)
 
   def _dense(self, x, features: int, layer: str, name: str, active: bool):
-    init = initialisers.xavier_uniform if layer == 'output' else None
+    init: dict[str, Any] = {}
+    if layer == 'output':
+      init = {'kernel_init': initialisers.xavier_uniform}
     return DropConnectDense(
       features,
       rate=self._rate(layer, 'dropconnect'),
@@ -187,7 +189,7 @@ class Classifier(nn.Module):
       dtype=self.dtype,
       axis_name=self.axis_name,
       name=name,
-      **({'kernel_init': init} if init else {}),
+      **init,
     )(self._dropped(x, layer, active), active)
 
   def _conv(self, x, features, kernel, name, active, layer='conv', **options):

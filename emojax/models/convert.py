@@ -34,7 +34,7 @@ NORM = {
   'var': 'running_var',
 }
 UNIT = {'expand': 'conv', 'depthwise': 'conv_dw', 'project': 'project'}
-HEAD = {
+HEAD: dict[Path, str] = {
   ('gru', 'kernel_i'): 'rnn.weight_ih_l0',
   ('gru', 'kernel_h'): 'rnn.weight_hh_l0',
   ('gru', 'bias_i'): 'rnn.bias_ih_l0',

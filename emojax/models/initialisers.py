@@ -8,12 +8,15 @@ long draw that the arrays take their numbers from takes less than one. Inside
 import contextlib
 import contextvars
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-_STREAM = contextvars.ContextVar('stream', default=None)
+_STREAM: contextvars.ContextVar[list[Any] | None] = contextvars.ContextVar(
+  'stream', default=None
+)
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ def normalised(image, layout: str):
   Grey images (C = 1) use the mean over the channels.
   """
   factor, mean, deviation = NORMALISATION[layout]
-  mean, deviation = np.float32(mean), np.float32(deviation)
+  mean, deviation = (np.asarray(x, np.float32) for x in (mean, deviation))
   if image.shape[-1] == 1:
     mean, deviation = mean.mean(), deviation.mean()
   return (image * factor - mean) / deviation
@@ -156,8 +156,10 @@ class MultitaskCNN(nn.Module):
       raise ValueError(
         f'depth {self.depth!r}: expected one of {", ".join(resnet.DEPTHS)}'
       )
+    stages, block = resnet.DEPTHS[self.depth]
     trunk = resnet.ResNet(
-      *resnet.DEPTHS[self.depth],
+      stages,
+      block,
       self.stem,
       self.width,
       self.layout,

@@ -1,17 +1,17 @@
 """Depth-wise convolution as shifted multiply-adds, with its own gradients."""
 
-import functools
 import itertools
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 
 from emojax.ops import shapes
+from emojax.ops.gradients import custom_vjp
 from emojax.ops.sums import MAX_SUMS, block_of, sums_over
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+@custom_vjp(2, 3, 4)
 def depthwise_conv(x, kernel, strides, padding, dilation):
   """Depth-wise convolution.
 
@@ -38,7 +38,7 @@ def _forward(x, kernel, strides, padding, dilation):
     return y.astype(x.dtype), (x, kernel)
   out = shapes.out_sizes(x.shape[1:3], kernel.shape, strides, padding, dilation)
   padded = _pad(x, [(p, p) for p in padding])
-  y = sum(
+  y: Any = sum(
     _view(padded, start, out, strides) * kernel[tap][0]
     for tap, start in _taps(kernel, dilation)
   )
@@ -130,7 +130,7 @@ def _input_gradient(wide, kernel, plans, low, count):
 
   The transpose of the forward slices would be one padded copy for each tap.
   """
-  total = 0
+  total: Any = 0
   for (back_h, taps_h), (back_w, taps_w) in itertools.product(
     *(plan.items() for plan in plans)
   ):

@@ -5,16 +5,14 @@ activated array of every layer. The gradient here is computed from the layer's
 input, the mean and the inverse standard deviation alone, in two passes.
 """
 
-import functools
-
-import jax
 import jax.numpy as jnp
 from jax import lax
 
+from emojax.ops.gradients import custom_vjp
 from emojax.ops.sums import channel_sums
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
+@custom_vjp(4, 5, 6)
 def batch_norm(x, scale, bias, slope, eps=1e-5, axis_name=None, lowering='lax'):
   """Normalises with the statistics of the batch, then applies PReLU.
 

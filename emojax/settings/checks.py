@@ -98,7 +98,7 @@ def describe(values: Mapping[str, Any] | None = None) -> str:
     (name, find(name, values.get('experiment')), f'={value}')
     for name, value in values.items()
   ]
-  return '\n'.join(_line(*entry) for entry in found if entry[1] is not None)
+  return '\n'.join(_line(n, s, value) for n, s, value in found if s is not None)
 
 
 def _line(name: str, setting: Setting, value: str) -> str:

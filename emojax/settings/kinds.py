@@ -44,7 +44,7 @@ class Setting:
       raise SettingError(f'config.{name}={value!r}: expected a value of {kind}')
     several = self.kind is tuple
     for one in value if several else (value,):
-      if several and not _is(one, self.element):
+      if self.element is not None and not _is(one, self.element):
         kind = self.element.__name__
         raise SettingError(
           f'config.{name}={value!r}: expected values of {kind}'

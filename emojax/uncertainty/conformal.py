@@ -107,8 +107,10 @@ def threshold(scores, coverage: float, weights=None) -> float:
   Raises:
     ValueError: if a score that counts is NaN or the lengths differ.
   """
-  scores = np.float64(scores)
-  weights = np.ones(len(scores)) if weights is None else np.float64(weights)
+  scores = np.asarray(scores, np.float64)
+  if weights is None:
+    weights = np.ones(len(scores))
+  weights = np.asarray(weights, np.float64)
   if scores.ndim != 1 or scores.shape != weights.shape:
     raise ValueError(
       f'threshold: scores {scores.shape} and weights {weights.shape}, expected '
@@ -194,10 +196,12 @@ def p_values(scores, calibration, weights=None) -> np.ndarray:
   Returns:
     float64 [...]: (1 + weight of calibration scores >= score) / (n + 1).
   """
-  calibration = np.float64(calibration)
+  calibration = np.asarray(calibration, np.float64)
   if weights is None:
     weights = np.ones(len(calibration))
   order = np.argsort(calibration, kind='stable')
-  above = np.append(np.cumsum(np.float64(weights)[order][::-1])[::-1], 0)
+  above = np.append(
+    np.cumsum(np.asarray(weights, np.float64)[order][::-1])[::-1], 0
+  )
   index = np.searchsorted(calibration[order], np.float64(scores), side='left')
   return (1 + above[index]) / (above[0] + 1)

@@ -65,10 +65,8 @@ def _categorical(method, probs, target) -> Iterator[tuple[str, Any]]:
     yield ALL, Examples(worst[index], index, np.ones(len(index)))
     return
   index, label = np.nonzero(share > 0)
-  yield (
-    ALL,
-    Examples(scores[index, label], index, np.float64(share[index, label])),
-  )
+  mass = np.asarray(share[index, label], np.float64)
+  yield ALL, Examples(scores[index, label], index, mass)
 
 
 def _by_class(task, probs, target):

@@ -16,7 +16,7 @@ SHARE = 0.2  # of the votes, from which a class has to be in the set
 
 def lac(probs) -> np.ndarray:
   """1 - p, [..., E]: the smallest sets on average (Sadinle et al. 2019)."""
-  return 1 - np.float64(probs)
+  return 1 - np.asarray(probs, np.float64)
 
 
 def _sorted_mass(probs):
@@ -45,9 +45,9 @@ def aps(probs, u=None) -> np.ndarray:
       class counts; 1 if None, so that the most likely class scores its
       probability.
   """
-  probs = np.float64(probs)
+  probs = np.asarray(probs, np.float64)
   mass, _ = _sorted_mass(probs)
-  own = probs if u is None else probs * np.float64(u)[..., None]
+  own = probs if u is None else probs * np.asarray(u, np.float64)[..., None]
   return mass + own
 
 
@@ -149,7 +149,7 @@ def grown(probs) -> np.ndarray:
     float64 [..., K]: mass of the interval before it reaches a bin; 0 for the
     most likely one, which is in every set.
   """
-  probs = np.float64(probs)
+  probs = np.asarray(probs, np.float64)
   flat = probs.reshape(-1, probs.shape[-1])
   rows, bins = np.arange(len(flat)), flat.shape[1]
   padded = np.pad(flat, ((0, 0), (1, 1)), constant_values=-1.0)
@@ -166,7 +166,7 @@ def grown(probs) -> np.ndarray:
 
 def edges(bin_values) -> np.ndarray:
   """Ends of the cells of nearest bin values within [-1, 1], [K + 1]."""
-  values = np.float64(bin_values)
+  values = np.asarray(bin_values, np.float64)
   return np.concatenate([[-1.0], (values[1:] + values[:-1]) / 2, [1.0]])
 
 

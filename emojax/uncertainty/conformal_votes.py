@@ -32,7 +32,7 @@ def quantiles(probs, level: float, bin_values) -> np.ndarray:
   Returns:
     float64 [...].
   """
-  probs = np.float64(probs)
+  probs = np.asarray(probs, np.float64)
   ends, mass = edges(bin_values), np.cumsum(probs, -1)
   mass = mass / mass[..., -1:]
   index = (mass < level).sum(-1, keepdims=True).clip(0, probs.shape[-1] - 1)

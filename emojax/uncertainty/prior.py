@@ -101,7 +101,7 @@ def correct(
 def plus(first: Prior, second: Prior) -> Prior:
   """What two trainings in a row amount to: weights multiply."""
   both = first | second
-  return {k: first.get(k, 0) + second.get(k, 0) for k in both}
+  return {k: np.add(first.get(k, 0), second.get(k, 0)) for k in both}
 
 
 def changes(prior: Mapping[str, np.ndarray] | None) -> bool:

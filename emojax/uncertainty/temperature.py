@@ -43,7 +43,7 @@ def _minimise(nll, logits, labels) -> float:
 
 
 def _check_rows(name, logits, labels):
-  logits, labels = np.float64(logits), np.float64(labels)
+  logits, labels = (np.asarray(x, np.float64) for x in (logits, labels))
   if logits.shape != labels.shape or not len(logits):
     raise ValueError(
       f'{name}: shapes {logits.shape} and {labels.shape} must be equal, with '
@@ -117,7 +117,7 @@ def fit(
   logits = np.asarray(tasks.split_logits(task, logits))
   value, keep = np.asarray(target.value), np.asarray(target.mask) > 0
   if task.kind == 'categorical':
-    return np.float64(fit_categorical(logits[keep], value[keep]))
+    return np.asarray(fit_categorical(logits[keep], value[keep]))
   if task.kind == 'binned':
     value = _bin_labels(task, value, keep, bin_values)
   one = fit_binary if task.kind == 'binary' else fit_categorical
@@ -150,7 +150,9 @@ def unlabelled(task: tasks.Task, mask) -> tuple[str, ...]:
   if task.kind == 'categorical':
     return () if mask.any() else task.labels
   found = mask.any(axis=tuple(range(mask.ndim - 1)))
-  return tuple(name for name, any_ in zip(task.labels, found) if not any_)
+  return tuple(
+    name for name, any_ in zip(task.labels, np.atleast_1d(found)) if not any_
+  )
 
 
 def _bin_labels(task, value, keep, bin_values):
@@ -172,12 +174,12 @@ def apply(task: tasks.Task, logits, temperature):
   return (split / temperature).reshape(logits.shape)
 
 
-def _nll(task, logits, target, bin_values) -> np.ndarray:
+def _nll(task, logits, target: tasks.Target, bin_values) -> np.ndarray:
   probs = uncertainty.probabilities(task, np.float64(logits))
   if task.kind == 'binary':
     return calibration.binary_nll(probs, *target)
   if task.kind == 'categorical':
-    return np.float64(calibration.categorical_nll(probs, *target))
+    return np.asarray(calibration.categorical_nll(probs, *target))
   return calibration.binned_nll(probs, *target, bin_values)
 
 
