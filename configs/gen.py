@@ -137,7 +137,7 @@ def embedded() -> ConfigDict:
   config.data.test_clips = 480
   config.data.ood_clips = 360
   config.ensemble.size = 2
-  config.train.epochs = 16
+  config.train.epochs = 20
   config.train.clips_per_task = 18
   # A third of the clips, so that there are epochs to choose from.
   config.train.max_steps = 80
