@@ -50,7 +50,11 @@ def pairs(folder: pathlib.Path) -> list[tuple[Run, Run]]:
     ValueError: If there are less than two pairs, a run is not finished, or the
       runs of a pair differ in more than what the teachers hand on.
   """
-  seeds = sorted(p.name.removeprefix('plain-') for p in folder.glob('plain-*'))
+  seeds = sorted(
+    run.name.removeprefix('plain-')
+    for run in folder.glob('plain-*')
+    if run.is_dir()
+  )
   if len(seeds) < 2:
     raise ValueError(f'{folder} has {len(seeds)} folders plain-SEED, not two')
   found = []
@@ -72,7 +76,9 @@ def _json(path: pathlib.Path):
 
 def _check(plain: pathlib.Path, corrected: pathlib.Path):
   """That only `loss.correct_teachers` differs."""
-  one, other = (_json(run / 'config.json') for run in (plain, corrected))
+  one, other = (
+    _json(run / 'config.json')['config'] for run in (plain, corrected)
+  )
   for made, expected in ((one, False), (other, True)):
     if made['loss'].pop('correct_teachers') is not expected:
       raise ValueError(

@@ -62,7 +62,7 @@ def runs(tmp_path):
       folder = tmp_path / f'{kind}-{seed}'
       folder.mkdir()
       (folder / 'results.json').write_text(json.dumps(results))
-      (folder / 'config.json').write_text(json.dumps(config))
+      (folder / 'config.json').write_text(json.dumps({'config': config}))
   return tmp_path
 
 
@@ -138,7 +138,9 @@ def test_scores_that_a_seed_lacks_leave_a_gap(runs):
 )
 def test_pairs_differ_in_what_is_handed_on_alone(runs, kind, key, value, said):
   path = runs / f'{kind}-0' / 'config.json'
-  path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+  made = json.loads(path.read_text())
+  made['config'][key] = value
+  path.write_text(json.dumps(made))
   with pytest.raises(ValueError, match=said):
     page.pairs(runs)
 
