@@ -122,9 +122,9 @@ def base() -> ConfigDict:
 def embedded() -> ConfigDict:
   """The default: all of the paper, small enough for a laptop.
 
-  Few members that are trained to where they come to rest: claims about networks
-  that are still improving say nothing. Batches of half the size need as many frames,
-  and more time; augmentation costs what it gives where faces are drawn alike.
+  Few members, trained for long: what many that were hardly trained agree on says
+  little. Batches of half the size need as many frames, and more time; augmentation
+  costs more than it gives where all faces are drawn alike.
   """
   config = base()
   config.data.train_clips = ConfigDict(
