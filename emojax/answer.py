@@ -57,6 +57,12 @@ def _add_search(group):
   add('--detector', metavar='NAME', help='a detector by name, or FILE.onnx')
   add('--min-score', type=float, metavar='X', help='leave weaker faces out')
   add(
+    '--tiles',
+    action=argparse.BooleanOptionalAction,
+    help='look at large pictures in tiles, too, for small faces (at pictures '
+    'unless --no-tiles, at videos only with --tiles)',
+  )
+  add(
     '--crop-rule',
     metavar='fer2013',
     help='how faces are cut, for models that do not say it',

@@ -17,6 +17,7 @@ INK, SHADE, EMPTY = (255, 255, 255), (16, 20, 28), (72, 80, 94)
 SHADE_OPACITY = 200  # of 255
 LABELS = 8  # bars of a face
 Row = Mapping[str, Any]
+Corners = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 class Bar(NamedTuple):
@@ -78,18 +79,29 @@ def draw(image: np.ndarray, layout: Layout, rows: Sequence[Row]) -> np.ndarray:
   Returns:
     uint8 [H, W, 3].
   """
-  picture = Image.fromarray(image).convert('RGBA')
+  picture = Image.fromarray(image)
   layer = Image.new('RGBA', picture.size)
   pen = ImageDraw.Draw(layer)
   faces = [row for row in rows if not np.isnan(row['face'])]
   size = _font_size(image.shape, len(faces))
   for row in faces:
     _box(pen, row, size)
+  taken = [_corners(row) for row in faces]
   for row in faces:
-    _card(pen, picture.size, layout, row, size)
+    taken.append(_card(pen, picture.size, layout, row, size, taken))
   if not faces:
     _text(pen, (size // 2, size // 2), 'no face found', size)
-  return np.asarray(Image.alpha_composite(picture, layer).convert('RGB'))
+  return np.asarray(_over(picture, layer))
+
+
+def _over(picture: Image.Image, layer: Image.Image) -> Image.Image:
+  """Lays a layer over a picture, where there is something in it."""
+  part = layer.getbbox()
+  if part:
+    below = picture.crop(part).convert('RGBA')
+    made = Image.alpha_composite(below, layer.crop(part)).convert('RGB')
+    picture.paste(made, part)
+  return picture
 
 
 def _font_size(shape: Sequence[int], faces: int) -> int:
@@ -108,14 +120,25 @@ def _colour(row: Row):
 
 
 def _box(pen, row: Row, size: int):
-  x, y, w, h = (float(row[name]) for name in 'xywh')
   width = max(2, size // 8)
-  corners = (x, y, x + max(w, 1), y + max(h, 1))
-  pen.rectangle(corners, outline=(*_colour(row), 255), width=width)
+  pen.rectangle(_corners(row), outline=(*_colour(row), 255), width=width)
 
 
-def _card(pen, whole, layout: Layout, row: Row, size: int):
-  """The answer and the bars, beside the box where there is room."""
+def _corners(row: Row) -> Corners:
+  x, y, w, h = (float(row[name]) for name in 'xywh')
+  return x, y, x + max(w, 1), y + max(h, 1)
+
+
+def _card(
+  pen, whole, layout: Layout, row: Row, size: int, taken: Sequence[Corners]
+) -> Corners:
+  """The answer and the bars, beside the box where there is room.
+
+  Where they would cover another face or its card, the answer alone.
+
+  Returns:
+    The corners of the card.
+  """
   lines = bars(layout, row)
   text = readable(title(layout, row))
   font = _font(size)
@@ -124,6 +147,11 @@ def _card(pen, whole, layout: Layout, row: Row, size: int):
   inner = max(names + length + size, font.getlength(text))
   card = (int(inner + size), int((len(lines) * 1.25 + 2.1) * size))
   x, y = _place(whole, row, card)
+  if len(taken) > 1:
+    x, y = _free(whole, row, card, taken)
+    if _covered((x, y, x + card[0], y + card[1]), taken):
+      lines, card = [], (int(font.getlength(text) + size), int(1.8 * size))
+      x, y = _free(whole, row, card, taken)
   pen.rectangle((x, y, x + card[0], y + card[1]), fill=(*SHADE, SHADE_OPACITY))
   pen.text(
     (x + size / 2, y + size * 0.3), text, (*_colour(row), 255), font=font
@@ -133,6 +161,7 @@ def _card(pen, whole, layout: Layout, row: Row, size: int):
     pen.text((x + size / 2, top), bar.name, (*INK, 255), font=font)
     start = x + size + names
     _one_bar(pen, (start, top + size * 0.25), length, size * 0.75, bar, row)
+  return x, y, x + card[0], y + card[1]
 
 
 def _one_bar(pen, start, length: float, height: float, bar: Bar, row: Row):
@@ -154,22 +183,53 @@ def _one_bar(pen, start, length: float, height: float, bar: Bar, row: Row):
 
 def _place(whole, row: Row, card: tuple[int, int]) -> tuple[int, int]:
   """Right of the box, left of it, or below it, inside of the picture."""
-  x, y, w, h = (float(row[name]) for name in 'xywh')
-  gap = 6
-  options = (
-    (x + w + gap, y),
-    (x - card[0] - gap, y),
-    (x, y + h + gap),
-    (x, y - card[1] - gap),
-  )
+  options = _places(row, card)[:4]
   room = (whole[0] - card[0], whole[1] - card[1])
   for left, top in options:
     if 0 <= left <= room[0] and 0 <= top <= room[1]:
       return int(left), int(top)
-  left, top = options[0]
-  return (
-    int(np.clip(left, 0, max(0, room[0]))),
-    int(np.clip(top, 0, max(0, room[1]))),
+  return _inside(whole, options[0], card)
+
+
+def _places(row: Row, card: tuple[int, int]) -> list[tuple[float, float]]:
+  """Beside the box, above and below it; then these at its other ends."""
+  x, y, w, h = (float(row[name]) for name in 'xywh')
+  gap = 6
+  beside = (x + w + gap, x - card[0] - gap)
+  below = (y + h + gap, y - card[1] - gap)
+  return [
+    *((left, y) for left in beside),
+    *((x, top) for top in below),
+    *((left, y + h - card[1]) for left in beside),
+    *((x + w - card[0], top) for top in below),
+  ]
+
+
+def _inside(whole, place, card: tuple[int, int]) -> tuple[int, int]:
+  left, top = (
+    int(np.clip(at, 0, max(0, side - length)))
+    for at, side, length in zip(place, whole, card)
+  )
+  return left, top
+
+
+def _free(
+  whole, row: Row, card: tuple[int, int], taken: Sequence[Corners]
+) -> tuple[int, int]:
+  """The first place where least is covered."""
+  places = [_inside(whole, place, card) for place in _places(row, card)]
+  return min(
+    places,
+    key=lambda p: _covered((*p, p[0] + card[0], p[1] + card[1]), taken),
+  )
+
+
+def _covered(card: Corners, taken: Sequence[Corners]) -> float:
+  """Pixels that a card covers of faces and of other cards."""
+  return sum(
+    max(0.0, min(card[2], other[2]) - max(card[0], other[0]))
+    * max(0.0, min(card[3], other[3]) - max(card[1], other[1]))
+    for other in taken
   )
 
 

@@ -31,6 +31,8 @@ class Options:
     boxes: A CSV file of boxes instead of a detector.
     detector: A detector's name or file.
     min_score: Faces with a lower score are left out; None: the detector's own.
+    tiles: Look at large pictures in tiles, too; None: at pictures, not at frames
+      of videos.
     crop_rule: How faces are cut for models that do not say it themselves.
     every: Only frames whose number is a multiple of it.
     start: Seconds of a video before which frames are left out.
@@ -51,6 +53,7 @@ class Options:
   boxes: str | None = None
   detector: str | None = None
   min_score: float | None = None
+  tiles: bool | None = None
   crop_rule: str | None = None
   every: int = 1
   start: float | None = None
@@ -103,14 +106,17 @@ def _check_search(options: Options):
   given = [n for n in ('boxes', 'detector') if getattr(options, n) is not None]
   if options.crops:
     given += [
-      n for n in ('crop_rule', 'min_score') if getattr(options, n) is not None
+      n
+      for n in ('crop_rule', 'min_score', 'tiles')
+      if getattr(options, n) is not None
     ]
     if given:
       raise OptionError(f'{flag(given[0])} changes nothing beside --crops')
   if len(given) > 1:
     raise OptionError('--boxes and --detector exclude another')
-  if options.boxes is not None and options.min_score is not None:
-    raise OptionError('--min-score changes nothing beside --boxes')
+  for name in ('min_score', 'tiles'):
+    if options.boxes is not None and getattr(options, name) is not None:
+      raise OptionError(f'{flag(name)} changes nothing beside --boxes')
   if options.crop_rule not in (None, *RULES):
     raise OptionError(
       f'--crop-rule {options.crop_rule}: expected one of {", ".join(RULES)}'

@@ -1,9 +1,11 @@
 """Pictures and videos with the answers drawn in.
 
 The inputs are read once more, after all answers are there: so the first reading
-need not hold frames, and a killed command makes at most one video again.
+need not hold frames, and a killed command makes at most one video again. To
+read, to draw and to encode are threads, a few frames apart.
 """
 
+import contextlib
 import fractions
 import itertools
 import pathlib
@@ -19,7 +21,7 @@ from emojax.answers import drawing
 from emojax.answers.columns import Layout
 from emojax.answers.session import Session, SessionError
 from emojax.faces import sources
-from emojax.host import files
+from emojax.host import files, threads
 from emojax.host.terminal import say
 
 FOLDER = 'overlay'
@@ -44,16 +46,18 @@ def write(
     path = session / FOLDER / name_of(number, source)
     if path.exists():
       continue
-    pictures = _drawn(source, layout, frames, reading)
-    first = next(pictures, None)
-    if first is None:  # nothing could be read, which is among the problems
-      continue
-    say(console, f'drawing {path.name}')
-    with files.replacing(path) as part:
-      if source.kind == 'video':
-        _video(part, first, pictures)
-      else:
-        Image.fromarray(first[1]).save(part, 'JPEG', quality=90)
+    with contextlib.closing(
+      _drawn(source, layout, frames, reading)
+    ) as pictures:
+      first = next(pictures, None)
+      if first is None:  # nothing could be read, which is among the problems
+        continue
+      say(console, f'drawing {path.name}')
+      with files.replacing(path) as part:
+        if source.kind == 'video':
+          _video(part, first, pictures)
+        else:
+          Image.fromarray(first[1]).save(part, 'JPEG', quality=90)
 
 
 def name_of(number: int, source: sources.Source) -> str:
@@ -105,11 +109,16 @@ def _grouped(parts) -> Iterator[tuple[tuple[str, int], list[dict[str, Any]]]]:
 
 def _drawn(source, layout: Layout, frames: _Frames, reading):
   """(time, picture) of the frames of a source that have answers."""
-  for frame in sources.frames(source, problems=lambda line: None, **reading):
+
+  def draw(frame: sources.Frame):
+    # One thread draws, so frames come in order.
     rows = frames.of(frame.file, frame.index)
     image, scale = _fitting(frame.image)
     rows = [_scaled(row, scale) for row in rows]
-    yield frame.time, drawing.draw(image, layout, rows)
+    return frame.time, drawing.draw(image, layout, rows)
+
+  read = sources.frames(source, problems=lambda line: None, **reading)
+  return threads.mapped(draw, read, workers=1, ahead=2)
 
 
 def _fitting(image: np.ndarray) -> tuple[np.ndarray, float]:

@@ -20,8 +20,9 @@ function colour(name) {
 }
 
 function clock(seconds) {
-  const minutes = Math.floor(seconds / 60);
-  return `${minutes}:${(seconds - 60 * minutes).toFixed(1).padStart(4, '0')}`;
+  const tenths = Math.round(10 * seconds);  // 59.96 s are a minute
+  const minutes = Math.floor(tenths / 600);
+  return `${minutes}:${(tenths / 10 - 60 * minutes).toFixed(1).padStart(4, '0')}`;
 }
 
 function plural(count, one, many) {
@@ -210,6 +211,13 @@ class Video {
     return Math.abs(this.track.times[i] - this.now) <= this.track.step ? i : -1;
   }
 
+  // The point of a picture, -1 where the face is not in it.
+  point(picture) {
+    const time = this.frameTimes[picture] + 1e-3;
+    const i = before(this.track.times, time), since = time - this.track.times[i];
+    return since >= 0 && since <= this.track.step ? i : -1;
+  }
+
   seek(time) {
     this.now = time;
     this.slider.value = time;
@@ -219,8 +227,10 @@ class Video {
     const frames = this.video.frames;
     if (frames.length) {
       let near = before(this.frameTimes, time);
-      if (near + 1 < frames.length &&
-          this.frameTimes[near + 1] - time < time - this.frameTimes[near]) near++;
+      // The nearest picture, but rather one with the face.
+      const [last, next] = [near, near + 1].map((k) => this.frameTimes[k] - time);
+      const missed = i >= 0 && this.point(near) < 0;
+      if (near + 1 < frames.length && (next < -last || missed)) near++;
       this.shown = near;
       this.image.src = `data:image/jpeg;base64,${frames[near].image}`;
     }
@@ -234,10 +244,8 @@ class Video {
     canvas.height = Math.round(canvas.width * image.height / image.width);
     const pen = canvas.getContext('2d');
     pen.drawImage(image, 0, 0, canvas.width, canvas.height);
-    // The box at the time of the picture, which is a little before or after.
-    const time = this.frameTimes[this.shown];
-    const i = before(this.track.times, time + 1e-3);
-    if (Math.abs(this.track.times[i] - time) > this.track.step) return;
+    const i = this.point(this.shown);
+    if (i < 0) return;
     const scale = canvas.width / this.video.width;
     pen.strokeStyle = this.track.unsure[i] ? '#e69f00' : '#56b4e9';
     pen.lineWidth = 2 * ratio;

@@ -1,9 +1,12 @@
 """Frames -> faces -> crops -> answers -> rows, a few frames at a time.
 
-Nothing is held but the frame that is looked at and the small crops of a part, so
-that an hour takes no more memory than a minute.
+Frames are read, and faces are found in them, by threads; what depends on the
+frames before comes after, in order, so that threads change no answer. Nothing is
+held but the few frames that are looked at and the small crops of a part, so that
+an hour takes no more memory than a minute.
 """
 
+import contextlib
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -17,8 +20,17 @@ from emojax.answers.options import OptionError, Options
 from emojax.answers.rows import Face, Limits, Seen
 from emojax.answers.session import Part
 from emojax.data.transform import images
-from emojax.faces import align, boxes, detectors, quality, sources, tracks
+from emojax.faces import (
+  align,
+  boxes,
+  detectors,
+  quality,
+  sources,
+  tiles,
+  tracks,
+)
 from emojax.faces import faces as found_faces
+from emojax.host import threads
 
 FRAMES = 64  # of a part
 # Clips that are computed at a time, always: programs of other sizes may round
@@ -27,6 +39,7 @@ BATCH = 16
 SHARP_SIZE = 48  # pixels of the crop whose sharpness is measured, for any model
 SHOWN_FACE, SHOWN_FRAME = 112, 240  # pixels on the page
 SHOWN_SECONDS = 0.5  # between the pictures of a video on the page
+MOST_WORKERS = 4  # threads that look at frames: each holds one
 
 Read = Callable[..., Iterator[sources.Frame]]
 
@@ -35,12 +48,12 @@ class Search(NamedTuple):
   """How the faces of a frame are found and cut.
 
   Attributes:
-    find: Frame -> faces.
+    find: (frame, kind of its source) -> faces.
     cut: (frame, faces, i, size) -> uint8 [size, size, 3].
     unused: Names of sources -> files that have boxes and are none of them.
   """
 
-  find: Callable[[sources.Frame], found_faces.Faces]
+  find: Callable[[sources.Frame, str], found_faces.Faces]
   cut: Callable[[sources.Frame, found_faces.Faces, int, int], np.ndarray]
   unused: Callable[[Iterable[str]], list[str]] = lambda names: []
 
@@ -63,11 +76,19 @@ def search(options: Options, model) -> Search:
   if options.boxes is not None:
     table = boxes.read(options.boxes)
     return Search(
-      lambda frame: table.of(frame.file, frame.index), cut, table.missing
+      lambda frame, _: table.of(frame.file, frame.index), cut, table.missing
     )
   name = 'default' if options.detector is None else options.detector
-  detect = detectors.load(name, options.min_score)
-  return Search(lambda frame: detect(frame.image), cut)
+  # Frames are looked at side by side, which keeps cores busier than one frame
+  # divided between them.
+  detect = detectors.load(name, options.min_score, threads=1)
+  tiled = tiles.Tiled(detect)
+
+  def find(frame, kind):
+    divide = kind == 'picture' if options.tiles is None else options.tiles
+    return (tiled if divide else detect)(frame.image)
+
+  return Search(find, cut)
 
 
 def _rule(options: Options, model) -> align.CropRule:
@@ -87,7 +108,7 @@ def _rule(options: Options, model) -> align.CropRule:
   return align.FER2013
 
 
-def _whole(frame: sources.Frame) -> found_faces.Faces:
+def _whole(frame: sources.Frame, _: str) -> found_faces.Faces:
   """The frame is a face."""
   height, width = frame.image.shape[:2]
   return found_faces.faces([[0, 0, width, height]])
@@ -168,33 +189,39 @@ class Pipeline:
     """
     read = sources.frames if read is None else read
     place = _Place(state, known)
+    stream = _stream(
+      found, place.source, lambda *each, **how: read(*each, **how, **reading),
+      place.frame,
+    )  # fmt: skip
     block = _Block()
-    for number in range(place.source, len(found)):
-      place.enter(number, found[number])
-      frames = read(
-        found[number],
-        skip_to=place.frame,
-        problems=place.problem,
-        **reading,
-      )
-      for frame in frames:
-        seen = self._look(frame, place, block)
-        place.frame = frame.index + 1
-        watch(number, 1, len(seen.faces))
+    workers = min(MOST_WORKERS, threads.cores())
+    looked = threads.mapped(self._look, stream, workers, workers + 1)
+    with contextlib.closing(looked):
+      for look in looked:
+        number = look.number
+        place.enter(number, found[number])
+        for line in look.problems:
+          place.problem(line)
+        if look.frame is None:
+          place.leave()
+        else:
+          self._keep(look, place, block)
+        watch(number, look.frame is not None, len(look.sharp))
         if len(block.seen) == FRAMES:
           yield self._part(block, place)
           block = _Block()
-      place.leave()
-      watch(number, 0, 0)
     if block.seen or place.problems:
       place.source = len(found)
       yield self._part(block, place)
 
-  def _look(self, frame: sources.Frame, place: '_Place', block: '_Block'):
-    """Finds the faces of a frame and keeps what is needed of them."""
-    found = self._search.find(frame)
+  def _look(self, read: '_Read') -> '_Look':
+    """Finds the faces of a frame and cuts them; of this frame alone."""
+    frame = read.frame
+    if frame is None:
+      return _Look(read.number, None, read.problems)
+    found = self._search.find(frame, read.kind)
     size = self._model.image_size
-    crops, sharp, kept = [], [], []
+    crops, sharp, kept, problems = [], [], [], [*read.problems]
     for i in range(len(found.boxes)):
       try:
         crop = self._search.cut(frame, found, i, size)
@@ -205,14 +232,19 @@ class Pipeline:
         sharp.append(quality.sharpness(small))
         kept.append(i)
       except ValueError as error:  # a box outside of the picture
-        place.problem(f'{frame.file}, frame {frame.index}, face {i}: {error}')
+        problems.append(f'{frame.file}, frame {frame.index}, face {i}: {error}')
     found = found.take(np.array(kept, int))
-    seen = _seen(frame, found, sharp, place.follow(found.boxes, frame))
-    block.seen.append(seen)
-    block.crops.extend(crops)
+    return _Look(read.number, frame, problems, found, crops, sharp)
+
+  def _keep(self, look: '_Look', place: '_Place', block: '_Block'):
+    """Keeps what is needed of a frame."""
+    frame, found = look.frame, look.found
+    numbers = place.follow(found.boxes, frame)
+    block.seen.append(_seen(frame, found, look.sharp, numbers))
+    block.crops.extend(look.crops)
+    place.frame = frame.index + 1
     if self._shown:
       self._show(frame, found, place, block)
-    return seen
 
   def _show(self, frame, found, place: '_Place', block: '_Block'):
     """Small pictures for the page: faces of pictures, some frames of videos.
@@ -249,6 +281,40 @@ class Pipeline:
       np.stack(full), batch=BATCH, temperature=self._temperature
     )
     return rows.pick(output, np.arange(count))
+
+
+class _Read(NamedTuple):
+  """A frame of a source, or None at its end, and what was wrong before it."""
+
+  number: int
+  frame: sources.Frame | None
+  problems: list[str]
+  kind: str = ''
+
+
+class _Look(NamedTuple):
+  """What is seen in a frame, of itself: faces, their crops, what was wrong."""
+
+  number: int
+  frame: sources.Frame | None
+  problems: list[str]
+  found: found_faces.Faces | None = None
+  crops: Sequence[np.ndarray] = ()
+  sharp: Sequence[float] = ()
+
+
+def _stream(
+  found: Sequence[sources.Source], start: int, read: Read, skip_to: int | None
+) -> Iterator[_Read]:
+  """Yields the frames of all sources from one on, and the end of each."""
+  for number in range(start, len(found)):
+    problems: list[str] = []
+    source = found[number]
+    for frame in read(source, skip_to=skip_to, problems=problems.append):
+      yield _Read(number, frame, problems.copy(), source.kind)
+      problems.clear()
+    yield _Read(number, None, problems)
+    skip_to = None
 
 
 def _seen(frame, found, sharp, numbers) -> Seen:
@@ -303,9 +369,13 @@ class _Place:
     self._shown: float | None = state.get('shown')
     self._tracker_state = state.get('tracker')
     self._tracker: tracks.Tracker | None = None
+    self._entered = False
 
   def enter(self, number: int, source: sources.Source):
-    self.source, self.kind = number, source.kind
+    """What comes next is of that source."""
+    if self._entered and self.source == number:
+      return
+    self.source, self.kind, self._entered = number, source.kind, True
     if source.kind == 'picture':
       self._tracker = None
     elif self._tracker_state is not None:
@@ -316,6 +386,7 @@ class _Place:
   def leave(self):
     """The source has ended; the next one begins anew."""
     self.frame = self._shown = self._tracker_state = self._tracker = None
+    self._entered = False
 
   def problem(self, line: str):
     """Remembers a line once: frames that are read again repeat theirs."""

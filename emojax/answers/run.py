@@ -1,5 +1,6 @@
 """A command from its inputs to its folder: parts, then everything made of them."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -198,11 +199,10 @@ def execute(
 
 def _check_outside(paths: Sequence[str], out: pathlib.Path):
   """What is written must not be read by the same command again."""
-  folder = pathlib.Path(out).resolve()
+  # `Path.resolve` raises RuntimeError where links lead to themselves.
+  folder = pathlib.Path(os.path.realpath(out))
   for path in paths:
-    if os.path.isdir(path) and folder.is_relative_to(
-      pathlib.Path(path).resolve()
-    ):
+    if os.path.isdir(path) and folder.is_relative_to(os.path.realpath(path)):
       raise OptionError(
         f'--out {out} is inside of {path}, whose pictures are read: choose a '
         'folder elsewhere'
@@ -256,10 +256,11 @@ def _answer(session: Session, made, asked, found, problems, console):
     parts = made.parts(
       found, last, known, watch=progress.watch, **_reading(asked)
     )
-    for part in parts:
-      session.add(part)
-      for line in part.state['problems']:
-        progress.problem(line)
+    with contextlib.closing(parts):  # its threads end with it
+      for part in parts:
+        session.add(part)
+        for line in part.state['problems']:
+          progress.problem(line)
 
 
 def _write(session, layout, asked, written, found, problems, console) -> int:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 LEVEL = 0.95
+FEWEST = 3  # members whose ensembles without one are ensembles
 
 
 class Interval(NamedTuple):
@@ -91,10 +92,12 @@ def jackknife_error(values: np.ndarray) -> np.ndarray:
     values: [M, ...], `left_out`.
 
   Returns:
-    [...]; NaN for fewer than two members or where a value is not finite.
+    [...]; NaN for fewer than three members or where a value is not finite. Of two,
+    what is left is no ensemble: its advantage over its members is 0, whatever they
+    are, and so would the error be.
   """
   values = np.asarray(values, np.float64)
-  if len(values) < 2:
+  if len(values) < FEWEST:
     return np.full(values.shape[1:], np.nan)
   squares = _where_finite(values, values.var(0))
   return np.sqrt((len(values) - 1) * squares)
@@ -117,7 +120,8 @@ def jackknife(
     level: Coverage.
 
   Returns:
-    Student's interval with M - 1 degrees of freedom; NaN ends for one member.
+    Student's interval with M - 1 degrees of freedom; NaN ends for fewer than three
+    members.
   """
   value = np.float64(statistic(np.arange(members)))
   without = left_out(statistic, members)
@@ -148,7 +152,7 @@ def members_and_images(
 
   Returns:
     Student's interval about `replicates[0]`. NaN ends where a value is not
-    finite, for one member and without replicates: what is unknown is never
+    finite, for fewer than three members and without replicates: what is unknown is never
     left out.
   """
   replicates = np.asarray(replicates, np.float64)

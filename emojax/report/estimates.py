@@ -85,9 +85,10 @@ def of_ensemble(
   Args:
     value: Of all M members.
     without: Without each member in turn, [M]; None where a run does not have
-      them, whose error is then unknown.
+      them, whose error is then unknown, as it is of fewer than three.
   """
-  if value is None or not without or len(without) < 2 or None in without:
+  few = not without or len(without) < intervals.FEWEST
+  if value is None or few or None in without:
     return Estimate(value, None)
   error = float(intervals.jackknife_error(np.array(without)))
   return Estimate(value, error, len(without) - 1)

@@ -76,7 +76,7 @@ dd { margin: 0; overflow-wrap: anywhere; }
 .findings div > * { display: block; }
 .findings div > strong { font-weight: 600; font-size: .95rem; }
 .findings div > span { color: var(--soft); font-size: .88rem; }
-.verdict { font-weight: 700; white-space: nowrap; }
+.verdict { font-weight: 700; overflow-wrap: anywhere; }
 .yes .verdict { color: var(--yes); }
 .no .verdict { color: var(--no); }
 .unclear .verdict { color: var(--unclear); }

@@ -4,6 +4,8 @@ import os
 
 from absl import logging
 
+from emojax.host import threads
+
 
 def set_cpu_devices(config):
   """Gives JAX several CPU devices for members to train side by side.
@@ -18,7 +20,9 @@ def set_cpu_devices(config):
     return  # the user has decided
   members = config.ensemble.size
   # Processes on one host share its cores, so each takes what it is told to.
-  most = 1 if jax.distributed.is_initialized() else min(_cores(), members)
+  most = (
+    1 if jax.distributed.is_initialized() else min(threads.cores(), members)
+  )
   even = max(n for n in range(1, most + 1) if members % n == 0)
   wanted = config.runtime.cpu_devices or even
   # JAX gives its configuration the attribute as it is imported.
@@ -32,10 +36,3 @@ def set_cpu_devices(config):
       'change that, start a new process (in a notebook, restart the kernel)',
       wanted,
     )
-
-
-def _cores() -> int:
-  """Cores that this process may use."""
-  if hasattr(os, 'sched_getaffinity'):
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count() or 1

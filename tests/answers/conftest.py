@@ -1,6 +1,8 @@
 """Pictures and videos that tests of answers share, and a model that is written."""
 
 import fractions
+import pathlib
+import sys
 
 import made_model
 import numpy as np
@@ -10,6 +12,11 @@ import stand_in
 from PIL import Image
 
 import emojax
+
+# The small videos of the readers' tests serve here, too.
+READERS = pathlib.Path(__file__).parents[1] / 'data' / 'readers'
+if str(READERS) not in sys.path:
+  sys.path.append(str(READERS))
 
 
 @pytest.fixture

@@ -107,6 +107,57 @@ def test_boxes_of_files_that_are_not_there(model, photos, tmp_path):
     run.table(model, Options(boxes=str(boxes)), str(path))
 
 
+@pytest.mark.parametrize('cores', [1, 2, 16])
+def test_threads_change_nothing(cores, model, photos, clip, monkeypatch):
+  """Neither rows nor the order of the problems, of pictures and of videos."""
+  paths = [str(photos), str(clip[0]), str(photos / 'inner')]
+
+  def answered():
+    _, made = run.make(model, CROPS, shown=True)
+    found, _ = sources.find(paths)
+    return [part.encode() for part in made.parts(found)]
+
+  monkeypatch.setattr(pipeline.threads, 'mapped', lambda f, x, *_: map_of(f, x))
+  expected = answered()
+  monkeypatch.undo()
+  monkeypatch.setattr(pipeline.threads, 'cores', lambda: cores)
+  assert answered() == expected
+
+
+def map_of(function, values):
+  """Without threads."""
+  yield from map(function, values)
+
+
+@pytest.mark.parametrize(
+  ('asked', 'looks'),
+  [
+    (Options(), {'picture': 5, 'video': 1}),
+    (Options(tiles=True), {'picture': 5, 'video': 5}),
+    (Options(tiles=False), {'picture': 1, 'video': 1}),
+  ],
+)
+def test_large_pictures_are_looked_at_in_tiles(
+  asked, looks, model, monkeypatch
+):
+  """Videos only where it is asked for: it costs a multiple."""
+  from emojax.faces import faces
+
+  shapes = []
+
+  def detect(image):
+    shapes.append(image.shape)
+    return faces.none()
+
+  monkeypatch.setattr(pipeline.detectors, 'load', lambda *_, **__: detect)
+  search = pipeline.search(asked, model)
+  image = np.zeros((3000, 3000, 3), np.uint8)
+  for kind, count in looks.items():
+    shapes.clear()
+    search.find(sources.Frame('x', 0, 0.0, image), kind)
+    assert len(shapes) == count
+
+
 def test_times_that_do_not_rise(model):
   """Damaged stamps cost tracks, and neither answers nor the command."""
 

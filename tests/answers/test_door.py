@@ -13,6 +13,7 @@ import time
 
 import numpy as np
 import pytest
+import skimage.data
 from PIL import Image
 
 import emojax
@@ -70,6 +71,30 @@ def test_python_is_the_command_line_is_the_model(
     np.testing.assert_array_equal(table[f'expr_{kind}'], values)
   assert table['answer'].tolist() == list(real_model.answers(output)['expr'])
   assert len(np.unique(table['happiness'])) > 60  # they do differ
+
+
+@pytest.mark.slow
+def test_a_photo_without_a_network(tmp_path):
+  """The model of this package, with nothing compiled before."""
+  pytest.importorskip('onnxruntime', reason='needs emojax[faces]')
+  alone = ['unshare', '-n']
+  try:
+    subprocess.run([*alone, 'true'], check=True, capture_output=True)
+  except (OSError, subprocess.CalledProcessError):
+    pytest.skip('may not cut the network off')
+  photo, out = tmp_path / 'astronaut.jpg', tmp_path / 'out'
+  Image.fromarray(skimage.data.astronaut()).save(photo)
+  done = subprocess.run(
+    [*alone, *command(photo, '--out', out)],
+    env=environment() | {'HOME': str(tmp_path / 'home')},
+    capture_output=True, text=True, cwd=tmp_path,
+  )  # fmt: skip
+  assert done.returncode == 0, done.stdout + done.stderr
+  with open(out / 'answers.csv', newline='') as file:
+    (row,) = csv.DictReader(file)
+  assert row['answer'] == 'happiness'
+  assert (out / 'page.html').exists()
+  assert (out / 'overlay' / '00000-astronaut.jpg').exists()
 
 
 @pytest.mark.slow

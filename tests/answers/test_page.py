@@ -136,6 +136,38 @@ def test_a_face_is_drawn_where_it_is():
   assert not (grey != 90).any()
 
 
+def test_cards_cover_no_other_face_and_no_other_card(monkeypatch):
+  """Of a group: bars where there is room, elsewhere the answer alone."""
+  layout, cards = Layout(stand_in.VOTES), []
+  made = drawing._card
+
+  def card(*arguments):
+    cards.append(made(*arguments))
+    return cards[-1]
+
+  monkeypatch.setattr(drawing, '_card', card)
+  rows = [
+    rows_of(layout, face=float(i), x=60.0 + 130 * i, y=200.0 + 60 * (i % 2))
+    | {'w': 80.0, 'h': 110.0}
+    for i in range(5)
+  ]
+  drawing.draw(np.zeros((600, 800, 3), np.uint8), layout, rows)
+  faces = [drawing._corners(row) for row in rows]
+  for i, one in enumerate(cards):
+    assert drawing._covered(one, faces + cards[:i]) == 0
+  heights = {bottom - top for _, top, _, bottom in cards}
+  assert max(heights) > 150  # with bars
+  # Where faces fill the picture, the answers are small.
+  cards.clear()
+  full = [
+    rows_of(layout, face=float(i)) | {'x': 100.0 * i, 'y': 0.0, 'w': 96.0}
+    | {'h': 300.0}
+    for i in range(4)
+  ]  # fmt: skip
+  drawing.draw(np.zeros((300, 400, 3), np.uint8), layout, full)
+  assert max(bottom - top for _, top, _, bottom in cards) < 30
+
+
 @pytest.mark.parametrize('size', [(1, 1), (2, 900), (900, 2), (48, 48)])
 def test_pictures_of_any_size_can_be_drawn_in(size):
   layout = Layout(tasks.ABAW2021)

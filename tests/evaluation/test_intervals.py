@@ -148,6 +148,18 @@ def test_one_member_one_image_or_no_replicates_are_unknown():
     assert np.isnan([found.error, found.low, found.high]).all()
 
 
+def test_the_advantage_of_two_members_has_no_error():
+  # Alone, each is as good as the mean of itself: the advantage without one is 0.
+  scores = np.random.default_rng(4).normal(size=(2, 50))
+
+  def advantage(index):
+    return (scores[index].mean(0) ** 2).mean() - (scores[index] ** 2).mean()
+
+  found = intervals.jackknife(advantage, 2)
+  assert found.value < 0
+  assert np.isnan([found.error, found.low, found.high]).all()
+
+
 def test_identical_members_and_images_have_no_error():
   counts = resampling.draws(0, 30, 10)
   found = intervals.resample(mean_of(np.full((4, 30), 0.5)), 4, counts)

@@ -68,7 +68,7 @@ def test_ensembles_have_the_jackknifes_error():
   found = of_ensemble(x.mean(), means)
   assert found.error == pytest.approx(scipy.stats.sem(x))
   assert found.freedom == 3
-  for unknown in (None, [], [1.0], [1.0, None, 2.0]):
+  for unknown in (None, [], [1.0], [1.0, 2.0], [1.0, None, 2.0]):
     assert of_ensemble(1.0, unknown).error is None
   assert of_ensemble(None, means).value is None
 

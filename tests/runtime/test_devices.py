@@ -14,7 +14,7 @@ from emojax.runtime import devices
 def test_cpu_devices(monkeypatch, members, asked, cores, expected):
   set_to = {}
   monkeypatch.delenv('XLA_FLAGS', raising=False)
-  monkeypatch.setattr(devices, '_cores', lambda: cores)
+  monkeypatch.setattr(devices.threads, 'cores', lambda: cores)
   monkeypatch.setattr('jax.config.update', set_to.__setitem__)
   devices.set_cpu_devices(
     small_run.config(ensemble__size=members, runtime__cpu_devices=asked)

@@ -42,8 +42,8 @@ def _done(results: Results) -> str:
   text = f'{count} {network} (the teachers) {were} trained to tell {tasks} from faces'
   if len(names) > 1:
     text += (
-      f', and as many students ({_list(names[1:])}) each time on the mean '
-      'answers of the generation before'
+      f', and as many students ({_list(names[1:])}) on the mean answers of the '
+      f'{"teachers" if len(names) == 2 else "generation before"}'
     )
   return f'{text}.'
 
@@ -60,7 +60,7 @@ def _immature(results: Results) -> str:
   if not found:
     return ''
   return (
-    f' Its numbers say little about what such networks can do: {_list(found)}.'
+    f' Its numbers say little about what such networks can do ({_list(found)}).'
   )
 
 

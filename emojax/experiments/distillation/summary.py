@@ -58,4 +58,6 @@ def _grouped(findings: Sequence[Finding]) -> list[str]:
       word = verdicts.WORDS[finding.verdict]
       item = f'{finding.item} {word}'.strip()
       groups.setdefault(finding.group, []).append(item)
+  if {finding.verdict for finding in findings} <= {verdicts.UNTESTABLE}:
+    return []  # the headline has said so
   return [f'{group}: {", ".join(items)}.' for group, items in groups.items()]

@@ -1,5 +1,6 @@
 """Videos: every frame is the one displayed then, there and that way up."""
 
+import gc
 import itertools
 
 import numpy as np
@@ -272,6 +273,19 @@ def test_frames_are_read_as_they_are_asked_for(tmp_path, monkeypatch):
   found = list(itertools.islice(video.frames(path), 3))
   assert [f.index for f in found] == [0, 1, 2]
   assert count < 15
+
+
+def test_pictures_are_freed_without_the_garbage_collector(tmp_path):
+  """FFmpeg's memory is not what makes the collector look for circles."""
+  path = video_files.write(tmp_path / 'x.mp4', 40)
+  gc.collect()
+  gc.disable()
+  try:
+    assert sum(1 for _ in video.frames(path)) == 40
+    held = [o for o in gc.get_objects() if type(o) is av.VideoFrame]
+  finally:
+    gc.enable()
+  assert len(held) < 4
 
 
 @pytest.mark.parametrize(

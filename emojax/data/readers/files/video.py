@@ -185,12 +185,14 @@ class _State:
 
 
 def _pixels(frame) -> np.ndarray:
-  from av.sidedata.sidedata import Type
+  from av.sidedata.sidedata import SideDataContainer, Type
 
   if frame.width * frame.height > (Image.MAX_IMAGE_PIXELS or math.inf):
     limit = f'at most {Image.MAX_IMAGE_PIXELS:,} pixels: scale it down'
     raise DataError('a frame of more', limit)
-  matrix = frame.side_data.get(Type.DISPLAYMATRIX)
+  # `frame.side_data` would stay in the frame and point back to it: pictures are
+  # held until the garbage collector looks for circles, hundreds of MiB later.
+  matrix = SideDataContainer(frame).get(Type.DISPLAYMATRIX)
   image = frame.to_ndarray(format='rgb24')
   return display.upright(image, None if matrix is None else bytes(matrix))
 

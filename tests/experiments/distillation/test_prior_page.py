@@ -1,0 +1,162 @@
+"""benchmarks/prior_correction.py: runs in pairs to the tables of a page."""
+
+import json
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from benchmarks import prior_correction as page
+
+METRICS = (*page.SCORES, *page.PROBABILITIES)
+
+
+def _scores(value):
+  return {key: value for key in METRICS}
+
+
+def _truth(value):
+  one = {'excess_nll': value, 'spearman_total': value / 10}
+  both = {'au': one, 'expr': one}
+  return {'single_mean': both, 'ensemble': both}
+
+
+def _ood(value):
+  return {'digits': {'ensemble/total': value, 'ensemble/epistemic': value}}
+
+
+def _generation(value):
+  """Scores `value`; a tenth less by TS, two by MC, and half with PC."""
+  half = {key: _scores(value / 2) for key in ('mean', 'ensemble')}
+  scaled = {key: _scores(value - 0.1) for key in ('mean', 'ensemble')}
+  dropped = {key: _scores(value - 0.2) for key in ('mean', 'ensemble')}
+  return {
+    'single_mean': _scores(value),
+    'ensemble': _scores(value),
+    'truth': _truth(value),
+    'ood': _ood(value),
+    'ts': {'val': scaled, 'test_time': {}},
+    'mc': dropped,
+    'pc': {**half, 'truth': _truth(value / 2), 'ood': _ood(value / 2)},
+  }
+
+
+@pytest.fixture
+def runs(tmp_path):
+  for seed, shift in enumerate((0.0, 0.4, 0.5)):
+    for kind in page.KINDS:
+      corrected = kind == 'corrected'
+      results = {
+        'names': ['Tea', 'Stu1'],
+        'generations': {
+          'Tea': _generation(2 + shift),
+          'Stu1': _generation(1 + 2 * shift - 0.7 * corrected),
+        },
+        'optimum': {'metrics': _scores(0.25)},
+      }
+      config = {
+        'seed': seed,
+        'loss': {'correct_teachers': corrected},
+        'runtime': {'cpu_devices': 1 + corrected},
+      }
+      folder = tmp_path / f'{kind}-{seed}'
+      folder.mkdir()
+      (folder / 'results.json').write_text(json.dumps(results))
+      (folder / 'config.json').write_text(json.dumps({'config': config}))
+  return tmp_path
+
+
+def _cells(table, title):
+  (row,) = (row[1:] for row in table.rows if row[0] == title)
+  return dict(zip(table.columns[1:], row, strict=True))
+
+
+def _expected(values, sign=''):
+  low, high = scipy.stats.t.interval(
+    0.95, len(values) - 1, np.mean(values), scipy.stats.sem(values)
+  )
+  return f'{np.mean(values):{sign}.3f} ± {(high - low) / 2:.3f}'
+
+
+def test_cells_are_means_with_students_interval(runs):
+  names = ['Tea', 'Stu1']
+  table = page.probabilities(page.pairs(runs), names)
+  for title, values in {
+    'Tea, single': (2.0, 2.4, 2.5),
+    'Tea + TS, single': (1.9, 2.3, 2.4),
+    'Tea + MC dropout, single': (1.8, 2.2, 2.3),
+    'Tea + PC, ensemble': (1.0, 1.2, 1.25),
+    'Stu1, single': (1.0, 1.8, 2.0),
+    'Stu1 of corrected teachers, ensemble': (0.3, 1.1, 1.3),
+  }.items():
+    assert _cells(table, title)['AU NLL'] == _expected(values), title
+  assert _cells(table, 'Bayes optimum')['EXPR NLL'] == '0.250 ± 0.000'
+
+
+def test_differences_are_paired_by_seed(runs):
+  table = page.differences(page.pairs(runs), ['Tea', 'Stu1'])
+  for title, values in {
+    'students - teachers, single': (-1.0, -0.6, -0.5),
+    'teachers: PC - none, single': (-1.0, -1.2, -1.25),
+    'teachers: TS - none, single': (-0.1, -0.1, -0.1),
+    'students + PC - teachers + PC, ensemble': (-0.5, -0.3, -0.25),
+    'students of corrected teachers - teachers + PC, single': (
+      -0.7,
+      -0.1,
+      0.05,
+    ),
+    'students of corrected teachers - students + PC, single': (-0.2, 0.2, 0.3),
+  }.items():
+    assert _cells(table, title)['EXPR NLL'] == _expected(values, '+'), title
+
+
+def test_posteriors_and_foreign_images(runs):
+  made = page.everything(page.pairs(runs))
+  truth = _cells(made[2], 'Stu1 + PC, single')
+  assert truth['AU excess NLL'] == _expected((0.5, 0.9, 1.0))
+  assert truth['EXPR entropy, Spearman'] == _expected((0.05, 0.09, 0.1))
+  foreign = _cells(made[3], 'Stu1 of corrected teachers')
+  assert foreign['digits, epistemic'] == _expected((0.3, 1.1, 1.3))
+
+
+def test_scores_that_a_seed_lacks_leave_a_gap(runs):
+  path = runs / 'plain-1' / 'results.json'
+  results = json.loads(path.read_text())
+  results['generations']['Tea']['mc'] = None
+  path.write_text(json.dumps(results))
+  table = page.probabilities(page.pairs(runs), ['Tea', 'Stu1'])
+  assert set(_cells(table, 'Tea + MC dropout, single').values()) == {'–'}
+
+
+@pytest.mark.parametrize(
+  ('kind', 'key', 'value', 'said'),
+  [
+    ('plain', 'seed', 9, 'differ in other settings'),
+    ('plain', 'loss', {'correct_teachers': True}, 'without and with'),
+    ('corrected', 'loss', {'correct_teachers': False}, 'without and with'),
+  ],
+)
+def test_pairs_differ_in_what_is_handed_on_alone(runs, kind, key, value, said):
+  path = runs / f'{kind}-0' / 'config.json'
+  made = json.loads(path.read_text())
+  made['config'][key] = value
+  path.write_text(json.dumps(made))
+  with pytest.raises(ValueError, match=said):
+    page.pairs(runs)
+
+
+def test_unfinished_runs_are_named(runs):
+  (runs / 'corrected-2' / 'results.json').unlink()
+  with pytest.raises(ValueError, match=r'corrected-2/results\.json'):
+    page.pairs(runs)
+
+
+def test_what_is_around_the_tables_is_kept(runs, tmp_path):
+  out = tmp_path / 'page.md'
+  out.write_text(f'# A page\n\n{page.START}\nold\n{page.END}\n\nThe end.\n')
+  page.main([str(runs), '--out', str(out)])
+  text = out.read_text()
+  assert text.startswith('# A page\n\n')
+  assert text.endswith('\n\nThe end.\n')
+  assert 'old' not in text
+  assert '| Tea, single | 2.300 ± 0.657 |' in text
