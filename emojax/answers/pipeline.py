@@ -202,10 +202,10 @@ class Pipeline:
         place.enter(number, found[number])
         for line in look.problems:
           place.problem(line)
-        if look.frame is None:
+        if look.frame is None or look.found is None:
           place.leave()
         else:
-          self._keep(look, place, block)
+          self._keep(look.frame, look.found, look, place, block)
         watch(number, look.frame is not None, len(look.sharp))
         if len(block.seen) == FRAMES:
           yield self._part(block, place)
@@ -236,9 +236,15 @@ class Pipeline:
     found = found.take(np.array(kept, int))
     return _Look(read.number, frame, problems, found, crops, sharp)
 
-  def _keep(self, look: '_Look', place: '_Place', block: '_Block'):
+  def _keep(
+    self,
+    frame: sources.Frame,
+    found: found_faces.Faces,
+    look: '_Look',
+    place: '_Place',
+    block: '_Block',
+  ):
     """Keeps what is needed of a frame."""
-    frame, found = look.frame, look.found
     numbers = place.follow(found.boxes, frame)
     block.seen.append(_seen(frame, found, look.sharp, numbers))
     block.crops.extend(look.crops)

@@ -64,8 +64,8 @@ def _of_tile(detect: Detector, image: np.ndarray, row, column) -> Faces:
   """The faces of a tile, where they are in the picture."""
   (top, bottom), (left, right) = row, column
   found = detect(image[top:bottom, left:right])
-  shift = np.float32([left, top])
-  boxes = found.boxes + np.float32([left, top, 0, 0])
+  shift = np.array([left, top], np.float32)
+  boxes = found.boxes + np.array([left, top, 0, 0], np.float32)
   found = Faces(boxes, found.scores, found.landmarks + shift)
   # Boxes are not exact, so what comes near to an edge may go on behind it.
   margin = _NEAR * boxes[:, 2:]
@@ -74,7 +74,7 @@ def _of_tile(detect: Detector, image: np.ndarray, row, column) -> Faces:
   first = np.where(shift > 0, shift, -np.inf)
   ends = np.array([right, bottom], float)
   last = np.where(ends < image.shape[1::-1], ends, np.inf)
-  return found.take(((low > first) & (high < last)).all(1))
+  return found.take(np.asarray(((low > first) & (high < last)).all(1)))
 
 
 def _merged(found: list[Faces]) -> Faces:

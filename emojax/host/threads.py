@@ -3,7 +3,7 @@
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent import futures
 from typing import TypeVar
 
@@ -23,7 +23,7 @@ def mapped(
   values: Iterable[Value],
   workers: int,
   ahead: int,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
   """Yields `function(value)` of all values, in their order.
 
   One thread asks for the values, some others call the function. What it yields

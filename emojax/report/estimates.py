@@ -87,7 +87,8 @@ def of_ensemble(
     without: Without each member in turn, [M]; None where a run does not have
       them, whose error is then unknown, as it is of fewer than three.
   """
-  few = not without or len(without) < intervals.FEWEST
+  without = without or ()
+  few = len(without) < intervals.FEWEST
   if value is None or few or None in without:
     return Estimate(value, None)
   error = float(intervals.jackknife_error(np.array(without)))

@@ -192,7 +192,9 @@ def _pixels(frame) -> np.ndarray:
     raise DataError('a frame of more', limit)
   # `frame.side_data` would stay in the frame and point back to it: pictures are
   # held until the garbage collector looks for circles, hundreds of MiB later.
-  matrix = SideDataContainer(frame).get(Type.DISPLAYMATRIX)
+  # Its annotation lacks the constructor.
+  side = SideDataContainer(frame)  # pyright: ignore[reportCallIssue]
+  matrix = side.get(Type.DISPLAYMATRIX)
   image = frame.to_ndarray(format='rgb24')
   return display.upright(image, None if matrix is None else bytes(matrix))
 
