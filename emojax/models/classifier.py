@@ -6,10 +6,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import lax
 
-from emojax import ops
 from emojax.models import initialisers
 from emojax.models.dropconnect import PER, DropConnectConv, DropConnectDense
-from emojax.models.layers import MOMENTUM, Dropout, batch_count
+from emojax.models.layers import Dropout, by_statistics
 from emojax.ops import shapes
 from emojax.tasks import Schema
 
@@ -47,23 +46,10 @@ class Norm(nn.Module):
     shape = x.shape[-1:]
     scale = self.param('scale', nn.initializers.ones, shape)
     bias = self.param('bias', nn.initializers.zeros, shape)
-    mean = self.variable('batch_stats', 'mean', jnp.zeros, shape)
-    var = self.variable('batch_stats', 'var', jnp.ones, shape)
     slope = jnp.zeros(shape) if self.relu else None
-    if not train:
-      return ops.normalise(
-        x, mean.value, var.value, scale, bias, slope, self.eps
-      )
-    count = batch_count(x, self.axis_name, self.name)
-    lowering = ops.resolve_lowering(self.lowering)
-    y, batch_mean, batch_var = ops.batch_norm(
-      x, scale, bias, slope, self.eps, self.axis_name, lowering
+    return by_statistics(
+      self, x, train, scale, bias, slope, self.eps, self.lowering
     )
-    if not self.is_initializing():
-      unbiased = batch_var * (count / (count - 1))
-      mean.value += MOMENTUM * (batch_mean - mean.value)
-      var.value += MOMENTUM * (unbiased - var.value)
-    return y
 
 
 def max_pool(x, size: int, strides: int, padding: int = 0):

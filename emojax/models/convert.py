@@ -61,7 +61,7 @@ def read_state_dict(path: str | pathlib.Path) -> StateDict:
       that are not finite.
   """
   try:
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]  # optional
   except ImportError as error:
     raise ImportError(
       f'reading {path} needs PyTorch: pip install emojax[parity], or convert '

@@ -77,27 +77,42 @@ class ConvNorm(nn.Module):
     slope = jnp.zeros(shape) if self.relu else None
     if self.prelu:
       slope = self.param('slope', nn.initializers.constant(0.25), shape)
-    mean = self.variable('batch_stats', 'mean', jnp.zeros, shape)
-    var = self.variable('batch_stats', 'var', jnp.ones, shape)
-    if not train:
-      return ops.normalise(
-        x, mean.value, var.value, scale, bias, slope, self.eps
-      )
-    count = batch_count(x, self.axis_name, self.name)
-    y, batch_mean, batch_var = ops.batch_norm(
-      x,
-      scale,
-      bias,
-      slope,
-      self.eps,
-      self.axis_name,
-      ops.resolve_lowering(self.lowering),
+    return by_statistics(
+      self, x, train, scale, bias, slope, self.eps, self.lowering
     )
-    if not self.is_initializing():
-      unbiased = batch_var * (count / (count - 1))
-      mean.value += MOMENTUM * (batch_mean - mean.value)
-      var.value += MOMENTUM * (unbiased - var.value)
-    return y
+
+
+def by_statistics(
+  module, x, train: bool, scale, bias, slope, eps, lowering='lax'
+):
+  """BatchNorm and PReLU inside a module, whose variables the statistics are.
+
+  As PyTorch has it: the running variance is of the unbiased ones.
+
+  Args:
+    module: The module that is called; its `axis_name` is that of the batch.
+    x: [..., C].
+    train: Normalise by the batch and move the running statistics, or by these.
+    scale: [C].
+    bias: [C].
+    slope: PReLU's [C], or None for no activation.
+    eps: Added to the variance.
+    lowering: See `ops.conv`.
+  """
+  shape, axis_name = x.shape[-1:], module.axis_name
+  mean = module.variable('batch_stats', 'mean', jnp.zeros, shape)
+  var = module.variable('batch_stats', 'var', jnp.ones, shape)
+  if not train:
+    return ops.normalise(x, mean.value, var.value, scale, bias, slope, eps)
+  count = batch_count(x, axis_name, module.name)
+  y, batch_mean, batch_var = ops.batch_norm(
+    x, scale, bias, slope, eps, axis_name, ops.resolve_lowering(lowering)
+  )
+  if not module.is_initializing():
+    unbiased = batch_var * (count / (count - 1))
+    mean.value += MOMENTUM * (batch_mean - mean.value)
+    var.value += MOMENTUM * (unbiased - var.value)
+  return y
 
 
 def batch_count(x, axis_name, name) -> int:

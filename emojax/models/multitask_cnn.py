@@ -6,9 +6,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from emojax import ops
 from emojax.models import resnet
-from emojax.models.layers import MOMENTUM, Dropout, Linear, batch_count
+from emojax.models.layers import Dropout, Linear, by_statistics
 from emojax.tasks import Schema
 
 HEADS = ('paper', 'published')
@@ -49,20 +48,7 @@ class BatchNorm(nn.Module):
     shape = x.shape[-1:]
     scale = self.param('scale', nn.initializers.ones, shape)
     bias = self.param('bias', nn.initializers.zeros, shape)
-    mean = self.variable('batch_stats', 'mean', jnp.zeros, shape)
-    var = self.variable('batch_stats', 'var', jnp.ones, shape)
-    if not train:
-      return ops.normalise(x, mean.value, var.value, scale, bias, None)
-    count = batch_count(x, self.axis_name, self.name)
-    lowering = ops.resolve_lowering(self.lowering)
-    y, batch_mean, batch_var = ops.batch_norm(
-      x, scale, bias, None, 1e-5, self.axis_name, lowering
-    )
-    if not self.is_initializing():
-      unbiased = batch_var * (count / (count - 1))
-      mean.value += MOMENTUM * (batch_mean - mean.value)
-      var.value += MOMENTUM * (unbiased - var.value)
-    return y
+    return by_statistics(self, x, train, scale, bias, None, 1e-5, self.lowering)
 
 
 class MLPHead(nn.Module):

@@ -11,9 +11,8 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from emojax import ops
 from emojax.models import resnet
-from emojax.models.layers import MOMENTUM, Dropout, Linear, batch_count
+from emojax.models.layers import Dropout, Linear, by_statistics
 from emojax.tasks import Schema
 
 EMBEDDINGS = ('branch', 'pooled')
@@ -45,19 +44,7 @@ class BatchNorm(nn.Module):
     if self.affine:
       scale = self.param('scale', nn.initializers.ones, shape)
       bias = self.param('bias', nn.initializers.zeros, shape)
-    mean = self.variable('batch_stats', 'mean', jnp.zeros, shape)
-    var = self.variable('batch_stats', 'var', jnp.ones, shape)
-    if not train:
-      return ops.normalise(x, mean.value, var.value, scale, bias, None, EPS)
-    count = batch_count(x, self.axis_name, self.name)
-    y, batch_mean, batch_var = ops.batch_norm(
-      x, scale, bias, None, EPS, self.axis_name
-    )
-    if not self.is_initializing():
-      unbiased = batch_var * (count / (count - 1))
-      mean.value += MOMENTUM * (batch_mean - mean.value)
-      var.value += MOMENTUM * (unbiased - var.value)
-    return y
+    return by_statistics(self, x, train, scale, bias, None, EPS)
 
 
 class Branch(nn.Module):
