@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 
 from emojax import tasks
+from emojax.host import terminal
 
 TITLE = 'Without a training frame'
 
@@ -33,6 +35,12 @@ def unseen(schema: tasks.Schema, targets: tasks.Targets) -> list[str]:
       if not s
     ]
   return found
+
+
+def tell(schema: tasks.Schema, targets: tasks.Targets, console: Console):
+  """Says so on the terminal, if there are any; arguments as of `unseen`."""
+  if names := unseen(schema, targets):
+    terminal.say(console, ('Note: ', 'bold'), note(names))
 
 
 def note(names: list[str]) -> str:

@@ -47,6 +47,29 @@ class Settings:
   stream_steps: int = 0
 
 
+def settings_from_config(
+  config, members: int, epochs: int, predict_chunk: int = 0
+) -> Settings:
+  """Reads what a trainer needs.
+
+  Args:
+    config: Of an experiment, with `seed` and `runtime`.
+    members: M.
+    epochs: Epochs, at most where members may stop early.
+    predict_chunk: Clips per call without gradients; 0 for the configuration's.
+  """
+  r = config.runtime
+  return Settings(
+    members=members,
+    epochs=epochs,
+    seed=config.seed,
+    epochs_per_call=r.epochs_per_call,
+    chunk=stack.default_chunk() if r.member_chunk < 0 else r.member_chunk,
+    predict_chunk=predict_chunk or r.predict_clips,
+    stream_steps=r.stream_steps,
+  )
+
+
 class Generation(NamedTuple):
   """What changes from one generation to the next.
 

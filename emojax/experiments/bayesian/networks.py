@@ -12,7 +12,7 @@ from emojax.data.transform.augment import augmentation
 from emojax.engine import methods, optimisation, stack
 from emojax.engine import plan as plans
 from emojax.engine.member import Method
-from emojax.engine.trainer import Generation, Settings
+from emojax.engine.trainer import Generation
 from emojax.experiments.bayesian.faces import TASK, Faces
 from emojax.models.classifier import NOISES
 
@@ -247,20 +247,6 @@ def sample_with_batch_statistics(model):
     return {TASK: outputs[TASK]}
 
   return sample
-
-
-def settings(config, members: int, predict_chunk: int = 0) -> Settings:
-  """What the trainer needs; `predict_chunk` faces share a mask if it is set."""
-  r = config.runtime
-  return Settings(
-    members=members,
-    epochs=config.train.epochs,
-    seed=config.seed,
-    epochs_per_call=r.epochs_per_call,
-    chunk=stack.default_chunk() if r.member_chunk < 0 else r.member_chunk,
-    predict_chunk=predict_chunk or r.predict_clips,
-    stream_steps=r.stream_steps,
-  )
 
 
 def generation(config, kind: Stack, faces: Faces) -> Generation:

@@ -11,7 +11,7 @@ from rich.console import Console
 from emojax import settings
 from emojax.data import unseen
 from emojax.engine import checkpoint, flip, member, optimisation, stack
-from emojax.engine.trainer import Trainer
+from emojax.engine.trainer import Trainer, settings_from_config
 from emojax.evaluation import Predictions
 from emojax.experiments.bayesian import evaluate, networks, report
 from emojax.experiments.bayesian import faces as data
@@ -76,8 +76,7 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   dataset = faces.dataset
   parts = provenance.sets_of(dataset)
   provenance.keep(folder, parts, dataset.schema, console)
-  if names := unseen.unseen(dataset.schema, dataset.train.targets):
-    terminal.say(console, ('Note: ', 'bold'), unseen.note(names))
+  unseen.tell(dataset.schema, dataset.train.targets, console)
   evaluate.judges_of(faces)  # before training: there is something to score
   total = len(kinds) * config.train.epochs
   with StopFlag() as stop, TrainingProgress(console, total) as progress:
@@ -133,7 +132,10 @@ def _trainer(
     method = flip.with_flip(method, dataset.schema)
   return Trainer(
     method,
-    networks.settings(run.config, kind.members, predict_chunk),
+    # So many faces share a mask, if it is set.
+    settings_from_config(
+      run.config, kind.members, run.config.train.epochs, predict_chunk
+    ),
     mesh,
     dataset.train,
     dataset.val,

@@ -1,5 +1,6 @@
 """Sampled networks and ensembles after their training; see `protocol.Trained`."""
 
+from emojax.engine.trainer import settings_from_config
 from emojax.experiments.bayesian import faces, networks
 from emojax.experiments.bayesian.networks import RATES
 from emojax.experiments.bayesian.run import SAMPLE_STREAM
@@ -54,7 +55,7 @@ def method_for(config, name, schema, mesh):
 def settings_for(config, name, members: int):
   """As the run predicted: a batch of faces shares a mask."""
   batch = 0 if name.endswith('-ensemble') else config.mc.batch
-  return networks.settings(config, members, batch)
+  return settings_from_config(config, members, config.train.epochs, batch)
 
 
 def network_for(config, name) -> Network:

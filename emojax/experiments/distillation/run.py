@@ -19,7 +19,7 @@ from emojax.data.clips.clips import Dataset
 from emojax.data.transform.augment import augmentation
 from emojax.engine import checkpoint, flip, methods, optimisation, stack
 from emojax.engine import plan as plans
-from emojax.engine.trainer import Generation, Settings, Trainer
+from emojax.engine.trainer import Generation, Trainer, settings_from_config
 from emojax.evaluation import Predictions, choose_split, evaluate
 from emojax.experiments.distillation import priors, report
 from emojax.host import terminal
@@ -86,21 +86,6 @@ def pretrained_from_config(config):
     return loaded.pop('params'), loaded
 
   return load
-
-
-def settings_from_config(config) -> Settings:
-  """Reads what the trainer needs."""
-  r = config.runtime
-  auto = r.member_chunk < 0
-  return Settings(
-    members=config.ensemble.size,
-    epochs=config.train.epochs,
-    seed=config.seed,
-    epochs_per_call=r.epochs_per_call,
-    chunk=stack.default_chunk() if auto else r.member_chunk,
-    predict_chunk=r.predict_clips,
-    stream_steps=r.stream_steps,
-  )
 
 
 def generations_from_config(config, dataset: Dataset):
@@ -219,10 +204,11 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   terminal.say(console, load.summary(dataset))
   parts = provenance.sets_of(dataset)
   provenance.keep(folder, parts, dataset.schema, console)
-  if names := unseen.unseen(dataset.schema, dataset.train.targets):
-    terminal.say(console, ('Note: ', 'bold'), unseen.note(names))
+  unseen.tell(dataset.schema, dataset.train.targets, console)
   method = method_from_config(config, dataset, mesh)
-  chosen = settings_from_config(config)
+  chosen = settings_from_config(
+    config, config.ensemble.size, config.train.epochs
+  )
   clips = dataset.train, dataset.val, dataset.val.targets
   trainer = predictor = Trainer(method, chosen, mesh, *clips)
   if optimisation.setting(config.eval, 'flip', 'eval'):

@@ -3,10 +3,9 @@
 import types
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from emojax.data import load
 from emojax.data.clips import evaluation_sets
+from emojax.engine.trainer import settings_from_config
 from emojax.experiments.distillation import priors, report
 from emojax.experiments.distillation import run as experiment
 from emojax.experiments.protocol import Network, Plain, Stack
@@ -47,9 +46,7 @@ def method_for(config, name, schema, mesh):
 def settings_for(config, name, members: int):
   """All generations have the same settings."""
   del name
-  config = ConfigDict(config.to_dict())
-  config.ensemble.size = members
-  return experiment.settings_from_config(config)
+  return settings_from_config(config, members, config.train.epochs)
 
 
 def network_for(config, name) -> Network:

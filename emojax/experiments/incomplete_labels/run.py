@@ -11,9 +11,8 @@ from typing import Any
 
 from rich.console import Console
 
-from emojax import settings, tasks
+from emojax import settings
 from emojax.data import unseen
-from emojax.data.store.stored import Store
 from emojax.evaluation import Predictions
 from emojax.experiments.two_stage import (
   builders,
@@ -38,24 +37,6 @@ SPLIT = 'test'
 TITLE = 'Multitask emotion recognition with incomplete labels'
 
 
-def schema_from_config(config, names: tuple[str, ...]) -> tasks.Schema:
-  """The data set's tasks of some names, in that order.
-
-  Raises:
-    ValueError: If the data set lacks one.
-  """
-  schema = tasks.ABAW2021
-  if config.data.name == 'prepared' and config.data.path:
-    schema = Store(config.data.path).spec.schema
-  found = {task.name: task for task in schema}
-  missing = [name for name in names if name not in found]
-  if missing:
-    raise ValueError(
-      f'{config.data.path} has no task {missing[0]!r}, only {sorted(found)}'
-    )
-  return tuple(found[name] for name in names)
-
-
 def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   """Trains, evaluates and reports; resumes where it stopped.
 
@@ -72,13 +53,12 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
     DivergedError: If a loss is not finite.
   """
   check(config)
-  schema = schema_from_config(config, ('au', 'expr', 'va'))
+  schema = roles.schema_from_config(config, ('au', 'expr', 'va'))
   with console.status('making the data set'):
     data = roles.from_config(config, schema, SUBSETS)
   terminal.say(console, pairs.describe(data))
   provenance.keep(folder, data.sets(), schema, console)
-  if names := unseen.unseen(data.schema, data.stills.targets):
-    terminal.say(console, ('Note: ', 'bold'), unseen.note(names))
+  unseen.tell(data.schema, data.stills.targets, console)
   with (
     StopFlag() as stop,
     TrainingProgress(console, _epochs(config)) as progress,

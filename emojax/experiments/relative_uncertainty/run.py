@@ -12,7 +12,7 @@ from emojax.data import load, unseen
 from emojax.data.clips.clips import Dataset
 from emojax.engine import checkpoint, member, stack
 from emojax.engine import plan as plans
-from emojax.engine.trainer import Generation, Trainer
+from emojax.engine.trainer import Generation, Trainer, settings_from_config
 from emojax.experiments.relative_uncertainty import (
   evaluate as evaluation,
 )
@@ -87,8 +87,7 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   parts = provenance.sets_of(dataset)
   provenance.keep(folder, parts, dataset.schema, console)
   task = setup.categorical_task(dataset)
-  if names := unseen.unseen((task,), dataset.train.targets):
-    terminal.say(console, ('Note: ', 'bold'), unseen.note(names))
+  unseen.tell((task,), dataset.train.targets, console)
   drawn = members.from_config(config, dataset, task)
   total = len(config.methods) * config.train.epochs
   with StopFlag() as stop, TrainingProgress(console, total) as progress:
@@ -152,9 +151,10 @@ def generation_of(run: Run) -> Generation:
 
 def trainer_of(run: Run, name: str, steps: int) -> Trainer:
   """The engine's trainer for a method."""
+  config = run.config
   return Trainer(
     setup.method_from_config(run, name, steps),
-    setup.settings_from_config(run.config),
+    settings_from_config(config, config.ensemble.size, config.train.epochs),
     run.mesh,
     run.dataset.train,
     run.dataset.val,

@@ -8,7 +8,6 @@ from emojax import models, settings, tasks
 from emojax.data.transform import augment, geometry
 from emojax.engine import optimisation, stack
 from emojax.engine.member import Method
-from emojax.engine.trainer import Settings
 from emojax.experiments.relative_uncertainty import learners, method
 from emojax.experiments.relative_uncertainty.relabel import Relabel
 from emojax.models import convert, resnet, resnet_convert
@@ -178,17 +177,3 @@ def _optimised(train) -> dict[str, Any]:
       "train.schedule='step' without warm-up starts late"
     )
   return found
-
-
-def settings_from_config(config) -> Settings:
-  """Reads what the trainer needs."""
-  r = config.runtime
-  return Settings(
-    members=config.ensemble.size,
-    epochs=config.train.epochs,
-    seed=config.seed,
-    epochs_per_call=r.epochs_per_call,
-    chunk=stack.default_chunk() if r.member_chunk < 0 else r.member_chunk,
-    predict_chunk=r.predict_clips,
-    stream_steps=r.stream_steps,
-  )

@@ -10,6 +10,7 @@ from emojax import tasks
 from emojax.data import load
 from emojax.data.clips import evaluation_sets
 from emojax.data.store.stored import Store
+from emojax.engine.trainer import settings_from_config
 from emojax.evaluation import Predictions, schema_from_json
 from emojax.experiments.protocol import Network, Plain, Stack, predictions_path
 from emojax.experiments.relative_uncertainty import evaluate, read_outs, setup
@@ -83,9 +84,7 @@ def method_for(config, name: str, schema, mesh):
 def settings_for(config, name: str, members: int):
   """All methods have the same settings."""
   del name
-  config = config.copy_and_resolve_references()
-  config.ensemble.size = members
-  return setup.settings_from_config(config)
+  return settings_from_config(config, members, config.train.epochs)
 
 
 def network_for(config, name: str) -> Network:

@@ -14,7 +14,6 @@ from rich.console import Console
 from emojax import settings, tasks
 from emojax.data import unseen
 from emojax.evaluation import Predictions
-from emojax.experiments.incomplete_labels.run import schema_from_config
 from emojax.experiments.two_stage import (
   builders,
   pairs,
@@ -56,13 +55,12 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
     DivergedError: If a loss is not finite.
   """
   check(config)
-  schema = schema_from_config(config, ('expr', 'va'))
+  schema = roles.schema_from_config(config, ('expr', 'va'))
   with console.status('making the data set'):
     data = roles.from_config(config, schema, SUBSETS)
   terminal.say(console, pairs.describe(data))
   provenance.keep(folder, data.sets(), schema, console)
-  if names := unseen.unseen(data.schema, data.stills.targets):
-    terminal.say(console, ('Note: ', 'bold'), unseen.note(names))
+  unseen.tell(data.schema, data.stills.targets, console)
   with (
     StopFlag() as stop,
     TrainingProgress(console, _epochs(config)) as progress,

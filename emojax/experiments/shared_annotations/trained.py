@@ -2,9 +2,8 @@
 
 import functools
 
-from emojax.experiments.incomplete_labels.run import schema_from_config
 from emojax.experiments.protocol import Plain
-from emojax.experiments.two_stage import roles, trained
+from emojax.experiments.two_stage import trained
 from emojax.report import stacks as report
 
 PAPER = (
@@ -19,6 +18,7 @@ predictions, header = Plain.predictions, Plain.header
 weights, network_for = trained.weights, trained.network_for
 method_for, settings_for = trained.method_for, trained.settings_for
 as_trained = functools.partial(trained.as_trained, names=TASKS)
+held_out = functools.partial(trained.held_out, names=TASKS)
 
 
 def stacks(config):
@@ -32,8 +32,3 @@ def stacks(config):
     for kind in ('teacher', 'student')
   ]
   return trained.stacks_of([*cnns, *recurrent], cnns)
-
-
-def held_out(config):
-  """Validation and test clips."""
-  return roles.held_out(config.data, schema_from_config(config, TASKS))

@@ -318,6 +318,24 @@ def _videos(store: Store, data, split: str):
   )
 
 
+def schema_from_config(config, names: tuple[str, ...]) -> tasks.Schema:
+  """The data set's tasks of some names, in that order.
+
+  Raises:
+    ValueError: If the data set lacks one.
+  """
+  schema = tasks.ABAW2021
+  if config.data.name == 'prepared' and config.data.path:
+    schema = Store(config.data.path).spec.schema
+  found = {task.name: task for task in schema}
+  missing = [name for name in names if name not in found]
+  if missing:
+    raise ValueError(
+      f'{config.data.path} has no task {missing[0]!r}, only {sorted(found)}'
+    )
+  return tuple(found[name] for name in names)
+
+
 def held_out(data, schema: tasks.Schema) -> dict[str, Any]:
   """Validation and test clips of `from_config`, without the training data."""
   if data.name == 'embedded':

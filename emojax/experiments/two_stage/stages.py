@@ -17,7 +17,11 @@ import numpy as np
 from emojax.engine import checkpoint, stack
 from emojax.engine import plan as plans
 from emojax.engine.member import Method
-from emojax.engine.trainer import Generation, Settings, Trainer
+from emojax.engine.trainer import (
+  Generation,
+  Trainer,
+  settings_from_config,
+)
 from emojax.evaluation import Predictions
 from emojax.experiments.two_stage import features, method
 from emojax.experiments.two_stage.roles import Roles, Subsets
@@ -105,17 +109,8 @@ def make_trainer(
     epochs: Epochs, at most where members may stop early.
     chunk: Clips per call without gradients; None for the configuration's.
   """
-  r = run.config.runtime
-  settings = Settings(
-    members=members,
-    epochs=epochs,
-    seed=run.config.seed,
-    epochs_per_call=r.epochs_per_call,
-    chunk=stack.default_chunk() if r.member_chunk < 0 else r.member_chunk,
-    predict_chunk=chunk or r.predict_clips,
-    stream_steps=r.stream_steps,
-  )
-  mesh = stack.make_mesh(r.member_devices, 1, members)
+  settings = settings_from_config(run.config, members, epochs, chunk or 0)
+  mesh = stack.make_mesh(run.config.runtime.member_devices, 1, members)
   return Trainer(
     of, settings, mesh, sources.train, sources.val, sources.val.targets
   )

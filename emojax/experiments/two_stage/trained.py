@@ -12,9 +12,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from emojax.engine import checkpoint, stack
+from emojax.engine import checkpoint
 from emojax.engine.member import Method
-from emojax.engine.trainer import Settings
+from emojax.engine.trainer import Settings, settings_from_config
 from emojax.experiments.protocol import Network, Stack
 from emojax.experiments.two_stage import builders, features, method, roles
 from emojax.models.cnn_rnn import FramesCNNRNN
@@ -71,16 +71,7 @@ def method_for(config, name: str, schema, mesh) -> Method:
 def settings_for(config, name: str, members: int) -> Settings:
   """What predictions need."""
   del name
-  r = config.runtime
-  return Settings(
-    members=members,
-    epochs=1,
-    seed=config.seed,
-    epochs_per_call=r.epochs_per_call,
-    chunk=stack.default_chunk() if r.member_chunk < 0 else r.member_chunk,
-    predict_chunk=r.predict_clips,
-    stream_steps=r.stream_steps,
-  )
+  return settings_from_config(config, members, epochs=1)
 
 
 def network_for(config, name: str) -> Network:
@@ -110,6 +101,11 @@ def weights(folder: pathlib.Path, config, name: str, tree: PyTree) -> PyTree:
     'params': {'cnn': cnn['params'], 'rnn': tree['params']},
     'model_state': {k: {'cnn': v} for k, v in cnn['model_state'].items()},
   }
+
+
+def held_out(config, names: tuple[str, ...]):
+  """Validation and test clips with the tasks of some names."""
+  return roles.held_out(config.data, roles.schema_from_config(config, names))
 
 
 def as_trained(config, clips, schema, names: Iterable[str]):
