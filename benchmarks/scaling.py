@@ -59,7 +59,7 @@ def measure(args, overrides: list[str]) -> dict:
   from emojax.data import load
   from emojax.engine import stack
   from emojax.engine.collectives import collectives
-  from emojax.engine.trainer import Trainer
+  from emojax.engine.trainer import Trainer, settings_from_config
   from emojax.experiments.distillation import run as distillation
 
   config = configuration(args.config, [*SMALL, *overrides])
@@ -69,7 +69,7 @@ def measure(args, overrides: list[str]) -> dict:
   dataset = load.from_config(config.data)
   trainer = Trainer(
     distillation.method_from_config(config, dataset, mesh),
-    distillation.settings_from_config(config),
+    settings_from_config(config, config.ensemble.size, config.train.epochs),
     mesh,
     dataset.train,
     dataset.val,

@@ -161,7 +161,8 @@ def main(arguments: Sequence[str]) -> int:
   try:
     compilation.set_cache('auto')
     evaluation = reevaluation.prepare(request)
-    devices.set_cpu_devices(evaluation.config)
+    config = evaluation.config
+    devices.set_cpu_devices(config.ensemble.size, config.runtime.cpu_devices)
     folder = rescoring.execute(evaluation, console)
   except KeyboardInterrupt:
     console.print('stopped; the same command goes on where it was')

@@ -121,7 +121,7 @@ def execute(config) -> int:
   folder = workdir.Workdir(cast(str, _WORKDIR.value), config.to_dict())
   try:
     compilation.set_cache(_CACHE.value)
-    devices.set_cpu_devices(config)
+    devices.set_cpu_devices(config.ensemble.size, config.runtime.cpu_devices)
     folder.open()
     if folder.finished:
       say(

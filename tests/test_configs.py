@@ -9,6 +9,7 @@ import pytest
 
 from emojax import models, tasks
 from emojax.data.transform import augment
+from emojax.engine.trainer import settings_from_config
 from emojax.experiments.distillation import run as distillation
 from emojax.runtime.workdir import flatten
 
@@ -99,7 +100,9 @@ def test_names_in_the_presets_are_known(name):
   )
   assert len(tasks.bin_values(kind=config.loss.bin_values)) == tasks.NUM_BINS
   assert config.train.balance in ('paper', 'published', 'off')
-  settings = distillation.settings_from_config(config)
+  settings = settings_from_config(
+    config, config.ensemble.size, config.train.epochs
+  )
   assert settings.members == config.ensemble.size
   assert settings.chunk >= 0  # -1, auto, is resolved
 

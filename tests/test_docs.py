@@ -9,6 +9,8 @@ import re
 
 import pytest
 
+import emojax
+
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / 'emojax'
 DOCUMENTS = (
@@ -101,6 +103,19 @@ def test_every_room_is_in_the_column():
         assert f'{room.name}/' in layout, room
       elif room.suffix == '.py' and not room.name.startswith('__'):
         assert room.stem in layout, room
+
+
+def test_the_citation_is_of_this_version():
+  cited = (ROOT / 'CITATION.cff').read_text()
+  assert f'\nversion: {emojax.__version__}\n' in cited
+
+
+def test_hooks_have_the_ruff_of_the_tests():
+  hooks = (ROOT / '.pre-commit-config.yaml').read_text()
+  (pinned,) = re.findall(
+    r'"ruff==([\d.]+)"', (ROOT / 'pyproject.toml').read_text()
+  )
+  assert f'rev: v{pinned} ' in hooks
 
 
 def test_names_that_are_gone_are_noticed():

@@ -59,6 +59,48 @@ def test_no_import_points_upwards():
   assert list(upward(sorted(PACKAGE.rglob('*.py')))) == []
 
 
+def asks_config(node: ast.AST) -> bool:
+  """Whether it is `config.x` or `run.config.x`, and JAX's is another."""
+  if not isinstance(node, ast.Attribute):
+    return False
+  of = node.value
+  if isinstance(of, ast.Attribute) and isinstance(of.value, ast.Name):
+    return of.attr == 'config' and of.value.id != 'jax'
+  return isinstance(of, ast.Name) and of.id == 'config'
+
+
+def readers_of_config(tree: ast.AST):
+  """Functions that read a configuration, and are not named so."""
+  for node in ast.walk(tree):
+    if isinstance(node, ast.FunctionDef):
+      named = node.name.endswith('from_config')
+      if not named and any(map(asks_config, ast.walk(node))):
+        yield node.name
+
+
+def test_below_the_papers_the_configuration_is_read_in_one_kind_of_function():
+  below = {
+    room for rooms in FLOORS[FLOORS.index(('report',)) :] for room in rooms
+  }
+  found = {
+    (path.stem, name)
+    for path in PACKAGE.rglob('*.py')
+    if room_of(path) in below
+    for name in readers_of_config(ast.parse(path.read_text()))
+  }
+  # It makes configurations of others, and hands none of their settings on.
+  assert {room for room, _ in found} == {'overrides'}
+
+
+def test_whoever_reads_the_configuration_is_noticed():
+  reads = 'def f(config):\n  return config.train.epochs'
+  named = 'def f_from_config(config):\n  return config.train.epochs'
+  other = 'def f():\n  return jax.config.jax_platforms'
+  assert list(readers_of_config(ast.parse(reads))) == ['f']
+  assert not list(readers_of_config(ast.parse(named)))
+  assert not list(readers_of_config(ast.parse(other)))
+
+
 def test_an_import_upwards_is_noticed():
   asked = imports(ast.parse('def f():\n  from emojax import main, ops'))
   assert list(asked) == [['emojax', 'main'], ['emojax', 'ops']]

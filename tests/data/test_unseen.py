@@ -57,7 +57,7 @@ def test_the_report_says_so():
     'unseen': ['expr fear', 'au AU7'],
   }
   facts = dict(
-    contents._facts(contents.Run(results, {}, [], {}, None, None, {}))
+    contents._facts(contents.Contents(results, {}, [], {}, None, None, {}))
   )
   assert facts[unseen.TITLE] == 'expr fear, au AU7'
   assert unseen.facts({}) == []

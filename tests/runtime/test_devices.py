@@ -2,7 +2,6 @@
 
 import jax
 import pytest
-import small_run
 
 from emojax.runtime import devices
 
@@ -16,9 +15,7 @@ def test_cpu_devices(monkeypatch, members, asked, cores, expected):
   monkeypatch.delenv('XLA_FLAGS', raising=False)
   monkeypatch.setattr(devices.threads, 'cores', lambda: cores)
   monkeypatch.setattr('jax.config.update', set_to.__setitem__)
-  devices.set_cpu_devices(
-    small_run.config(ensemble__size=members, runtime__cpu_devices=asked)
-  )
+  devices.set_cpu_devices(members, asked)
   assert set_to == {'jax_num_cpu_devices': expected}
 
 
@@ -34,5 +31,5 @@ def test_jax_that_runs_already_keeps_its_devices(monkeypatch, caplog):
   for wanted, warnings in ((has, 0), (has + 1, 1)):
     caplog.clear()
     with caplog.at_level('WARNING', logger='absl'):
-      devices.set_cpu_devices(small_run.config(runtime__cpu_devices=wanted))
+      devices.set_cpu_devices(2, wanted)
     assert caplog.text.count('JAX runs already') == warnings

@@ -31,7 +31,7 @@ _BEST = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class Contents:
   """Everything a report is made of.
 
   Attributes:
@@ -58,7 +58,7 @@ class Run:
     return self.results['names']
 
 
-def _example(run: Run):
+def _example(run: Contents):
   """The last generation's, if clips were given and its file is there."""
   path = run.predictions / f'{run.names[-1]}.npz'
   if run.clips is None or not path.exists():
@@ -69,7 +69,7 @@ def _example(run: Run):
   )
 
 
-def figures(run: Run) -> Iterator[Figure]:
+def figures(run: Contents) -> Iterator[Figure]:
   """Yields (file name, function that draws it or returns None, caption)."""
   results, curves = run.results, run.curves
   known = bool(results.get('optimum'))
@@ -182,7 +182,9 @@ _SECTIONS = (
 )
 
 
-def blocks(run: Run, pictures: Mapping[str, page.Picture]) -> list[page.Block]:
+def blocks(
+  run: Contents, pictures: Mapping[str, page.Picture]
+) -> list[page.Block]:
   """Returns the blocks of the report; sections without content are left out."""
   results = run.results
   found = findings.all_findings(results)
@@ -207,7 +209,7 @@ def blocks(run: Run, pictures: Mapping[str, page.Picture]) -> list[page.Block]:
   return content + ([differing] if differing else [])
 
 
-def settings(run: Run) -> Mapping[str, Any]:
+def settings(run: Contents) -> Mapping[str, Any]:
   """The configuration that the models were trained with; may be empty."""
   config = run.config.get('config', {})
   # A run that was evaluated again; see `reevaluation`.
@@ -216,7 +218,7 @@ def settings(run: Run) -> Mapping[str, Any]:
   return {**config['trained'], 'data': config['data']}
 
 
-def _facts(run: Run) -> Iterator[tuple[str, str]]:
+def _facts(run: Contents) -> Iterator[tuple[str, str]]:
   """Yields what identifies the run: data, epochs, times, settings, versions."""
   results = run.results
   yield (

@@ -61,9 +61,9 @@ def read(
   folder: pathlib.Path,
   examples=None,
   runs: Mapping[str, Mapping] | None = None,
-) -> contents.Run:
+) -> contents.Contents:
   """Everything that a report is made of; as `write`."""
-  return contents.Run(
+  return contents.Contents(
     results=files.read_json(folder, 'results.json'),
     curves=files.read_json(folder, 'curves.json'),
     lines=files.read_lines(folder / 'metrics.jsonl'),
