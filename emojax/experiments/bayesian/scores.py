@@ -15,8 +15,6 @@ from emojax.metrics import calibration, correlation, divergence
 
 Metrics = dict[str, float]
 BINS = 10
-# Lower is better, but for these.
-HIGHER = ('confidence', 'votes/entropy_correlation', 'votes/agreement')
 
 
 class Judges(NamedTuple):

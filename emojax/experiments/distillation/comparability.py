@@ -7,7 +7,7 @@ directions: which row of a table is better, and whether it is so in the paper.
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from emojax.experiments.distillation import published as reference
+from emojax.experiments.distillation import published
 from emojax.report.table import Section, Table
 
 Results = Mapping[str, Any]
@@ -32,7 +32,7 @@ class Difference(NamedTuple):
 def same_data(results: Results) -> bool:
   """Whether the run is on the paper's own data set."""
   name = results['dataset'].lower().replace('-', '').replace('_', '')
-  return name.startswith(reference.DATASET.lower().replace('-', ''))
+  return name.startswith(published.DATASET.lower().replace('-', ''))
 
 
 def differences(
@@ -47,17 +47,17 @@ def differences(
   """
   found = []
   if not same_data(results):
-    found.append(Difference('data set', reference.DATASET, results['dataset']))
+    found.append(Difference('data set', published.DATASET, results['dataset']))
   split = _split(results, config)
-  if split != reference.SPLIT:
-    found.append(Difference('split', reference.SPLIT, split))
-  for name, value in reference.SETTINGS[results['modality']].items():
+  if split != published.SPLIT:
+    found.append(Difference('split', published.SPLIT, split))
+  for name, value in published.SETTINGS[results['modality']].items():
     here = _get(config, name)
     if here is not None and here != value:
       found.append(Difference(name, str(value), str(here)))
   if _get(config, 'model.pretrained') == '':
     nothing = 'random weights'
-    found.append(Difference('model.pretrained', reference.PRETRAINED, nothing))
+    found.append(Difference('model.pretrained', published.PRETRAINED, nothing))
   return found
 
 

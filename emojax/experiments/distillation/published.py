@@ -32,10 +32,6 @@ EXPR_CLASS_WEIGHTS_PRINTED = _named(
   tasks.AFFWILD2, '0.02 0.2 0.33 0.24 0.03 0.05 0.1'
 )
 
-# Parameters, and multiply-accumulates of one frame, in millions (section 5.1).
-PARAMETERS = {'V': 1.68, 'VA': 1.91}
-FLOPS = {'V': 228.0, 'VA': 234.0}
-
 _EMOTION = (
   'au/score',
   'expr/score',
@@ -119,10 +115,6 @@ def _rows(table, names):
 
 TABLE3, TABLE6 = _rows(TABLE3, _AU_NLL), _rows(TABLE6, _AU_NLL)
 TABLE4, TABLE7 = _rows(TABLE4, _OTHER), _rows(TABLE7, _OTHER)
-
-# Best area under the ROC curve (Fig. 5): Fashion-MNIST against the validation
-# set, students of the second generation of EMENet-V.
-OOD_AUROC = {'Stu2': 0.898}
 
 # What the numbers were made with (section 4 and appendix A; batches and clip
 # lengths are the published code's), under the names of configs/gen.py. The

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from emojax.experiments.relative_uncertainty import published as paper
+from emojax.experiments.relative_uncertainty import published
 from emojax.experiments.relative_uncertainty.members import CLEAN
 from emojax.experiments.relative_uncertainty.setup import METHODS
 from emojax.report import validity, verdicts
@@ -92,10 +92,10 @@ def claims(results) -> list[Claim]:
 
 def _paper_lead(level: str) -> str:
   """RUL's lead over the second best in Table 1, in points."""
-  if level not in paper.LEVELS:
+  if level not in published.LEVELS:
     return 'not evaluated'
   leads = []
-  for data, rows in paper.TABLE1.items():
+  for data, rows in published.TABLE1.items():
     others = [row[level][0] for name, row in rows.items() if name != 'rul']
     leads.append(f'{data} {rows["rul"][level][0] - max(others):+.2f}')
   return f'over the second best: {", ".join(leads)}'

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from emojax.experiments.relative_uncertainty import published as paper
+from emojax.experiments.relative_uncertainty import published
 from emojax.experiments.relative_uncertainty.evaluate import REJECTED
 from emojax.experiments.relative_uncertainty.setup import METHODS
 from emojax.report.table import Cell, Section, Table
@@ -43,8 +43,8 @@ def accuracy(results: Results) -> Table:
       results, lambda name: [cell(results, name, v, 'acc') for v in levels]
     )
   ]
-  if set(levels) & set(paper.LEVELS):
-    for data, rows in paper.TABLE1.items():
+  if set(levels) & set(published.LEVELS):
+    for data, rows in published.TABLE1.items():
       sections.append(
         Section(
           f'{data}, paper',
@@ -83,7 +83,7 @@ def rejection(results: Results) -> Table:
       [(METHODS[name], cells(name, 'msp')) for name in results['methods']],
     )
   )
-  for data, rows in paper.REJECTION.items():
+  for data, rows in published.REJECTION.items():
     found = [(METHODS[n], [Cell(v) for v in row]) for n, row in rows.items()]
     sections.append(Section(f'{data}, paper', found))
   return Table(
@@ -115,7 +115,7 @@ def structures(results: Results) -> Table | None:
     for name in names
   ]
   theirs = [
-    (METHODS[name], [Cell(v) for v in paper.STRUCTURES[name]])
+    (METHODS[name], [Cell(v) for v in published.STRUCTURES[name]])
     for name in STRUCTURES
   ]
   return Table(
