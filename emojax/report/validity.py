@@ -89,7 +89,7 @@ def improving(curves: Sequence[Sequence[float]]) -> bool:
 
   Added to the quarter before it, and on average over the members more than
   `SHARE` of all that training has gained; by more than members differ (one-sided
-  t-test), where there are several.
+  t-test), where there are three or more: next to nothing is beyond what two differ.
 
   Args:
     curves: Score of every epoch, by member; members that were stopped early
@@ -101,9 +101,10 @@ def improving(curves: Sequence[Sequence[float]]) -> bool:
   gain, total = gains.mean(), totals.mean()
   if not gain > SHARE * total > 0:
     return False
-  error = gains.std(ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else 0
-  quantile = scipy.stats.t.ppf(1 - LEVEL, max(len(gains) - 1, 1))
-  return bool(gain > quantile * error)
+  if len(gains) < 3:
+    return True
+  error = gains.std(ddof=1) / np.sqrt(len(gains))
+  return bool(gain > scipy.stats.t.ppf(1 - LEVEL, len(gains) - 1) * error)
 
 
 def _gains(curve: np.ndarray) -> tuple[float, float]:
