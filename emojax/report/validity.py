@@ -74,14 +74,17 @@ def improving_stacks(lines: Iterable[Mapping[str, Any]]) -> list[str]:
 
   Args:
     lines: Of metrics.jsonl, of any stacks, epochs and members.
+
+  Returns:
+    Their names, sorted: in a run that made a generation anew, its lines come last.
   """
   curves: dict[str, dict[int, list[float]]] = {}
   for line in lines:
     members = curves.setdefault(line['generation'], {})
     members.setdefault(line['member'], []).append(line[METRIC])
-  return [
+  return sorted(
     name for name, found in curves.items() if improving(list(found.values()))
-  ]
+  )
 
 
 def improving(curves: Sequence[Sequence[float]]) -> bool:

@@ -70,6 +70,13 @@ def test_a_run_names_the_stacks_that_were_still_improving(tmp_path):
   write(tmp_path, lines)
   found = validity.of_run(tmp_path, 0.8)
   assert found == {'floor': 0.8, 'improving': ['Stu1']}
+  both = [*lines_of('Tea', approach(1)), *lines_of('Stu1', approach(1))]
+  half = len(both) // 2
+  for lines in (both, both[half:] + both[:half]):
+    assert validity.improving_stacks(lines) == [
+      'Stu1',
+      'Tea',
+    ]  # made anew or not
   empty = tmp_path / 'empty'
   empty.mkdir()
   assert validity.of_run(empty, 0) == {'floor': 0, 'improving': []}
