@@ -205,7 +205,7 @@ def measure_mosaic(name: str, pictures: dict[str, np.ndarray], rounds: int):
   """Prints what a detector finds in a large picture, whole and in tiles."""
   image, expected = mosaic(pictures)
   detect = detectors.load(name, threads=1)
-  for how, look in (('whole', detect), ('in tiles', tiles.Tiled(detect))):
+  for how, look in (('whole', detect), ('in tiles', tiles.tiled(detect))):
     boxes, seconds = timed(look, image, rounds)
     found, false = compared(boxes, expected, image.shape)
     print(
@@ -224,7 +224,7 @@ def measure(
   """Prints a line of one detector, which may look in tiles, too."""
   published = name == PUBLISHED
   detect = as_published() if published else detectors.load(name, threads=1)
-  detect = tiles.Tiled(detect) if divide else detect
+  detect = tiles.tiled(detect) if divide else detect
   detect(next(iter(pictures.values())))  # what is made once is no time
   found = false = spent = 0
   for file, image in pictures.items():

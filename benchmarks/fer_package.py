@@ -12,6 +12,7 @@ that its answers do not depend on what else is asked, and takes less for a folde
 """
 
 import argparse
+import collections
 import json
 import os
 import pathlib
@@ -130,13 +131,11 @@ def agreement(title: str, both: list[tuple[str, str, bool]]) -> str:
   """A row: how often the answers are the same, and where emojax is sure."""
   same = [a == b for a, b, _ in both]
   sure = [a == b for a, b, known in both if known]
-  other = {f'{b} for {a}' for a, b, _ in both if a != b}
-  often = sorted(
-    other, key=lambda t: (-sum(f'{b} for {a}' == t for a, b, _ in both), t)
-  )
+  other = collections.Counter(f'{b} for {a}' for a, b, _ in both if a != b)
+  often = ', '.join(name for name, _ in other.most_common(3))
   return (
     f'| {title} | {sum(same)} of {len(same)} | {sum(sure)} of {len(sure)} | '
-    f'{", ".join(often[:3])} |'
+    f'{often} |'
   )
 
 

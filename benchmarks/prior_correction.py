@@ -13,19 +13,21 @@ import argparse
 import json
 import pathlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import rich.console
+import scipy.stats
 
 from benchmarks import tables
-from emojax.evaluation import intervals
 from emojax.host import files
+from emojax.report import verdicts
+from emojax.report.estimates import Estimate
 
 KINDS = ('plain', 'corrected')
 START, END = '<!-- tables -->', '<!-- end of tables -->'
-TRUTH = {'expr': 'EXPR', 'au': 'AU'}
+TRUTH = {'au': 'AU', 'expr': 'EXPR'}
 SCORES = {
   'au/score': 'AU',
   'expr/score': 'EXPR',
@@ -40,7 +42,6 @@ PROBABILITIES = {
   'expr/ece': 'EXPR ECE',
 }
 Run = Mapping[str, Any]
-Read = Callable[[str], float]
 
 
 def pairs(folder: pathlib.Path) -> list[tuple[Run, Run]]:
@@ -107,23 +108,24 @@ def scores(run: Run, name: str, way: str, what: str) -> Mapping[str, float]:
   return (found.get('val', {}) if way == 'ts' else found).get(what, {})
 
 
-def cell(values: Sequence[float | None], signed: bool = False) -> str:
+def estimate(values: Sequence[float | None]) -> Estimate:
+  """Mean over the seeds with its standard error; unknown if a seed has none."""
+  if None in values:
+    return Estimate(None, None)
+  return Estimate(
+    float(np.mean(values)), float(scipy.stats.sem(values)), len(values) - 1
+  )
+
+
+def cell(values: Sequence[float | None]) -> str:
   """Mean of the seeds and half the width of its 95 % interval."""
-  if any(value is None for value in values):
-    return tables.MISSING
-  mean, error = np.mean(values), np.std(values, ddof=1) / len(values) ** 0.5
-  one = intervals.student(mean, error, len(values) - 1)
-  margin = float(one.high - one.value)
-  return f'{mean:{"+" if signed else ""}.3f} ± {margin:.3f}'
+  found = estimate(values)
+  return tables.MISSING if found.value is None else found.signed().lstrip('+')
 
 
 def _row(runs, title: str, keys, *, name, way, what='mean') -> list[str]:
   found = [scores(run, name, way, what) for run in runs]
   return [title, *(cell([one.get(key) for one in found]) for key in keys)]
-
-
-def _students(names: Sequence[str]) -> Sequence[str]:
-  return names[1:]
 
 
 def metrics(runs: Sequence[tuple[Run, Run]], names) -> tables.Table:
@@ -135,7 +137,7 @@ def metrics(runs: Sequence[tuple[Run, Run]], names) -> tables.Table:
       for way, title in (('plain', ''), ('pc', ' + PC')):
         label = f'{name}{title}, {many}'
         rows.append(_row(plain, label, SCORES, name=name, way=way, what=what))
-    for name in _students(names):
+    for name in names[1:]:
       label = f'{name} of corrected teachers, {many}'
       row = _row(corrected, label, SCORES, name=name, way='plain', what=what)
       rows.append(row)
@@ -144,7 +146,7 @@ def metrics(runs: Sequence[tuple[Run, Run]], names) -> tables.Table:
 
 
 def probabilities(runs: Sequence[tuple[Run, Run]], names) -> tables.Table:
-  """Table 3 and Figure 5: what the probabilities are worth."""
+  """Tables 3 and 4, Figure 5: what the probabilities are worth."""
   plain, corrected = zip(*runs)
   ways = {'plain': '', 'ts': ' + TS', 'mc': ' + MC dropout', 'pc': ' + PC'}
   rows = []
@@ -154,7 +156,7 @@ def probabilities(runs: Sequence[tuple[Run, Run]], names) -> tables.Table:
         if any(scores(run, name, way, what) for run in plain):
           label, keys = f'{name}{title}, {many}', PROBABILITIES
           rows.append(_row(plain, label, keys, name=name, way=way, what=what))
-    for name in _students(names):
+    for name in names[1:]:
       label, keys = f'{name} of corrected teachers, {many}', PROBABILITIES
       rows.append(
         _row(corrected, label, keys, name=name, way='plain', what=what)
@@ -163,7 +165,9 @@ def probabilities(runs: Sequence[tuple[Run, Run]], names) -> tables.Table:
   rows.append(
     ['Bayes optimum', *(cell([b.get(k) for b in best]) for k in PROBABILITIES)]
   )
-  title = 'Table 3 and Figure 5: negative log-likelihood and calibration error'
+  title = (
+    'Tables 3 and 4, Figure 5: negative log-likelihood and calibration error'
+  )
   return tables.Table(title, ['', *PROBABILITIES.values()], rows)
 
 
@@ -186,7 +190,7 @@ def truths(runs: Sequence[tuple[Run, Run]], names) -> tables.Table:
     for way, title in (('plain', ''), ('pc', ' + PC'))
   ] + [
     (corrected, f'{name} of corrected teachers', name, 'plain')
-    for name in _students(names)
+    for name in names[1:]
   ]
   for what, many in (('mean', 'single'), ('ensemble', 'ensemble')):
     for stack, title, name, way in versions:
@@ -198,7 +202,7 @@ def truths(runs: Sequence[tuple[Run, Run]], names) -> tables.Table:
 
 
 def foreign(runs: Sequence[tuple[Run, Run]], names) -> tables.Table:
-  """Table 4's question on foreign images: AUC of the ensembles' uncertainty."""
+  """Foreign images: AUC of the ensembles' uncertainty."""
   plain, corrected = zip(*runs)
   kinds = list(plain[0]['generations'][names[0]]['ood'])
   which = ('total', 'epistemic')
@@ -208,7 +212,7 @@ def foreign(runs: Sequence[tuple[Run, Run]], names) -> tables.Table:
       (plain, name, lambda g: g['ood']),
       (plain, f'{name} + PC', lambda g: g['pc']['ood']),
     ]
-    if name in _students(names):
+    if name in names[1:]:
       label = f'{name} of corrected teachers'
       versions.append((corrected, label, lambda g: g['ood']))
     for stack, title, of in versions:
@@ -223,40 +227,79 @@ def foreign(runs: Sequence[tuple[Run, Run]], names) -> tables.Table:
   return tables.Table('Foreign images: AUC of ensembles', columns, rows)
 
 
+# Title -> (run of the pair, generation, way) that is compared, and with what.
+STEPS = {
+  'teachers: PC - none': ((0, 0, 'pc'), (0, 0, 'plain')),
+  'teachers: TS - none': ((0, 0, 'ts'), (0, 0, 'plain')),
+  'students - teachers': ((0, 1, 'plain'), (0, 0, 'plain')),
+  'students + PC - teachers + PC': ((0, 1, 'pc'), (0, 0, 'pc')),
+  'students of corrected teachers - teachers + PC': (
+    (1, 1, 'plain'),
+    (0, 0, 'pc'),
+  ),
+  'students of corrected teachers - students + PC': (
+    (1, 1, 'plain'),
+    (0, 1, 'pc'),
+  ),
+}
+
+
 def differences(runs: Sequence[tuple[Run, Run]], names) -> tables.Table:
   """Paired by seed: does a step help, before and after the correction?"""
-  teacher, student = names[0], names[1]
   keys = {**PROBABILITIES, 'total': 'Total'}
+  found = {
+    f'{title}, {many}': [_gap(runs, names, step, what, key) for key in keys]
+    for what, many in (('mean', 'single'), ('ensemble', 'ensemble'))
+    for title, step in STEPS.items()
+  }
+  every = [
+    one for row in found.values() for one in row if one.value is not None
+  ]
+  adjusted = iter(verdicts.holm([_two_sided(one) for one in every]))
 
-  def of(run, name, way, what):
-    return lambda key: scores(run, name, way, what).get(key)
+  def text(one: Estimate) -> str:
+    if one.value is None:
+      return tables.MISSING
+    bold = '**' if next(adjusted) <= verdicts.LEVEL else ''
+    return f'{bold}{one.signed()}{bold}'
 
-  def steps(plain, corrected, what) -> dict[str, tuple[Read, Read]]:
-    tea, tea_pc = (of(plain, teacher, way, what) for way in ('plain', 'pc'))
-    stu, stu_pc = (of(plain, student, way, what) for way in ('plain', 'pc'))
-    own = of(corrected, student, 'plain', what)
-    return {
-      'teachers: PC - none': (tea_pc, tea),
-      'teachers: TS - none': (of(plain, teacher, 'ts', what), tea),
-      'students - teachers': (stu, tea),
-      'students + PC - teachers + PC': (stu_pc, tea_pc),
-      'students of corrected teachers - teachers + PC': (own, tea_pc),
-      'students of corrected teachers - students + PC': (own, stu_pc),
-    }
-
-  rows = []
-  for what, many in (('mean', 'single'), ('ensemble', 'ensemble')):
-    found = [steps(*pair, what) for pair in runs]
-    for title in found[0]:
-      cells = []
-      for key in keys:
-        both = [[read(key) for read in one[title]] for one in found]
-        known = all(None not in pair for pair in both)
-        gaps = [a - b for a, b in both] if known else [None]
-        cells.append(cell(gaps, signed=True))
-      rows.append([f'{title}, {many}', *cells])
+  notes = [
+    f"bold: differs from 0 at the level {verdicts.LEVEL} after Holm's adjustment "
+    f'over the {len(every)} differences',
+    *_immature(runs),
+  ]
+  rows = [[title, *map(text, row)] for title, row in found.items()]
   title = 'Differences, paired by seed'
-  return tables.Table(title, ['', *keys.values()], rows)
+  return tables.Table(title, ['', *keys.values()], rows, notes)
+
+
+def _gap(runs, names, step, what: str, key: str) -> Estimate:
+  """The difference of the two sides of a step, paired by seed."""
+  gaps = []
+  for pair in runs:
+    both = [
+      scores(pair[run], names[number], way, what).get(key)
+      for run, number, way in step
+    ]
+    gaps.append(None if None in both else both[0] - both[1])
+  return estimate(gaps)
+
+
+def _two_sided(one: Estimate) -> float:
+  return min(1.0, 2 * min(verdicts.one_sided(one)))
+
+
+def _immature(runs: Sequence[tuple[Run, Run]]) -> list[str]:
+  """In how many seeds networks were still improving; see `report.validity`."""
+  count = sum(
+    any(run['validity']['improving'] for run in pair) for pair in runs
+  )
+  if not count:
+    return []
+  return [
+    f'in {count} of {len(runs)} seeds networks were still improving when training '
+    'ended: what helps after longer training may differ'
+  ]
 
 
 def everything(runs: Sequence[tuple[Run, Run]]) -> list[tables.Table]:

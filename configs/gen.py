@@ -123,8 +123,9 @@ def embedded() -> ConfigDict:
   """The default: all of the paper, small enough for a laptop.
 
   Few members, trained for long: what many that were hardly trained agree on says
-  little. Batches of half the size need as many frames, and more time; augmentation
-  costs more than it gives where all faces are drawn alike.
+  little. In single trials of one network, batches of half the size took as many
+  frames and more time, and augmentation of faces that are all drawn alike cost more
+  than it gave.
   """
   config = base()
   config.data.train_clips = ConfigDict(

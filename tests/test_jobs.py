@@ -134,6 +134,7 @@ def test_two_processes_are_one(run, reference, tmp_path):
   assert files == {p.name for p in reference.iterdir()}
 
 
+@pytest.mark.slow
 def test_a_killed_job_resumes_on_other_devices(run, reference, tmp_path):
   folder = tmp_path / 'run'
   code, out = run(folder, 2, processes=2, JOB_RUN_DIES='1:1')
@@ -155,6 +156,7 @@ def test_a_killed_job_resumes_on_other_devices(run, reference, tmp_path):
   assert_close(results(folder), results(reference))
 
 
+@pytest.mark.slow
 def test_a_stack_over_processes_is_the_stack(cache, tmp_path):
   program = f'--program={ROOT}/tests/engine/toy_job.py'
   options = ['--processes=2', '--devices=3', program, '--', str(tmp_path)]

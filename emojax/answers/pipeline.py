@@ -7,6 +7,7 @@ an hour takes no more memory than a minute.
 """
 
 import contextlib
+import functools
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -82,7 +83,7 @@ def search(options: Options, model) -> Search:
   # Frames are looked at side by side, which keeps cores busier than one frame
   # divided between them.
   detect = detectors.load(name, options.min_score, threads=1)
-  tiled = tiles.Tiled(detect)
+  tiled = tiles.tiled(detect)
 
   def find(frame, kind):
     divide = kind == 'picture' if options.tiles is None else options.tiles
@@ -189,10 +190,8 @@ class Pipeline:
     """
     read = sources.frames if read is None else read
     place = _Place(state, known)
-    stream = _stream(
-      found, place.source, lambda *each, **how: read(*each, **how, **reading),
-      place.frame,
-    )  # fmt: skip
+    read = functools.partial(read, **reading)
+    stream = _stream(found, place.source, read, place.frame)
     block = _Block()
     workers = min(MOST_WORKERS, threads.cores())
     looked = threads.mapped(self._look, stream, workers, workers + 1)

@@ -92,9 +92,9 @@ def jackknife_error(values: np.ndarray) -> np.ndarray:
     values: [M, ...], `left_out`.
 
   Returns:
-    [...]; NaN for fewer than three members or where a value is not finite. Of two,
-    what is left is no ensemble: its advantage over its members is 0, whatever they
-    are, and so would the error be.
+    [...]; NaN for fewer than three members or where a value is not finite. Of
+    two, what is left is no ensemble: its advantage over its members is 0,
+    whatever they are, and so would the error be.
   """
   values = np.asarray(values, np.float64)
   if len(values) < FEWEST:
@@ -120,8 +120,8 @@ def jackknife(
     level: Coverage.
 
   Returns:
-    Student's interval with M - 1 degrees of freedom; NaN ends for fewer than three
-    members.
+    Student's interval with M - 1 degrees of freedom; NaN ends for fewer than
+    three members.
   """
   value = np.float64(statistic(np.arange(members)))
   without = left_out(statistic, members)
@@ -152,8 +152,8 @@ def members_and_images(
 
   Returns:
     Student's interval about `replicates[0]`. NaN ends where a value is not
-    finite, for fewer than three members and without replicates: what is unknown is never
-    left out.
+    finite, for fewer than three members and without replicates: what is unknown
+    is never left out.
   """
   replicates = np.asarray(replicates, np.float64)
   without = np.asarray(without, np.float64)

@@ -15,8 +15,8 @@ _NEAR = 0.05  # of a box's sides
 _SAME, _INSIDE = 0.4, 0.7  # from where on two boxes are one face
 
 
-class Tiled:
-  """A `Detector` that looks at large pictures in tiles, too.
+def tiled(detect: Detector, side: int = SIDE) -> Detector:
+  """Makes a detector look at large pictures in tiles, too.
 
   Small faces are lost where a whole picture is scaled down, large ones where it is
   cut. So both are done: tiles overlap by more than what is lost in the whole, and
@@ -27,21 +27,18 @@ class Tiled:
     side: Of a tile, in pixels; smaller pictures are not divided.
   """
 
-  def __init__(self, detect: Detector, side: int = SIDE):
-    self.detect, self.side = detect, side
-
-  def __call__(self, image: np.ndarray) -> Faces:
+  def look(image: np.ndarray) -> Faces:
     check(image)
-    found = [self.detect(image)]
-    if max(image.shape[:2]) <= self.side:
+    found = [detect(image)]
+    if max(image.shape[:2]) <= side:
       return found[0]
-    overlap = int(max(self.side, max(image.shape[:2]) / 2) * _OVERLAP)
-    rows, columns = (
-      spans(length, self.side, overlap) for length in image.shape[:2]
-    )
+    overlap = int(max(side, max(image.shape[:2]) / 2) * _OVERLAP)
+    rows, columns = (spans(n, side, overlap) for n in image.shape[:2])
     for row, column in itertools.product(rows, columns):
-      found.append(_of_tile(self.detect, image, row, column))
+      found.append(_of_tile(detect, image, row, column))
     return _merged(found)
+
+  return look
 
 
 def spans(length: int, side: int, overlap: int) -> list[tuple[int, int]]:
@@ -82,6 +79,7 @@ def _merged(found: list[Faces]) -> Faces:
   every = Faces(*(np.concatenate(arrays) for arrays in zip(*found)))
   corners = np.hstack([every.boxes[:, :2], every.boxes[:, :2]])
   corners[:, 2:] += every.boxes[:, 2:]
-  every = every.take(keep := suppress(corners, every.scores, _SAME))
-  keep = suppress(corners[keep], every.scores, _INSIDE, smaller=True)
-  return ordered(every.take(keep))
+  once = suppress(corners, every.scores, _SAME)
+  every, corners = every.take(once), corners[once]
+  apart = suppress(corners, every.scores, _INSIDE, smaller=True)
+  return ordered(every.take(apart))

@@ -1,5 +1,6 @@
 """Stages of a stream that work at the same time, in order."""
 
+import functools
 import os
 import queue
 import threading
@@ -39,9 +40,9 @@ def mapped(
   ready: queue.SimpleQueue[futures.Future | None] = queue.SimpleQueue()
   room, over = threading.Semaphore(ahead), threading.Event()
   with futures.ThreadPoolExecutor(workers) as pool:
-    arguments = (lambda value: pool.submit(function, value), values)
+    submit = functools.partial(pool.submit, function)
     reader = threading.Thread(
-      target=_read, args=(*arguments, ready, room, over), daemon=True
+      target=_read, args=(submit, values, ready, room, over), daemon=True
     )
     reader.start()
     try:

@@ -74,14 +74,17 @@ def improving_stacks(lines: Iterable[Mapping[str, Any]]) -> list[str]:
 
   Args:
     lines: Of metrics.jsonl, of any stacks, epochs and members.
+
+  Returns:
+    Their names, sorted: in a run that made a generation anew, its lines come last.
   """
   curves: dict[str, dict[int, list[float]]] = {}
   for line in lines:
     members = curves.setdefault(line['generation'], {})
     members.setdefault(line['member'], []).append(line[METRIC])
-  return [
+  return sorted(
     name for name, found in curves.items() if improving(list(found.values()))
-  ]
+  )
 
 
 def improving(curves: Sequence[Sequence[float]]) -> bool:
@@ -89,7 +92,7 @@ def improving(curves: Sequence[Sequence[float]]) -> bool:
 
   Added to the quarter before it, and on average over the members more than
   `SHARE` of all that training has gained; by more than members differ (one-sided
-  t-test), where there are several.
+  t-test), where there are three or more: next to nothing is beyond what two differ.
 
   Args:
     curves: Score of every epoch, by member; members that were stopped early
@@ -103,9 +106,10 @@ def improving(curves: Sequence[Sequence[float]]) -> bool:
   gain, total = gains.mean(), totals.mean()
   if not gain > SHARE * total > 0:
     return False
-  error = gains.std(ddof=1) / np.sqrt(len(gains)) if len(gains) > 1 else 0
-  quantile = scipy.stats.t.ppf(1 - LEVEL, max(len(gains) - 1, 1))
-  return bool(gain > quantile * error)
+  if len(gains) < 3:
+    return True
+  error = gains.std(ddof=1) / np.sqrt(len(gains))
+  return bool(gain > scipy.stats.t.ppf(1 - LEVEL, len(gains) - 1) * error)
 
 
 def _gains(curve: np.ndarray) -> tuple[float, float]:

@@ -137,69 +137,69 @@ WRONG |= {
 }  # fmt: skip
 
 
-def _wrong(name: str):
+def _named(table: dict, name: str):
   def add(function):
-    WRONG[name] = function
+    table[name] = function
     return function
 
   return add
 
 
-@_wrong('a link to itself')
+@_named(WRONG, 'a link to itself')
 def _loop(folder):
   (folder / 'a.jpg').symlink_to('a.jpg')
   return [folder]
 
 
-@_wrong('a link to nothing')
+@_named(WRONG, 'a link to nothing')
 def _dangling(folder):
   (folder / 'a.jpg').symlink_to('gone.jpg')
   return [folder]
 
 
-@_wrong('a link to a device')
+@_named(WRONG, 'a link to a device')
 def _device(folder):
   (folder / 'a.jpg').symlink_to('/dev/zero')
   return [folder]
 
 
-@_wrong('a pipe')
+@_named(WRONG, 'a pipe')
 def _pipe(folder):
   os.mkfifo(folder / 'a.jpg')
   return [folder]
 
 
-@_wrong('a name with a line break')
+@_named(WRONG, 'a name with a line break')
 def _break(folder):
   (folder / 'a\nb.png').write_bytes(encoded('PNG'))
   return [folder]
 
 
-@_wrong('a name that is no UTF-8')
+@_named(WRONG, 'a name that is no UTF-8')
 def _bytes(folder):
   with open(os.fsencode(folder) + b'/\xff\xfe.jpg', 'wb') as file:
     file.write(encoded('JPEG'))
   return [folder]
 
 
-@_wrong('a video of sound alone')
+@_named(WRONG, 'a video of sound alone')
 def _sound(folder):
   silence = np.zeros(48_000, np.float32)
   video_files.write_sound(folder / 'a.mp4', silence)
   return [folder]
 
 
-@_wrong('a file that is not there')
+@_named(WRONG, 'a file that is not there')
 def _gone(folder):
   return [folder, folder / 'gone.jpg']
 
 
-@_wrong('an empty name')
+@_named(WRONG, 'an empty name')
 def _empty(folder):
   return [folder, '']
 
 
-@_wrong('a name with a zero')
+@_named(WRONG, 'a name with a zero')
 def _zero(folder):
   return [folder, 'a\0.jpg']
 
@@ -286,15 +286,7 @@ REFUSED = {
 }
 
 
-def _refused(name: str):
-  def add(function):
-    REFUSED[name] = function
-    return function
-
-  return add
-
-
-@_refused('a folder for a table')
+@_named(REFUSED, 'a folder for a table')
 def _folder_of_boxes(folder):
   arguments = _boxes('')(folder)
   arguments[-1].unlink()
@@ -302,18 +294,18 @@ def _folder_of_boxes(folder):
   return arguments
 
 
-@_refused('no folder')
+@_named(REFUSED, 'no folder')
 def _nowhere(folder):
   return [folder / 'gone']
 
 
-@_refused('an empty folder')
+@_named(REFUSED, 'an empty folder')
 def _nothing(folder):
   (folder / 'in').mkdir()
   return [folder / 'in']
 
 
-@_refused('a folder named jpg')
+@_named(REFUSED, 'a folder named jpg')
 def _named(folder):
   (folder / 'a.jpg').mkdir()
   return [folder / 'a.jpg']

@@ -107,10 +107,12 @@ def test_member_in_a_stack_is_the_member_alone():
   toy.assert_close((alone, logs), first)
 
 
+@pytest.mark.slow
 def test_vectorised_members_are_the_mapped_ones():
   toy.assert_close(toy.train(trainer(chunk=2), toy.generation()), reference())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('mesh', [(1, 3), (2, 2)])
 def test_devices_of_a_batch(mesh):
   # Partners of mixup are anywhere in the whole batch.

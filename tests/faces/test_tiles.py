@@ -64,7 +64,7 @@ def test_every_face_is_found_once_where_it_is():
   boxes = [boxes[i] for i in rng.permutation(len(boxes))[:150]]
   large = (0, 0, 300, 200)  # larger than what tiles have in common
   boxes = [b for b in boxes if b[0] > 310 or b[1] > 210] + [large]
-  found = tiles.Tiled(Marks(), side=200)(drawn(boxes))
+  found = tiles.tiled(Marks(), side=200)(drawn(boxes))
   order = sorted(boxes)
   assert sorted(found.boxes.tolist()) == [list(map(float, b)) for b in order]
   middle = found.boxes[:, :2] + found.boxes[:, 2:] / 2
@@ -76,16 +76,16 @@ def test_every_face_is_found_once_where_it_is():
 
 def test_small_pictures_are_not_divided():
   marks = Marks()
-  tiles.Tiled(marks, side=600)(drawn([(5, 5, 50, 50)]))
+  tiles.tiled(marks, side=600)(drawn([(5, 5, 50, 50)]))
   assert marks.shapes == [(400, 600, 3)]
 
 
 def test_what_an_edge_cuts_is_not_a_face():
   """Wider than what two tiles share, so that both see a part of it only."""
   box = (80, 40, 240, 60)
-  found = tiles.Tiled(Marks(0.2), side=200)(drawn([box], (300, 400)))
+  found = tiles.tiled(Marks(0.2), side=200)(drawn([box], (300, 400)))
   assert found.boxes.tolist() == []  # too flat for the whole picture's share
-  found = tiles.Tiled(Marks(0.1), side=200)(drawn([box], (300, 400)))
+  found = tiles.tiled(Marks(0.1), side=200)(drawn([box], (300, 400)))
   assert found.boxes.tolist() == [list(map(float, box))]
 
 
@@ -99,7 +99,7 @@ def test_a_group_in_a_photo_of_24_million_pixels():
     image[y : y + 300, x : x + 300] = small
   detect = detectors.load(threads=1)
   assert not len(detect(image).boxes)
-  found = tiles.Tiled(detect)(image)
+  found = tiles.tiled(detect)(image)
   middle = found.boxes[:, :2] + found.boxes[:, 2:] / 2
   expected = np.array(sorted(places)) + [132, 69]
   np.testing.assert_allclose(middle[np.argsort(middle[:, 0])], expected, atol=8)

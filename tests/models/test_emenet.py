@@ -44,6 +44,7 @@ def test_wrong_inputs_are_named():
     model.init(key, {'image': np.zeros((1, 1, 48, 48, 3))}, train=False)
 
 
+@pytest.mark.slow
 def test_frames_without_memory_are_answered_one_by_one():
   """The same parameters; only then does a frame's answer stand alone."""
   key = jax.random.key(0)

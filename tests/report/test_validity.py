@@ -25,6 +25,7 @@ def test_training_that_had_not_come_to_an_end(constants, expected):
   assert validity.improving(approach(constants)) is expected
   assert validity.improving(approach(constants, members=1)) is expected
   assert validity.improving(7 * approach(constants) - 3) is expected
+  assert validity.improving(approach(constants, members=2)) is expected
 
 
 def test_scores_that_only_vary_or_fall_are_at_an_end():
@@ -32,8 +33,15 @@ def test_scores_that_only_vary_or_fall_are_at_an_end():
   flat = 0.5 + 0.01 * rng.normal(size=(200, 4, 16))
   flat[..., 0] = 0.3  # all was learned in the first epoch
   assert np.mean([validity.improving(curves) for curves in flat]) <= 0.08
+  assert np.mean([validity.improving(curves[:2]) for curves in flat]) <= 0.08
   assert not validity.improving(-approach(0.5))
   assert not validity.improving([[0.5, 0.5]])
+
+
+def test_two_members_need_not_gain_alike():
+  both = approach(1.5, members=2, noise=0)
+  both[1] = 0.5 + (both[1] - 0.5) / 4  # their t-test would find nothing
+  assert validity.improving(both)
 
 
 def test_short_trainings():
@@ -62,6 +70,13 @@ def test_a_run_names_the_stacks_that_were_still_improving(tmp_path):
   write(tmp_path, lines)
   found = validity.of_run(tmp_path, 0.8)
   assert found == {'floor': 0.8, 'improving': ['Stu1']}
+  both = [*lines_of('Tea', approach(1)), *lines_of('Stu1', approach(1))]
+  half = len(both) // 2
+  for lines in (both, both[half:] + both[:half]):
+    assert validity.improving_stacks(lines) == [
+      'Stu1',
+      'Tea',
+    ]  # made anew or not
   empty = tmp_path / 'empty'
   empty.mkdir()
   assert validity.of_run(empty, 0) == {'floor': 0, 'improving': []}

@@ -22,9 +22,9 @@ from emojax.report.verdicts import Claim, Finding
 Results = Mapping[str, Any]
 RULE = (
   "Differences of means over the members have Welch's t interval, those of "
-  'ensembles the jackknife over three members or more. These intervals cover the '
-  'random seeds of the members, neither the choice of frames nor other teachers for '
-  'the students to learn from. '
+  'ensembles the jackknife over three members or more. These intervals cover '
+  'the random seeds of the members, neither the choice of frames nor other '
+  'teachers for the students to learn from. '
 ) + verdicts.RULE
 
 

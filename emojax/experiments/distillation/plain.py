@@ -60,7 +60,7 @@ def _immature(results: Results) -> str:
   if not found:
     return ''
   return (
-    f' Its numbers say little about what such networks can do ({_list(found)}).'
+    f' The numbers say little about what such networks can do ({_list(found)}).'
   )
 
 
