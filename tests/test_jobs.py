@@ -111,6 +111,7 @@ def results(folder):
   return json.loads((folder / 'results.json').read_text())
 
 
+@pytest.mark.slow
 def test_two_processes_are_one(run, reference, tmp_path):
   code, out = run(tmp_path / 'run', 2, processes=2)
   assert code == 0, out

@@ -53,6 +53,7 @@ def test_member_in_a_stack_is_the_member_alone():
   toy.assert_close(alone_logs, first(logs, 0))
 
 
+@pytest.mark.slow
 def test_vectorised_members_are_the_mapped_ones():
   state, _, soft = reference()
   # Two at a time leave one over: all three ways of mapping.
@@ -61,7 +62,9 @@ def test_vectorised_members_are_the_mapped_ones():
   toy.assert_close(other_soft, soft)
 
 
-@pytest.mark.parametrize('epochs_per_call', [0, 3])
+@pytest.mark.parametrize(
+  'epochs_per_call', [pytest.param(0, marks=pytest.mark.slow), 3]
+)
 def test_segments_are_the_whole(epochs_per_call):
   state, logs, soft = reference()
   trainer = toy.trainer(epochs_per_call=epochs_per_call)
@@ -91,7 +94,14 @@ def test_only_the_soft_labels_are_missing():
   toy.assert_same(segment.soft_labels, soft)
 
 
-@pytest.mark.parametrize('stream_steps', [1, 3, 100])
+@pytest.mark.parametrize(
+  'stream_steps',
+  [
+    pytest.param(1, marks=pytest.mark.slow),
+    3,
+    pytest.param(100, marks=pytest.mark.slow),
+  ],
+)
 def test_streamed_is_resident(stream_steps):
   state, logs, soft = reference()
   trainer = toy.trainer(stream_steps=stream_steps)
@@ -101,7 +111,9 @@ def test_streamed_is_resident(stream_steps):
   toy.assert_close(other_soft, soft, 1e-6)  # the mean is taken elsewhere
 
 
-@pytest.mark.parametrize(('members', 'devices'), [(4, 4), (5, 4)])
+@pytest.mark.parametrize(
+  ('members', 'devices'), [pytest.param(4, 4, marks=pytest.mark.slow), (5, 4)]
+)
 def test_devices_of_members(members, devices):
   generation = toy.generation(members)
   one = toy.train(toy.trainer(members), generation)
@@ -109,7 +121,9 @@ def test_devices_of_members(members, devices):
   toy.assert_close(many, one)
 
 
-@pytest.mark.parametrize('mesh', [(1, 3), (2, 2)])
+@pytest.mark.parametrize(
+  'mesh', [pytest.param((1, 3), marks=pytest.mark.slow), (2, 2)]
+)
 def test_devices_of_a_batch(mesh):
   # Batches of six clips; the loss, its gradients, BatchNorm and the random
   # draws are those of the whole batch.
@@ -120,6 +134,7 @@ def test_devices_of_a_batch(mesh):
   toy.assert_close(many[1], one[1], 1e-2)
 
 
+@pytest.mark.slow
 def test_streamed_over_devices():
   trainer = toy.trainer(3, 2, 2, stream_steps=2)
   many = toy.train(trainer, toy.generation())

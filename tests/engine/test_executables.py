@@ -346,7 +346,11 @@ def test_reading_counts_as_use(folder):
 
 
 @pytest.mark.parametrize(
-  'settings', [{'member_devices': 2}, {'stream_steps': 2}]
+  'settings',
+  [
+    {'member_devices': 2},
+    pytest.param({'stream_steps': 2}, marks=pytest.mark.slow),
+  ],
 )
 def test_training_with_programs_from_disk(folder, monkeypatch, settings):
   """Donated states, packed weights, segments, streaming: the same bits."""

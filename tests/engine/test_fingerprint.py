@@ -134,6 +134,7 @@ def test_a_field_of_a_method_changes_it():
   assert fingerprint(other) != fingerprint(method())
 
 
+@pytest.mark.slow
 def test_every_process_finds_the_same():
   text = (
     'import sys; sys.path.insert(0, sys.argv[1]);'

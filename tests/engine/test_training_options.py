@@ -37,6 +37,9 @@ OPTIONS = {
   'mixup': {'mixup': 0.4},
   'nll': {'select': 'nll'},
 }
+# Averages and the kept epoch have a state of their own.
+QUICK = ('ema', 'nll')
+MORE = sorted(set(OPTIONS) - set(QUICK))
 ALL = {k: v for name in OPTIONS for k, v in OPTIONS[name].items()}
 ALL |= scheduled(cosine())
 
@@ -49,6 +52,11 @@ def compiled_once(users_programs):
       program = functools.cache(getattr(programs, f'{name}_program'))
       patch.setattr(programs, f'{name}_program', program)
     yield
+
+
+def slow(name):
+  """Each is a program to compile."""
+  return pytest.param(name, marks=pytest.mark.slow)
 
 
 @functools.cache
@@ -66,7 +74,7 @@ def reference(name='all'):
   return toy.train(trainer(name), toy.generation())
 
 
-@pytest.mark.parametrize('name', sorted(OPTIONS))
+@pytest.mark.parametrize('name', [*QUICK, *map(slow, MORE)])
 def test_an_option_changes_the_training(name):
   plain = toy.train(toy.trainer(), toy.generation())
   best = jax.tree.leaves(reference(name)[0].best)
@@ -74,7 +82,7 @@ def test_an_option_changes_the_training(name):
   assert any(not np.array_equal(a, b) for a, b in zip(best, other))
 
 
-@pytest.mark.parametrize('name', [*sorted(OPTIONS), 'all'])
+@pytest.mark.parametrize('name', ['all', *QUICK, *map(slow, MORE)])
 def test_resumed_is_uninterrupted(name, tmp_path):
   state, _, soft = reference(name)
   first = trainer(name)
@@ -90,12 +98,15 @@ def test_resumed_is_uninterrupted(name, tmp_path):
   toy.assert_same(segment.soft_labels, soft)
 
 
-@pytest.mark.parametrize('epochs_per_call', [0, 3])
+@pytest.mark.parametrize(
+  'epochs_per_call', [pytest.param(0, marks=pytest.mark.slow), 3]
+)
 def test_segments_are_the_whole(epochs_per_call):
   found = toy.train(trainer(epochs_per_call=epochs_per_call), toy.generation())
   toy.assert_same(found, reference())
 
 
+@pytest.mark.slow
 def test_streamed_is_resident():
   state, logs, _ = toy.train(trainer(stream_steps=2), toy.generation())
   toy.assert_same((state, logs), reference()[:2])

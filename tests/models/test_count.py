@@ -32,6 +32,7 @@ def test_multiply_accumulates_follow_the_image_size():
   assert large.macs - heads == 4 * (small.macs - heads)
 
 
+@pytest.mark.slow
 def test_the_table_names_every_model(capsys, monkeypatch):
   monkeypatch.setattr('sys.argv', ['models', '--image-size', '32'])
   command.main()

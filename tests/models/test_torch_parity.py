@@ -92,6 +92,7 @@ def test_outputs_in_inference(pair):
     assert_close(got[name], output.numpy(), 1e-4, name)
 
 
+@pytest.mark.slow
 def test_train_step(pair):
   model, variables, network = pair
 

@@ -18,6 +18,8 @@ from emojax.trained import run as runs
 from emojax.trained.model import Model, ModelError
 from emojax.uncertainty import prior
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def _quick(quick):

@@ -65,6 +65,7 @@ def finished(quick, tmp_path_factory):
   return path, results, text
 
 
+@pytest.mark.slow
 def test_every_variant_is_a_run(finished):
   path, results, text = finished
   assert workdir.Workdir(path, {}).finished
@@ -80,6 +81,7 @@ def test_every_variant_is_a_run(finished):
   assert 'Variant 1 of 2, unweighted: training' in text
 
 
+@pytest.mark.slow
 def test_report_has_both_variants_beside_the_paper(finished):
   path, results, text = finished
   report_text = (path / 'report.md').read_text()
@@ -95,6 +97,7 @@ def test_report_has_both_variants_beside_the_paper(finished):
   assert 'Class re-weighting raises the expression score' in text
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_not_trained_again(finished, tmp_path, monkeypatch):
   path, results, _ = finished
   monkeypatch.setattr(training, 'train', lambda *_: pytest.fail('trained'))
@@ -104,6 +107,7 @@ def test_what_is_finished_is_not_trained_again(finished, tmp_path, monkeypatch):
   assert 'Variant 2 of 2, v: finished' in text
 
 
+@pytest.mark.slow
 def test_stopped_between_variants(finished, tmp_path, monkeypatch):
   calls = []
 
@@ -118,6 +122,7 @@ def test_stopped_between_variants(finished, tmp_path, monkeypatch):
   assert not workdir.Workdir(tmp_path / 'run', {}).finished
 
 
+@pytest.mark.slow
 def test_ensembles_of_a_size_are_disjoint(finished):
   path, _, _ = finished
   folder = path / 'variants' / 'unweighted'

@@ -177,6 +177,7 @@ def _command(tree, out):
   ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_killed_run_goes_on_without_rewriting(
   affwild2_tree, affwild2_store, tmp_path
 ):
@@ -364,7 +365,11 @@ sys.exit(prepare.main(['rafdb', '--source=a', '--out=b']))
 
 
 @pytest.mark.parametrize(
-  ('number', 'to_all'), [(signal.SIGTERM, False), (signal.SIGINT, True)]
+  ('number', 'to_all'),
+  [
+    pytest.param(signal.SIGTERM, False, marks=pytest.mark.slow),
+    (signal.SIGINT, True),
+  ],
 )
 def test_signals_end_all_processes_with_one_line(number, to_all):
   process = subprocess.Popen(

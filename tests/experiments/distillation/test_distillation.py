@@ -269,13 +269,13 @@ BEFORE, AFTER = False, True
 MOMENTS = [
   (checkpoint.Checkpoints, 'save', 2, AFTER),  # trained but not predicted
   (checkpoint, 'save_tree', 1, AFTER),  # weights without soft labels
-  (workdir, 'write_arrays', 1, AFTER),  # soft labels without predictions
   (workdir, 'write_arrays', 2, AFTER),  # the end of the teachers
-  (workdir.Workdir, 'append_metrics', 4, AFTER),  # logged but not saved
   (workdir, 'write_json', 4, AFTER),  # results without a report
-  (workdir, 'write_text', 3, BEFORE),  # report.md without report.html
 ]
 MORE_MOMENTS = [
+  (workdir, 'write_arrays', 1, AFTER),  # soft labels without predictions
+  (workdir.Workdir, 'append_metrics', 4, AFTER),  # logged but not saved
+  (workdir, 'write_text', 3, BEFORE),  # report.md without report.html
   (workdir.Workdir, 'append_metrics', 1, AFTER),
   (checkpoint.Checkpoints, 'save', 1, AFTER),
   (checkpoint.Checkpoints, 'save', 3, BEFORE),
@@ -303,6 +303,7 @@ def test_killed_anywhere_and_resumed(
   assert workdir.Workdir(path, {}).finished
 
 
+@pytest.mark.slow
 def test_killed_again_and_again(reference, tmp_path):
   path = tmp_path / 'run'
   for _ in range(4):
@@ -314,6 +315,7 @@ def test_killed_again_and_again(reference, tmp_path):
   run_files.assert_same_run(path, reference[0])
 
 
+@pytest.mark.slow
 def test_resumed_in_other_segments(reference, tmp_path):
   path = tmp_path / 'run'
   killed(path, checkpoint.Checkpoints, 'save', 1, AFTER)
@@ -335,7 +337,12 @@ def test_finished_generations_are_not_trained_again(
 # Orbax reads arrays side by side; what the first failure leaves behind complains.
 @pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
 @pytest.mark.parametrize(
-  ('call', 'where'), [(2, 'Tea/2'), (3, 'Stu1/1')], ids=['last', 'first']
+  ('call', 'where'),
+  [
+    pytest.param(2, 'Tea/2', marks=pytest.mark.slow),
+    (3, 'Stu1/1'),
+  ],
+  ids=['last', 'first'],
 )
 def test_damaged_checkpoint_costs_an_epoch(reference, tmp_path, call, where):
   path = tmp_path / 'run'

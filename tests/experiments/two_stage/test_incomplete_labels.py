@@ -54,7 +54,13 @@ def quick():
     yield
 
 
-@pytest.fixture(scope='module', params=list(EXPERIMENTS))
+@pytest.fixture(
+  scope='module',
+  params=[
+    pytest.param('incomplete', marks=pytest.mark.slow),  # thirteen stacks
+    'shared_annotations',
+  ],
+)
 def reference(request, tmp_path_factory):
   """Name, folder and output of a run that nothing interrupts."""
   path = tmp_path_factory.mktemp(request.param) / 'run'
@@ -144,46 +150,38 @@ def test_students_learn_from_their_own_teacher():
   assert 'teacher' not in other.targets
 
 
-@pytest.mark.parametrize(
-  'stack',
-  [
-    'single-expr-balanced',
-    pytest.param('rnn4-student', marks=pytest.mark.slow),
-  ],
-)
+@pytest.mark.parametrize('number', [1, -1])
 def test_a_killed_run_resumes_to_the_same_numbers(
-  stack, reference, tmp_path, monkeypatch
+  number, reference, tmp_path, monkeypatch
 ):
-  if reference[0] != 'incomplete':
-    pytest.skip('one experiment is enough')
+  name, finished, _ = reference
+  order = STACKS[name]
+  stack = order[number]
   train, log = training.train, training._write_log
 
-  def killed(session, trainer, name, *arguments):
-    log(session, trainer, name, *arguments)
-    if name == stack:
+  def killed(session, trainer, now, *arguments):
+    log(session, trainer, now, *arguments)
+    if now == stack:
       raise KilledError
 
-  config, path = config_of('incomplete'), tmp_path / 'run'
+  config, path = config_of(name), tmp_path / 'run'
   with monkeypatch.context() as patch:
     patch.setattr(training, '_write_log', killed)
     with pytest.raises(KilledError):
-      small.execute(incomplete_labels, config, path)
+      small.execute(EXPERIMENTS[name], config, path)
   resumed = []
 
-  def watched(session, trainer, name, generation):
-    resumed.append(name)
-    return train(session, trainer, name, generation)
+  def watched(session, trainer, now, generation):
+    resumed.append(now)
+    return train(session, trainer, now, generation)
 
   monkeypatch.setattr(training, 'train', watched)
-  small.execute(incomplete_labels, config, path)
-  order = STACKS['incomplete']
+  small.execute(EXPERIMENTS[name], config, path)
   assert resumed == order[order.index(stack) :]
-  assert results_of(path) == results_of(reference[1])
+  assert results_of(path) == results_of(finished)
 
 
-def test_a_damaged_file_is_named(reference, tmp_path):
-  if reference[0] != 'incomplete':
-    pytest.skip('one experiment is enough')
+def test_a_damaged_file_is_named(tmp_path):
   run = stages.Run(None, None, None)
   run.path = lambda *parts: tmp_path.joinpath(*parts)
   (tmp_path / 'predictions').mkdir()
