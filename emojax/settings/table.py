@@ -183,8 +183,10 @@ TRAIN = {
   'train.decay_every': whole('epochs from decay to decay', 1),
   'train.decay_start': whole('epoch of the first decay'),
   'train.decay_factor': number('factor of each decay', 0),
-  'train.optimizer': choice('optimiser', 'adam', 'sgd'),
   'bayesian/train.optimizer': choice('optimiser', 'auto', 'adam', 'sgd'),
+  'relative_uncertainty/train.optimizer': choice(
+    'optimiser', 'adam', 'adamw', 'sgd'
+  ),
   'train.momentum': number('of SGD', 0, below=1),
   'train.sgd_decay': number("Keras' decay of SGD's rate", 0),
   'train.clip': number('bound on gradient values; 0: none', 0),

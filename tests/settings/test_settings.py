@@ -8,15 +8,16 @@ import runpy
 import pytest
 from ml_collections import ConfigDict
 
-from emojax import experiments, losses, models, settings
+from emojax import experiments, losses, models, settings, tasks
 from emojax.data import load
-from emojax.data.clips import windows
+from emojax.data.clips import sampling, windows
+from emojax.data.embedded import dataset as embedded
 from emojax.data.transform import augment
 from emojax.data.transform.transforms import PER
+from emojax.engine import optimisation, task_balance
 from emojax.experiments.bayesian import faces
 from emojax.experiments.bayesian import networks as bayesian_networks
-from emojax.experiments.bayesian import run as bayesian
-from emojax.experiments.relative_uncertainty import setup
+from emojax.experiments.relative_uncertainty import method, setup
 from emojax.experiments.two_stage import roles
 from emojax.losses import noisy_labels, two_stage
 from emojax.models import (
@@ -26,8 +27,9 @@ from emojax.models import (
   resnet,
   uncertainty_net,
 )
+from emojax.ops.conv import LOWERINGS
 from emojax.runtime import overrides
-from emojax.settings import SettingError, flatten
+from emojax.settings import SettingError, flatten, rules
 
 ROOT = pathlib.Path(__file__).parents[2]
 FILES = {
@@ -368,41 +370,80 @@ def test_an_override_of_a_study_means_something_in_some_variant():
     overrides.check(one, {'loss.reweight_students'})
 
 
-@pytest.mark.parametrize(
-  ('name', 'experiment', 'known'),
-  [
-    ('experiment', None, experiments.EXPERIMENTS),
-    ('train.augment', None, augment.COMPOSITIONS),
-    ('train.augment_per', None, PER),
-    ('data.tail', None, windows.TAILS),
-    ('data.eval_tail', None, load.EVAL_TAILS),
-    ('data.gaps', None, windows.GAPS),
-    ('data.rule', None, faces.RULES),
-    ('data.eval_rule', None, ('stored', *faces.HARD)),
-    ('model.dtype', None, models.DTYPES),
-    ('model.head', 'distillation', heads.HEADS),
-    ('model.head', None, multitask_cnn.HEADS),
-    ('model.stem', None, resnet.STEMS),
-    ('model.embedding', None, ('published', *uncertainty_net.EMBEDDINGS)),
-    ('model.normalise', None, uncertainty_net.NORMALISATIONS),
-    ('model.placement', None, classifier.PLACEMENTS),
-    ('model.mask_per', None, classifier.PER),
-    ('methods', None, setup.METHODS),
-    ('relabel.methods', None, setup.METHODS),
-    ('ensemble.noise', None, classifier.NOISES),
-    ('mc.batch_norm', None, bayesian_networks.BATCH_NORM),
-    ('train.select', 'bayesian', bayesian.SELECT),
-    ('conditions', None, roles.CONDITIONS),
-    ('multitask', None, ('', *roles.CONDITIONS)),
-    ('loss.portion', None, two_stage.PORTIONS),
-    ('loss.divergence', None, losses.incomplete.DIVERGENCES),
-    ('loss.rul_pairing', None, noisy_labels.PAIRINGS),
-    ('loss.rul_ratio', None, noisy_labels.RATIOS),
-    ('loss.mix_output', None, noisy_labels.MIXING),
-  ],
-)
+# What the program knows where the table has a choice.
+CHOICES = [
+  ('experiment', None, experiments.EXPERIMENTS),
+  ('data.voice', None, embedded.VOICES),
+  ('data.balance', None, sampling.VARIANTS),
+  ('train.augment', None, augment.COMPOSITIONS),
+  ('train.augment_per', None, PER),
+  ('data.tail', None, windows.TAILS),
+  ('data.eval_tail', None, load.EVAL_TAILS),
+  ('data.gaps', None, windows.GAPS),
+  ('data.rule', None, faces.RULES),
+  ('data.eval_rule', None, ('stored', *faces.HARD)),
+  ('model.dtype', None, models.DTYPES),
+  ('model.head', 'distillation', heads.HEADS),
+  ('model.head', None, multitask_cnn.HEADS),
+  ('model.stem', None, resnet.STEMS),
+  ('model.embedding', None, ('published', *uncertainty_net.EMBEDDINGS)),
+  ('model.normalise', None, uncertainty_net.NORMALISATIONS),
+  ('model.placement', None, classifier.PLACEMENTS),
+  ('model.mask_per', None, classifier.PER),
+  ('methods', None, setup.METHODS),
+  ('relabel.methods', None, setup.METHODS),
+  ('ensemble.noise', None, classifier.NOISES),
+  ('mc.batch_norm', None, bayesian_networks.BATCH_NORM),
+  ('train.select', 'bayesian', bayesian_networks.SELECT),
+  ('train.select', None, optimisation.SELECT),
+  ('recurrent.select', None, optimisation.SELECT),
+  ('train.schedule', None, optimisation.SCHEDULES),
+  ('recurrent.schedule', None, optimisation.SCHEDULES),
+  ('train.optimizer', 'relative_uncertainty', method.OPTIMIZERS),
+  (
+    'train.optimizer',
+    'bayesian',
+    ('auto', *bayesian_networks.OPTIMIZERS.values()),
+  ),
+  ('train.balance', None, (*task_balance.VARIANTS, 'off')),
+  ('loss.bin_values', None, tasks.BIN_VALUES),
+  ('runtime.lowering', None, LOWERINGS),
+  ('conditions', None, roles.CONDITIONS),
+  ('multitask', None, ('', *roles.CONDITIONS)),
+  ('loss.portion', None, two_stage.PORTIONS),
+  ('loss.divergence', None, losses.incomplete.DIVERGENCES),
+  ('loss.rul_pairing', None, noisy_labels.PAIRINGS),
+  ('loss.rul_ratio', None, noisy_labels.RATIOS),
+  ('loss.mix_output', None, noisy_labels.MIXING),
+]
+# Choices of two, which the program has in an `if` of its own.
+IN_PLACE = {'data.name', 'data.channels', 'eval.weights', 'teachers'}
+
+
+@pytest.mark.parametrize(('name', 'experiment', 'known'), CHOICES)
 def test_choices_are_those_of_the_program(name, experiment, known):
   assert set(settings.find(name, experiment).choices) == set(known)
+
+
+def test_no_choice_is_left_out():
+  asked = {(experiment, name) for name, experiment, _ in CHOICES}
+  models_of = {(e, 'model.name') for e in rules.TWO_STAGE}  # below
+  for name, setting in settings.SETTINGS.items():
+    experiment, _, name = name.rpartition('/')
+    if setting.choices and name not in IN_PLACE:
+      assert (experiment or None, name) in asked | models_of
+
+
+@pytest.mark.parametrize('kind', ['adam', 'adamw', 'sgd'])
+def test_every_optimizer_of_paper_003_is_taken(kind):
+  overrides.check(make('rul', train__optimizer=kind), {'train.optimizer'})
+  method.make_optimizer(kind, 0.1)
+
+
+def test_momentum_means_nothing_to_adam_of_either_kind():
+  for kind in ('adam', 'adamw'):
+    with pytest.raises(SettingError, match='means nothing'):
+      overrides.check(make('rul', train__optimizer=kind), {'train.momentum'})
 
 
 def test_networks_are_those_of_the_program():

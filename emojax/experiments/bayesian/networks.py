@@ -25,6 +25,8 @@ OPTIMIZERS = {
   'densenet121': 'adam',
 }
 BATCH_NORM = ('inference', 'training')
+# The score that chooses the best epoch, by `train.select`.
+SELECT = {'last': 'total', 'best': 'total', 'nll': 'nll'}
 DRAW = 1_000_000  # keys of drawn labels, apart from the objective's
 
 
@@ -162,7 +164,7 @@ def method(config, kind: Stack, schema: tasks.Schema, mesh) -> Method:
     mixup=optimisation.setting(config.train, 'mixup'),
     **optimisation.from_config(
       config.train,
-      select='nll' if config.train.select == 'nll' else 'total',
+      select=SELECT[config.train.select],
     ),
   )
   if config.data.rule == 'probability':

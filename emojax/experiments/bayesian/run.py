@@ -26,7 +26,6 @@ from emojax.runtime.progress import TrainingProgress
 
 PyTree = Any
 SAMPLE_STREAM = 2_000_000  # keys of the passes, apart from training's
-SELECT = ('last', 'best', 'nll')
 
 
 @dataclasses.dataclass
