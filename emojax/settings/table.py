@@ -20,7 +20,7 @@ from emojax.settings.kinds import (
 STILLS = ('alexnet', 'vgg16', 'vgg16_bn', 'densenet121')  # networks of images
 MULTITASK = ('multitask_cnn', 'multitask_cnn_torchvision')
 STEMS = ('imagenet', 'cifar', 'half')
-LEARNERS = (
+LEARNERS = (  # of `relative_uncertainty.learners.METHODS`
   'baseline',
   'scn',
   'conf',

@@ -18,7 +18,7 @@ from emojax.data import relabel
 from emojax.engine import methods
 from emojax.evaluation import Predictions
 from emojax.experiments.bayesian import report as bayesian_report
-from emojax.experiments.relative_uncertainty import learners, read_outs
+from emojax.experiments.relative_uncertainty import learners
 from emojax.models import resnet
 from emojax.runtime import overrides, workdir
 from emojax.trained import exporting, reevaluation, rescoring
@@ -386,11 +386,14 @@ def test_read_outs_do_not_depend_on_constants():
     'log_sigma': np.float32([[0.1, 0.2]]),
   }
   pairs = [
-    (read_outs.LEARNERS['scn'](), learners.scn(0.5, 0.01)),
-    (read_outs.LEARNERS['dul'](), learners.dul(0.5)),
-    (read_outs.LEARNERS['conf'](), learners.conf(0.1, 0.9)),
-    (read_outs.LEARNERS['rul'](), learners.rul('permutation', 'means', True)),
-    (read_outs.LEARNERS['baseline'](), learners.baseline(0.2)),
+    (learners.METHODS['scn'].make(), learners.scn(0.5, 0.01)),
+    (learners.METHODS['dul'].make(), learners.dul(0.5)),
+    (learners.METHODS['conf'].make(), learners.conf(0.1, 0.9)),
+    (
+      learners.METHODS['rul'].make(),
+      learners.rul('permutation', 'means', True),
+    ),
+    (learners.METHODS['baseline'].make(), learners.baseline(0.2)),
   ]
   for default, other in pairs:
     for read in ('logits', 'uncertainty'):
