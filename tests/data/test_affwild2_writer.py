@@ -122,5 +122,6 @@ def test_an_interrupted_tree_is_not_the_original(tmp_path, monkeypatch, capsys):
   monkeypatch.setattr(affwild2_writer, 'write_person', stopped)
   arguments = ['--frames=12', '--size=32', '--workers=1']
   assert affwild2_writer.main(['--out', str(out), *arguments]) == 130
-  assert 'stopped' in capsys.readouterr().err
+  said = capsys.readouterr().err
+  assert 'stopped: start again with another --out' in said
   assert base.scan('affwild2', out).info['generated']
