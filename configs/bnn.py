@@ -95,7 +95,7 @@ def embedded() -> ConfigDict:
 
   config.train = ConfigDict()
   config.train.epochs = 15
-  config.train.batch = 32
+  config.train.batch_size = 32
   config.train.max_steps = 0  # of an epoch; 0: all faces
   config.train.optimizer = 'auto'  # SGD for VGG16, else Adam; 'adam', 'sgd'
   config.train.learning_rate = ConfigDict(
@@ -139,7 +139,7 @@ def tiny(config: ConfigDict):
   config.mc.passes = 6
   config.mc.passes_per_call = 3
   config.train.epochs = 2
-  config.train.batch = 16
+  config.train.batch_size = 16
   config.eval.draws = 3
   config.eval.replicates = 20
 
@@ -161,7 +161,7 @@ def ferplus(config: ConfigDict):
   config.data.ood_limit = 2000
   config.model.width = 0.25
   config.train.epochs = 8
-  config.train.batch = 64
+  config.train.batch_size = 64
   config.train.learning_rate.alexnet = 2e-3
   config.runtime.predict_clips = 64
 
@@ -181,7 +181,7 @@ def paper(config: ConfigDict):
   config.model.width = 1.0
   config.model.hidden = 256
   config.train.epochs = 80
-  config.train.batch = 32
+  config.train.batch_size = 32
   config.train.momentum = 0.0
   config.runtime.predict_clips = 32
 

@@ -254,7 +254,7 @@ def sample_with_batch_statistics(model):
 def generation(config, kind: Stack, faces: Faces) -> Generation:
   """What a stack learns from."""
   groups = list(faces.dataset.groups.values())
-  steps = plans.steps_per_epoch(groups, config.train.batch)
+  steps = plans.steps_per_epoch(groups, config.train.batch_size)
   steps = min(steps, config.train.max_steps or steps)
   ones = np.ones((kind.members, len(faces.dataset.schema[0].labels)))
   hparams = {
@@ -268,5 +268,5 @@ def generation(config, kind: Stack, faces: Faces) -> Generation:
     schema = faces.dataset.schema
     targets = losses.smooth_targets(schema, targets, smoothing(config))
   return Generation(
-    kind.number, groups, config.train.batch, steps, targets, hparams, False
+    kind.number, groups, config.train.batch_size, steps, targets, hparams, False
   )

@@ -17,7 +17,7 @@ SETTINGS = {
   'mc.passes': 4,
   'mc.passes_per_call': 3,
   'mc.batch': 16,
-  'train.batch': 8,
+  'train.batch_size': 8,
   'eval.draws': 2,
   'runtime.member_devices': 1,
 }

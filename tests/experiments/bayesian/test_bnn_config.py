@@ -52,7 +52,7 @@ def test_presets_that_make_no_sense(preset, message):
 def test_the_papers_settings():
   config = get_config('paper')
   assert config.train.epochs == 80
-  assert config.train.batch == 32
+  assert config.train.batch_size == 32
   assert config.train.augment == 'none'
   assert config.model.hidden == 256
   assert config.ensemble.size == 15
