@@ -15,7 +15,7 @@ from emojax.experiments.relative_uncertainty import (
 )
 from emojax.runtime import overrides
 
-config = runpy.run_path('configs/rul.py')['get_config']('tiny')
+config = runpy.run_path('configs/relative_uncertainty.py')['get_config']('tiny')
 config.methods = ('baseline', 'gce')
 overrides.check(config, {'methods'})
 setup.check_methods(config)

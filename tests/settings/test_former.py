@@ -12,8 +12,8 @@ from emojax.runtime import overrides, workdir
 from emojax.settings.former import FORMER
 from emojax.trained import run as trained
 
-BNN = str(pathlib.Path(__file__).parents[2] / 'configs' / 'bnn.py')
-FLAGS = [f'--config={BNN}:tiny', '--workdir=x']
+BAYESIAN = str(pathlib.Path(__file__).parents[2] / 'configs' / 'bayesian.py')
+FLAGS = [f'--config={BAYESIAN}:tiny', '--workdir=x']
 
 
 @pytest.mark.parametrize('name', sorted(FORMER))

@@ -9,6 +9,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from emojax import experiments, losses, models, settings, tasks
+from emojax.cli import FORMER
 from emojax.data import load
 from emojax.data.clips import sampling, windows
 from emojax.data.embedded import dataset as embedded
@@ -35,17 +36,17 @@ ROOT = pathlib.Path(__file__).parents[2]
 FILES = {
   path.stem: runpy.run_path(str(path))
   for path in sorted((ROOT / 'configs').glob('*.py'))
-  if path.stem != 'common'  # what the others share
+  if path.stem not in ('common', *FORMER)  # shared, or the same as another
 }
 
 
 def presets(file):
   """All presets of a configuration file."""
   found = FILES[file]
-  if file == 'tables':
+  if file == 'study':
     names = [*found['PRESETS']]
     return names + [f'{n}_affwild2' for n in names if n != 'tiny']
-  if file == 'bnn':
+  if file == 'bayesian':
     sizes = ('embedded', *found['BASES'])
     parts = ('', *found['NETWORKS'], *found['METHODS'], *found['RULES'])
     pairs = itertools.product(sizes, parts)
@@ -117,20 +118,23 @@ DEAD = [
   ('gen', {'train__decay_every': 5}),
   ('gen', {'train__schedule': 'cosine'}),
   ('ferplus', {}),
-  ('incomplete', {'multitask': ''}),
-  ('incomplete', {'multitask': '', 'conditions': ('baseline',)}),
-  ('incomplete', {'data__name': 'prepared', 'train__decay_every': 5}),
-  ('incomplete', {'recurrent__decay_every': 8}),
-  ('incomplete', {'recurrent__decay_factor': 1.0}),
-  ('incomplete', {'recurrent__schedule': 'cosine'}),
+  ('incomplete_labels', {'multitask': ''}),
+  ('incomplete_labels', {'multitask': '', 'conditions': ('baseline',)}),
+  ('incomplete_labels', {'data__name': 'prepared', 'train__decay_every': 5}),
+  ('incomplete_labels', {'recurrent__decay_every': 8}),
+  ('incomplete_labels', {'recurrent__decay_factor': 1.0}),
+  ('incomplete_labels', {'recurrent__schedule': 'cosine'}),
   ('shared_annotations', {'sharing': (), 'recurrent__lengths': ()}),
-  ('rul', {'methods': ('baseline',)}),
-  ('rul', {'noise__rates': (0.0,)}),
-  ('rul', {'relabel__fraction': 0.0, 'train__decay_start': 11}),
-  ('rul', {'data__name': 'prepared'}),
-  ('bnn', {'data__audio': True}),
-  ('bnn', {'methods': 'ensemble', 'networks': 'vgg16'}),
-  ('bnn', {'methods': 'dropout', 'networks': 'densenet121'}),
+  ('relative_uncertainty', {'methods': ('baseline',)}),
+  ('relative_uncertainty', {'noise__rates': (0.0,)}),
+  (
+    'relative_uncertainty',
+    {'relabel__fraction': 0.0, 'train__decay_start': 11},
+  ),
+  ('relative_uncertainty', {'data__name': 'prepared'}),
+  ('bayesian', {'data__audio': True}),
+  ('bayesian', {'methods': 'ensemble', 'networks': 'vgg16'}),
+  ('bayesian', {'methods': 'dropout', 'networks': 'densenet121'}),
 ]
 
 
@@ -185,9 +189,13 @@ def test_what_decides_means_something_itself(file, preset):
   [
     # The reported one: somebody's own data, ignored for cartoons.
     ('gen', {'data__path': 'FOLDER'}, ('data.path', 'data.name')),
-    ('incomplete', {'data__path': 'FOLDER'}, ('data.path', 'data.name')),
-    ('rul', {'data__path': 'FOLDER'}, ('data.path', 'data.name')),
-    ('bnn', {'data__path': 'FOLDER'}, ('data.path', 'data.name')),
+    ('incomplete_labels', {'data__path': 'FOLDER'}, ('data.path', 'data.name')),
+    (
+      'relative_uncertainty',
+      {'data__path': 'FOLDER'},
+      ('data.path', 'data.name'),
+    ),
+    ('bayesian', {'data__path': 'FOLDER'}, ('data.path', 'data.name')),
     ('gen', {'data__ood_path': 'FOLDER'}, ('data.ood_path', 'data.name')),
     (
       'shared_annotations',
@@ -195,18 +203,22 @@ def test_what_decides_means_something_itself(file, preset):
       ('data.external.expr', 'data.name'),
     ),
     (
-      'rul',
-      {'loss__scn_high': 0.5, 'methods': ('rul',)},
+      'relative_uncertainty',
+      {'loss__scn_high': 0.5, 'methods': ('relative_uncertainty',)},
       ('scn_high', 'methods'),
     ),
     (
-      'rul',
+      'relative_uncertainty',
       {'loss__rul_halved': True, 'methods': ('scn',)},
       ('rul_halved', 'methods'),
     ),
-    ('bnn', {'train__momentum': 0.5}, ('momentum', 'optimizer', 'networks')),
     (
-      'bnn',
+      'bayesian',
+      {'train__momentum': 0.5},
+      ('momentum', 'optimizer', 'networks'),
+    ),
+    (
+      'bayesian',
       {'train__learning_rate__vgg16': 0.5},
       ('learning_rate.vgg16', 'networks'),
     ),
@@ -269,13 +281,13 @@ def test_documented_commands_are_not_refused():
         'model__name': 'emenet_va',
       },
     ),
-    ('incomplete', {'data__hidden': 0.5}),
+    ('incomplete_labels', {'data__hidden': 0.5}),
     ('gen', {'model__dropout': 0.0, 'eval__mc_samples': 0}),
     ('gen', {'model__name': 'emenet_va', 'data__audio': True}),
-    ('bnn', {'networks': 'alexnet, vgg16', 'train__momentum': 0.5}),
-    ('rul', {'relabel__methods': ()}),
+    ('bayesian', {'networks': 'alexnet, vgg16', 'train__momentum': 0.5}),
+    ('relative_uncertainty', {'relabel__methods': ()}),
     (
-      'rul',
+      'relative_uncertainty',
       {'noise__rates': (0.0,), 'noise__stored': True, 'relabel__margin': 0.1},
     ),
   ],
@@ -299,13 +311,28 @@ def test_what_means_something_is_allowed(file, changes):
     ('gen', 'data.train_clips.au', -1, 'expected at least 0'),
     ('gen', 'train.augment', 'emnet', 'expected one of none, emenet'),
     ('gen', 'experiment', 'distil', 'expected one of bayesian'),
-    ('bnn', 'model.dropout', -0.5, 'at least 0 and below 1, or -1'),
-    ('bnn', 'data.clip_length', 2, 'expected 1 to 1'),
-    ('bnn', 'train.learning_rate.alexnet', 0.0, 'expected above 0'),
-    ('rul', 'noise.rates', (0.0, 1.5), 'expected each 0 to 1'),
-    ('rul', 'methods', ('rul', 'rull'), 'expected each one of baseline'),
-    ('incomplete', 'recurrent.lengths', (0,), 'expected each at least 1'),
-    ('incomplete', 'model.name', 'emenet_v', 'expected one of multitask_cnn'),
+    ('bayesian', 'model.dropout', -0.5, 'at least 0 and below 1, or -1'),
+    ('bayesian', 'data.clip_length', 2, 'expected 1 to 1'),
+    ('bayesian', 'train.learning_rate.alexnet', 0.0, 'expected above 0'),
+    ('relative_uncertainty', 'noise.rates', (0.0, 1.5), 'expected each 0 to 1'),
+    (
+      'relative_uncertainty',
+      'methods',
+      ('relative_uncertainty', 'rull'),
+      'expected each one of baseline',
+    ),
+    (
+      'incomplete_labels',
+      'recurrent.lengths',
+      (0,),
+      'expected each at least 1',
+    ),
+    (
+      'incomplete_labels',
+      'model.name',
+      'emenet_v',
+      'expected one of multitask_cnn',
+    ),
     ('shared_annotations', 'teachers', (2, 4), 'expected each one of 2, 3'),
   ],
 )
@@ -436,14 +463,18 @@ def test_no_choice_is_left_out():
 
 @pytest.mark.parametrize('kind', ['adam', 'adamw', 'sgd'])
 def test_every_optimizer_of_paper_003_is_taken(kind):
-  overrides.check(make('rul', train__optimizer=kind), {'train.optimizer'})
+  overrides.check(
+    make('relative_uncertainty', train__optimizer=kind), {'train.optimizer'}
+  )
   method.make_optimizer(kind, 0.1)
 
 
 def test_momentum_means_nothing_to_adam_of_either_kind():
   for kind in ('adam', 'adamw'):
     with pytest.raises(SettingError, match='means nothing'):
-      overrides.check(make('rul', train__optimizer=kind), {'train.momentum'})
+      overrides.check(
+        make('relative_uncertainty', train__optimizer=kind), {'train.momentum'}
+      )
 
 
 def test_networks_are_those_of_the_program():

@@ -43,7 +43,7 @@ CNN = {
 # Configuration, what is changed of its preset `tiny`, and a stack to export.
 RUNS = {
   'bayesian': (
-    'bnn',
+    'bayesian',
     {
       'methods': 'dropout,ensemble',
       'data.train_clips': {'expr': 32, 'balanced_expr': 0},
@@ -59,7 +59,7 @@ RUNS = {
     'alexnet-ensemble',
   ),
   'relative_uncertainty': (
-    'rul',
+    'relative_uncertainty',
     {
       'methods': ('scn',),
       'model.depth': 'resnet2',
@@ -75,7 +75,7 @@ RUNS = {
     'scn',
   ),
   'incomplete_labels': (
-    'incomplete',
+    'incomplete_labels',
     {**CNN, 'conditions': ('baseline',), 'multitask': ''},
     'single-va-baseline',
   ),

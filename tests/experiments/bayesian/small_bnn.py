@@ -7,7 +7,7 @@ from typing import ClassVar
 from emojax.models.classifier import Classifier
 
 ROOT = pathlib.Path(__file__).parents[3]
-GET_CONFIG = runpy.run_path(str(ROOT / 'configs' / 'bnn.py'))['get_config']
+GET_CONFIG = runpy.run_path(str(ROOT / 'configs' / 'bayesian.py'))['get_config']
 SETTINGS = {
   'data.image_size': 32,
   'data.train_clips': {'expr': 40, 'balanced_expr': 0},

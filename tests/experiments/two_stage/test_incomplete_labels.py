@@ -15,16 +15,16 @@ from emojax.report import validity
 from emojax.runtime import training
 
 EXPERIMENTS = {
-  'incomplete': incomplete_labels,
+  'incomplete_labels': incomplete_labels,
   'shared_annotations': shared_annotations,
 }
 # Every stack is a program to compile: one length, and no recurrent stage twice.
 CHANGES = {
-  'incomplete': {'recurrent__lengths': (4,)},
+  'incomplete_labels': {'recurrent__lengths': (4,)},
   'shared_annotations': {'recurrent__lengths': (), 'teachers': (3,)},
 }
 STACKS = {
-  'incomplete': [
+  'incomplete_labels': [
     *(
       f'single-{task}-{condition}'
       for task in ('au', 'expr', 'va')
@@ -96,7 +96,7 @@ def test_every_stack_is_trained_and_reported(reference):
 def test_tables_of_the_papers(reference):
   name, path, _ = reference
   rows = [list(study['rows']) for study in results_of(path)['studies']]
-  if name == 'incomplete':
+  if name == 'incomplete_labels':
     assert rows[0] == ['baseline', 'imbalanced', 'balanced']
     kinds = ('teacher', 'student', 'ensemble')
     assert rows[1] == ['single-task', *(f'CNN {kind}' for kind in kinds)]
@@ -110,7 +110,7 @@ def test_tables_of_the_papers(reference):
 
 def test_numbers_of_the_tables_are_those_of_the_stacks(reference):
   name, path, _ = reference
-  if name != 'incomplete':
+  if name != 'incomplete_labels':
     pytest.skip('the ensemble is of paper 001')
   results = results_of(path)
   students = results['stacks']['cnn-student']['test']['members']
@@ -128,7 +128,7 @@ def test_numbers_of_the_tables_are_those_of_the_stacks(reference):
 def test_students_learn_from_their_own_teacher():
   logits = {'expr': np.arange(6.0).reshape(3, 2, 1, 1)}
   train = type('Clips', (), {'targets': {}, 'frame_mask': np.ones((2, 1))})
-  stage = small.config_of('incomplete').train
+  stage = small.config_of('incomplete_labels').train
   subsets = roles.Subsets([np.arange(2)], 2)
   made = stages.generation(
     'x', stages.Sources(train, None, None), subsets, stage, 6, logits
@@ -154,7 +154,7 @@ def test_students_learn_from_their_own_teacher():
 def test_a_killed_run_resumes_to_the_same_numbers(
   stack, reference, tmp_path, monkeypatch
 ):
-  if reference[0] != 'incomplete':
+  if reference[0] != 'incomplete_labels':
     pytest.skip('one experiment is enough')
   train, log = training.train, training._write_log
 
@@ -163,7 +163,7 @@ def test_a_killed_run_resumes_to_the_same_numbers(
     if name == stack:
       raise KilledError
 
-  config, path = config_of('incomplete'), tmp_path / 'run'
+  config, path = config_of('incomplete_labels'), tmp_path / 'run'
   with monkeypatch.context() as patch:
     patch.setattr(training, '_write_log', killed)
     with pytest.raises(KilledError):
@@ -176,13 +176,13 @@ def test_a_killed_run_resumes_to_the_same_numbers(
 
   monkeypatch.setattr(training, 'train', watched)
   small.execute(incomplete_labels, config, path)
-  order = STACKS['incomplete']
+  order = STACKS['incomplete_labels']
   assert resumed == order[order.index(stack) :]
   assert results_of(path) == results_of(reference[1])
 
 
 def test_a_damaged_file_is_named(reference, tmp_path):
-  if reference[0] != 'incomplete':
+  if reference[0] != 'incomplete_labels':
     pytest.skip('one experiment is enough')
   run = stages.Run(None, None, None)
   run.path = lambda *parts: tmp_path.joinpath(*parts)
