@@ -35,7 +35,9 @@ def test_reader_accepts_it_without_a_problem(affwild2_tree):
 
 def test_nobody_takes_it_for_the_original(affwild2_tree, affwild2_store):
   assert base.scan('affwild2', affwild2_tree).info['generated']
-  data = pipeline.load_dataset(affwild2_store, test='validation')
+  data = pipeline.load_dataset(
+    affwild2_store, splits=pipeline.Splits(test='validation')
+  )
   assert data.name == 'generated affwild2'
   assert not tables.same_data({'dataset': data.name})
   assert tables.same_data({'dataset': 'affwild2'})
