@@ -61,7 +61,7 @@ RUNS = {
   'relative_uncertainty': (
     'relative_uncertainty',
     {
-      'methods': ('scn',),
+      'methods': ('scn', 'rul', 'dul', 'conf'),
       'model.depth': 'resnet2',
       'data.image_size': 36,
       'data.train_clips': {'expr': 24},
@@ -91,6 +91,17 @@ RUNS = {
   ),
 }
 
+# The other stacks of these runs: what differs between them is exported, too.
+OTHERS = {
+  'bayesian': ('alexnet-dropout',),
+  'relative_uncertainty': ('rul', 'dul', 'conf'),
+  'incomplete_labels': (),
+  'shared_annotations': (
+    'cnn3-teacher',
+    'with-sharing-student',
+    'rnn3-teacher',
+  ),
+}
 
 QUICK = 'incomplete_labels'  # the others train for minutes
 PARAMS = [
@@ -132,7 +143,10 @@ def trained(request, tmp_path_factory):
 def model(trained, tmp_path_factory):
   """The stack, exported and loaded."""
   _, path, stack = trained
-  out = tmp_path_factory.mktemp('exported') / 'model'
+  return exported(path, stack, tmp_path_factory.mktemp('exported') / 'model')
+
+
+def exported(path, stack, out):
   arguments = f'--workdir={path}', f'--out={out}', f'--generation={stack}'
   assert export.main(arguments) == 0
   return emojax.load(out)
@@ -140,6 +154,29 @@ def model(trained, tmp_path_factory):
 
 def test_an_exported_model_predicts_what_the_run_has(trained, model):
   _, path, stack = trained
+  check_predictions(path, stack, model)
+
+
+def test_so_does_every_other_stack(trained, tmp_path):
+  name, path, stack = trained
+  others = [s for s in runs.open_run(path).generations if s != stack]
+  assert set(others) == set(OTHERS[name])
+  for other in others:
+    model = exported(path, other, tmp_path / other)
+    assert model.metadata['generation'] == other
+    output = check_predictions(path, other, model)
+    if name == 'relative_uncertainty':
+      check_learned(path, other, output)
+
+
+def check_learned(path, stack, output):
+  with np.load(path / 'predictions' / f'{stack}.npz') as file:
+    expected = file['test/uncertainty'].mean(0)
+  np.testing.assert_allclose(output.learned[:, 0], expected, atol=2e-5)
+
+
+def check_predictions(path, stack, model):
+  """Probabilities of the test clips, against what the run has written."""
   run = runs.open_run(path).select([stack])
   clips = run.held_out()['test']
   clips = clips.take(np.arange(len(clips)))
@@ -154,6 +191,7 @@ def test_an_exported_model_predicts_what_the_run_has(trained, model):
   answers = model.answers(output)
   assert set(answers) == {task.name for task in run.schema}
   assert model.unsure(output).shape == clips.image.shape[:2]
+  return output
 
 
 def test_the_card_names_the_paper(trained, model):

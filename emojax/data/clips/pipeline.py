@@ -229,7 +229,9 @@ def _held_out(
   data: Store, train: StoredClips, splits: Splits, evaluate: dict[str, Any]
 ) -> tuple[StoredClips, dict[str, StoredClips]]:
   """What is left for training, and the splits for validation and test."""
-  every = {'groups': {'all': clip_index.EVERY}} if splits.unlabelled else {}
+  every: dict[str, Any] = (
+    {'groups': {'all': clip_index.EVERY}} if splits.unlabelled else {}
+  )
   names = {splits.test} if splits.val_fraction else {splits.val, splits.test}
   held = {
     name: open_clips(
