@@ -162,7 +162,7 @@ def _multitask(args):
   from emojax.experiments.two_stage import builders
   from emojax.experiments.two_stage.method import batch_targets
 
-  config = _preset('incomplete', args)
+  config = _preset('incomplete_labels', args)
   schema = incomplete_labels.schema_from_config(config, ('au', 'expr', 'va'))
   method = builders.cnn_method(config, schema, np.eye(3))
   labels = {task.name: _labels(args.batch, task) for task in schema}

@@ -22,6 +22,8 @@ from emojax.data.clips import pipeline
 from emojax.data.prepare import command as prepare
 from emojax.data.store import codec, store, stored
 from emojax.data.transform import augment
+from emojax.engine import plan as plans
+from emojax.engine import sources
 
 
 class Clock:
@@ -66,27 +68,26 @@ def decoding(path: pathlib.Path, split: str) -> None:
       codec.decode(image, data.spec.size, data.spec.channels)
 
 
-def streaming(clips, batch, frames, batches, prefetch, name) -> None:
-  """Times shuffled, augmented batches and watches the memory of the process."""
+def streaming(clips, batch, frames, chunk, name) -> None:
+  """Times augmented batches, read as in training, and watches the memory."""
   apply = jax.jit(augment.augmentation(name))
-  iterator = iter(
-    pipeline.batches(clips, batch, seed=0, threads=batches, prefetch=prefetch)
-  )
-  done = apply(jax.random.key(0), next(iterator).image).block_until_ready()
-  steps = frames // (batch * clips.clip_length)
-  process, memory = psutil.Process(), []
-  with Clock(
-    f'streaming, {name}, {batches} at once', steps * batch * clips.clip_length
-  ):
-    for step in range(steps):
-      # The next one is read while this one is augmented, as in training.
-      upcoming = apply(jax.random.key(step), next(iterator).image)
-      done.block_until_ready()
-      done = upcoming
-      if step % max(1, steps // 10) == 0:
-        memory.append(process.memory_info().rss / 2**20)
+  wanted = max(2, frames // (batch * clips.clip_length))
+  plan = plans.epoch_plan((0,), [np.arange(len(clips))], wanted, batch)[None]
+  chunks = sources.stream(clips, np.arange(len(clips)), plan, chunk)
+  example = clips.take(plan[0, 0]).image
+  done = apply(jax.random.key(0), example).block_until_ready()
+  process, memory, step = psutil.Process(), [], 0
+  with Clock(f'streaming, {name}', wanted * batch * clips.clip_length):
+    for (inputs, _), local, count in chunks:
+      for rows in local[0, :count]:
+        # The next chunk is read while this one is augmented.
+        upcoming = apply(jax.random.key(step), inputs['image'][0][rows])
+        done.block_until_ready()
+        done, step = upcoming, step + 1
+      memory.append(process.memory_info().rss / 2**20)
     done.block_until_ready()
-  print('  resident MiB: ' + ' '.join(f'{m:.0f}' for m in memory))
+  shown = memory[:: max(1, len(memory) // 10)]
+  print('  resident MiB: ' + ' '.join(f'{m:.0f}' for m in shown))
 
 
 def augmenting(images: np.ndarray, repeats: int = 5) -> None:
@@ -109,8 +110,7 @@ def main() -> None:
   add('--batch', type=int, default=15, help='clips')
   add('--frames', type=int, default=20000, help='frames to stream')
   add('--threads', type=int, default=2, help='threads that decode a batch')
-  add('--batches', type=int, default=1, help='batches read at the same time')
-  add('--prefetch', type=int, default=2)
+  add('--steps', type=int, default=4, help='batches of a chunk, read ahead')
   add('--videos', type=int, default=12, help='of the tree that is made')
   add('--video_frames', type=int, default=400)
   add('--augment', default='emenet', help='of the streamed frames, or none')
@@ -124,14 +124,7 @@ def main() -> None:
     clips = pipeline.open_clips(
       path, args.split, clip_length=args.clip_length, threads=args.threads
     )
-    streaming(
-      clips,
-      args.batch,
-      args.frames,
-      args.batches,
-      args.prefetch,
-      args.augment,
-    )
+    streaming(clips, args.batch, args.frames, args.steps, args.augment)
     if args.augmentations:
       augmenting(clips.take(np.arange(args.batch)).image)
 

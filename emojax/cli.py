@@ -96,6 +96,10 @@ def _near(name: str) -> str:
   return f'; did you mean {near[0]}?' if near else ''
 
 
+# Files of settings by their former names; these lead to the same settings.
+FORMER = ('bnn', 'incomplete', 'rul', 'tables')
+
+
 def configs() -> pathlib.Path:
   """The folder of the files of settings: in the package where it is installed,
   beside it in a checkout."""
@@ -118,7 +122,8 @@ def with_config(arguments: Sequence[str]) -> list[str]:
   if name != 'common' and name.isidentifier() and path.is_file():
     name = str(path)
   elif not name.endswith('.py'):
-    known = sorted(p.stem for p in configs().glob('*.py') if p.stem != 'common')
+    hidden = {'common', *FORMER}
+    known = sorted({p.stem for p in configs().glob('*.py')} - hidden)
     raise SystemExit(
       f'error: no settings {name!r}: expected one of {", ".join(known)}, with '
       'a preset after a colon if need be, or a file, my.py:preset'

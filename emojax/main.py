@@ -202,6 +202,7 @@ def overridden() -> set[str]:
 def parse_flags(argv: list[str]) -> list[str]:
   """absl's parser, with errors that say which setting was meant."""
   _forget_flags()
+  argv = sys.argv = settings.arguments(argv)  # ml_collections reads the latter
   try:
     rest = FLAGS(argv)
     _CONFIG.value.to_dict()  # a file that does not exist is noticed only here

@@ -100,6 +100,7 @@ FASHION_MNIST = (
 )
 
 NUM_BINS = 20
+BIN_VALUES = ('ends', 'centres')  # see `bin_values`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,7 +216,8 @@ def bin_values(bins: int = NUM_BINS, kind: str = 'ends') -> np.ndarray:
   if kind == 'centres':
     edges = np.linspace(-1, 1, bins + 1)
     return ((edges[1:] + edges[:-1]) / 2).astype(np.float32)
-  raise ValueError(f"bin values {kind!r}: expected 'ends' or 'centres'")
+  known = ', '.join(BIN_VALUES)
+  raise ValueError(f'bin values {kind!r}: expected one of {known}')
 
 
 def reorder(source: tuple[str, ...], target: tuple[str, ...]) -> np.ndarray:

@@ -1,6 +1,8 @@
 """The console script: every command, presets by name from anywhere."""
 
 import pathlib
+import re
+import runpy
 import subprocess
 import sys
 
@@ -8,6 +10,7 @@ import pytest
 
 import emojax
 from emojax import answer, cli
+from emojax.experiments import EXPERIMENTS
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -74,6 +77,36 @@ def test_presets_by_name():
   for name in ('gne', 'common', '../gen', ''):
     with pytest.raises(SystemExit, match='no settings'):
       cli.with_config([name])
+
+
+def test_files_of_settings_are_named_as_their_experiments():
+  with pytest.raises(SystemExit) as stop:
+    cli.with_config(['gne'])
+  known = re.search(r'one of (.*), with', str(stop.value))[1].split(', ')
+  assert known == sorted({*EXPERIMENTS, 'gen', 'ferplus'} - {'distillation'})
+
+
+@pytest.mark.parametrize(
+  ('former', 'today', 'preset'),
+  [
+    ('bnn', 'bayesian', 'ferplus-alexnet-raw'),
+    ('incomplete', 'incomplete_labels', 'figure5'),
+    ('rul', 'relative_uncertainty', 'fer2013'),
+    ('tables', 'study', 'table1_affwild2'),
+  ],
+)
+def test_former_names_lead_to_the_same_settings(former, today, preset):
+  assert former in cli.FORMER
+  (flag,) = cli.with_config([f'{former}:{preset}'])
+  path = flag.removeprefix('--config=').removesuffix(f':{preset}')
+  old, new = (
+    runpy.run_path(name)['get_config']
+    for name in (path, f'{ROOT}/configs/{today}.py')
+  )
+  assert old().to_dict() == new().to_dict()
+  assert old(preset).to_dict() == new(preset).to_dict()
+  with pytest.raises(ValueError, match=f'configs/{today}.py has no preset'):
+    old('nothing')
 
 
 def test_presets_are_found_from_anywhere(tmp_path):

@@ -46,7 +46,9 @@ def test_files_are_read_from_any_folder(path, tmp_path, monkeypatch):
   assert {'epochs_per_call', 'predict_clips', 'lowering'} <= shared
 
 
-@pytest.mark.parametrize('file', ['ferplus', 'incomplete', 'rul'])
+@pytest.mark.parametrize(
+  'file', ['ferplus', 'incomplete_labels', 'relative_uncertainty']
+)
 def test_what_is_shared_is_set_anew_by_every_call(file):
   get_config = runpy.run_path(str(PATH.with_name(f'{file}.py')))['get_config']
   get_config().runtime.predict_clips = 999

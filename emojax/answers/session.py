@@ -10,13 +10,13 @@ import json
 import os
 import pathlib
 import shutil
-import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from emojax.host import files
+from emojax.runtime import damage
 
 COMMAND, SUMMARY, PARTS, LOCK = (
   'command.json',
@@ -147,13 +147,13 @@ class Session:
 
   def _read(self, number: int) -> 'Part':
     path = self._path(number)
-    try:
+    with damage.explained(
+      path,
+      marker=self / PARTS,  # with what was written after the part
+      wrong='go on with the version that wrote it, or choose another --out',
+      kind=SessionError,
+    ):
       return Part.decode(path.read_bytes())
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-      raise SessionError(
-        f'{path} is damaged ({error}): delete it and what was written after it, '
-        'and give the same command again'
-      ) from error
 
   def finish(self, summary: Mapping[str, Any]):
     """Says that everything is written, and removes the parts."""

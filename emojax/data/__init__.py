@@ -1,1 +1,1 @@
-"""Data sets: containers, readers, generators and input pipelines."""
+"""Data sets: containers, readers, generators and clips."""

@@ -277,7 +277,7 @@ def main(argv: list[str] | None = None) -> int:
     say(console, f'error: {error}')
     return 1
   except KeyboardInterrupt:
-    console.print('stopped: delete the folder and start again')
+    console.print('stopped: start again with another --out')
     return 130
   say(
     console,

@@ -74,22 +74,26 @@ def _prepared(data) -> Dataset:
       )
   dataset = pipeline.load_dataset(
     store,
-    clip_length=data.clip_length,
-    eval_clip_length=data.eval_clip_length or None,
-    stride=data.get('stride', 0) or None,
-    tail=data.get('tail', 'drop'),
-    eval_tail=eval_tail,
-    gaps=data.get('gaps', 'jump'),
-    val=data.val_split,
-    test=data.test_split,
-    val_fraction=data.get('val_fraction', 0.0),
-    val_seed=data.seed,
-    unlabelled=data.get('unlabelled', False),
-    unlabelled_train=data.get('unlabelled_train', False),
+    windows=pipeline.Windows(
+      clip_length=data.clip_length,
+      eval_clip_length=data.eval_clip_length or None,
+      stride=data.get('stride', 0) or None,
+      tail=data.get('tail', 'drop'),
+      eval_tail=eval_tail,
+      gaps=data.get('gaps', 'jump'),
+    ),
+    splits=pipeline.Splits(
+      val=data.val_split,
+      test=data.test_split,
+      val_fraction=data.get('val_fraction', 0.0),
+      val_seed=data.seed,
+      unlabelled=data.get('unlabelled', False),
+      unlabelled_train=data.get('unlabelled_train', False),
+    ),
+    inputs=pipeline.Inputs(
+      image_size=data.image_size, channels=CHANNELS, audio=data.audio
+    ),
     ood=foreign,
-    image_size=data.image_size,
-    channels=CHANNELS,
-    audio=data.audio,
     memory_bytes=int(data.memory_gib * 2**30),
   )
   limit = data.get('ood_limit', 0)

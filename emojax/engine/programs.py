@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +14,6 @@ from emojax.engine.executables import Program
 from emojax.engine.packing import unpack
 from emojax.engine.stack import BATCH, MEMBER, ensemble_mean, map_members
 
-PyTree = Any
 STACKED, SHARED = P(MEMBER), P()
 
 

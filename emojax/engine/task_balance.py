@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
+VARIANTS = ('paper', 'published')  # see `update`
+
 
 class State(NamedTuple):
   """State of the balancing; arrays [number of tasks] in the schema's order.
@@ -52,9 +54,8 @@ def _factors(state: State, m, variant: str):
     stale = m - 1
     grown = jnp.log2(jnp.maximum(stale, 1))
     return jnp.where(stale > 1, grown, state.factors)
-  raise ValueError(
-    f"task balance variant {variant!r}: expected 'paper' or 'published'"
-  )
+  known = ', '.join(VARIANTS)
+  raise ValueError(f'task balance variant {variant!r}: expected one of {known}')
 
 
 def update(state: State, scores, variant: str = 'paper') -> State:

@@ -103,32 +103,6 @@ def jackknife_error(values: np.ndarray) -> np.ndarray:
   return np.sqrt((len(values) - 1) * squares)
 
 
-def jackknife(
-  statistic: Callable[[np.ndarray], np.ndarray],
-  members: int,
-  level: float = LEVEL,
-) -> Interval:
-  """Interval over members of any statistic of them, such as an ensemble's.
-
-  Images are taken as given: it says what other random seeds would have found on
-  the same images.
-
-  Args:
-    statistic: Numbers of members, int [m] -> value, any shape: the score of
-      their mean prediction, its advantage over the mean of their scores, ...
-    members: Number of members, M.
-    level: Coverage.
-
-  Returns:
-    Student's interval with M - 1 degrees of freedom; NaN ends for fewer than
-    three members.
-  """
-  value = np.float64(statistic(np.arange(members)))
-  without = left_out(statistic, members)
-  error = jackknife_error(without) if len(without) else np.nan
-  return student(value, error, max(members - 1, 1), level)
-
-
 def members_and_images(
   replicates: np.ndarray,
   without: np.ndarray,
@@ -172,27 +146,6 @@ def members_and_images(
     parts > 0, total**2 / np.where(parts > 0, parts, 1), np.inf
   )
   return student(replicates[0], np.sqrt(total), freedom, level)
-
-
-def resample(
-  statistic: Callable[[np.ndarray, np.ndarray], np.ndarray],
-  members: int,
-  counts: np.ndarray,
-  level: float = LEVEL,
-) -> Interval:
-  """Interval over members and images; see `members_and_images`.
-
-  Args:
-    statistic: (numbers of members, int [m]; counts of images [R, F]) -> values
-      [R, ...], as the functions of `resampling` compute them. For the
-      difference of two generations it picks the same chains of both.
-    members: Number of members or chains, M.
-    counts: [1 + R, F], `resampling.draws`.
-    level: Coverage.
-  """
-  replicates = statistic(np.arange(members), counts)
-  without = left_out(lambda index: statistic(index, counts[:1])[0], members)
-  return members_and_images(replicates, without, counts.shape[1], level)
 
 
 def _where_finite(values, result):

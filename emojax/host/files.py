@@ -126,7 +126,7 @@ def check_owned(path: pathlib.Path, status: os.stat_result):
 
 def _not_plain(path) -> OSError:
   text = (
-    'a link or a device, not a plain file: delete it or choose a new folder'
+    'a link or a device, not a plain file: move it away or choose a new folder'
   )
   return OSError(errno.EINVAL, text, str(path))
 

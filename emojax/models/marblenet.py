@@ -25,7 +25,6 @@ BLOCKS = (
   (128, 1, 29, 2, False, True),
   (128, 1, 1, 1, False, False),
 )
-FEATURES = BLOCKS[-1][0]
 COEFFICIENTS = 64
 EPS = 1e-3
 

@@ -1,8 +1,7 @@
 """Classifiers that also say how uncertain an image is (paper 003 and rivals).
 
 A ResNet, an embedding of the image and a linear classifier on it, and beside
-them what a method learns uncertainty with. That part is not needed to classify:
-`deployed` leaves it out.
+them what a method learns uncertainty with.
 """
 
 import math
@@ -22,8 +21,6 @@ NORMALISATIONS = {
   'imagenet': ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
 EPS = 2e-5  # of the branches' BatchNorm, in the published code
-# Subtrees of the variables that only learn uncertainty.
-ESTIMATORS = ('log_sigma', 'attention', 'confidence')
 
 
 class BatchNorm(nn.Module):
@@ -196,22 +193,3 @@ class UncertaintyNet(nn.Module):
     mean, deviation = (jnp.float32(v) for v in NORMALISATIONS[self.normalise])
     image = jnp.broadcast_to(image, (*image.shape[:-1], 3))  # grey as colour
     return ((image - mean) / deviation).astype(self.dtype)
-
-
-def deployed(model: UncertaintyNet, variables):
-  """The network without the part that only learns uncertainty.
-
-  It classifies alike, at a fraction of the branches' parameters.
-
-  Args:
-    model: The network.
-    variables: {'params', 'batch_stats'}.
-
-  Returns:
-    (model, variables).
-  """
-  kept = {
-    kind: {k: v for k, v in tree.items() if k not in ESTIMATORS}
-    for kind, tree in variables.items()
-  }
-  return model.clone(estimate='none'), kept

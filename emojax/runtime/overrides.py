@@ -16,7 +16,7 @@ class OverrideError(SettingError):
 
 
 def split(assignment: str) -> tuple[str, str]:
-  """'a.b=c' -> ('a.b', 'c').
+  """'a.b=c' -> ('a.b', 'c'), with the setting's name of today.
 
   Raises:
     OverrideError: If there is no '='.
@@ -24,7 +24,7 @@ def split(assignment: str) -> tuple[str, str]:
   name, equals, text = assignment.partition('=')
   if not equals or not name:
     raise OverrideError(f'{assignment!r}: expected NAME=VALUE')
-  return name, text
+  return settings.current(name), text
 
 
 def apply(config: ConfigDict, assignments: Iterable[str]) -> ConfigDict:

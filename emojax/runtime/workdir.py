@@ -18,7 +18,7 @@ import emojax
 from emojax.engine.optimisation import NEUTRAL
 from emojax.host import files, processes
 from emojax.host.files import UNFINISHED
-from emojax.settings import flatten
+from emojax.settings import flatten, renamed
 
 LOCK = '.lock'
 # Locks of this process, and the threads that work under them.
@@ -167,7 +167,7 @@ class Workdir:
     wanted = flatten(self.config)
     # Runs of before a setting existed have the value that does nothing.
     found = {k: v for k, v in NEUTRAL.items() if k in wanted}
-    found |= flatten(_read_config(self / 'config.json'))
+    found |= flatten(renamed(_read_config(self / 'config.json')))
     if not self.finished:  # else nothing is written; it may be read-only
       self._hold()
       self._sweep()

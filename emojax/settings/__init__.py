@@ -13,6 +13,7 @@ from emojax.settings.checks import (
   find,
   flatten,
 )
+from emojax.settings.former import arguments, current, renamed
 from emojax.settings.kinds import Setting, SettingError
 from emojax.settings.rules import RULES
 from emojax.settings.table import EXPERIMENTS, SETTINGS
@@ -23,10 +24,13 @@ __all__ = [
   'SETTINGS',
   'Setting',
   'SettingError',
+  'arguments',
   'check',
   'check_named',
   'check_one',
+  'current',
   'describe',
   'find',
   'flatten',
+  'renamed',
 ]

@@ -351,7 +351,7 @@ RULES = (
   Rule(
     ('train.momentum',),
     ('train.optimizer',),
-    is_('adam'),
+    is_one_of('adam', 'adamw'),
     'train.optimizer=sgd',
   ),
   # Paper 004.

@@ -20,7 +20,7 @@ from emojax.settings.kinds import (
 STILLS = ('alexnet', 'vgg16', 'vgg16_bn', 'densenet121')  # networks of images
 MULTITASK = ('multitask_cnn', 'multitask_cnn_torchvision')
 STEMS = ('imagenet', 'cifar', 'half')
-LEARNERS = (
+LEARNERS = (  # of `relative_uncertainty.learners.METHODS`
   'baseline',
   'scn',
   'conf',
@@ -174,8 +174,8 @@ TRAIN = {
   'train.steps': whole('steps of an epoch; 0: as the smallest subset has'),
   'train.max_steps': whole('most steps of an epoch; 0: no limit'),
   'train.images': whole('training images; 0: all'),
-  'train.batch': whole('faces of a batch', 1),
-  'train.batch_size': whole('images of a batch', 2),
+  'train.batch_size': whole('images of a batch', 1),
+  'relative_uncertainty/train.batch_size': whole('images of a batch', 2),
   'train.clips_per_task': whole('clips of each task in a batch', 1),
   'train.learning_rate': number('first learning rate', 0),
   'train.learning_rate.*': number("a network's first learning rate", above=0),
@@ -183,8 +183,10 @@ TRAIN = {
   'train.decay_every': whole('epochs from decay to decay', 1),
   'train.decay_start': whole('epoch of the first decay'),
   'train.decay_factor': number('factor of each decay', 0),
-  'train.optimizer': choice('optimiser', 'adam', 'sgd'),
   'bayesian/train.optimizer': choice('optimiser', 'auto', 'adam', 'sgd'),
+  'relative_uncertainty/train.optimizer': choice(
+    'optimiser', 'adam', 'adamw', 'sgd'
+  ),
   'train.momentum': number('of SGD', 0, below=1),
   'train.sgd_decay': number("Keras' decay of SGD's rate", 0),
   'train.clip': number('bound on gradient values; 0: none', 0),

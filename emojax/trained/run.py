@@ -16,7 +16,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from emojax import experiments, tasks
+from emojax import experiments, settings, tasks
 from emojax.data import load
 from emojax.engine import checkpoint, flip, optimisation, stack
 from emojax.engine.trainer import Trainer
@@ -346,6 +346,7 @@ def _stored_config(path: pathlib.Path) -> dict[str, Any]:
   try:
     stored = json.loads((path / 'config.json').read_text())
     _ = stored['config']['experiment'], stored['config']['data']
+    stored['config'] = settings.renamed(stored['config'])
   except DAMAGED as error:
     raise RunError(
       f'{path} is not the folder of a run of emojax: its config.json cannot be '

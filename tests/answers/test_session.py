@@ -131,7 +131,20 @@ def test_damaged_parts_are_named(damage, tmp_path):
   data = path.read_bytes()
   changed = {'cut': data[:50], 'zeros': bytes(len(data)), 'junk': b'junk'}
   path.write_bytes(changed[damage])
-  with pytest.raises(SessionError, match='is damaged'):
+  parts = tmp_path / 'out' / '.parts'
+  with pytest.raises(SessionError, match=f'is damaged .*: move {parts} away'):
+    session.last()
+  parts.rename(tmp_path / 'away')  # as it says
+  assert session.count() == 0
+  session.close()
+
+
+def test_a_whole_part_of_another_program_is_not_called_damaged(tmp_path):
+  session = Session(tmp_path / 'out', {})
+  session.open()
+  session.add(Part({}, {}, {}))
+  np.savez(next((tmp_path / 'out').rglob('*.npz')), a=np.zeros(3))
+  with pytest.raises(SessionError, match=r'is whole, but .*choose another'):
     session.last()
   session.close()
 

@@ -162,7 +162,7 @@ def store(root: pathlib.Path) -> Artefact:
     path.unlink()
 
   def read(path):
-    data = pipeline.load_dataset(path, val='test')
+    data = pipeline.load_dataset(path, splits=pipeline.Splits(val='test'))
     return [
       (x.image, x.clip_id.tolist(), {k: tuple(t) for k, t in x.targets.items()})
       for x in (data.train, data.val)

@@ -35,7 +35,9 @@ def test_reader_accepts_it_without_a_problem(affwild2_tree):
 
 def test_nobody_takes_it_for_the_original(affwild2_tree, affwild2_store):
   assert base.scan('affwild2', affwild2_tree).info['generated']
-  data = pipeline.load_dataset(affwild2_store, test='validation')
+  data = pipeline.load_dataset(
+    affwild2_store, splits=pipeline.Splits(test='validation')
+  )
   assert data.name == 'generated affwild2'
   assert not tables.same_data({'dataset': data.name})
   assert tables.same_data({'dataset': 'affwild2'})
@@ -122,5 +124,6 @@ def test_an_interrupted_tree_is_not_the_original(tmp_path, monkeypatch, capsys):
   monkeypatch.setattr(affwild2_writer, 'write_person', stopped)
   arguments = ['--frames=12', '--size=32', '--workers=1']
   assert affwild2_writer.main(['--out', str(out), *arguments]) == 130
-  assert 'stopped' in capsys.readouterr().err
+  said = capsys.readouterr().err
+  assert 'stopped: start again with another --out' in said
   assert base.scan('affwild2', out).info['generated']

@@ -349,7 +349,10 @@ def test_foreign_stills_are_clips_of_one_frame(affwild2_store, tmp_path):
   tree = trees.ferplus(tmp_path / 'fer')
   fer = prepare.prepare('ferplus', tree.root, tmp_path / 'a', workers=1)
   data = pipeline.load_dataset(
-    affwild2_store, clip_length=8, ood={'fer': fer}, audio=False
+    affwild2_store,
+    windows=pipeline.Windows(clip_length=8),
+    inputs=pipeline.Inputs(audio=False),
+    ood={'fer': fer},
   )
   foreign = data.ood['fer']
   assert foreign.image.shape[1:] == (1, 32, 32, 3)

@@ -257,14 +257,14 @@ def test_source_is_the_text_of_the_package(monkeypatch, tmp_path):
 
 
 def two_stage():
-  conf = config('incomplete', 'tiny')
+  conf = config('incomplete_labels', 'tiny')
   names = [task.name for task in tasks.ABAW2020]
   yield builders.cnn_method(conf, tasks.ABAW2020, names)
   yield builders.rnn_method(conf, tasks.ABAW2020, names)
 
 
 def bayesian():
-  conf = config('bnn', 'tiny')
+  conf = config('bayesian', 'tiny')
   conf.networks = ','.join(networks.RATES)
   for rule in ('majority', 'probability'):
     conf.data.rule = rule
@@ -275,7 +275,7 @@ def bayesian():
 
 
 def relative_uncertainty():
-  conf = config('rul', 'tiny')
+  conf = config('relative_uncertainty', 'tiny')
   run = types.SimpleNamespace(
     config=conf,
     mesh=mesh(),

@@ -21,6 +21,23 @@ def at_level(share, trials=TRIALS, level=0.95, excess=0.0):
   return level - error <= share <= level + error + excess
 
 
+def jackknife(statistic, members, level=intervals.LEVEL):
+  """Interval over members of `statistic(numbers of members)`."""
+  without = intervals.left_out(statistic, members)
+  error = intervals.jackknife_error(without) if len(without) else np.nan
+  value = np.float64(statistic(np.arange(members)))
+  return intervals.student(value, error, max(members - 1, 1), level)
+
+
+def resample(statistic, members, counts):
+  """Interval over members and images of `statistic(numbers, counts)`."""
+  return intervals.members_and_images(
+    statistic(np.arange(members), counts),
+    intervals.left_out(lambda i: statistic(i, counts[:1])[0], members),
+    counts.shape[1],
+  )
+
+
 @pytest.fixture(autouse=True)
 def no_warnings_of_infinite_values():
   with np.errstate(all='raise', under='ignore'):
@@ -29,7 +46,7 @@ def no_warnings_of_infinite_values():
 
 def test_jackknife_of_a_mean_is_the_t_interval():
   x = np.random.default_rng(0).normal(size=(7, 3))
-  found = intervals.jackknife(lambda index: x[index].mean(0), 7)
+  found = jackknife(lambda index: x[index].mean(0), 7)
   expected = scipy.stats.ttest_1samp(x, 0).confidence_interval()
   np.testing.assert_allclose(found.low, expected.low)
   np.testing.assert_allclose(found.high, expected.high)
@@ -39,7 +56,7 @@ def test_jackknife_of_a_mean_is_the_t_interval():
 
 def test_jackknife_matches_scipy_for_a_curved_statistic():
   x = np.random.default_rng(1).normal(2, 1, 9)
-  found = intervals.jackknife(lambda index: np.log(x[index].mean() ** 2), 9)
+  found = jackknife(lambda index: np.log(x[index].mean() ** 2), 9)
   pseudo = [np.log(np.delete(x, i).mean() ** 2) for i in range(9)]
   pseudo = 9 * found.value - 8 * np.array(pseudo)
   np.testing.assert_allclose(found.error, scipy.stats.sem(pseudo))
@@ -48,9 +65,9 @@ def test_jackknife_matches_scipy_for_a_curved_statistic():
 @pytest.mark.parametrize('members', [4, 8])
 def test_jackknife_covers_means_at_its_level(members):
   drawn = np.random.default_rng(2).normal(size=(members, TRIALS))
-  found = intervals.jackknife(lambda index: drawn[index].mean(0), members)
+  found = jackknife(lambda index: drawn[index].mean(0), members)
   assert at_level(covers(found))
-  loose = intervals.jackknife(lambda index: drawn[index].mean(0), members, 0.5)
+  loose = jackknife(lambda index: drawn[index].mean(0), members, 0.5)
   assert at_level(covers(loose), level=0.5)
 
 
@@ -66,7 +83,7 @@ def test_jackknife_of_an_ensembles_advantage_covers():
   def advantage(index):
     return drawn[index].mean(0) ** 2 - (drawn[index] ** 2).mean(0)
 
-  found = intervals.jackknife(advantage, members)
+  found = jackknife(advantage, members)
   # Not exact: the statistic is a chi-squared, which is skewed.
   assert 0.88 < covers(found, 1 / members - 1) <= 0.97
   true = found.value.std()
@@ -98,7 +115,7 @@ def test_members_and_images_cover_at_their_level(of_member, of_image, noise):
   hits = 0
   for _ in range(trials):
     values = crossed(rng, 5, 40, of_member, of_image, noise)
-    hits += covers(intervals.resample(mean_of(values), 5, counts))
+    hits += covers(resample(mean_of(values), 5, counts))
   # Two variances are estimated: Welch's t is somewhat wide where both matter.
   assert at_level(hits / trials, trials, excess=0.02)
 
@@ -112,9 +129,9 @@ def test_images_or_members_alone_are_too_narrow():
     values = crossed(rng, 5, 40, 0.4, 2, 0.5)
     mean = mean_of(values)
     low, high = resampling.interval(mean(np.arange(5), counts))
-    few = intervals.jackknife(lambda i, m=mean: m(i, counts[:1])[0], 5)
+    few = jackknife(lambda i, m=mean: m(i, counts[:1])[0], 5)
     alone += [low <= 0 <= high, covers(few)]
-    both += covers(intervals.resample(mean, 5, counts))
+    both += covers(resample(mean, 5, counts))
   assert (alone / trials < 0.9).all()
   assert both / trials > 0.92
 
@@ -130,19 +147,19 @@ def test_chains_are_paired():
     gap = students[index].mean(0) - teachers[index].mean(0)
     return resampling.mean(counts, gap)
 
-  found = intervals.resample(difference, 6, counts)
+  found = resample(difference, 6, counts)
   assert 0 < found.low < 0.2 < found.high
   assert found.error < 0.02
-  assert intervals.resample(mean_of(students), 6, counts).error > 0.3
+  assert resample(mean_of(students), 6, counts).error > 0.3
 
 
 def test_one_member_one_image_or_no_replicates_are_unknown():
   values = np.ones((1, 30))
   counts = resampling.draws(0, 30, 10)
   for found in (
-    intervals.resample(mean_of(values), 1, counts),
-    intervals.resample(mean_of(np.ones((3, 30))), 3, counts[:1]),
-    intervals.jackknife(lambda index: np.float64(len(index)), 1),
+    resample(mean_of(values), 1, counts),
+    resample(mean_of(np.ones((3, 30))), 3, counts[:1]),
+    jackknife(lambda index: np.float64(len(index)), 1),
   ):
     assert found.value == 1
     assert np.isnan([found.error, found.low, found.high]).all()
@@ -155,14 +172,14 @@ def test_the_advantage_of_two_members_has_no_error():
   def advantage(index):
     return (scores[index].mean(0) ** 2).mean() - (scores[index] ** 2).mean()
 
-  found = intervals.jackknife(advantage, 2)
+  found = jackknife(advantage, 2)
   assert found.value < 0
   assert np.isnan([found.error, found.low, found.high]).all()
 
 
 def test_identical_members_and_images_have_no_error():
   counts = resampling.draws(0, 30, 10)
-  found = intervals.resample(mean_of(np.full((4, 30), 0.5)), 4, counts)
+  found = resample(mean_of(np.full((4, 30), 0.5)), 4, counts)
   np.testing.assert_allclose([found.low, found.value, found.high], 0.5)
 
 
@@ -188,8 +205,8 @@ def test_the_order_of_members_does_not_matter(members, seed):
   rng = np.random.default_rng(seed)
   values, counts = rng.normal(size=(members, 20)), resampling.draws(0, 20, 15)
   order = rng.permutation(members)
-  first = intervals.resample(mean_of(values), members, counts)
-  second = intervals.resample(mean_of(values[order]), members, counts)
+  first = resample(mean_of(values), members, counts)
+  second = resample(mean_of(values[order]), members, counts)
   np.testing.assert_allclose(first, second, rtol=1e-9, atol=1e-12)
 
 

@@ -1,8 +1,13 @@
 """What is said of files that cannot be read: never 'damaged' of what is whole."""
 
+import ast
+import pathlib
+import re
+
 import numpy as np
 import pytest
 
+import emojax
 from emojax.engine.checkpoint import CheckpointError
 from emojax.runtime import damage
 
@@ -54,3 +59,26 @@ def test_a_missing_file_names_what_marks_it_as_finished(path):
 def test_other_errors_pass(path):
   with pytest.raises(ZeroDivisionError), damage.explained(path):
     1 / 0  # noqa: B018
+
+
+def said_in(path):
+  """Texts of a module that are no docstrings."""
+  tree = ast.parse(path.read_text())
+  docstrings = {
+    id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)
+  }
+  for node in ast.walk(tree):
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+      if id(node) not in docstrings:
+        yield node.value
+
+
+def test_no_message_asks_to_delete():
+  package = pathlib.Path(emojax.__file__).parent
+  asked = [
+    (str(path), text)
+    for path in package.rglob('*.py')
+    for text in said_in(path)
+    if re.search(r'\b[Dd]elete|\brm -r', text)
+  ]
+  assert asked == []

@@ -8,15 +8,17 @@ import runpy
 import pytest
 from ml_collections import ConfigDict
 
-from emojax import experiments, losses, models, settings
+from emojax import experiments, losses, models, settings, tasks
+from emojax.cli import FORMER
 from emojax.data import load
-from emojax.data.clips import windows
+from emojax.data.clips import sampling, windows
+from emojax.data.embedded import dataset as embedded
 from emojax.data.transform import augment
 from emojax.data.transform.transforms import PER
+from emojax.engine import optimisation, task_balance
 from emojax.experiments.bayesian import faces
 from emojax.experiments.bayesian import networks as bayesian_networks
-from emojax.experiments.bayesian import run as bayesian
-from emojax.experiments.relative_uncertainty import setup
+from emojax.experiments.relative_uncertainty import method, setup
 from emojax.experiments.two_stage import roles
 from emojax.losses import noisy_labels, two_stage
 from emojax.models import (
@@ -26,24 +28,25 @@ from emojax.models import (
   resnet,
   uncertainty_net,
 )
+from emojax.ops.conv import LOWERINGS
 from emojax.runtime import overrides
-from emojax.settings import SettingError, flatten
+from emojax.settings import SettingError, flatten, rules
 
 ROOT = pathlib.Path(__file__).parents[2]
 FILES = {
   path.stem: runpy.run_path(str(path))
   for path in sorted((ROOT / 'configs').glob('*.py'))
-  if path.stem != 'common'  # what the others share
+  if path.stem not in ('common', *FORMER)  # shared, or the same as another
 }
 
 
 def presets(file):
   """All presets of a configuration file."""
   found = FILES[file]
-  if file == 'tables':
+  if file == 'study':
     names = [*found['PRESETS']]
     return names + [f'{n}_affwild2' for n in names if n != 'tiny']
-  if file == 'bnn':
+  if file == 'bayesian':
     sizes = ('embedded', *found['BASES'])
     parts = ('', *found['NETWORKS'], *found['METHODS'], *found['RULES'])
     pairs = itertools.product(sizes, parts)
@@ -115,20 +118,23 @@ DEAD = [
   ('gen', {'train__decay_every': 5}),
   ('gen', {'train__schedule': 'cosine'}),
   ('ferplus', {}),
-  ('incomplete', {'multitask': ''}),
-  ('incomplete', {'multitask': '', 'conditions': ('baseline',)}),
-  ('incomplete', {'data__name': 'prepared', 'train__decay_every': 5}),
-  ('incomplete', {'recurrent__decay_every': 8}),
-  ('incomplete', {'recurrent__decay_factor': 1.0}),
-  ('incomplete', {'recurrent__schedule': 'cosine'}),
+  ('incomplete_labels', {'multitask': ''}),
+  ('incomplete_labels', {'multitask': '', 'conditions': ('baseline',)}),
+  ('incomplete_labels', {'data__name': 'prepared', 'train__decay_every': 5}),
+  ('incomplete_labels', {'recurrent__decay_every': 8}),
+  ('incomplete_labels', {'recurrent__decay_factor': 1.0}),
+  ('incomplete_labels', {'recurrent__schedule': 'cosine'}),
   ('shared_annotations', {'sharing': (), 'recurrent__lengths': ()}),
-  ('rul', {'methods': ('baseline',)}),
-  ('rul', {'noise__rates': (0.0,)}),
-  ('rul', {'relabel__fraction': 0.0, 'train__decay_start': 11}),
-  ('rul', {'data__name': 'prepared'}),
-  ('bnn', {'data__audio': True}),
-  ('bnn', {'methods': 'ensemble', 'networks': 'vgg16'}),
-  ('bnn', {'methods': 'dropout', 'networks': 'densenet121'}),
+  ('relative_uncertainty', {'methods': ('baseline',)}),
+  ('relative_uncertainty', {'noise__rates': (0.0,)}),
+  (
+    'relative_uncertainty',
+    {'relabel__fraction': 0.0, 'train__decay_start': 11},
+  ),
+  ('relative_uncertainty', {'data__name': 'prepared'}),
+  ('bayesian', {'data__audio': True}),
+  ('bayesian', {'methods': 'ensemble', 'networks': 'vgg16'}),
+  ('bayesian', {'methods': 'dropout', 'networks': 'densenet121'}),
 ]
 
 
@@ -183,9 +189,13 @@ def test_what_decides_means_something_itself(file, preset):
   [
     # The reported one: somebody's own data, ignored for cartoons.
     ('gen', {'data__path': 'FOLDER'}, ('data.path', 'data.name')),
-    ('incomplete', {'data__path': 'FOLDER'}, ('data.path', 'data.name')),
-    ('rul', {'data__path': 'FOLDER'}, ('data.path', 'data.name')),
-    ('bnn', {'data__path': 'FOLDER'}, ('data.path', 'data.name')),
+    ('incomplete_labels', {'data__path': 'FOLDER'}, ('data.path', 'data.name')),
+    (
+      'relative_uncertainty',
+      {'data__path': 'FOLDER'},
+      ('data.path', 'data.name'),
+    ),
+    ('bayesian', {'data__path': 'FOLDER'}, ('data.path', 'data.name')),
     ('gen', {'data__ood_path': 'FOLDER'}, ('data.ood_path', 'data.name')),
     (
       'shared_annotations',
@@ -193,18 +203,22 @@ def test_what_decides_means_something_itself(file, preset):
       ('data.external.expr', 'data.name'),
     ),
     (
-      'rul',
+      'relative_uncertainty',
       {'loss__scn_high': 0.5, 'methods': ('rul',)},
       ('scn_high', 'methods'),
     ),
     (
-      'rul',
+      'relative_uncertainty',
       {'loss__rul_halved': True, 'methods': ('scn',)},
       ('rul_halved', 'methods'),
     ),
-    ('bnn', {'train__momentum': 0.5}, ('momentum', 'optimizer', 'networks')),
     (
-      'bnn',
+      'bayesian',
+      {'train__momentum': 0.5},
+      ('momentum', 'optimizer', 'networks'),
+    ),
+    (
+      'bayesian',
       {'train__learning_rate__vgg16': 0.5},
       ('learning_rate.vgg16', 'networks'),
     ),
@@ -241,7 +255,9 @@ def test_documented_commands_are_not_refused():
     path, _, preset = config.partition(':')
     if not re.fullmatch(r'[\w-]*', preset):
       continue  # stands for any
-    config = make(pathlib.Path(path).stem, preset)
+    file = runpy.run_path(str(ROOT / 'configs' / pathlib.Path(path).name))
+    config = file['get_config'](*([preset] if preset else []))
+    given = [(settings.current(name), text) for name, text in given]
     for name, text in given:
       known = flatten(config.to_dict())
       assert name in known, (place, name)
@@ -267,13 +283,13 @@ def test_documented_commands_are_not_refused():
         'model__name': 'emenet_va',
       },
     ),
-    ('incomplete', {'data__hidden': 0.5}),
+    ('incomplete_labels', {'data__hidden': 0.5}),
     ('gen', {'model__dropout': 0.0, 'eval__mc_samples': 0}),
     ('gen', {'model__name': 'emenet_va', 'data__audio': True}),
-    ('bnn', {'networks': 'alexnet, vgg16', 'train__momentum': 0.5}),
-    ('rul', {'relabel__methods': ()}),
+    ('bayesian', {'networks': 'alexnet, vgg16', 'train__momentum': 0.5}),
+    ('relative_uncertainty', {'relabel__methods': ()}),
     (
-      'rul',
+      'relative_uncertainty',
       {'noise__rates': (0.0,), 'noise__stored': True, 'relabel__margin': 0.1},
     ),
   ],
@@ -297,13 +313,28 @@ def test_what_means_something_is_allowed(file, changes):
     ('gen', 'data.train_clips.au', -1, 'expected at least 0'),
     ('gen', 'train.augment', 'emnet', 'expected one of none, emenet'),
     ('gen', 'experiment', 'distil', 'expected one of bayesian'),
-    ('bnn', 'model.dropout', -0.5, 'at least 0 and below 1, or -1'),
-    ('bnn', 'data.clip_length', 2, 'expected 1 to 1'),
-    ('bnn', 'train.learning_rate.alexnet', 0.0, 'expected above 0'),
-    ('rul', 'noise.rates', (0.0, 1.5), 'expected each 0 to 1'),
-    ('rul', 'methods', ('rul', 'rull'), 'expected each one of baseline'),
-    ('incomplete', 'recurrent.lengths', (0,), 'expected each at least 1'),
-    ('incomplete', 'model.name', 'emenet_v', 'expected one of multitask_cnn'),
+    ('bayesian', 'model.dropout', -0.5, 'at least 0 and below 1, or -1'),
+    ('bayesian', 'data.clip_length', 2, 'expected 1 to 1'),
+    ('bayesian', 'train.learning_rate.alexnet', 0.0, 'expected above 0'),
+    ('relative_uncertainty', 'noise.rates', (0.0, 1.5), 'expected each 0 to 1'),
+    (
+      'relative_uncertainty',
+      'methods',
+      ('rul', 'rull'),
+      'expected each one of baseline',
+    ),
+    (
+      'incomplete_labels',
+      'recurrent.lengths',
+      (0,),
+      'expected each at least 1',
+    ),
+    (
+      'incomplete_labels',
+      'model.name',
+      'emenet_v',
+      'expected one of multitask_cnn',
+    ),
     ('shared_annotations', 'teachers', (2, 4), 'expected each one of 2, 3'),
   ],
 )
@@ -368,41 +399,84 @@ def test_an_override_of_a_study_means_something_in_some_variant():
     overrides.check(one, {'loss.reweight_students'})
 
 
-@pytest.mark.parametrize(
-  ('name', 'experiment', 'known'),
-  [
-    ('experiment', None, experiments.EXPERIMENTS),
-    ('train.augment', None, augment.COMPOSITIONS),
-    ('train.augment_per', None, PER),
-    ('data.tail', None, windows.TAILS),
-    ('data.eval_tail', None, load.EVAL_TAILS),
-    ('data.gaps', None, windows.GAPS),
-    ('data.rule', None, faces.RULES),
-    ('data.eval_rule', None, ('stored', *faces.HARD)),
-    ('model.dtype', None, models.DTYPES),
-    ('model.head', 'distillation', heads.HEADS),
-    ('model.head', None, multitask_cnn.HEADS),
-    ('model.stem', None, resnet.STEMS),
-    ('model.embedding', None, ('published', *uncertainty_net.EMBEDDINGS)),
-    ('model.normalise', None, uncertainty_net.NORMALISATIONS),
-    ('model.placement', None, classifier.PLACEMENTS),
-    ('model.mask_per', None, classifier.PER),
-    ('methods', None, setup.METHODS),
-    ('relabel.methods', None, setup.METHODS),
-    ('ensemble.noise', None, classifier.NOISES),
-    ('mc.batch_norm', None, bayesian_networks.BATCH_NORM),
-    ('train.select', 'bayesian', bayesian.SELECT),
-    ('conditions', None, roles.CONDITIONS),
-    ('multitask', None, ('', *roles.CONDITIONS)),
-    ('loss.portion', None, two_stage.PORTIONS),
-    ('loss.divergence', None, losses.incomplete.DIVERGENCES),
-    ('loss.rul_pairing', None, noisy_labels.PAIRINGS),
-    ('loss.rul_ratio', None, noisy_labels.RATIOS),
-    ('loss.mix_output', None, noisy_labels.MIXING),
-  ],
-)
+# What the program knows where the table has a choice.
+CHOICES = [
+  ('experiment', None, experiments.EXPERIMENTS),
+  ('data.voice', None, embedded.VOICES),
+  ('data.balance', None, sampling.VARIANTS),
+  ('train.augment', None, augment.COMPOSITIONS),
+  ('train.augment_per', None, PER),
+  ('data.tail', None, windows.TAILS),
+  ('data.eval_tail', None, load.EVAL_TAILS),
+  ('data.gaps', None, windows.GAPS),
+  ('data.rule', None, faces.RULES),
+  ('data.eval_rule', None, ('stored', *faces.HARD)),
+  ('model.dtype', None, models.DTYPES),
+  ('model.head', 'distillation', heads.HEADS),
+  ('model.head', None, multitask_cnn.HEADS),
+  ('model.stem', None, resnet.STEMS),
+  ('model.embedding', None, ('published', *uncertainty_net.EMBEDDINGS)),
+  ('model.normalise', None, uncertainty_net.NORMALISATIONS),
+  ('model.placement', None, classifier.PLACEMENTS),
+  ('model.mask_per', None, classifier.PER),
+  ('methods', None, setup.METHODS),
+  ('relabel.methods', None, setup.METHODS),
+  ('ensemble.noise', None, classifier.NOISES),
+  ('mc.batch_norm', None, bayesian_networks.BATCH_NORM),
+  ('train.select', 'bayesian', bayesian_networks.SELECT),
+  ('train.select', None, optimisation.SELECT),
+  ('recurrent.select', None, optimisation.SELECT),
+  ('train.schedule', None, optimisation.SCHEDULES),
+  ('recurrent.schedule', None, optimisation.SCHEDULES),
+  ('train.optimizer', 'relative_uncertainty', method.OPTIMIZERS),
+  (
+    'train.optimizer',
+    'bayesian',
+    ('auto', *bayesian_networks.OPTIMIZERS.values()),
+  ),
+  ('train.balance', None, (*task_balance.VARIANTS, 'off')),
+  ('loss.bin_values', None, tasks.BIN_VALUES),
+  ('runtime.lowering', None, LOWERINGS),
+  ('conditions', None, roles.CONDITIONS),
+  ('multitask', None, ('', *roles.CONDITIONS)),
+  ('loss.portion', None, two_stage.PORTIONS),
+  ('loss.divergence', None, losses.incomplete.DIVERGENCES),
+  ('loss.rul_pairing', None, noisy_labels.PAIRINGS),
+  ('loss.rul_ratio', None, noisy_labels.RATIOS),
+  ('loss.mix_output', None, noisy_labels.MIXING),
+]
+# Choices of two, which the program has in an `if` of its own.
+IN_PLACE = {'data.name', 'data.channels', 'eval.weights', 'teachers'}
+
+
+@pytest.mark.parametrize(('name', 'experiment', 'known'), CHOICES)
 def test_choices_are_those_of_the_program(name, experiment, known):
   assert set(settings.find(name, experiment).choices) == set(known)
+
+
+def test_no_choice_is_left_out():
+  asked = {(experiment, name) for name, experiment, _ in CHOICES}
+  models_of = {(e, 'model.name') for e in rules.TWO_STAGE}  # below
+  for name, setting in settings.SETTINGS.items():
+    experiment, _, name = name.rpartition('/')
+    if setting.choices and name not in IN_PLACE:
+      assert (experiment or None, name) in asked | models_of
+
+
+@pytest.mark.parametrize('kind', ['adam', 'adamw', 'sgd'])
+def test_every_optimizer_of_paper_003_is_taken(kind):
+  overrides.check(
+    make('relative_uncertainty', train__optimizer=kind), {'train.optimizer'}
+  )
+  method.make_optimizer(kind, 0.1)
+
+
+def test_momentum_means_nothing_to_adam_of_either_kind():
+  for kind in ('adam', 'adamw'):
+    with pytest.raises(SettingError, match='means nothing'):
+      overrides.check(
+        make('relative_uncertainty', train__optimizer=kind), {'train.momentum'}
+      )
 
 
 def test_networks_are_those_of_the_program():

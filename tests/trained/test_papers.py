@@ -18,7 +18,7 @@ from emojax.data import relabel
 from emojax.engine import methods
 from emojax.evaluation import Predictions
 from emojax.experiments.bayesian import report as bayesian_report
-from emojax.experiments.relative_uncertainty import learners, read_outs
+from emojax.experiments.relative_uncertainty import learners
 from emojax.models import resnet
 from emojax.runtime import overrides, workdir
 from emojax.trained import exporting, reevaluation, rescoring
@@ -43,7 +43,7 @@ CNN = {
 # Configuration, what is changed of its preset `tiny`, and a stack to export.
 RUNS = {
   'bayesian': (
-    'bnn',
+    'bayesian',
     {
       'methods': 'dropout,ensemble',
       'data.train_clips': {'expr': 32, 'balanced_expr': 0},
@@ -59,9 +59,9 @@ RUNS = {
     'alexnet-ensemble',
   ),
   'relative_uncertainty': (
-    'rul',
+    'relative_uncertainty',
     {
-      'methods': ('scn',),
+      'methods': ('scn', 'rul', 'dul', 'conf'),
       'model.depth': 'resnet2',
       'data.image_size': 36,
       'data.train_clips': {'expr': 24},
@@ -75,7 +75,7 @@ RUNS = {
     'scn',
   ),
   'incomplete_labels': (
-    'incomplete',
+    'incomplete_labels',
     {**CNN, 'conditions': ('baseline',), 'multitask': ''},
     'single-va-baseline',
   ),
@@ -91,6 +91,17 @@ RUNS = {
   ),
 }
 
+# The other stacks of these runs: what differs between them is exported, too.
+OTHERS = {
+  'bayesian': ('alexnet-dropout',),
+  'relative_uncertainty': ('rul', 'dul', 'conf'),
+  'incomplete_labels': (),
+  'shared_annotations': (
+    'cnn3-teacher',
+    'with-sharing-student',
+    'rnn3-teacher',
+  ),
+}
 
 QUICK = 'incomplete_labels'  # the others train for minutes
 PARAMS = [
@@ -132,7 +143,10 @@ def trained(request, tmp_path_factory):
 def model(trained, tmp_path_factory):
   """The stack, exported and loaded."""
   _, path, stack = trained
-  out = tmp_path_factory.mktemp('exported') / 'model'
+  return exported(path, stack, tmp_path_factory.mktemp('exported') / 'model')
+
+
+def exported(path, stack, out):
   arguments = f'--workdir={path}', f'--out={out}', f'--generation={stack}'
   assert export.main(arguments) == 0
   return emojax.load(out)
@@ -140,6 +154,29 @@ def model(trained, tmp_path_factory):
 
 def test_an_exported_model_predicts_what_the_run_has(trained, model):
   _, path, stack = trained
+  check_predictions(path, stack, model)
+
+
+def test_so_does_every_other_stack(trained, tmp_path):
+  name, path, stack = trained
+  others = [s for s in runs.open_run(path).generations if s != stack]
+  assert set(others) == set(OTHERS[name])
+  for other in others:
+    model = exported(path, other, tmp_path / other)
+    assert model.metadata['generation'] == other
+    output = check_predictions(path, other, model)
+    if name == 'relative_uncertainty':
+      check_learned(path, other, output)
+
+
+def check_learned(path, stack, output):
+  with np.load(path / 'predictions' / f'{stack}.npz') as file:
+    expected = file['test/uncertainty'].mean(0)
+  np.testing.assert_allclose(output.learned[:, 0], expected, atol=2e-5)
+
+
+def check_predictions(path, stack, model):
+  """Probabilities of the test clips, against what the run has written."""
   run = runs.open_run(path).select([stack])
   clips = run.held_out()['test']
   clips = clips.take(np.arange(len(clips)))
@@ -154,6 +191,7 @@ def test_an_exported_model_predicts_what_the_run_has(trained, model):
   answers = model.answers(output)
   assert set(answers) == {task.name for task in run.schema}
   assert model.unsure(output).shape == clips.image.shape[:2]
+  return output
 
 
 def test_the_card_names_the_paper(trained, model):
@@ -386,11 +424,14 @@ def test_read_outs_do_not_depend_on_constants():
     'log_sigma': np.float32([[0.1, 0.2]]),
   }
   pairs = [
-    (read_outs.LEARNERS['scn'](), learners.scn(0.5, 0.01)),
-    (read_outs.LEARNERS['dul'](), learners.dul(0.5)),
-    (read_outs.LEARNERS['conf'](), learners.conf(0.1, 0.9)),
-    (read_outs.LEARNERS['rul'](), learners.rul('permutation', 'means', True)),
-    (read_outs.LEARNERS['baseline'](), learners.baseline(0.2)),
+    (learners.METHODS['scn'].make(), learners.scn(0.5, 0.01)),
+    (learners.METHODS['dul'].make(), learners.dul(0.5)),
+    (learners.METHODS['conf'].make(), learners.conf(0.1, 0.9)),
+    (
+      learners.METHODS['rul'].make(),
+      learners.rul('permutation', 'means', True),
+    ),
+    (learners.METHODS['baseline'].make(), learners.baseline(0.2)),
   ]
   for default, other in pairs:
     for read in ('logits', 'uncertainty'):

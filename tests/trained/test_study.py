@@ -23,7 +23,7 @@ from emojax.experiments.distillation import (
 from emojax.runtime import training, workdir
 from emojax.runtime.workdir import flatten
 
-PATH = pathlib.Path(__file__).parents[2] / 'configs' / 'tables.py'
+PATH = pathlib.Path(__file__).parents[2] / 'configs' / 'study.py'
 TABLES = runpy.run_path(str(PATH))
 PRESETS = [
   name + end

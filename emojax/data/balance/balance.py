@@ -7,7 +7,7 @@ take label arrays and return indices or weights, never copies of images.
 An item whose label is missing (`mask` 0) has weight 0 and is never drawn.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -249,30 +249,6 @@ def keep_one_in(classes: np.ndarray, factors: Mapping[int, int]) -> np.ndarray:
     position = np.arange(len(kept))
     kept = kept[(classes[kept] != number) | (position % k == 0)]
   return kept
-
-
-def merge(sizes: Sequence[int], kept: Sequence[np.ndarray]) -> np.ndarray:
-  """Indices into data sets laid end to end, of the items kept of each, int64.
-
-  Args:
-    sizes: Number of items of every data set.
-    kept: For every data set, the indices kept of it.
-
-  Raises:
-    ValueError: If the lengths differ or an index lies outside its data set.
-  """
-  if len(sizes) != len(kept):
-    raise ValueError(f'{len(sizes)} data sets but {len(kept)} index arrays')
-  first = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-  for number, (size, index) in enumerate(zip(sizes, kept)):
-    if len(index) and (np.min(index) < 0 or np.max(index) >= size):
-      raise ValueError(
-        f'data set {number} has {size} items, but indices reach from '
-        f'{np.min(index)} to {np.max(index)}'
-      )
-  return np.concatenate(
-    [start + np.asarray(i, np.int64) for start, i in zip(first, kept)]
-  )
 
 
 def _valid(mask: np.ndarray | None, size: int) -> np.ndarray:

@@ -1,1 +1,1 @@
-"""Clips: containers, windows, sampling, and the input pipeline."""
+"""Clips: containers, windows, sampling, and prepared data as clips."""

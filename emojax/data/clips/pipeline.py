@@ -1,13 +1,11 @@
-"""Input pipeline: prepared data sets as clips, in memory or streamed.
+"""Prepared data sets as clips, in memory or on disk.
 
-    data = pipeline.load_dataset('DATA/affwild2', clip_length=16)
-    for clips in pipeline.batches(data.train, 15, seed=0, epochs=2):
-      ...
+    data = pipeline.load_dataset('DATA/affwild2', pipeline.Windows(16))
+    clips = data.train.take(indices)
 
 A split is held in memory if it fits, else read from disk; both hand out the
-same bytes. Batches come from Grain: shuffled by seed, prefetched by threads,
-resumable (`iterator.get_state()`), and the same for any number of processes.
-(The engine reads what its own plan says, through Grain: `engine/sources.py`.)
+same bytes. Which clips make up a batch is the engine's to say
+(`engine/plan.py`), and Grain reads them ahead (`engine/sources.py`).
 """
 
 import dataclasses
@@ -15,7 +13,6 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import grain
 import numpy as np
 
 from emojax import tasks
@@ -25,6 +22,97 @@ from emojax.data.store.store import Spec
 from emojax.data.store.stored import Store, StoredClips
 
 MEMORY_BYTES = 4 * 2**30
+CARVED = 'carved'  # validation that is a part of the training split
+
+
+@dataclasses.dataclass(frozen=True)
+class Windows:
+  """How videos become clips.
+
+  Attributes:
+    clip_length: Frames of a training clip.
+    eval_clip_length: Frames of an evaluation clip; `clip_length` if None.
+    groups: Groups of the training clips, see `open_clips`.
+    stride: Stride of the training clips.
+    tail: Tail policy of the training clips.
+    eval_tail: That of the others; 'pad' scores every frame exactly once, 'drop'
+      is what the published code of paper 000 does.
+    gaps: Gap policy of all clips.
+    own_labels: See `clip_index.build`.
+  """
+
+  clip_length: int = 1
+  eval_clip_length: int | None = None
+  groups: Mapping[str, Sequence[str] | None] | None = None
+  stride: int | None = None
+  tail: str = 'drop'
+  eval_tail: str = 'pad'
+  gaps: str = 'jump'
+  own_labels: bool = True
+
+  def training(self) -> dict[str, Any]:
+    """Arguments of `open_clips` for clips to learn from."""
+    names = ('clip_length', 'groups', 'stride', 'tail', 'gaps', 'own_labels')
+    return {name: getattr(self, name) for name in names}
+
+  def evaluation(self) -> dict[str, Any]:
+    """Arguments of `open_clips` for clips to score."""
+    return {
+      'clip_length': self.eval_clip_length or self.clip_length,
+      'groups': {'all': clip_index.ANY},
+      'tail': self.eval_tail,
+      'gaps': self.gaps,
+    }
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits:
+  """Which frames are for training, validation and test.
+
+  Attributes:
+    val: Split for validation.
+    test: Split for the test; if it is `val`, both are one and the same object.
+    val_fraction: If above 0, validation is that share of the subjects of
+      'train' instead of a split of its own, so that nothing is chosen on the
+      split that is tested on.
+    val_seed: Seed of their choice, which depends on nothing else.
+    unlabelled: Whether the test has its frames without any label, too.
+    unlabelled_train: Whether training clips are cut from all frames, those
+      without any label, too; they are one group then.
+  """
+
+  val: str = 'validation'
+  test: str = 'test'
+  val_fraction: float = 0.0
+  val_seed: int = 0
+  unlabelled: bool = False
+  unlabelled_train: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+  """What is read of every clip.
+
+  Attributes:
+    image_size: Size to which images are brought; as stored if None.
+    channels: 1 or 3; as stored if None.
+    audio: Whether to read the sound, where there is any.
+    threads: Threads that decode.
+  """
+
+  image_size: int | None = None
+  channels: int | None = None
+  audio: bool = True
+  threads: int = 2
+
+  def of(self, spec: Spec) -> dict[str, Any]:
+    """Arguments of `open_clips`, the same for all data sets of a run."""
+    return {
+      'image_size': self.image_size or spec.size,
+      'channels': self.channels or spec.channels,
+      'audio': self.audio,
+      'threads': self.threads,
+    }
 
 
 def open_clips(
@@ -91,111 +179,43 @@ def open_clips(
 
 def load_dataset(
   path: str | os.PathLike | Store,
+  windows: Windows = Windows(),
+  splits: Splits = Splits(),
+  inputs: Inputs = Inputs(),
   *,
-  clip_length: int = 1,
-  eval_clip_length: int | None = None,
-  groups: Mapping[str, Sequence[str] | None] | None = None,
-  stride: int | None = None,
-  tail: str = 'drop',
-  eval_tail: str = 'pad',
-  gaps: str = 'jump',
-  own_labels: bool = True,
-  val: str = 'validation',
-  test: str = 'test',
-  val_fraction: float = 0.0,
-  val_seed: int = 0,
-  unlabelled: bool = False,
-  unlabelled_train: bool = False,
   ood: Mapping[str, str | os.PathLike | Store] | None = None,
   schema: tasks.Schema | None = None,
-  image_size: int | None = None,
-  channels: int | None = None,
-  audio: bool = True,
   memory_bytes: int = MEMORY_BYTES,
-  threads: int = 2,
 ) -> Dataset:
   """Opens a prepared data set as everything that one experiment reads.
 
   Args:
     path: Folder of the data set, or an open `Store`.
-    clip_length: Frames of a training clip.
-    eval_clip_length: Frames of an evaluation clip; `clip_length` if None.
-    groups: Groups of the training clips, see `open_clips`.
-    stride: Stride of the training clips.
-    tail: Tail policy of the training clips.
-    eval_tail: That of the others; 'pad' scores every frame exactly once,
-      'drop' is what the published code of paper 000 does.
-    gaps: Gap policy of all clips.
-    own_labels: See `clip_index.build`.
-    val: Split for validation.
-    test: Split for the test; if it is `val`, both are one and the same object.
-    val_fraction: If above 0, validation is that share of the subjects of
-      'train' instead of a split of its own, so that nothing is chosen on the
-      split that is tested on.
-    val_seed: Seed of their choice, which depends on nothing else.
-    unlabelled: Whether the test has its frames without any label, too.
-    unlabelled_train: Whether training clips are cut from all frames, those
-      without any label, too; they are one group then.
+    windows: How videos become clips.
+    splits: What is for training, validation and test.
+    inputs: What is read of a clip.
     ood: Name to folder of out-of-distribution data sets, of which the test
       split (else the last one) is used, without labels.
     schema: What the labels must be, None for whatever they are.
-    image_size: Size to which images are brought; as stored if None.
-    channels: 1 or 3; as stored if None.
-    audio: Whether to read the sound, where there is any.
     memory_bytes: Splits whose images take more than this stay on disk; the
       results are the same.
-    threads: Threads that decode.
 
   Returns:
     A `Dataset` whose splits are `Clips` or `StoredClips`.
   """
   data = path if isinstance(path, Store) else Store(path, schema)
-  image: dict[str, Any] = {
-    'image_size': image_size or data.spec.size,
-    'channels': channels or data.spec.channels,
-    'audio': audio,
-    'threads': threads,
-  }
-  evaluate: dict[str, Any] = {
-    'clip_length': eval_clip_length or clip_length,
-    'groups': {'all': clip_index.ANY},
-    'tail': eval_tail,
-    'gaps': gaps,
-    **image,
-  }
-  if unlabelled_train:
-    groups = {'all': clip_index.EVERY}
-  train = open_clips(
-    data,
-    'train',
-    clip_length=clip_length,
-    groups=groups,
-    stride=stride,
-    tail=tail,
-    gaps=gaps,
-    own_labels=own_labels,
-    **image,
-  )
-  every: dict[str, Any] = (
-    {'groups': {'all': clip_index.EVERY}} if unlabelled else {}
-  )
-  splits = {
-    split: open_clips(
-      data, split, **evaluate | (every if split == test else {})
-    )
-    for split in ({test} if val_fraction else {val, test})
-  }
-  if val_fraction:
-    train, splits['carved'] = carve(
-      train, open_clips(data, 'train', **evaluate), val_fraction, val_seed
-    )
-    val = 'carved'
-  splits = {key: fetch(clips, memory_bytes) for key, clips in splits.items()}
+  given = inputs.of(data.spec)
+  if splits.unlabelled_train:
+    windows = dataclasses.replace(windows, groups={'all': clip_index.EVERY})
+  evaluate = windows.evaluation() | given
+  train = open_clips(data, 'train', **windows.training(), **given)
+  train, held = _held_out(data, train, splits, evaluate)
+  held = {key: fetch(clips, memory_bytes) for key, clips in held.items()}
   return Dataset(
     train=fetch(train, memory_bytes),
     groups=train.groups,
-    val=splits[val],
-    test=splits[test],
+    val=held[CARVED if splits.val_fraction else splits.val],
+    test=held[splits.test],
     ood={
       name: foreign(folder, data.spec, evaluate, memory_bytes)
       for name, folder in (ood or {}).items()
@@ -203,6 +223,28 @@ def load_dataset(
     schema=data.spec.schema,
     name=data.name,
   )
+
+
+def _held_out(
+  data: Store, train: StoredClips, splits: Splits, evaluate: dict[str, Any]
+) -> tuple[StoredClips, dict[str, StoredClips]]:
+  """What is left for training, and the splits for validation and test."""
+  every: dict[str, Any] = (
+    {'groups': {'all': clip_index.EVERY}} if splits.unlabelled else {}
+  )
+  names = {splits.test} if splits.val_fraction else {splits.val, splits.test}
+  held = {
+    name: open_clips(
+      data, name, **evaluate | (every if name == splits.test else {})
+    )
+    for name in names
+  }
+  if splits.val_fraction:
+    whole = open_clips(data, 'train', **evaluate)
+    train, held[CARVED] = carve(
+      train, whole, splits.val_fraction, splits.val_seed
+    )
+  return train, held
 
 
 def carve(
@@ -267,53 +309,3 @@ def foreign(
   clips.schema = spec.schema
   clips.targets = tasks.empty_targets(spec.schema, shape)
   return fetch(clips, memory_bytes)
-
-
-def batches(
-  clips: Clips | StoredClips,
-  batch_size: int,
-  *,
-  seed: int | None = None,
-  epochs: int | None = None,
-  process_index: int = 0,
-  process_count: int = 1,
-  threads: int = 1,
-  prefetch: int = 2,
-) -> grain.IterDataset:
-  """Batches of clips; the incomplete last one of an epoch is left out.
-
-  Args:
-    clips: Where they come from.
-    batch_size: Clips of a global batch, over all processes.
-    seed: Seed of the order, anew in every epoch; None keeps the order.
-    epochs: Number of epochs; None goes on for ever.
-    process_index: Which part of every batch is read: as many processes read
-      one global batch together as one process reads alone.
-    process_count: Number of parts.
-    threads: Batches that are read at the same time.
-    prefetch: Batches that are read ahead.
-
-  Returns:
-    A Grain data set of `Clips`. Its iterators have `get_state()` and
-    `set_state(state)`.
-  """
-  if batch_size % process_count:
-    raise ValueError(
-      f'batch_size {batch_size} is not a multiple of {process_count} processes'
-    )
-  if batch_size > len(clips):
-    raise ValueError(f'batch_size {batch_size}: there are {len(clips)} clips')
-  order = grain.MapDataset.range(len(clips))
-  if seed is not None:
-    order = order.seed(seed).shuffle()
-  order = order.batch(batch_size, drop_remainder=True)
-  part = batch_size // process_count
-  mine = slice(process_index * part, (process_index + 1) * part)
-  order = order.map(lambda index: np.asarray(index)[mine])
-  if epochs != 1:
-    order = order.repeat(epochs)
-  return order.map(clips.take).to_iter_dataset(
-    grain.ReadOptions(
-      num_threads=threads, prefetch_buffer_size=max(threads, prefetch)
-    )
-  )

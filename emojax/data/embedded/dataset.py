@@ -10,6 +10,7 @@ from emojax.data.embedded import hidden as hiding
 from emojax.data.embedded import ood, parameters, voice
 from emojax.data.embedded.render import render
 
+VOICES = ('face', 'hidden')  # see `make`
 NUM_TRAIN = {'au': 96, 'expr': 96, 'va': 96, 'shared': 16}
 # Which tasks are labelled, by group of training clips.
 LABELLED = {
@@ -183,8 +184,8 @@ def make_clips(
 def _voices(params, gaps: hiding.Hidden, kind: str, features: str):
   if kind == 'face':
     return voice.frame_features(params, features)
-  if kind != 'hidden':
-    raise ValueError(f"voices {kind!r}: expected 'face' or 'hidden'")
+  if kind not in VOICES:
+    raise ValueError(f'voices {kind!r}: expected one of {", ".join(VOICES)}')
   return voice.frame_features(hiding.spoken(params, gaps), features, clear=True)
 
 

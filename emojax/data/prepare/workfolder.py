@@ -39,8 +39,9 @@ def _settings(out: pathlib.Path) -> dict[str, Any]:
     return json.loads((out / store.FILE).read_text())['settings']
   except (ValueError, KeyError, TypeError) as error:
     raise store.StoreError(
-      f'{out / store.FILE} is damaged ({type(error).__name__}: {error}): '
-      'choose another --out, or delete that folder to make it again'
+      f'{out / store.FILE} cannot be used as what this command wrote '
+      f'({type(error).__name__}: {error}): choose another --out, or move that '
+      'folder away to make it again'
     ) from error
 
 
@@ -50,7 +51,7 @@ def _compare(out, found: dict[str, Any], wanted: dict[str, Any]):
     raise store.StoreError(
       f'{out} holds a data set made with other settings: '
       + ', '.join(f'{k} {found.get(k)!r}, not {wanted[k]!r}' for k in other)
-      + '. Choose another --out, or delete that folder'
+      + '. Choose another --out, or move that folder away'
     )
 
 
@@ -86,8 +87,8 @@ def check_same_source(out: pathlib.Path, digest: str):
   if _settings(out).get('source', digest) != digest:
     raise store.StoreError(
       f'{out} is finished, but was made from another source, or the source has '
-      'changed since: choose another --out, or delete that folder to make it '
-      'again'
+      'changed since: choose another --out, or move that folder away to make '
+      'it again'
     )
 
 
@@ -96,7 +97,7 @@ def check_source(work: pathlib.Path, digest: str):
   path = work / 'listing.json'
   if path.exists() and json.loads(path.read_text()) != digest:
     raise store.StoreError(
-      f'{work.parent}: the source has changed since this was begun; delete '
-      'that folder and start again'
+      f'{work.parent}: the source has changed since this was begun; choose '
+      'another --out, or move that folder away and start again'
     )
   store.write_json(path, digest)

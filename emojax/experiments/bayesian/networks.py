@@ -25,6 +25,8 @@ OPTIMIZERS = {
   'densenet121': 'adam',
 }
 BATCH_NORM = ('inference', 'training')
+# The score that chooses the best epoch, by `train.select`.
+SELECT = {'last': 'total', 'best': 'total', 'nll': 'nll'}
 DRAW = 1_000_000  # keys of drawn labels, apart from the objective's
 
 
@@ -162,7 +164,7 @@ def method(config, kind: Stack, schema: tasks.Schema, mesh) -> Method:
     mixup=optimisation.setting(config.train, 'mixup'),
     **optimisation.from_config(
       config.train,
-      select='nll' if config.train.select == 'nll' else 'total',
+      select=SELECT[config.train.select],
     ),
   )
   if config.data.rule == 'probability':
@@ -252,7 +254,7 @@ def sample_with_batch_statistics(model):
 def generation(config, kind: Stack, faces: Faces) -> Generation:
   """What a stack learns from."""
   groups = list(faces.dataset.groups.values())
-  steps = plans.steps_per_epoch(groups, config.train.batch)
+  steps = plans.steps_per_epoch(groups, config.train.batch_size)
   steps = min(steps, config.train.max_steps or steps)
   ones = np.ones((kind.members, len(faces.dataset.schema[0].labels)))
   hparams = {
@@ -266,5 +268,5 @@ def generation(config, kind: Stack, faces: Faces) -> Generation:
     schema = faces.dataset.schema
     targets = losses.smooth_targets(schema, targets, smoothing(config))
   return Generation(
-    kind.number, groups, config.train.batch, steps, targets, hparams, False
+    kind.number, groups, config.train.batch_size, steps, targets, hparams, False
   )

@@ -26,7 +26,6 @@ from emojax.runtime.progress import TrainingProgress
 
 PyTree = Any
 SAMPLE_STREAM = 2_000_000  # keys of the passes, apart from training's
-SELECT = ('last', 'best', 'nll')
 
 
 @dataclasses.dataclass
@@ -56,7 +55,7 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   """Trains, samples, evaluates and reports; resumes where it stopped.
 
   Args:
-    config: Resolved configuration (configs/bnn.py).
+    config: Resolved configuration (configs/bayesian.py).
     folder: The run's folder, opened.
     console: Where progress and tables go.
 

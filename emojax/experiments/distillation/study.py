@@ -51,7 +51,7 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   """Trains all variants that are not finished, and reports on all.
 
   Args:
-    config: Resolved configuration (configs/tables.py).
+    config: Resolved configuration (configs/study.py).
     folder: The study's folder, opened.
     console: Where progress and tables go.
 

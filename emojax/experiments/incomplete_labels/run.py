@@ -41,7 +41,7 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   """Trains, evaluates and reports; resumes where it stopped.
 
   Args:
-    config: Resolved configuration (configs/incomplete.py).
+    config: Resolved configuration (configs/incomplete_labels.py).
     folder: The run's folder, opened.
     console: Where progress and tables go.
 

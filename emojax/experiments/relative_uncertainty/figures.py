@@ -18,8 +18,8 @@ def method_style(name: str) -> dict:
   """Colour and marker of a method, the same in every figure."""
   place = list(METHODS).index(name)
   return {
-    'color': COLORS[place],
-    'marker': style.MARKERS[place],
+    'color': COLORS[place % len(COLORS)],
+    'marker': style.MARKERS[place % len(style.MARKERS)],
     'label': METHODS[name],
   }
 

@@ -5,7 +5,9 @@ loss of the network's outputs, and how uncertain these say each image is.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -238,3 +240,39 @@ def conf(budget: float = 0.3, weight: float = 0.1) -> Learner:
     parts=('confidence',),
     memory={'weight': jnp.float32(weight)},
   )
+
+
+class Kind(NamedTuple):
+  """A method that runs compare, and its row in the tables.
+
+  Attributes:
+    title: Name of the row.
+    make: Makes the learner; without arguments, with the published constants.
+    constants: Settings of `config.loss` by argument of `make`.
+  """
+
+  title: str
+  make: Callable[..., Learner]
+  constants: Mapping[str, str] = MappingProxyType({})
+
+
+_RUL = {
+  'pairing': 'rul_pairing',
+  'ratio': 'rul_ratio',
+  'halved': 'rul_halved',
+  'mixing': 'mix_output',
+}
+# Keys of random streams are places in this order: what is new stands last.
+METHODS = {
+  'baseline': Kind('Baseline', baseline, {'smoothing': 'label_smoothing'}),
+  'scn': Kind('SCN', scn, {'high': 'scn_high', 'margin': 'scn_margin'}),
+  'conf': Kind(
+    'CONF', conf, {'budget': 'conf_budget', 'weight': 'conf_weight'}
+  ),
+  'dul': Kind('DUL', dul, {'kl_weight': 'dul_kl'}),
+  'rul': Kind('RUL', rul, _RUL),
+  'mix_output': Kind('mix output', partial(rul, structure='mix_output'), _RUL),
+  'loss_attention': Kind(
+    'loss attention', partial(rul, structure='loss_attention'), _RUL
+  ),
+}

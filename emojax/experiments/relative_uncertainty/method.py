@@ -18,7 +18,7 @@ from emojax.experiments.relative_uncertainty.relabel import Relabel
 from emojax.metrics import emotion
 from emojax.models.uncertainty_net import UncertaintyNet
 
-PyTree = Any
+OPTIMIZERS = ('adam', 'adamw', 'sgd')
 
 
 def method(
@@ -233,8 +233,9 @@ def make_optimizer(
       optimisation.with_decay(optax.scale_by_adam(), weight_decay),
     ),
   }
-  if kind not in kinds:
-    raise ValueError(f"optimizer {kind!r}: expected 'adam', 'adamw' or 'sgd'")
+  if kind not in OPTIMIZERS:
+    known = ', '.join(OPTIMIZERS)
+    raise ValueError(f'optimizer {kind!r}: expected one of {known}')
 
   def scaled(updates: Any, params: Any = None) -> Any:
     del params

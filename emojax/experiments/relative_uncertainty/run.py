@@ -63,7 +63,7 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   """Trains and evaluates all methods; resumes where it stopped.
 
   Args:
-    config: Resolved configuration (configs/rul.py).
+    config: Resolved configuration (configs/relative_uncertainty.py).
     folder: The run's folder, opened.
     console: Where progress and tables go.
 

@@ -13,16 +13,8 @@ from emojax.experiments.relative_uncertainty.relabel import Relabel
 from emojax.models import convert, resnet, resnet_convert
 from emojax.models.uncertainty_net import UncertaintyNet
 
-# Name of a method, and of its row in the tables.
-METHODS = {
-  'baseline': 'Baseline',
-  'scn': 'SCN',
-  'conf': 'CONF',
-  'dul': 'DUL',
-  'rul': 'RUL',
-  'mix_output': 'mix output',
-  'loss_attention': 'loss attention',
-}
+# Rows in the tables, by name of a method.
+METHODS = {name: kind.title for name, kind in learners.METHODS.items()}
 
 
 def check_methods(config):
@@ -51,24 +43,21 @@ def categorical_task(dataset: Any) -> tasks.Task:
 
 
 def learner_from_config(config, name: str) -> learners.Learner:
-  """The learner of that name."""
-  loss = config.loss
-  if name in ('rul', 'mix_output', 'loss_attention'):
-    return learners.rul(
-      loss.rul_pairing,
-      loss.rul_ratio,
-      loss.rul_halved,
-      'mix_features' if name == 'rul' else name,
-      loss.mix_output,
-    )
-  smoothing = optimisation.setting(loss, 'label_smoothing', 'loss')
-  makers = {
-    'baseline': lambda: learners.baseline(smoothing),
-    'scn': lambda: learners.scn(loss.scn_high, loss.scn_margin),
-    'dul': lambda: learners.dul(loss.dul_kl),
-    'conf': lambda: learners.conf(loss.conf_budget, loss.conf_weight),
-  }
-  return makers[name]()
+  """The learner of that name, with its constants."""
+  kind = learners.METHODS[name]
+  return kind.make(
+    **{
+      argument: _constant(config.loss, setting)
+      for argument, setting in kind.constants.items()
+    }
+  )
+
+
+def _constant(loss, name: str):
+  """A setting of `config.loss`, neutral where a run is older than it."""
+  if f'loss.{name}' in optimisation.NEUTRAL:
+    return optimisation.setting(loss, name, 'loss')
+  return loss[name]
 
 
 def model_from_config(

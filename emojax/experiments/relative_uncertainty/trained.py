@@ -13,7 +13,12 @@ from emojax.data.store.stored import Store
 from emojax.engine.trainer import settings_from_config
 from emojax.evaluation import Predictions, schema_from_json
 from emojax.experiments.protocol import Network, Plain, Stack, predictions_path
-from emojax.experiments.relative_uncertainty import evaluate, read_outs, setup
+from emojax.experiments.relative_uncertainty import (
+  evaluate,
+  learners,
+  read_outs,
+  setup,
+)
 from emojax.experiments.relative_uncertainty import members as member_lib
 from emojax.report import stacks as report
 from emojax.runtime import provenance
@@ -89,7 +94,7 @@ def settings_for(config, name: str, members: int):
 
 def network_for(config, name: str) -> Network:
   """The network with what estimates uncertainty."""
-  m, learner = config.model, read_outs.LEARNERS[name]()
+  m, learner = config.model, learners.METHODS[name].make()
   published = m.embedding == 'published'
   return Network(
     'uncertainty_net',

@@ -36,7 +36,6 @@ SUBSETS = (('expr',), ('va',), ('expr', 'va'))
 SPLIT = 'test'
 TITLE = 'Multitask multi-database emotion recognition with shared annotations'
 COLUMNS = {k: v for k, v in published.COLUMNS.items() if k != 'AU'}
-KEYS = tuple(COLUMNS.values())
 
 
 def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:

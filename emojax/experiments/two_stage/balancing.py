@@ -6,6 +6,7 @@ import numpy as np
 
 from emojax import tasks
 from emojax.data.balance import balance
+from emojax.data.clips.sampling import VARIANTS
 
 # A resampled group has so many draws per item: an epoch takes a part of them, so
 # that epochs differ.
@@ -43,9 +44,10 @@ def balanced(
     variant: 'paper', or 'published' for the code's ML-ROS and cells.
     seed: Seed of the draws.
   """
-  if variant not in ('paper', 'published'):
+  if variant not in VARIANTS:
+    known = ', '.join(VARIANTS)
     raise ValueError(
-      f"config.data.balance {variant!r}: expected 'paper' or 'published'"
+      f'config.data.balance {variant!r}: expected one of {known}'
     )
   value = {n: targets[n].value[indices, 0] for n in names}
   mask = {n: targets[n].mask[indices, 0] for n in names}

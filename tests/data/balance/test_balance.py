@@ -149,15 +149,6 @@ def test_keep_one_in_thins_by_the_running_position():
     balance.keep_one_in(classes, {0: 0})
 
 
-def test_merge_offsets_and_checks():
-  merged = balance.merge([10, 4], [balance.every(10, 5), np.arange(4)])
-  np.testing.assert_array_equal(merged, [0, 5, 10, 11, 12, 13])
-  with pytest.raises(ValueError, match='data set 1 has 4 items'):
-    balance.merge([10, 4], [[], [4]])
-  with pytest.raises(ValueError, match='2 data sets but 1'):
-    balance.merge([10, 4], [[]])
-
-
 def _targets(n=50):
   rng = np.random.default_rng(0)
   mask = (rng.random((n, 2)) < 0.7).astype(np.float32)

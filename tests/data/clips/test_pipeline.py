@@ -1,7 +1,6 @@
 """Clips from disk: the same as in memory, in a fixed order, or an error."""
 
 import io
-import json
 import shutil
 
 import numpy as np
@@ -16,6 +15,8 @@ from emojax.data.prepare import command as prepare
 from emojax.data.readers import base
 from emojax.data.store import store, stored
 from emojax.data.transform import audio
+from emojax.engine import plan as plans
+from emojax.engine import sources
 
 GROUPS = {'au': ('au',), 'expr': ('expr',), 'va': ('va',)}
 
@@ -37,9 +38,12 @@ def _same(first, second):
 
 
 def test_disk_equals_memory_bit_for_bit(affwild2_store, on_disk):
-  options = {'clip_length': 8, 'stride': 4, 'test': 'validation'}
-  memory = pipeline.load_dataset(affwild2_store, **options)
-  disk = pipeline.load_dataset(affwild2_store, memory_bytes=0, **options)
+  options = (
+    pipeline.Windows(clip_length=8, stride=4),
+    pipeline.Splits(test='validation'),
+  )
+  memory = pipeline.load_dataset(affwild2_store, *options)
+  disk = pipeline.load_dataset(affwild2_store, *options, memory_bytes=0)
   assert isinstance(disk.train, stored.StoredClips)
   memory.train.check(memory.schema)
   disk.train.check(disk.schema)
@@ -105,7 +109,9 @@ def test_groups_use_their_own_labels_only(affwild2_store, on_disk):
 
 def test_evaluation_scores_every_frame_once(affwild2_store):
   data = pipeline.load_dataset(
-    affwild2_store, clip_length=8, eval_clip_length=20, test='test'
+    affwild2_store,
+    windows=pipeline.Windows(clip_length=8, eval_clip_length=20),
+    splits=pipeline.Splits(test='test'),
   )
   store_ = stored.Store(affwild2_store)
   for split, clips in (('validation', data.val), ('test', data.test)):
@@ -131,51 +137,29 @@ def test_labels_without_any_image(affwild2_store, on_disk):
   assert sorted(groups) == list(range(len(on_disk)))
 
 
-def _epochs(clips, **options):
-  return [
-    batch.clip_id.tolist() for batch in pipeline.batches(clips, 4, **options)
-  ]
+def _streamed(clips, plan):
+  """Names and images of the rows of every step, as the engine reads them."""
+  names = np.arange(len(clips))
+  for (inputs, rows), local, count in sources.stream(clips, names, plan, 2):
+    for step in range(count):
+      yield rows[0][local[0, step]], inputs['image'][0][local[0, step]]
 
 
-def test_batches_are_shuffled_anew_in_every_epoch(on_disk):
-  steps = len(on_disk) // 4
-  found = _epochs(on_disk, seed=5, epochs=2)
-  assert found == _epochs(on_disk, seed=5, epochs=2, threads=3, prefetch=5)
-  assert found[:steps] == _epochs(on_disk, seed=5, epochs=1)
-  assert found != _epochs(on_disk, seed=6, epochs=2)
-  first, second = np.reshape(found, (2, -1)).tolist()
-  assert len(found) == 2 * steps
-  assert first != second
-  for epoch in (first, second):
-    assert len(set(epoch)) == len(epoch) == 4 * steps
-  ordered = _epochs(on_disk, epochs=1)
-  assert np.ravel(ordered).tolist() == on_disk.clip_id[: 4 * steps].tolist()
+def test_the_engine_reads_the_rows_of_the_plan(on_disk):
+  groups = [np.arange(len(on_disk))]
 
+  def plan(epoch):
+    return plans.epoch_plan((5, epoch), groups, len(on_disk) // 4, 4)[None]
 
-def test_processes_share_the_global_batches(on_disk):
-  whole = _epochs(on_disk, seed=1, epochs=1)
-  parts = [
-    _epochs(on_disk, seed=1, epochs=1, process_index=i, process_count=2)
-    for i in range(2)
-  ]
-  assert [a + b for a, b in zip(*parts)] == whole
-  with pytest.raises(ValueError, match='not a multiple of 3'):
-    pipeline.batches(on_disk, 4, process_count=3)
-  with pytest.raises(ValueError, match=f'there are {len(on_disk)} clips'):
-    pipeline.batches(on_disk, 10**6)
-
-
-def test_iterators_resume_where_they_were(on_disk):
-  data = pipeline.batches(on_disk, 4, seed=2)
-  iterator = iter(data)
-  for _ in range(5):
-    next(iterator)
-  state = json.loads(json.dumps(iterator.get_state()))
-  expected = [next(iterator) for _ in range(3)]
-  resumed = iter(data)
-  resumed.set_state(state)
-  for batch in expected:
-    _same(next(resumed), batch)
+  first, second = plan(0), plan(1)
+  np.testing.assert_array_equal(first, plan(0))
+  assert (first != second).any()
+  for drawn in (first, second):
+    seen = list(_streamed(on_disk, drawn))
+    np.testing.assert_array_equal([names for names, _ in seen], drawn[0])
+    assert len(set(drawn.ravel())) == drawn.size
+    for names, image in seen[:3]:
+      np.testing.assert_array_equal(image, on_disk.take(names).image)
 
 
 def test_size_and_channels_can_differ_from_what_is_stored(affwild2_store):
@@ -209,7 +193,9 @@ def test_stills_votes_and_clean_labels(tmp_path):
   assert votes.take([0]).image.shape == (1, 1, 48, 48, 1)
   with pytest.raises(ValueError, match='no labels from before noise'):
     pipeline.open_clips(fer, 'train', clean=True)
-  data = pipeline.load_dataset(out, val='test', ood={'fer': fer})
+  data = pipeline.load_dataset(
+    out, splits=pipeline.Splits(val='test'), ood={'fer': fer}
+  )
   assert data.ood['fer'].image.shape[2:] == (8, 8, 3)
   assert not data.ood['fer'].targets['expr'].mask.any()
   data.ood['fer'].check(data.schema)
@@ -225,8 +211,15 @@ def test_validation_is_carved_out_of_training(tmp_path, affwild2_store):
     workers=1,
     options={'unlabelled': 'true'},
   )
-  given = {'test': 'validation', 'unlabelled': True, 'channels': 3}
-  data = pipeline.load_dataset(fer, val_fraction=0.5, **given)
+
+  def half(fraction):
+    splits = pipeline.Splits(
+      test='validation', unlabelled=True, val_fraction=fraction
+    )
+    inputs = pipeline.Inputs(channels=3)
+    return pipeline.load_dataset(fer, splits=splits, inputs=inputs)
+
+  data = half(0.5)
   assert [len(data.train), len(data.val)] == [1, 1]
   assert data.groups['expr'].tolist() == [0]
   whole = pipeline.open_clips(fer, 'train', channels=3)
@@ -240,10 +233,12 @@ def test_validation_is_carved_out_of_training(tmp_path, affwild2_store):
   assert (data.test.votes.sum(-1) >= 9).all()
   data.check()
   with pytest.raises(ValueError, match='leaves one side empty'):
-    pipeline.load_dataset(fer, val_fraction=0.1, **given)
+    half(0.1)
   # Clips of one video stay together.
   data = pipeline.load_dataset(
-    affwild2_store, clip_length=8, test='validation', val_fraction=0.5
+    affwild2_store,
+    windows=pipeline.Windows(clip_length=8),
+    splits=pipeline.Splits(test='validation', val_fraction=0.5),
   )
   assert not set(data.train.subject_id) & set(data.val.subject_id)
   for task, group in data.groups.items():

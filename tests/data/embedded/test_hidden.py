@@ -201,7 +201,7 @@ def test_bad_arguments_are_named(many):
   params, few = many[0], parameters.sample_clip_parameters(1, 1, 2)
   with pytest.raises(ValueError, match=r'hidden: expected a share in \[0, 1\)'):
     hidden.sample(params, 1.0)
-  with pytest.raises(ValueError, match="voices 'loud': expected 'face'"):
+  with pytest.raises(ValueError, match="voices 'loud': expected one of face"):
     embedded.make_clips(few, 32, 'log_mel', voices='loud')
 
 

@@ -237,7 +237,9 @@ def test_what_a_finished_folder_may_suffer(tmp_path, capsys):
   for damaged in ('', '{}', '[]', 'no json'):
     (out / store.FILE).write_text(damaged)
     assert prepare.main(arguments) == 1
-    assert 'emojax.json is damaged' in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert 'emojax.json cannot be used as what this command wrote' in said
+    assert 'move that folder away' in said
 
 
 def test_a_killed_worker_is_said(monkeypatch, capsys):

@@ -134,7 +134,7 @@ def steps(context, source, tmp_path_factory):
 def usable(out):
   """A folder is finished and right, or said not to be finished."""
   try:
-    data = pipeline.load_dataset(out, val='test')
+    data = pipeline.load_dataset(out, splits=pipeline.Splits(val='test'))
   except store.StoreError as error:
     return f'{out} holds no finished data set' in str(error)
   return np.isfinite(data.train.image).all()

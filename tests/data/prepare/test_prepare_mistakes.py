@@ -109,7 +109,9 @@ def test_names_in_any_script(tmp_path, capsys):
   text = run(capsys, 'folder', source, tmp_path / 'öut', status=0)
   assert 'glücklich 1, 喜び 2' in text
   assert 'Nothing was left out' in text
-  data = pipeline.load_dataset(tmp_path / 'öut', val='test', test='test')
+  data = pipeline.load_dataset(
+    tmp_path / 'öut', splits=pipeline.Splits(val='test', test='test')
+  )
   assert data.train.clip_id[0] == 'train/glücklich/Zoë ☂.png'
   assert data.schema[0].labels == ('glücklich', '喜び')
   assert data.train.image.shape == (3, 1, 16, 16, 3)

@@ -46,7 +46,10 @@ def test_prepared_data_in_memory_and_on_disk_are_the_same(
 ):
   def sets(memory):
     data = pipeline.load_dataset(
-      affwild2_store, clip_length=4, test='validation', memory_bytes=memory
+      affwild2_store,
+      windows=pipeline.Windows(clip_length=4),
+      splits=pipeline.Splits(test='validation'),
+      memory_bytes=memory,
     )
     return data, provenance.sets_of(data)
 
@@ -69,7 +72,10 @@ def test_older_stores_have_sizes(affwild2_store, tmp_path, folder):
 
   def sets(path, memory):
     data = pipeline.load_dataset(
-      path, clip_length=4, test='validation', memory_bytes=memory
+      path,
+      windows=pipeline.Windows(clip_length=4),
+      splits=pipeline.Splits(test='validation'),
+      memory_bytes=memory,
     )
     return provenance.sets_of(data), data.schema
 

@@ -37,7 +37,7 @@ def copy(honest, tmp_path):
 
 def read(folder):
   """Everything that training reads."""
-  data = pipeline.load_dataset(folder, val='test')
+  data = pipeline.load_dataset(folder, splits=pipeline.Splits(val='test'))
   return data.train, data.val
 
 

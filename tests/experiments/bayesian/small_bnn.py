@@ -7,7 +7,7 @@ from typing import ClassVar
 from emojax.models.classifier import Classifier
 
 ROOT = pathlib.Path(__file__).parents[3]
-GET_CONFIG = runpy.run_path(str(ROOT / 'configs' / 'bnn.py'))['get_config']
+GET_CONFIG = runpy.run_path(str(ROOT / 'configs' / 'bayesian.py'))['get_config']
 SETTINGS = {
   'data.image_size': 32,
   'data.train_clips': {'expr': 40, 'balanced_expr': 0},
@@ -17,7 +17,7 @@ SETTINGS = {
   'mc.passes': 4,
   'mc.passes_per_call': 3,
   'mc.batch': 16,
-  'train.batch': 8,
+  'train.batch_size': 8,
   'eval.draws': 2,
   'runtime.member_devices': 1,
 }

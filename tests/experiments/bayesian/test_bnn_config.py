@@ -1,4 +1,4 @@
-"""Presets of configs/bnn.py: every combination, and what the paper states."""
+"""Presets of configs/bayesian.py: every combination, and what the paper states."""
 
 import itertools
 import pathlib
@@ -11,7 +11,7 @@ from emojax import experiments, main, models, tasks
 from emojax.experiments.bayesian import faces, networks
 from emojax.runtime.workdir import flatten
 
-PATH = pathlib.Path(__file__).parents[3] / 'configs' / 'bnn.py'
+PATH = pathlib.Path(__file__).parents[3] / 'configs' / 'bayesian.py'
 BNN = runpy.run_path(str(PATH))
 get_config = BNN['get_config']
 SCHEMA = (tasks.expr_task(tasks.FERPLUS),)
@@ -52,7 +52,7 @@ def test_presets_that_make_no_sense(preset, message):
 def test_the_papers_settings():
   config = get_config('paper')
   assert config.train.epochs == 80
-  assert config.train.batch == 32
+  assert config.train.batch_size == 32
   assert config.train.augment == 'none'
   assert config.model.hidden == 256
   assert config.ensemble.size == 15

@@ -26,7 +26,7 @@ from emojax.models import resnet
 from emojax.runtime import training, workdir
 
 ROOT = pathlib.Path(__file__).parents[3]
-PRESETS = runpy.run_path(str(ROOT / 'configs' / 'rul.py'))
+PRESETS = runpy.run_path(str(ROOT / 'configs' / 'relative_uncertainty.py'))
 SETTINGS = {
   'methods': ('scn', 'rul'),
   'model.depth': 'resnet2',
@@ -195,7 +195,7 @@ def test_presets_have_the_same_settings_and_make_networks(name):
   levels = len(found.noise.rates) + found.noise.stored
   assert found.ensemble.size % levels == 0
   if name != 'embedded':
-    assert f'configs/rul.py:{name} ' in PRESETS['__doc__']
+    assert f':{name} ' in PRESETS['__doc__']
 
 
 def test_figures_of_a_finished_run(reference):

@@ -15,16 +15,16 @@ from emojax.report import validity
 from emojax.runtime import training
 
 EXPERIMENTS = {
-  'incomplete': incomplete_labels,
+  'incomplete_labels': incomplete_labels,
   'shared_annotations': shared_annotations,
 }
 # Every stack is a program to compile: one length, and no recurrent stage twice.
 CHANGES = {
-  'incomplete': {'recurrent__lengths': (4,)},
+  'incomplete_labels': {'recurrent__lengths': (4,)},
   'shared_annotations': {'recurrent__lengths': (), 'teachers': (3,)},
 }
 STACKS = {
-  'incomplete': [
+  'incomplete_labels': [
     *(
       f'single-{task}-{condition}'
       for task in ('au', 'expr', 'va')
@@ -57,7 +57,7 @@ def quick():
 @pytest.fixture(
   scope='module',
   params=[
-    pytest.param('incomplete', marks=pytest.mark.slow),  # thirteen stacks
+    pytest.param('incomplete_labels', marks=pytest.mark.slow),  # thirteen stacks
     'shared_annotations',
   ],
 )
@@ -102,7 +102,7 @@ def test_every_stack_is_trained_and_reported(reference):
 def test_tables_of_the_papers(reference):
   name, path, _ = reference
   rows = [list(study['rows']) for study in results_of(path)['studies']]
-  if name == 'incomplete':
+  if name == 'incomplete_labels':
     assert rows[0] == ['baseline', 'imbalanced', 'balanced']
     kinds = ('teacher', 'student', 'ensemble')
     assert rows[1] == ['single-task', *(f'CNN {kind}' for kind in kinds)]
@@ -116,7 +116,7 @@ def test_tables_of_the_papers(reference):
 
 def test_numbers_of_the_tables_are_those_of_the_stacks(reference):
   name, path, _ = reference
-  if name != 'incomplete':
+  if name != 'incomplete_labels':
     pytest.skip('the ensemble is of paper 001')
   results = results_of(path)
   students = results['stacks']['cnn-student']['test']['members']
@@ -134,7 +134,7 @@ def test_numbers_of_the_tables_are_those_of_the_stacks(reference):
 def test_students_learn_from_their_own_teacher():
   logits = {'expr': np.arange(6.0).reshape(3, 2, 1, 1)}
   train = type('Clips', (), {'targets': {}, 'frame_mask': np.ones((2, 1))})
-  stage = small.config_of('incomplete').train
+  stage = small.config_of('incomplete_labels').train
   subsets = roles.Subsets([np.arange(2)], 2)
   made = stages.generation(
     'x', stages.Sources(train, None, None), subsets, stage, 6, logits

@@ -26,7 +26,9 @@ def config_of(name, preset='tiny', **changes):
 
 @pytest.fixture(scope='module')
 def incomplete():
-  return roles.from_config(config_of('incomplete'), tasks.ABAW2021, SINGLE)
+  return roles.from_config(
+    config_of('incomplete_labels'), tasks.ABAW2021, SINGLE
+  )
 
 
 @pytest.fixture(scope='module')
@@ -153,7 +155,9 @@ def test_unknown_variant():
 
 
 def test_main_videos_are_thinned_beside_external_data(incomplete):
-  config = config_of('incomplete', data__va_every=4, data__keep__neutral=8)
+  config = config_of(
+    'incomplete_labels', data__va_every=4, data__keep__neutral=8
+  )
   thin = roles.from_config(config, tasks.ABAW2021, SINGLE)
   assert len(thin.groups['imbalanced']['va']) == 4 * 8 // 4 + 24
   assert len(thin.groups['baseline']['va']) == 4 * 8
@@ -185,11 +189,13 @@ def test_a_subset_without_data():
 def test_names_that_do_not_exist():
   with pytest.raises(ValueError, match=r"config.data.name 'other'"):
     roles.from_config(
-      config_of('incomplete', data__name='other'), tasks.ABAW2021, SINGLE
+      config_of('incomplete_labels', data__name='other'), tasks.ABAW2021, SINGLE
     )
   with pytest.raises(ValueError, match=r'--config.data.path=FOLDER'):
     roles.from_config(
-      config_of('incomplete', data__name='prepared'), tasks.ABAW2021, SINGLE
+      config_of('incomplete_labels', data__name='prepared'),
+      tasks.ABAW2021,
+      SINGLE,
     )
 
 

@@ -14,7 +14,7 @@ from emojax.losses.two_stage import own_labels
 from emojax.runtime.workdir import flatten
 
 CONFIGS = pathlib.Path(__file__).parents[3] / 'configs'
-FILES = ('incomplete', 'shared_annotations')
+FILES = ('incomplete_labels', 'shared_annotations')
 MODULES = {name: runpy.run_path(str(CONFIGS / f'{name}.py')) for name in FILES}
 PRESETS = [(f, p) for f in FILES for p in MODULES[f]['PRESETS']]
 
@@ -33,7 +33,7 @@ def test_presets_have_the_same_settings(file, preset):
 @pytest.mark.parametrize(('file', 'preset'), PRESETS)
 def test_presets_are_described(file, preset):
   if preset != 'embedded':
-    assert f'configs/{file}.py:{preset} ' in MODULES[file]['__doc__']
+    assert f':{preset} ' in MODULES[file]['__doc__']
   assert MODULES[file]['PRESETS'][preset].__doc__
 
 
@@ -51,7 +51,7 @@ def test_they_are_experiments_of_the_program(file):
 
 @pytest.mark.parametrize(
   ('file', 'preset'),
-  [('incomplete', 'paper'), ('shared_annotations', 'embedded')],
+  [('incomplete_labels', 'paper'), ('shared_annotations', 'embedded')],
 )
 def test_models_of_the_presets_can_be_built(file, preset):
   config = MODULES[file]['get_config'](preset)
@@ -72,7 +72,7 @@ def test_models_of_the_presets_can_be_built(file, preset):
   [
     # Section IV and equations 11 and 14 of paper 001.
     (
-      'incomplete',
+      'incomplete_labels',
       {
         'data.image_size': 112,
         'data.va_every': 5,
@@ -149,7 +149,7 @@ def test_stacks_without_the_one_before(settings, message):
   ],
 )
 def test_nothing_to_train_and_impossible_lengths(settings, message):
-  config = MODULES['incomplete']['get_config']()
+  config = MODULES['incomplete_labels']['get_config']()
   incomplete_labels.check(config)
   config.update(settings)
   with pytest.raises(ValueError, match=message):
