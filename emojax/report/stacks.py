@@ -14,15 +14,8 @@ from rich.console import Console
 
 from emojax.host import processes
 from emojax.host.terminal import say
-from emojax.report import (
-  figures_uncertainty,
-  files,
-  page,
-  style,
-  table,
-)
+from emojax.report import figures_uncertainty, files, page, table
 from emojax.report.table import Cell, Section, Table
-from emojax.runtime import workdir
 
 Results = Mapping[str, Any]
 TITLE = 'Trained networks on {dataset}'
@@ -81,8 +74,7 @@ def write(folder: str | os.PathLike, clips=None) -> pathlib.Path:
   folder = pathlib.Path(folder)
   results = files.read_json(folder, 'results.json')
   curves = files.read_json(folder, 'curves.json')
-  with style.use():
-    found = files.draw(folder / 'figures', _figures(results, curves))
+  found = files.draw(folder / 'figures', _figures(results, curves))
   title = TITLE.format(dataset=results['dataset'])
   blocks = [
     page.Paragraph(headline(results), lead=True),
@@ -91,9 +83,7 @@ def write(folder: str | os.PathLike, clips=None) -> pathlib.Path:
     page.Heading('Where this comes from'),
     page.Facts(_facts(results)),
   ]
-  workdir.write_text(folder / 'report.md', page.to_markdown(title, blocks))
-  workdir.write_text(folder / 'report.html', page.to_html(title, blocks))
-  return folder / 'report.html'
+  return files.write(folder, title, blocks)
 
 
 def terminal(results: Results, console: Console):

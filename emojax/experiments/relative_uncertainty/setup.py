@@ -138,7 +138,7 @@ def method_from_config(run, name: str, steps: int) -> Method:
   """The engine's method of that name.
 
   Args:
-    run: See `experiment.Run`.
+    run: See `run.Run`.
     name: A key of `METHODS`.
     steps: Steps of an epoch.
   """
