@@ -40,18 +40,7 @@ class Run(frame.Run):
 def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   """Trains, samples, evaluates and reports; resumes where it stopped.
 
-  Args:
-    config: Resolved configuration (configs/bnn.py).
-    folder: The run's folder, opened.
-    console: Where progress and tables go.
-
-  Returns:
-    The results, as in results.json.
-
-  Raises:
-    StopRequested: After SIGINT or SIGTERM, with everything saved.
-    DivergedError: If a loss is not finite.
-    ValueError: On a setting that makes no sense.
+  See `protocol.Experiment.run`.
   """
   kinds = networks.stacks(config)
   check(config, kinds)

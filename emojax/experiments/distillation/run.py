@@ -23,6 +23,7 @@ from emojax.engine.trainer import Generation, Trainer, settings_from_config
 from emojax.evaluation import Predictions, choose_split, evaluate
 from emojax.experiments import frame
 from emojax.experiments.distillation import priors, report
+from emojax.experiments.distillation.published import TEACHERS
 from emojax.models import convert
 from emojax.report import validity
 from emojax.runtime import damage, training, workdir
@@ -34,7 +35,7 @@ MC_STREAM = 1_000_000  # keys of the dropout passes, apart from training's
 
 def generation_name(number: int) -> str:
   """'Tea', 'Stu1', 'Stu2', ... as in the paper's tables."""
-  return f'Stu{number}' if number else 'Tea'
+  return f'Stu{number}' if number else TEACHERS
 
 
 def method_from_config(config, dataset: Dataset, mesh):
@@ -160,17 +161,7 @@ class Run(frame.Run):
 def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   """Trains, evaluates and reports all generations; resumes where it stopped.
 
-  Args:
-    config: Resolved configuration (configs/gen.py).
-    folder: The run's folder, opened.
-    console: Where progress and tables go.
-
-  Returns:
-    The results, as in results.json.
-
-  Raises:
-    StopRequested: After SIGINT or SIGTERM, with everything saved.
-    DivergedError: If a loss is not finite.
+  See `protocol.Experiment.run`.
   """
   settings.check(settings.flatten(config.to_dict()))
   mesh = stack.make_mesh(

@@ -183,7 +183,9 @@ def figure4(variants: Variants):
 def figure5(variants: Variants):
   """ROC curves of out-of-distribution detection by generation."""
   first = variants[0]
-  return figures_uncertainty.ood_roc(first.results, first.curves)
+  return figures_uncertainty.ood_roc(
+    first.results, first.curves, reference.TEACHERS
+  )
 
 
 FIGURES: dict[str, tuple[Callable[[Variants], Any], str]] = {

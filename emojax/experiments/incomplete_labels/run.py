@@ -34,17 +34,7 @@ TITLE = 'Multitask emotion recognition with incomplete labels'
 def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   """Trains, evaluates and reports; resumes where it stopped.
 
-  Args:
-    config: Resolved configuration (configs/incomplete.py).
-    folder: The run's folder, opened.
-    console: Where progress and tables go.
-
-  Returns:
-    The results, as in results.json.
-
-  Raises:
-    StopRequested: After SIGINT or SIGTERM, with everything saved.
-    DivergedError: If a loss is not finite.
+  See `protocol.Experiment.run`.
   """
   check(config)
   task_names, epochs = ('au', 'expr', 'va'), _epochs(config)

@@ -47,17 +47,7 @@ class Run(frame.Run):
 def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   """Trains and evaluates all methods; resumes where it stopped.
 
-  Args:
-    config: Resolved configuration (configs/rul.py).
-    folder: The run's folder, opened.
-    console: Where progress and tables go.
-
-  Returns:
-    The results, as in results.json.
-
-  Raises:
-    StopRequested: After SIGINT or SIGTERM, with everything saved.
-    DivergedError: If a loss is not finite.
+  See `protocol.Experiment.run`.
   """
   setup.check_methods(config)
   validity.floor_from_config(config)

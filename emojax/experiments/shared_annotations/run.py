@@ -37,17 +37,7 @@ KEYS = tuple(COLUMNS.values())
 def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   """Trains, evaluates and reports; resumes where it stopped.
 
-  Args:
-    config: Resolved configuration (configs/shared_annotations.py).
-    folder: The run's folder, opened.
-    console: Where progress and tables go.
-
-  Returns:
-    The results, as in results.json.
-
-  Raises:
-    StopRequested: After SIGINT or SIGTERM, with everything saved.
-    DivergedError: If a loss is not finite.
+  See `protocol.Experiment.run`.
   """
   check(config)
   task_names, epochs = ('expr', 'va'), _epochs(config)
