@@ -41,50 +41,21 @@ def generation_name(number: int) -> str:
 def method_from_config(config, dataset: Dataset, mesh):
   """Builds the model and the training method."""
   axis_name = stack.BATCH if mesh.shape[stack.BATCH] > 1 else None
-  model = model_from_config(config, dataset.schema, axis_name)
+  model = models.from_config(config, dataset.schema, axis_name)
   return methods.multitask(
     model,
     dataset.schema,
     augment=augmentation(config.train.augment, config.train.augment_per),
     bin_values=tasks.bin_values(kind=config.loss.bin_values),
     balance=config.train.balance,
-    pretrained=pretrained_from_config(config),
+    pretrained=convert.loader(
+      config.model.pretrained, convert.trunk_from_torch
+    ),
     axis_name=axis_name,
     weight_decay=optimisation.setting(config.train, 'weight_decay'),
     mixup=optimisation.setting(config.train, 'mixup'),
     **optimisation.from_config(config.train),
   )
-
-
-def model_from_config(config, schema: tasks.Schema, axis_name=None):
-  """Builds the network."""
-  m = config.model
-  return models.build(
-    m.name,
-    schema,
-    config.data.image_size,
-    width=m.width,
-    hidden=m.hidden,
-    dropout=m.dropout,
-    head=m.head,
-    dtype=m.dtype,
-    lowering=config.runtime.lowering,
-    axis_name=axis_name,
-  )
-
-
-def pretrained_from_config(config):
-  """Returns the function that loads trunk weights into a fresh member."""
-  if not config.model.pretrained:
-    return None
-  state_dict = convert.read_state_dict(config.model.pretrained)
-
-  def load(params, model_state):
-    variables = {'params': params, **model_state}
-    loaded = convert.trunk_from_torch(state_dict, variables)
-    return loaded.pop('params'), loaded
-
-  return load
 
 
 def generations_from_config(config, dataset: Dataset):
@@ -171,7 +142,7 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   )
   # What no network can be is said before the data set is made.
   validity.floor_from_config(config)
-  model_from_config(config, tasks.ABAW2021)
+  models.from_config(config, tasks.ABAW2021)
   with console.status('making the data set'):
     dataset = load.from_config(config.data)
   data = frame.data_of(dataset)
