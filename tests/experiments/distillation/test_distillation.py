@@ -462,10 +462,6 @@ def test_pretrained_trunk_goes_into_fresh_members(tmp_path):
       assert all((x == expected).all() for x in jax.tree.leaves(values))
 
 
-def test_nothing_pretrained():
-  assert convert.loader('', convert.trunk_from_torch) is None
-
-
 def test_students_learn_from_every_labelled_frame():
   config = small_run.config()
   dataset = load.from_config(config.data)
