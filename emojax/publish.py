@@ -19,7 +19,7 @@ from typing import Any
 
 from emojax.experiments.distillation import contents
 from emojax.experiments.distillation.report import read
-from emojax.report import markdown, page, style
+from emojax.report import markdown, page
 from emojax.report.files import draw, read_json
 from emojax.runtime import workdir
 
@@ -72,11 +72,10 @@ def publish(
 def _blocks(folder, figures, command, machine) -> list[page.Block]:
   """The report of a run of generations, without its last section."""
   run = read(folder)
-  with style.use():
-    pictures = draw(
-      figures,
-      (f for f in contents.figures(run) if not f[0].startswith(PRIVATE)),
-    )
+  pictures = draw(
+    figures,
+    (f for f in contents.figures(run) if not f[0].startswith(PRIVATE)),
+  )
   pictures = {
     name: page.Picture(
       found.png, f'figures/{figures.name}/{name}.png', found.caption

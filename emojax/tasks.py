@@ -193,6 +193,14 @@ def empty_targets(schema: Schema, shape: tuple[int, ...]) -> Targets:
   return targets
 
 
+def take(targets: Targets, index) -> Targets:
+  """Returns the targets at an index into their leading axes."""
+  return {
+    name: Target(value[index], mask[index])
+    for name, (value, mask) in targets.items()
+  }
+
+
 def split_logits(task: Task, logits):
   """Reshapes a head's [..., num_outputs] logits to the task's own shape.
 

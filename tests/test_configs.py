@@ -10,7 +10,6 @@ import pytest
 from emojax import models, tasks
 from emojax.data.transform import augment
 from emojax.engine.trainer import settings_from_config
-from emojax.experiments.distillation import run as distillation
 from emojax.runtime.workdir import flatten
 
 PATH = pathlib.Path(__file__).parent.parent / 'configs' / 'gen.py'
@@ -81,7 +80,7 @@ def test_presets_are_described(name):
 @pytest.mark.parametrize('name', PRESETS)
 def test_models_of_the_presets_can_be_built(name):
   config = get_config(name)
-  model = distillation.model_from_config(config, tasks.ABAW2021)
+  model = models.from_config(config, tasks.ABAW2021)
   assert model.image_size == config.data.image_size
   assert model.audio == config.data.audio
   outputs = jax.eval_shape(

@@ -24,20 +24,43 @@ FLOORS = (
   ('host', 'settings', 'tasks'),
 )
 FLOOR = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}
+# What the rooms of `experiments` may know of each other: no paper another one.
+SHARED = {'frame', 'protocol'}
+ASKS = {
+  '__init__': {
+    'protocol'
+  },  # its names alone; papers are imported when asked for
+  'protocol': set(),
+  'frame': {'protocol'},
+  'two_stage': SHARED,
+  'incomplete_labels': SHARED | {'two_stage'},
+  'shared_annotations': SHARED | {'two_stage'},
+  'bayesian': SHARED,
+  'distillation': SHARED,
+  'relative_uncertainty': SHARED,
+}
 
 
-def room_of(path: pathlib.Path) -> str:
-  return path.relative_to(PACKAGE).parts[0].removesuffix('.py')
+def room_of(path: pathlib.Path, within: pathlib.Path = PACKAGE) -> str:
+  return path.relative_to(within).parts[0].removesuffix('.py')
 
 
-def imports(tree: ast.AST):
+def imports(tree: ast.AST, depth: int = 2):
   """Yields the rooms that a module asks for, wherever it does."""
   for node in ast.walk(tree):
     if isinstance(node, ast.ImportFrom) and node.module:
       for alias in node.names:
-        yield f'{node.module}.{alias.name}'.split('.')[:2]
+        yield f'{node.module}.{alias.name}'.split('.')[:depth]
     elif isinstance(node, ast.Import):
-      yield from (alias.name.split('.')[:2] for alias in node.names)
+      yield from (alias.name.split('.')[:depth] for alias in node.names)
+
+
+def sideways(room: str, tree: ast.AST):
+  """Yields the rooms of `experiments` that one of them must not know."""
+  for asked in imports(tree, 3):
+    if asked[:2] == ['emojax', 'experiments'] and len(asked) == 3:
+      if asked[2] in ASKS.keys() - ASKS[room] - {room}:
+        yield asked[2]
 
 
 def upward(files):
@@ -57,6 +80,36 @@ def test_every_room_has_a_floor():
 
 def test_no_import_points_upwards():
   assert list(upward(sorted(PACKAGE.rglob('*.py')))) == []
+
+
+def test_no_paper_asks_another_one():
+  papers = PACKAGE / 'experiments'
+  found = {
+    (room_of(path, papers), asked)
+    for path in sorted(papers.rglob('*.py'))
+    for asked in sideways(room_of(path, papers), ast.parse(path.read_text()))
+  }
+  assert found == set()
+
+
+def test_papers_that_ask_each_other_are_noticed():
+  text = 'from emojax.experiments.{} import {}'
+  for paper, *asked in (
+    ('bayesian', 'distillation', 'run'),
+    ('relative_uncertainty', 'two_stage', 'scores'),
+    ('incomplete_labels', 'shared_annotations', 'run'),
+    ('two_stage', 'incomplete_labels', 'run'),
+    ('frame', 'two_stage', 'pairs'),
+  ):
+    found = [*sideways(paper, ast.parse(text.format(*asked)))]
+    assert found == asked[:1]
+  whole = ast.parse('import emojax.experiments.bayesian.run')
+  assert [*sideways('distillation', whole)] == ['bayesian']
+  beside = ast.parse('from emojax.experiments import bayesian, frame')
+  assert [*sideways('distillation', beside)] == ['bayesian']
+  below = text.format('two_stage', 'scores')
+  assert not [*sideways('shared_annotations', ast.parse(below))]
+  assert not [*sideways('two_stage', ast.parse(below))]
 
 
 def asks_config(node: ast.AST) -> bool:

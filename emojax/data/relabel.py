@@ -193,8 +193,5 @@ class Relabelling:
   def take(self, indices) -> Clips:
     """Returns the clips at `indices`, with the new targets."""
     found = self._clips.take(indices)
-    targets = {
-      name: tasks.Target(*(array[indices] for array in target))
-      for name, target in self.targets.items()
-    }
+    targets = tasks.take(self.targets, indices)
     return dataclasses.replace(found, targets=targets, truth=None)

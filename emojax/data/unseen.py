@@ -37,9 +37,9 @@ def unseen(schema: tasks.Schema, targets: tasks.Targets) -> list[str]:
   return found
 
 
-def tell(schema: tasks.Schema, targets: tasks.Targets, console: Console):
-  """Says so on the terminal, if there are any; arguments as of `unseen`."""
-  if names := unseen(schema, targets):
+def tell(names: list[str], console: Console):
+  """Says on the terminal what `unseen` has found, if anything."""
+  if names:
     terminal.say(console, ('Note: ', 'bold'), note(names))
 
 

@@ -3,40 +3,37 @@
 Every folder has rooms of the same names: `run` (the story, top to bottom),
 `method` (objective and `Method`), `evaluate`, `report`, `tables`, `figures`,
 `findings` (claims and verdicts), `published` (the paper's numbers) and `trained`
-(what comes after training, `protocol.Trained`). What two
-experiments share lives a floor below, as `two_stage` does under papers 001 and 002.
+(what comes after training). `protocol` says what the rooms `run` and `trained` offer
+to others. No paper asks another one; what they share is under them: `frame` is of
+all runs, `two_stage` of papers 001 and 002.
 """
 
 import importlib
-import types
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-  from emojax.experiments.protocol import Trained
+  from emojax.experiments.protocol import Experiment, Trained
 
-# Modules whose `run(config, folder, console)` is an experiment, by the name in
-# `config.experiment`.
+# Folders of papers, which are the names of their experiments.
+PAPERS = (
+  'bayesian',
+  'distillation',
+  'incomplete_labels',
+  'relative_uncertainty',
+  'shared_annotations',
+)
+# Modules of `protocol.Experiment`, by the name in `config.experiment`.
 EXPERIMENTS = {
-  'bayesian': 'emojax.experiments.bayesian.run',
-  'distillation': 'emojax.experiments.distillation.run',
-  'incomplete_labels': 'emojax.experiments.incomplete_labels.run',
-  'relative_uncertainty': 'emojax.experiments.relative_uncertainty.run',
-  'shared_annotations': 'emojax.experiments.shared_annotations.run',
+  **{name: f'emojax.experiments.{name}.run' for name in PAPERS},
   'study': 'emojax.experiments.distillation.study',
 }
-# Papers whose trained runs can be opened: modules of `protocol.Trained`.
-TRAINED = {
-  'bayesian': 'emojax.experiments.bayesian.trained',
-  'distillation': 'emojax.experiments.distillation.trained',
-  'incomplete_labels': 'emojax.experiments.incomplete_labels.trained',
-  'relative_uncertainty': 'emojax.experiments.relative_uncertainty.trained',
-  'shared_annotations': 'emojax.experiments.shared_annotations.trained',
-}
+# Modules of `protocol.Trained`; the runs of a study are opened one by one.
+TRAINED = {name: f'emojax.experiments.{name}.trained' for name in PAPERS}
 
 
-def module(name: str) -> types.ModuleType:
+def module(name: str) -> 'Experiment':
   """The module of an experiment; imported only when it is asked for."""
-  return importlib.import_module(EXPERIMENTS[name])
+  return cast('Experiment', importlib.import_module(EXPERIMENTS[name]))
 
 
 def trained(name: str) -> 'Trained':

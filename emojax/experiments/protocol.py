@@ -1,8 +1,9 @@
-"""What every experiment offers to what comes after training.
+"""What every experiment offers: to whoever starts it, and once it is trained.
 
-`emojax.trained` opens, exports, loads and evaluates the runs of all papers by these
-pieces and names none of them. They are functions of a run's resolved configuration
-and live in a module `trained` of the paper's folder (see `experiments.trained`).
+`main` runs an `Experiment`. `emojax.trained` opens, exports, loads and evaluates the
+runs of all papers by the pieces of `Trained` and names none of them. They are
+functions of a run's resolved configuration and live in a module `trained` of the
+paper's folder (see `experiments.trained`).
 """
 
 import dataclasses
@@ -11,12 +12,39 @@ import types
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from rich.console import Console
+
 from emojax import tasks
 from emojax.engine.member import Method
 from emojax.engine.trainer import Settings
 from emojax.evaluation import Predictions
+from emojax.runtime import workdir
 
 PyTree = Any
+
+
+class Experiment(Protocol):
+  """The module `run` of a paper, or another one that makes a finished folder."""
+
+  def run(
+    self, config, folder: workdir.Workdir, console: Console
+  ) -> dict[str, Any]:
+    """Trains, evaluates and reports; resumes where it stopped.
+
+    Args:
+      config: Resolved configuration.
+      folder: The run's folder, opened.
+      console: Where progress and tables go.
+
+    Returns:
+      The results, as in results.json.
+
+    Raises:
+      StopRequested: After SIGINT or SIGTERM, with everything saved.
+      DivergedError: If a loss is not finite.
+      ValueError: If settings or data make no sense, before anything is trained.
+    """
+    ...
 
 
 @dataclasses.dataclass(frozen=True)

@@ -100,6 +100,23 @@ def build(
   )
 
 
+def from_config(config, schema: Schema, axis_name: str | None = None):
+  """Makes the model of `config.model`; see `build`."""
+  m = config.model
+  return build(
+    m.name,
+    schema,
+    config.data.image_size,
+    width=m.width,
+    hidden=m.hidden,
+    dropout=m.dropout,
+    head=m.head,
+    dtype=m.dtype,
+    lowering=config.runtime.lowering,
+    axis_name=axis_name,
+  )
+
+
 def _check(value, what, valid):
   if value in valid:
     return

@@ -8,7 +8,7 @@ from jax import lax
 
 from emojax.models import initialisers
 from emojax.models.dropconnect import PER, DropConnectConv, DropConnectDense
-from emojax.models.layers import Dropout, by_statistics
+from emojax.models.layers import Dropout, by_statistics, checked_images
 from emojax.ops import shapes
 from emojax.tasks import Schema
 
@@ -131,7 +131,12 @@ class Classifier(nn.Module):
     """
     active = train if dropout is None else dropout
     self._check_settings()
-    image = self._checked(inputs['image'])
+    image = checked_images(
+      inputs['image'],
+      self.image_size,
+      self.channels,
+      'another image_size or number of channels',
+    )
     lead = image.shape[:2]
     x = image.reshape(-1, *image.shape[2:]).astype(self.dtype)
     x = self._features(x, train, active)
@@ -207,13 +212,3 @@ class Classifier(nn.Module):
         raise ValueError(
           f'{what} {value!r}: expected one of {", ".join(valid)}'
         )
-
-  def _checked(self, image):
-    size = self.image_size
-    if image.ndim != 5 or image.shape[2:] != (size, size, self.channels):
-      raise ValueError(
-        f"inputs['image'] has shape {image.shape}: expected [B, L, {size}, "
-        f'{size}, {self.channels}]; resize the images or build the model with '
-        'another image_size or number of channels'
-      )
-    return image

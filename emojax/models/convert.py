@@ -8,6 +8,7 @@ default order of tasks is (expr, au, va).
 
 import pathlib
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,30 @@ def _array(path, name: str, tensor) -> np.ndarray:
     if str(tensor.dtype) not in ('torch.float64', 'torch.float16'):
       tensor = tensor.float()
   return tensor.numpy()
+
+
+def loader(path: str, place: Callable[[StateDict, Variables], Variables]):
+  """Returns the function that loads trunk weights into a fresh member.
+
+  Args:
+    path: A PyTorch checkpoint; '' for none.
+    place: Such as `trunk_from_torch`.
+
+  Returns:
+    `(params, model_state) -> (params, model_state)`; None without a path.
+
+  Raises:
+    ImportError, OSError, ValueError: As `read_state_dict`.
+  """
+  if not path:
+    return None
+  state_dict = read_state_dict(path)
+
+  def load(params, model_state):
+    loaded = place(state_dict, {'params': params, **model_state})
+    return loaded.pop('params'), loaded
+
+  return load
 
 
 def trunk_from_torch(state: StateDict, variables: Variables) -> Variables:

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from emojax.models.heads import TemporalHead
+from emojax.models.layers import checked_images
 from emojax.models.marblenet import MarbleNet
 from emojax.models.mobilefacenet import MobileFaceNet
 from emojax.tasks import Schema
@@ -87,13 +88,7 @@ class EMENet(nn.Module):
     return x.reshape(*lead, -1)
 
   def _checked(self, inputs):
-    image, size = inputs['image'], self.image_size
-    if image.ndim != 5 or image.shape[2:] != (size, size, self.channels):
-      raise ValueError(
-        f"inputs['image'] has shape {image.shape}: expected [B, L, {size}, "
-        f'{size}, {self.channels}]; resize the images or build the model with '
-        'another image_size'
-      )
+    image = checked_images(inputs['image'], self.image_size, self.channels)
     if self.audio and inputs.get('audio') is None:
       raise ValueError(
         "EMENet-VA needs inputs['audio'] [B, L, 64, T]: use data with audio or "

@@ -21,6 +21,22 @@ def scaled(channels: int, width: float) -> int:
   return max(8, int(channels * width / 8 + 0.5) * 8)
 
 
+def checked_images(
+  image, size: int, channels: int, remedy: str = 'another image_size'
+):
+  """Returns images [B, L, size, size, channels] as they are.
+
+  Raises:
+    ValueError: If they have another shape; says how to go on.
+  """
+  if image.ndim != 5 or image.shape[2:] != (size, size, channels):
+    raise ValueError(
+      f"inputs['image'] has shape {image.shape}: expected [B, L, {size}, "
+      f'{size}, {channels}]; resize the images or build the model with {remedy}'
+    )
+  return image
+
+
 class ConvNorm(nn.Module):
   """Convolution without bias, BatchNorm and optionally PReLU.
 

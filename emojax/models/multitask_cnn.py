@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from emojax.models import resnet
-from emojax.models.layers import Dropout, Linear, by_statistics
+from emojax.models.layers import Dropout, Linear, by_statistics, checked_images
 from emojax.tasks import Schema
 
 HEADS = ('paper', 'published')
@@ -135,7 +135,7 @@ class MultitaskCNN(nn.Module):
       task. A `cnn_rnn.CNNRNN` reads them.
     """
     dropout = train if dropout is None else dropout
-    image = self._checked(inputs['image'])
+    image = checked_images(inputs['image'], self.image_size, self.channels)
     x = image.reshape(-1, *image.shape[2:])
     options = {'lowering': self.lowering, 'axis_name': self.axis_name}
     if self.depth not in resnet.DEPTHS:
@@ -168,13 +168,3 @@ class MultitaskCNN(nn.Module):
       )(x, train, dropout)
       features.append(feature)
     return {**outputs, 'features': jnp.concatenate(features, axis=-1)}
-
-  def _checked(self, image):
-    size = self.image_size
-    if image.ndim != 5 or image.shape[2:] != (size, size, self.channels):
-      raise ValueError(
-        f"inputs['image'] has shape {image.shape}: expected [B, L, {size}, "
-        f'{size}, {self.channels}]; resize the images or build the model with '
-        'another image_size'
-      )
-    return image

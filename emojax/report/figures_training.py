@@ -51,17 +51,17 @@ def _title(key: str) -> str:
   return key.split('/')[1].upper()
 
 
-def validation(lines: Lines, names: Sequence[str]):
+def validation(lines: Lines, names: Sequence[str], apart: str = ''):
   """Validation scores by epoch: a thin line a member, a thick one their mean.
 
   Rings mark the selected epoch of each member. The axes begin where the second
   quarter of the epochs does, as what comes before would flatten the rest. None
-  without lines.
+  without lines. `apart` is as of `style.stack_styles`.
   """
   if not lines or not _keys(lines):
     return None
   keys = _keys(lines)
-  styles = style.generation_styles(list(names))
+  styles = style.stack_styles(names, apart)
   figure, axes = style.grid(
     len(names), len(keys), width=2.9, height=2.2, sharex=True, sharey='col'
   )

@@ -13,9 +13,15 @@ Curves = Mapping[str, Any]
 FEWEST = 10  # predictions in a bin of a reliability diagram
 
 
-def ood_roc(results: Mapping[str, Any], curves: Curves):
-  """Figure 5: ROC of the ensembles' epistemic uncertainty, one panel a set."""
-  styles = style.generation_styles(results['names'])
+def ood_roc(results: Mapping[str, Any], curves: Curves, apart: str = ''):
+  """ROC of the ensembles' epistemic uncertainty, one panel a set.
+
+  Args:
+    results: Results.
+    curves: Curves.
+    apart: As of `style.stack_styles`.
+  """
+  styles = style.stack_styles(results['names'], apart)
   sets = sorted({name for run in curves['roc'].values() for name in run})
   if not sets:
     return None
@@ -44,19 +50,22 @@ def ood_roc(results: Mapping[str, Any], curves: Curves):
   return figure
 
 
-def reliability(results: Mapping[str, Any], curves: Curves, kind: str):
+def reliability(
+  results: Mapping[str, Any], curves: Curves, kind: str, apart: str = ''
+):
   """Reliability diagrams, one panel a task; dashed after prior correction.
 
   Args:
     results: Results.
     curves: Curves.
     kind: 'single' (all members pooled) or 'ensemble'.
+    apart: As of `style.stack_styles`.
   """
   runs = {name: curves['reliability'][name] for name in results['names']}
   tasks = list(runs[results['names'][0]][kind])
   if not tasks:
     return None
-  styles = style.generation_styles(results['names'])
+  styles = style.stack_styles(results['names'], apart)
   figure, axes = style.grid(
     2, len(tasks), width=3.6, height=2.6, height_ratios=[3, 1], sharex='col'
   )
@@ -102,12 +111,18 @@ def _axis_titles(pair, task: str, curve: Mapping[str, Any]):
   pair[0].set_ylabel(names[1])
 
 
-def rejection(results: Mapping[str, Any], curves: Curves):
-  """Error of the frames kept when the most uncertain ones are rejected."""
+def rejection(results: Mapping[str, Any], curves: Curves, apart: str = ''):
+  """Error of the frames kept when the most uncertain ones are rejected.
+
+  Args:
+    results: Results.
+    curves: Curves.
+    apart: As of `style.stack_styles`.
+  """
   first = curves['rejection'][results['names'][0]]['ensemble']
   if not first:
     return None
-  styles = style.generation_styles(results['names'])
+  styles = style.stack_styles(results['names'], apart)
   figure, axes = style.grid(1, len(first), width=3.6, height=3.5)
   for axis, task in zip(axes[0], first):
     for name in results['names']:

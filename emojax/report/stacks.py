@@ -7,22 +7,15 @@ what its probabilities are worth, and whether it notices foreign images.
 
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 
 from emojax.host import processes
 from emojax.host.terminal import say
-from emojax.report import (
-  figures_uncertainty,
-  files,
-  page,
-  style,
-  table,
-)
-from emojax.report.table import Cell, Section, Table
-from emojax.runtime import workdir
+from emojax.report import figures_uncertainty, files, page, table
+from emojax.report.table import Cell, Section, Table, cells
 
 Results = Mapping[str, Any]
 TITLE = 'Trained networks on {dataset}'
@@ -81,8 +74,7 @@ def write(folder: str | os.PathLike, clips=None) -> pathlib.Path:
   folder = pathlib.Path(folder)
   results = files.read_json(folder, 'results.json')
   curves = files.read_json(folder, 'curves.json')
-  with style.use():
-    found = files.draw(folder / 'figures', _figures(results, curves))
+  found = files.draw(folder / 'figures', _figures(results, curves))
   title = TITLE.format(dataset=results['dataset'])
   blocks = [
     page.Paragraph(headline(results), lead=True),
@@ -91,9 +83,7 @@ def write(folder: str | os.PathLike, clips=None) -> pathlib.Path:
     page.Heading('Where this comes from'),
     page.Facts(_facts(results)),
   ]
-  workdir.write_text(folder / 'report.md', page.to_markdown(title, blocks))
-  workdir.write_text(folder / 'report.html', page.to_html(title, blocks))
-  return folder / 'report.html'
+  return files.write(folder, title, blocks)
 
 
 def terminal(results: Results, console: Console):
@@ -147,7 +137,7 @@ def _scores(
     for name, one in results['generations'].items()
   ]
   if results.get('optimum'):
-    best = _cells(keys, results['optimum']['metrics'])
+    best = cells(keys, results['optimum']['metrics'])
     sections.append(Section('Known posteriors', [('Bayes optimum', best)]))
   return Table(
     title=title,
@@ -158,24 +148,18 @@ def _scores(
   )
 
 
-def _cells(keys: Sequence[str], metrics, spread=None) -> list[Cell]:
-  return [Cell(metrics.get(key), (spread or {}).get(key)) for key in keys]
-
-
 def _rows(one: Results, keys) -> list[tuple[str, list[Cell]]]:
   """Rows of a stack; those of baselines have the probabilities only."""
   rows = [
-    ('single', _cells(keys, one['single_mean'], one['single_std'])),
-    ('ensemble', _cells(keys, one['ensemble'])),
+    ('single', cells(keys, one['single_mean'], one['single_std'])),
+    ('ensemble', cells(keys, one['ensemble'])),
   ]
   scaled = (one.get('ts') or {}).get('test_time')
   for word, found in (('TS', scaled), ('MC', one.get('mc'))):
     if found and any(key in found['mean'] for key in keys):
-      rows.append(
-        (f'{word}, single', _cells(keys, found['mean'], found['std']))
-      )
+      rows.append((f'{word}, single', cells(keys, found['mean'], found['std'])))
       if 'ensemble' in found:
-        rows.append((f'{word}, ensemble', _cells(keys, found['ensemble'])))
+        rows.append((f'{word}, ensemble', cells(keys, found['ensemble'])))
   return rows
 
 
@@ -198,7 +182,7 @@ def _foreign(results: Results) -> Table | None:
     columns=[SCORES[key] for key in keys],
     sections=[
       Section(
-        name, [(kind, _cells(keys, a)) for kind, a in one['ood'].items()], False
+        name, [(kind, cells(keys, a)) for kind, a in one['ood'].items()], False
       )
       for name, one in generations.items()
     ],
@@ -212,7 +196,7 @@ def _learned(results: Results) -> Table | None:
   if not found:
     return None
   rows = [
-    (name, _cells(list(LEARNED), one['mean'], one['std']))
+    (name, cells(list(LEARNED), one['mean'], one['std']))
     for name, one in found.items()
   ]
   return Table(

@@ -1,11 +1,12 @@
 """The common look of all figures.
 
 Colours are safe for the common colour-vision deficiencies (Okabe and Ito) and
-generations also differ by marker, so that nothing hangs on colour alone.
+stacks also differ by marker, so that nothing hangs on colour alone.
 Figures are made without pyplot: no global state, no display needed.
 """
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib
@@ -15,14 +16,13 @@ from matplotlib.figure import Figure
 
 INK = '#22262e'
 GREY = '#8a919e'
-TEACHER = '#d55e00'
 SINGLE, ENSEMBLE = '#0072b2', '#d55e00'
 TRUTH = '#009e73'
 OTHER_METHODS = ('#cc79a7', '#7a5c00', '#56b4e9')
 MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X', '*')
 
-_STUDENTS = colors.LinearSegmentedColormap.from_list(
-  'students', ['#56b4e9', '#0072b2', '#0b2545']
+_BLUES = colors.LinearSegmentedColormap.from_list(
+  'blues', ['#56b4e9', '#0072b2', '#0b2545']
 )
 PIXEL_RATIO = 1.5  # dots of a PNG per pixel of the page
 _RC: dict[Any, Any] = {
@@ -87,17 +87,23 @@ def panels(count: int, width=3.8, height=2.9):
   return figure, flat[:count]
 
 
-def generation_styles(names: list[str]) -> dict[str, dict]:
-  """Colour and marker of each generation: students darken with their number."""
-  students = [name for name in names if name != 'Tea']
-  styles = {}
-  for i, name in enumerate(names):
-    color = TEACHER
-    if name != 'Tea':
-      place = students.index(name) / max(1, len(students) - 1)
-      color = colors.to_hex(_STUDENTS(place))
-    styles[name] = {'color': color, 'marker': MARKERS[i % len(MARKERS)]}
-  return styles
+def stack_styles(names: Sequence[str], apart: str = '') -> dict[str, dict]:
+  """Colour and marker of each stack: they darken with their number.
+
+  Args:
+    names: The stacks in order.
+    apart: One that has a colour unlike all others'.
+  """
+  others = [name for name in names if name != apart]
+  last = max(1, len(others) - 1)
+  chosen = {n: colors.to_hex(_BLUES(i / last)) for i, n in enumerate(others)}
+  return {
+    name: {
+      'color': chosen.get(name, ENSEMBLE),
+      'marker': MARKERS[i % len(MARKERS)],
+    }
+    for i, name in enumerate(names)
+  }
 
 
 def legend(figure, columns: int = 5):

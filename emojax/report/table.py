@@ -2,7 +2,7 @@
 
 import dataclasses
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import rich.box
 import rich.console
@@ -29,6 +29,15 @@ class Cell:
   value: float | None
   spread: float | None = None
   interval: tuple[float | None, float | None] | None = None
+
+
+def cells(
+  keys: Sequence[str],
+  values: Mapping[str, float | None],
+  spreads: Mapping[str, float | None] | None = None,
+) -> list[Cell]:
+  """A cell for each of `keys`; what is missing is undefined."""
+  return [Cell(values.get(key), (spreads or {}).get(key)) for key in keys]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,14 +1,18 @@
 """A stack trained to its last epoch: checkpoints, logs, clean stops, resuming.
 
-Every experiment trains its stacks with `train`, whatever they learn.
+Every experiment opens a `session` and trains its stacks with `train`, each within
+`stack`, whatever they learn.
 """
 
+import contextlib
 import dataclasses
 import gc
 import pathlib
 import shutil
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+from rich.console import Console
 
 from emojax.engine import checkpoint, member
 from emojax.engine.trainer import Generation, Segment, Trainer
@@ -50,6 +54,58 @@ class Session:
     """Raises StopRequested after a signal; `step` as in `StopFlag.asked`."""
     if reason := self.stop.asked(step):
       raise StopRequested(reason)
+
+  def lap(self):
+    """Ends a part whose files are written: its time is kept, signals obeyed."""
+    self.timings.lap()
+    self.stop_if_asked()
+
+
+@contextlib.contextmanager
+def session(
+  folder: workdir.Workdir, console: Console, total: int
+) -> Iterator[Session]:
+  """Opens what the stacks of a run share; signals wait for a segment's end.
+
+  Args:
+    folder: The run's folder, with its data kept (`provenance.keep`).
+    console: Where progress goes.
+    total: Epochs of all stacks.
+  """
+  with StopFlag() as stop, TrainingProgress(console, total) as progress:
+    yield Session(folder, progress, stop)
+
+
+@contextlib.contextmanager
+def stack(
+  session: Session, name: str, wanted: Sequence[pathlib.Path], epochs: int
+) -> Iterator[list[pathlib.Path]]:
+  """Surrounds the training of a stack, which is left out once it is done.
+
+    with training.stack(session, name, [path], epochs) as missing:
+      if missing:
+        segment = training.train(session, trainer, name, generation)
+        ...  # and writes what is missing
+
+  Args:
+    session: What the stacks of the run share.
+    name: Name of the stack.
+    wanted: Files that mark its end, each written after all that belongs to it.
+    epochs: How long it trains.
+
+  Yields:
+    Those of `wanted` that are not there yet.
+
+  Raises:
+    StopRequested: After SIGINT or SIGTERM, with everything saved.
+  """
+  missing = [path for path in wanted if not path.exists()]
+  if not missing:
+    session.progress.skip(epochs)
+  yield missing
+  if missing:
+    session.lap()
+  forget(session, name)
 
 
 def train(

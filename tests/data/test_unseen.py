@@ -5,7 +5,6 @@ import numpy as np
 from emojax import tasks
 from emojax.data import unseen
 from emojax.experiments.distillation import contents
-from emojax.experiments.distillation import run as distillation
 
 SCHEMA = tasks.ABAW2021
 AU, EXPR, VA = SCHEMA
@@ -61,20 +60,3 @@ def test_the_report_says_so():
   )
   assert facts[unseen.TITLE] == 'expr fear, au AU7'
   assert unseen.facts({}) == []
-
-
-def test_every_experiment_says_so():
-  """In all of them the same function stands beside the data's summary."""
-  from emojax.experiments.bayesian import run as bayesian
-  from emojax.experiments.incomplete_labels import run as incomplete_labels
-  from emojax.experiments.relative_uncertainty import run as relative
-  from emojax.experiments.shared_annotations import run as shared_annotations
-
-  for module in (
-    distillation,
-    incomplete_labels,
-    shared_annotations,
-    bayesian,
-    relative,
-  ):
-    assert 'unseen' in module.run.__code__.co_names, module

@@ -132,3 +132,15 @@ def test_kinds_of_tensors(torch, tmp_path):
     torch.save(wrong, path)
     with pytest.raises(ValueError, match=r'a\.pth'):
       convert.read_state_dict(path)
+
+
+def test_a_loader_gives_fresh_members_what_a_file_has(monkeypatch):
+  monkeypatch.setattr(convert, 'read_state_dict', lambda path: {'from': path})
+
+  def place(state, variables):
+    return {key: {**v, **state} for key, v in variables.items()}
+
+  params, rest = convert.loader('a.pth', place)({'a': 1}, {'batch_stats': {}})
+  assert params == {'a': 1, 'from': 'a.pth'}
+  assert rest == {'batch_stats': {'from': 'a.pth'}}
+  assert convert.loader('', place) is None

@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import pytest
+from matplotlib import colors
 
 from emojax.report import style
 
@@ -28,3 +29,16 @@ def test_a_legend_names_the_lines_of_all_panels_once():
   (found,) = figure.legends
   assert [t.get_text() for t in found.texts] == ['single models', 'a', 'b']
   plt.close(figure)
+
+
+def test_stacks_darken_with_their_number_whatever_they_are_called():
+  looks = style.stack_styles(['a', 'Tea', 'b'])
+  plain = style.stack_styles(['a', 'c', 'b'])
+  assert [*looks.values()] == [*plain.values()]
+  brightness = [sum(colors.to_rgb(look['color'])) for look in looks.values()]
+  assert brightness == sorted(brightness, reverse=True)
+  assert len(set(brightness)) == 3
+  one = style.stack_styles(['a', 'c', 'b'], apart='c')
+  assert one['c']['color'] == style.ENSEMBLE
+  assert one['a'] | one['b'] == style.stack_styles(['a', 'x', 'b'], 'x')['b']
+  assert style.stack_styles(['a'])['a'] == looks['a']

@@ -88,3 +88,9 @@ def test_terminal_drops_spreads_then_columns():
 def test_rows_must_fit_the_columns():
   with pytest.raises(ValueError, match="row 'a': 1 cells for 2 columns"):
     make(sections=[Section('', [('a', [Cell(1.0)])])])
+
+
+def test_cells_of_scores():
+  found = tables.cells(['a', 'b', 'c'], {'a': 0.5, 'b': None}, {'a': 0.1})
+  assert found == [Cell(0.5, 0.1), Cell(None), Cell(None)]
+  assert tables.cells(['a'], {'a': 1.0}) == [Cell(1.0)]

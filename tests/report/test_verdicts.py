@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from emojax import uncertainty
 from emojax.evaluation import resampling
 from emojax.experiments.distillation import findings
-from emojax.report import outside, verdicts
+from emojax.report import verdicts
 from emojax.report.estimates import Estimate, difference
 from emojax.report.verdicts import Claim, decide, holm, one_sided
 
@@ -278,14 +278,3 @@ def test_the_interval_of_an_ensembles_advantage_covers_at_its_level():
   ratio = np.median([a.margin / b.margin for a, b in zip(exact, found)])
   assert ratio > 1.3
   assert sum(abs(g.value - true) <= g.margin for g in exact) > high
-
-
-def test_chance_is_no_detection():
-  even = Estimate(0.5, 0.1), Estimate(0.55, 0.1)
-  sets = {'x': outside.Rivals(*even, Estimate(0.05, 0.001))}
-  assert outside.claim(['Tea', 'Stu1'], sets, '').untestable
-  # A set that neither detects does not decide about another one.
-  sure = Estimate(0.7, 0.01), Estimate(0.8, 0.01)
-  sets['y'] = outside.Rivals(*sure, Estimate(0.1, 0.01))
-  (found,) = decide([outside.claim(['Tea', 'Stu1'], sets, '')])
-  assert found.verdict == 'yes'

@@ -3,13 +3,12 @@
 import dataclasses
 import io
 import json
-import pathlib
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from emojax import experiments, tasks
+from emojax import tasks
 from emojax.data.clips.clips import Clips
 from emojax.host import processes
 from emojax.runtime import provenance, workdir
@@ -189,27 +188,3 @@ def test_processes_that_see_different_data(folder, monkeypatch):
   with pytest.raises(processes.ProcessError, match='see different data'):
     keep(folder, {'train': clips()})
   assert not (folder / provenance.FILE).exists()
-
-
-EXPERIMENTS = (
-  'distillation/run.py',
-  'incomplete_labels/run.py',
-  'shared_annotations/run.py',
-  'bayesian/run.py',
-  'relative_uncertainty/run.py',
-)
-
-
-def test_every_experiment_keeps_its_data():
-  """Each module that opens a training session; a study has variants that do."""
-  package = pathlib.Path(experiments.__file__).parent
-  found = [
-    str(path.relative_to(package))
-    for path in package.rglob('*.py')
-    if 'training.Session(folder' in path.read_text()
-  ]
-  assert sorted(found) == sorted(EXPERIMENTS)
-  for name in found:
-    text = (package / name).read_text()
-    place = text.index('provenance.keep(folder')
-    assert place < text.index('training.Session(folder')

@@ -9,6 +9,7 @@ import pytest
 import small_run
 from rich.console import Console
 
+from emojax import models
 from emojax.evaluation import Predictions
 from emojax.experiments.distillation import (
   published as reference,
@@ -154,7 +155,7 @@ def test_presets_can_be_run(name):
   paper = name.endswith('_affwild2')
   for variant in made.values():
     assert variant.data.name == ('prepared' if paper else 'embedded')
-    model = distillation.model_from_config(variant, tasks_of(variant))
+    model = models.from_config(variant, tasks_of(variant))
     assert model.audio == variant.data.audio == ('va' in variant.model.name)
   known = {*study_tables.TABLES, *study_tables.FIGURES}
   assert set(config.study.tables) <= known == set(study_tables.ORDER)

@@ -104,19 +104,12 @@ class Record:
     return dataclasses.replace(
       self,
       frames=take(index) if take else tuple(self.frames[i] for i in index),
-      targets=_take(self.targets, index),
+      targets=tasks.take(self.targets, index),
       frame_index=self.frame_index[index],
       votes=None if self.votes is None else self.votes[index],
-      clean_targets=None if clean is None else _take(clean, index),
+      clean_targets=None if clean is None else tasks.take(clean, index),
       frame_time=None if time is None else time[index],
     )
-
-
-def _take(targets: tasks.Targets, index: np.ndarray) -> tasks.Targets:
-  return {
-    name: tasks.Target(target.value[index], target.mask[index])
-    for name, target in targets.items()
-  }
 
 
 @dataclasses.dataclass

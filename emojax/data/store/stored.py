@@ -262,10 +262,7 @@ class StoredClips:
     return Clips(
       image=image,
       audio=audio,
-      targets={
-        name: tasks.Target(value[indices], mask[indices])
-        for name, (value, mask) in self.targets.items()
-      },
+      targets=tasks.take(self.targets, indices),
       frame_mask=self.frame_mask[indices],
       clip_id=self.clip_id[indices],
       subject_id=self.subject_id[indices],
@@ -282,10 +279,7 @@ class StoredClips:
       name: place[group[keep[group]]].astype(np.int32)
       for name, group in self.groups.items()
     }
-    found.targets = {
-      name: tasks.Target(value[keep], mask[keep])
-      for name, (value, mask) in self.targets.items()
-    }
+    found.targets = tasks.take(self.targets, keep)
     arrays = ['clip_id', 'subject_id', 'frame_mask', '_record', '_place']
     arrays += [] if self.votes is None else ['votes']
     for name in arrays:

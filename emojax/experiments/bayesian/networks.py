@@ -50,6 +50,10 @@ class Stack:
   def name(self) -> str:
     return f'{self.network}-{self.noise}'
 
+  def predicts(self, method: str) -> str:
+    """Name of what is predicted with one of its methods."""
+    return f'{self.network}-{method}'
+
   @property
   def number(self) -> int:
     """Seeds the members, whatever else is part of the run."""

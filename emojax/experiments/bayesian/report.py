@@ -12,8 +12,7 @@ from emojax.experiments.bayesian import figures, findings, tables
 from emojax.experiments.bayesian.findings import METHODS, NETWORKS
 from emojax.host import processes
 from emojax.host.terminal import show_rows
-from emojax.report import page, style, table, verdicts
-from emojax.report.files import draw
+from emojax.report import files, page, table, verdicts
 from emojax.runtime import workdir
 
 TITLE = 'Bayesian neural networks for facial emotion'
@@ -57,12 +56,8 @@ def write(folder: pathlib.Path, clips) -> pathlib.Path:
     json.loads((folder / f'{name}.json').read_text())
     for name in ('results', 'curves', 'config')
   )
-  with style.use():
-    pictures = draw(folder / 'figures', _figures(results, curves, clips))
-  blocks = _blocks(results, config, pictures)
-  workdir.write_text(folder / 'report.md', page.to_markdown(TITLE, blocks))
-  workdir.write_text(folder / 'report.html', page.to_html(TITLE, blocks))
-  return folder / 'report.html'
+  pictures = files.draw(folder / 'figures', _figures(results, curves, clips))
+  return files.write(folder, TITLE, _blocks(results, config, pictures))
 
 
 def terminal(results: Results, console: Console):

@@ -1,7 +1,6 @@
 """A run of paper 004, top to bottom: train, sample, score, report."""
 
 import dataclasses
-import pathlib
 from typing import Any
 
 import jax
@@ -9,40 +8,26 @@ import numpy as np
 from rich.console import Console
 
 from emojax import settings
-from emojax.data import unseen
 from emojax.engine import checkpoint, flip, member, optimisation, stack
 from emojax.engine.trainer import Trainer, settings_from_config
 from emojax.evaluation import Predictions
+from emojax.experiments import frame
 from emojax.experiments.bayesian import evaluate, networks, report
 from emojax.experiments.bayesian import faces as data
 from emojax.experiments.bayesian.evaluate import Setting
 from emojax.experiments.bayesian.faces import Faces
 from emojax.experiments.bayesian.networks import Stack
-from emojax.host import terminal
-from emojax.host.signals import StopFlag
-from emojax.report import validity
-from emojax.runtime import damage, provenance, training, workdir
-from emojax.runtime.progress import TrainingProgress
+from emojax.runtime import training, workdir
 
 PyTree = Any
 SAMPLE_STREAM = 2_000_000  # keys of the passes, apart from training's
 
 
-@dataclasses.dataclass
-class Run:
+@dataclasses.dataclass(frozen=True)
+class Run(frame.Run):
   """What the stacks of a run share."""
 
-  config: Any
   faces: Faces
-  session: training.Session
-
-  def path(self, *parts: str) -> pathlib.Path:
-    """A file of the run."""
-    return self.session.folder.path.joinpath(*parts)
-
-  def predictions_path(self, network: str, method: str) -> pathlib.Path:
-    """Logits of a method; written last, so it marks its end."""
-    return self.path('predictions', f'{network}-{method}.npz')
 
   def sets(self) -> dict[str, Any]:
     """The images to predict."""
@@ -54,33 +39,18 @@ class Run:
 def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   """Trains, samples, evaluates and reports; resumes where it stopped.
 
-  Args:
-    config: Resolved configuration (configs/bayesian.py).
-    folder: The run's folder, opened.
-    console: Where progress and tables go.
-
-  Returns:
-    The results, as in results.json.
-
-  Raises:
-    StopRequested: After SIGINT or SIGTERM, with everything saved.
-    DivergedError: If a loss is not finite.
-    ValueError: On a setting that makes no sense.
+  See `protocol.Experiment.run`.
   """
   kinds = networks.stacks(config)
   check(config, kinds)
   with console.status('making the data set'):
     faces = data.from_config(config.data)
-  terminal.say(console, data.summary(faces))
-  dataset = faces.dataset
-  parts = provenance.sets_of(dataset)
-  provenance.keep(folder, parts, dataset.schema, console)
-  unseen.tell(dataset.schema, dataset.train.targets, console)
+  known = frame.data_of(faces.dataset, data.summary(faces))
+  frame.keep(folder, known, console)
   evaluate.judges_of(faces)  # before training: there is something to score
   total = len(kinds) * config.train.epochs
-  with StopFlag() as stop, TrainingProgress(console, total) as progress:
-    session = training.Session(folder, progress, stop)
-    this = Run(config, faces, session)
+  with training.session(folder, console, total) as session:
+    this = Run(config, known, session, faces)
     for kind in kinds:
       _run_stack(this, kind)
   return _conclude(this, kinds, console)
@@ -97,27 +67,24 @@ def check(config, kinds: list[Stack]):
 
 def _run_stack(run: Run, kind: Stack):
   """Trains a stack and predicts with its methods, unless that is done."""
-  session = run.session
-  missing = [
-    name
-    for name in kind.methods
-    if not run.predictions_path(kind.network, name).exists()
-  ]
-  if not missing:
-    session.progress.skip(run.config.train.epochs)
-  else:
-    trainer = _trainer(run, kind)
-    generation = networks.generation(run.config, kind, run.faces)
-    segment = training.train(session, trainer, kind.name, generation)
-    weights, epochs = _selected(run, trainer, segment)
-    checkpoint.save_tree(run.path('checkpoints', kind.name), weights)
-    for name in missing:
-      session.progress.describe(f'{kind.network}, {name}: predicting')
-      session.timings.start(f'{kind.network}-{name} predictions')
-      _predict(run, kind, name, weights, epochs)
-      session.timings.lap()
-      session.stop_if_asked()
-  training.forget(session, kind.name)
+  session, epochs = run.session, run.config.train.epochs
+  methods = {run.predictions_path(kind.predicts(m)): m for m in kind.methods}
+  with training.stack(session, kind.name, [*methods], epochs) as missing:
+    if missing:
+      weights, chosen = _train(run, kind)
+      for path in missing:
+        session.lap()
+        _predict(run, kind, methods[path], weights, chosen)
+
+
+def _train(run: Run, kind: Stack):
+  """Trains a stack; its weights, which are written, and their epochs."""
+  trainer = _trainer(run, kind)
+  generation = networks.generation(run.config, kind, run.faces)
+  segment = training.train(run.session, trainer, kind.name, generation)
+  weights, epochs = _selected(run, trainer, segment)
+  checkpoint.save_tree(run.weights_path(kind.name), weights)
+  return weights, epochs
 
 
 def _trainer(
@@ -156,7 +123,9 @@ def _selected(run: Run, trainer: Trainer, segment):
 
 def _predict(run: Run, kind: Stack, name: str, weights: PyTree, epochs):
   """Writes what a method predicts with the first members of a stack."""
-  config = run.config
+  config, session = run.config, run.session
+  session.progress.describe(f'{kind.network}, {name}: predicting')
+  session.timings.start(f'{kind.predicts(name)} predictions')
   size, chunk = config.ensemble.size, 0
   if name != 'ensemble':
     size, chunk = config.mc.members, config.mc.batch
@@ -176,12 +145,12 @@ def _predict(run: Run, kind: Stack, name: str, weights: PyTree, epochs):
       for key_, clips in run.sets().items()
     }
   Predictions(
-    f'{kind.network}-{name}',
+    kind.predicts(name),
     run.faces.dataset.schema,
     logits,
     epochs[:size],
     passes,
-  ).save(run.predictions_path(kind.network, name))
+  ).save(run.predictions_path(kind.predicts(name)))
 
 
 def _sample(run: Run, trainer: Trainer, parts, clips, key) -> PyTree:
@@ -196,11 +165,6 @@ def _sample(run: Run, trainer: Trainer, parts, clips, key) -> PyTree:
   return jax.tree.map(lambda x: x[:, :wanted], joined)
 
 
-def _load(path: pathlib.Path, schema) -> Predictions:
-  with damage.explained(path):
-    return Predictions.load(path, schema)
-
-
 def _conclude(run: Run, kinds: list[Stack], console: Console) -> dict[str, Any]:
   """Evaluates, writes results.json and the report, prints the tables."""
   config, schema = run.config, run.faces.dataset.schema
@@ -210,8 +174,7 @@ def _conclude(run: Run, kinds: list[Stack], console: Console) -> dict[str, Any]:
   with console.status('evaluating'):
     for kind in kinds:
       for name in kind.methods:
-        path = run.predictions_path(kind.network, name)
-        prediction = _load(path, schema)
+        prediction = run.load(kind.predicts(name), schema)
         values = evaluate.study(prediction, name, run.faces, judges, setting)
         values[0]['stack'] = kind.name
         for target, value in zip((found, curves), values):
@@ -223,14 +186,8 @@ def _conclude(run: Run, kinds: list[Stack], console: Console) -> dict[str, Any]:
       'batch_norm': config.mc.batch_norm,
     }
     results = evaluate.results(run.faces, facts, found)
-    floor = validity.floor_from_config(config)
-    results['validity'] = validity.of_run(run.path(), floor)
-    targets = run.faces.dataset.train.targets
-    if names := unseen.unseen(schema, targets):
-      results['unseen'] = names
-    results['timings'] = run.session.timings.rounded()
-    workdir.write_json(run.path('curves.json'), curves)
-    workdir.write_json(run.path('results.json'), results)
-    report.write(run.session.folder.path, run.faces.clips)
+    results |= run.outcome()
+    run.write(results, curves)
+    report.write(run.path(), run.faces.clips)
   report.terminal(results, console)
   return results

@@ -22,7 +22,7 @@ weights = Plain.weights
 def _kinds(config) -> dict[str, networks.Stack]:
   """Trained stacks by the name of what is predicted with them."""
   return {
-    f'{kind.network}-{method}': kind
+    kind.predicts(method): kind
     for kind in networks.stacks(config)
     for method in kind.methods
   }

@@ -17,6 +17,7 @@ from emojax.experiments.distillation import (
   tables_sets,
   votes,
 )
+from emojax.experiments.distillation.published import TEACHERS
 from emojax.experiments.distillation.summary import summary
 from emojax.report import examples, figures_training, figures_uncertainty, page
 
@@ -108,7 +109,9 @@ def figures(run: Contents) -> Iterator[Figure]:
   ):
     yield (
       f'reliability_{kind}',
-      lambda kind=kind: figures_uncertainty.reliability(results, curves, kind),
+      lambda kind=kind: figures_uncertainty.reliability(
+        results, curves, kind, TEACHERS
+      ),
       f'Reliability of the {text}. On the dotted line, predicted '
       'probabilities are observed frequencies; below it, models are too sure. '
       f'The lower row shows how many predictions fall into each bin; bins with '
@@ -119,14 +122,14 @@ def figures(run: Contents) -> Iterator[Figure]:
     )
   yield (
     'rejection',
-    lambda: figures_uncertainty.rejection(results, curves),
+    lambda: figures_uncertainty.rejection(results, curves, TEACHERS),
     'Error of the remaining frames when the most uncertain ones (by total '
     'uncertainty) are rejected. A curve that falls means that the uncertainty '
     'knows where the errors are.' + _BEST * known,
   )
   yield (
     'ood_roc',
-    lambda: figures_uncertainty.ood_roc(results, curves),
+    lambda: figures_uncertainty.ood_roc(results, curves, TEACHERS),
     'Like Figure 5 of the paper: detection of out-of-distribution frames by '
     "the ensembles' epistemic uncertainty, averaged over the tasks.",
   )
@@ -146,7 +149,7 @@ def figures(run: Contents) -> Iterator[Figure]:
   yield ('votes', lambda: votes.figure(results, curves), votes.CAPTION)
   yield (
     'training',
-    lambda: figures_training.validation(run.lines, run.names),
+    lambda: figures_training.validation(run.lines, run.names, TEACHERS),
     'Validation scores by epoch: thin lines are members, thick ones their '
     'mean; rings mark the selected epochs. Axes begin at the second quarter.',
   )

@@ -8,9 +8,9 @@ profits from choosing among generations.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from emojax.experiments.distillation import outside, votes_findings
 from emojax.experiments.distillation import published as reference
-from emojax.experiments.distillation import votes_findings
-from emojax.report import outside, validity, verdicts
+from emojax.report import validity, verdicts
 from emojax.report.estimates import (
   Estimate,
   difference,
@@ -139,7 +139,7 @@ def lower_uncertainty(results: Results, key: str, title: str) -> list[Claim]:
   student, name = _single(last, key), results['names'][-1]
   found = []
   for rival, row, text in (
-    (_single(first, key), 'Tea', 'single teachers'),
+    (_single(first, key), reference.TEACHERS, 'single teachers'),
     (_method(first, 'ts', key), 'TS', 'temperature-scaled teachers'),
     (_method(first, 'mc', key), 'MC', 'MC dropout of the teachers'),
   ):

@@ -116,6 +116,8 @@ def _rows(table, names):
 TABLE3, TABLE6 = _rows(TABLE3, _AU_NLL), _rows(TABLE6, _AU_NLL)
 TABLE4, TABLE7 = _rows(TABLE4, _OTHER), _rows(TABLE7, _OTHER)
 
+TEACHERS = 'Tea'  # the first generation; students are Stu1, Stu2, ...
+
 # What the numbers were made with (section 4 and appendix A; batches and clip
 # lengths are the published code's), under the names of configs/gen.py. The
 # trunk starts from a network that was trained to find landmarks.

@@ -18,8 +18,7 @@ from emojax.experiments.distillation import (
 from emojax.experiments.distillation.summary import headline
 from emojax.host import processes
 from emojax.host.terminal import say, show_rows
-from emojax.report import files, page, style, table
-from emojax.runtime import workdir
+from emojax.report import files, page, table
 
 TITLE = 'Uncertainty by iterative self-distillation'
 
@@ -49,12 +48,8 @@ def write(
   """
   folder = pathlib.Path(folder)
   run = read(folder, examples, runs)
-  with style.use():
-    pictures = files.draw(folder / 'figures', contents.figures(run))
-  blocks = contents.blocks(run, pictures)
-  workdir.write_text(folder / 'report.md', page.to_markdown(TITLE, blocks))
-  workdir.write_text(folder / 'report.html', page.to_html(TITLE, blocks))
-  return folder / 'report.html'
+  pictures = files.draw(folder / 'figures', contents.figures(run))
+  return files.write(folder, TITLE, contents.blocks(run, pictures))
 
 
 def read(

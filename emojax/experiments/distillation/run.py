@@ -14,20 +14,19 @@ import numpy as np
 from rich.console import Console
 
 from emojax import losses, models, settings, tasks
-from emojax.data import load, unseen
+from emojax.data import load
 from emojax.data.clips.clips import Dataset
 from emojax.data.transform.augment import augmentation
 from emojax.engine import checkpoint, flip, methods, optimisation, stack
 from emojax.engine import plan as plans
 from emojax.engine.trainer import Generation, Trainer, settings_from_config
 from emojax.evaluation import Predictions, choose_split, evaluate
+from emojax.experiments import frame
 from emojax.experiments.distillation import priors, report
-from emojax.host import terminal
-from emojax.host.signals import StopFlag
+from emojax.experiments.distillation.published import TEACHERS
 from emojax.models import convert
 from emojax.report import validity
-from emojax.runtime import damage, provenance, training, workdir
-from emojax.runtime.progress import TrainingProgress
+from emojax.runtime import damage, training, workdir
 from emojax.uncertainty.prior import Prior, changes
 
 PyTree = Any
@@ -36,56 +35,27 @@ MC_STREAM = 1_000_000  # keys of the dropout passes, apart from training's
 
 def generation_name(number: int) -> str:
   """'Tea', 'Stu1', 'Stu2', ... as in the paper's tables."""
-  return f'Stu{number}' if number else 'Tea'
+  return f'Stu{number}' if number else TEACHERS
 
 
 def method_from_config(config, dataset: Dataset, mesh):
   """Builds the model and the training method."""
   axis_name = stack.BATCH if mesh.shape[stack.BATCH] > 1 else None
-  model = model_from_config(config, dataset.schema, axis_name)
+  model = models.from_config(config, dataset.schema, axis_name)
   return methods.multitask(
     model,
     dataset.schema,
     augment=augmentation(config.train.augment, config.train.augment_per),
     bin_values=tasks.bin_values(kind=config.loss.bin_values),
     balance=config.train.balance,
-    pretrained=pretrained_from_config(config),
+    pretrained=convert.loader(
+      config.model.pretrained, convert.trunk_from_torch
+    ),
     axis_name=axis_name,
     weight_decay=optimisation.setting(config.train, 'weight_decay'),
     mixup=optimisation.setting(config.train, 'mixup'),
     **optimisation.from_config(config.train),
   )
-
-
-def model_from_config(config, schema: tasks.Schema, axis_name=None):
-  """Builds the network."""
-  m = config.model
-  return models.build(
-    m.name,
-    schema,
-    config.data.image_size,
-    width=m.width,
-    hidden=m.hidden,
-    dropout=m.dropout,
-    head=m.head,
-    dtype=m.dtype,
-    lowering=config.runtime.lowering,
-    axis_name=axis_name,
-  )
-
-
-def pretrained_from_config(config):
-  """Returns the function that loads trunk weights into a fresh member."""
-  if not config.model.pretrained:
-    return None
-  state_dict = convert.read_state_dict(config.model.pretrained)
-
-  def load(params, model_state):
-    variables = {'params': params, **model_state}
-    loaded = convert.trunk_from_torch(state_dict, variables)
-    return loaded.pop('params'), loaded
-
-  return load
 
 
 def generations_from_config(config, dataset: Dataset):
@@ -137,58 +107,32 @@ def _hparams(config, dataset: Dataset, number: int):
   }
 
 
-@dataclasses.dataclass
-class Run:
+@dataclasses.dataclass(frozen=True)
+class Run(frame.Run):
   """What the generations of a run share.
 
   Attributes:
-    config: Resolved configuration.
     dataset: The data set.
     trainer: Trains, validates and makes soft labels.
     predictor: Makes the predictions: the trainer, or over both views of a face
       (`config.eval.flip`).
-    session: Of `training`.
     priors: Log weights in the predictions of each generation, by name.
   """
 
-  config: Any
   dataset: Dataset
   trainer: Trainer
   predictor: Trainer
-  session: training.Session
   priors: dict[str, Prior]
-
-  def path(self, *parts: str) -> pathlib.Path:
-    """A file of the run."""
-    return self.session.folder.path.joinpath(*parts)
-
-  def weights_path(self, name: str) -> pathlib.Path:
-    """Folder of a finished generation's weights."""
-    return self.path('checkpoints', name)
 
   def labels_path(self, name: str) -> pathlib.Path:
     """Soft labels that a finished generation hands to the next."""
     return self.path('predictions', f'{name}_soft_labels.npz')
 
-  def predictions_path(self, name: str) -> pathlib.Path:
-    """Logits of a finished generation; written last, so it marks the end."""
-    return self.path('predictions', f'{name}.npz')
-
 
 def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   """Trains, evaluates and reports all generations; resumes where it stopped.
 
-  Args:
-    config: Resolved configuration (configs/gen.py).
-    folder: The run's folder, opened.
-    console: Where progress and tables go.
-
-  Returns:
-    The results, as in results.json.
-
-  Raises:
-    StopRequested: After SIGINT or SIGTERM, with everything saved.
-    DivergedError: If a loss is not finite.
+  See `protocol.Experiment.run`.
   """
   settings.check(settings.flatten(config.to_dict()))
   mesh = stack.make_mesh(
@@ -198,13 +142,11 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   )
   # What no network can be is said before the data set is made.
   validity.floor_from_config(config)
-  model_from_config(config, tasks.ABAW2021)
+  models.from_config(config, tasks.ABAW2021)
   with console.status('making the data set'):
     dataset = load.from_config(config.data)
-  terminal.say(console, load.summary(dataset))
-  parts = provenance.sets_of(dataset)
-  provenance.keep(folder, parts, dataset.schema, console)
-  unseen.tell(dataset.schema, dataset.train.targets, console)
+  data = frame.data_of(dataset)
+  frame.keep(folder, data, console)
   method = method_from_config(config, dataset, mesh)
   chosen = settings_from_config(
     config, config.ensemble.size, config.train.epochs
@@ -221,9 +163,8 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   weighted = dict(zip(names, weighted, strict=True))
   priors.write(folder.path, dataset.schema, weighted)
   total = len(names) * config.train.epochs
-  with StopFlag() as stop, TrainingProgress(console, total) as progress:
-    session = training.Session(folder, progress, stop)
-    this = Run(config, dataset, trainer, predictor, session, weighted)
+  with training.session(folder, console, total) as session:
+    this = Run(config, data, session, dataset, trainer, predictor, weighted)
     make_generation = generations_from_config(config, dataset)
     soft = None
     for number, name in enumerate(names):
@@ -235,19 +176,15 @@ def _run_generation(
   run: Run, name: str, generation: Generation
 ) -> PyTree | None:
   """Trains and predicts one generation unless that is done; its soft labels."""
-  session = run.session
-  if run.predictions_path(name).exists():
-    session.progress.skip(run.config.train.epochs)
-  else:
-    segment = training.train(session, run.trainer, name, generation)
-    _finish_generation(run, name, generation.number, segment)
-    session.timings.lap()
-    session.stop_if_asked()
-  training.forget(session, name)
+  marker, epochs = run.predictions_path(name), run.config.train.epochs
+  with training.stack(run.session, name, [marker], epochs) as missing:
+    if missing:
+      segment = training.train(run.session, run.trainer, name, generation)
+      _finish_generation(run, name, generation.number, segment)
   if not generation.soft_labels:
     return None
   path = run.labels_path(name)
-  with damage.explained(path, marker=run.predictions_path(name)):
+  with damage.explained(path, marker=marker):
     with open(path, 'rb') as raw, np.load(raw) as labels:
       return dict(labels)
 
@@ -304,33 +241,20 @@ def _predict(run: Run, number: int, best, sets):
   return logits, mc
 
 
-def _load(run: Run, name: str) -> Predictions:
-  path = run.predictions_path(name)
-  with damage.explained(path):
-    return Predictions.load(path, run.dataset.schema)
-
-
 def _conclude(run: Run, names: list[str], console: Console) -> dict[str, Any]:
   """Evaluates, writes results.json and the report, prints the tables."""
   with console.status('evaluating'):
-    predictions = (_load(run, name) for name in names)
+    schema = run.dataset.schema
     results, curves = evaluate(
-      run.dataset.schema,
-      predictions,
+      schema,
+      (run.load(name, schema) for name in names),
       run.dataset,
       seed=run.config.seed,
       bin_values=tasks.bin_values(kind=run.config.loss.bin_values),
       priors=run.priors,
     )
-    floor = validity.floor_from_config(run.config)
-    results['validity'] = validity.of_run(run.path(), floor)
-    names = unseen.unseen(run.dataset.schema, run.dataset.train.targets)
-    if names:
-      results['unseen'] = names
-    results['timings'] = run.session.timings.rounded()
-    workdir.write_json(run.path('curves.json'), curves)
-    workdir.write_json(run.path('results.json'), results)
-    clips = getattr(run.dataset, results['split'])
-    report.write(run.session.folder.path, clips)
+    results |= run.outcome()
+    run.write(results, curves)
+    report.write(run.path(), getattr(run.dataset, results['split']))
   report.terminal(results, console)
   return results

@@ -50,17 +50,7 @@ def variant_configs(config) -> dict[str, ConfigDict]:
 def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   """Trains all variants that are not finished, and reports on all.
 
-  Args:
-    config: Resolved configuration (configs/study.py).
-    folder: The study's folder, opened.
-    console: Where progress and tables go.
-
-  Returns:
-    What results.json holds.
-
-  Raises:
-    StopRequested: After SIGINT or SIGTERM, with everything saved.
-    DivergedError: If a loss is not finite.
+  See `protocol.Experiment.run`.
   """
   configs = variant_configs(config)
   folders = {name: _open(folder, name, made) for name, made in configs.items()}

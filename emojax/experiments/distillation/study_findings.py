@@ -3,7 +3,7 @@
 All rows of a study's report are one family (see `verdicts`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,28 +54,45 @@ def _ends(which: int, *variants: Variant) -> tuple[str, ...]:
   return tuple(v.results['names'][which] for v in variants)
 
 
-def reweighting(variants: Variants) -> list[Claim]:
-  """Section 5.1 on Table 1: what class re-weighting does to teachers."""
-  on, off = _by(variants, lambda v: v.config['loss']['reweight'])
-  if on is None or off is None:
-    return []
-  with_, without = reference.TABLE1[True, 1], reference.TABLE1[False, 1]
+def _of_teachers(
+  what: str, published: Mapping, on: Variant, off: Variant, rows
+) -> list[Claim]:
+  """What a setting does to single teachers.
+
+  Args:
+    what: The setting.
+    published: (whether it is on, members) -> scores.
+    on: The run with it.
+    off: The run without it.
+    rows: (score, what happens to it, whether it is better with the setting).
+  """
   found = []
-  for key, title, better in (
-    ('expr/score', 'raises the expression score', True),
-    ('au/score', 'lowers the AU score', False),
-    ('total', 'raises the total emotion metric', True),
-  ):
+  for key, title, better in rows:
     first, second = (on, off) if better else (off, on)
     found.append(
       _compare(
-        f'Class re-weighting {title} of single teachers',
-        f'{with_[key]:.4f} with, {without[key]:.4f} without',
+        f'{what} {title} of single teachers',
+        f'{published[True, 1][key]:.4f} with, '
+        f'{published[False, 1][key]:.4f} without',
         _scores(first, key),
         _scores(second, key),
         _ends(0, first, second),
       )
     )
+  return found
+
+
+def reweighting(variants: Variants) -> list[Claim]:
+  """Section 5.1 on Table 1: what class re-weighting does to teachers."""
+  on, off = _by(variants, lambda v: v.config['loss']['reweight'])
+  if on is None or off is None:
+    return []
+  rows = (
+    ('expr/score', 'raises the expression score', True),
+    ('au/score', 'lowers the AU score', False),
+    ('total', 'raises the total emotion metric', True),
+  )
+  found = _of_teachers('Class re-weighting', reference.TABLE1, on, off, rows)
   return found + ensemble_size(variants)
 
 
@@ -141,24 +158,12 @@ def balancing(variants: Variants) -> list[Claim]:
   on, off = _by(variants, lambda v: v.config['train']['balance'] != 'off')
   if on is None or off is None:
     return []
-  with_, without = reference.TABLE5[True, 1], reference.TABLE5[False, 1]
-  found = []
-  for key, title, better in (
+  rows = (
     ('total', 'raises the total emotion metric', True),
     ('expr/score', 'lowers the expression score', False),
     ('va/ccc/arousal', 'lowers the CCC of arousal', False),
-  ):
-    first, second = (on, off) if better else (off, on)
-    found.append(
-      _compare(
-        f'Multitask balancing {title} of single teachers',
-        f'{with_[key]:.4f} with, {without[key]:.4f} without',
-        _scores(first, key),
-        _scores(second, key),
-        _ends(0, first, second),
-      )
-    )
-  return found
+  )
+  return _of_teachers('Multitask balancing', reference.TABLE5, on, off, rows)
 
 
 def _last(variant: Variant, key: str) -> Estimate:

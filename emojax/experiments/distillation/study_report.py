@@ -1,8 +1,8 @@
 """The report of a study: the paper's tables from several runs at once."""
 
-import io
+import functools
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
 
@@ -16,10 +16,9 @@ from emojax.experiments.distillation.study_tables import (
   TABLES,
   Variant,
 )
-from emojax.host import files, processes
+from emojax.host import processes
 from emojax.host.terminal import say
-from emojax.report import page, style, table, verdicts
-from emojax.runtime import workdir
+from emojax.report import files, page, table, verdicts
 
 TITLE = 'Tables and figures of Iterative Distillation (paper 000)'
 Shown = Mapping[str, Sequence[str]]
@@ -97,27 +96,17 @@ def write(
   folder: pathlib.Path, variants: Mapping[str, Variant], shown: Shown
 ) -> pathlib.Path:
   """Writes report.md, report.html and figures/*.png; returns the HTML's path."""
-  pictures = {}
-  with style.use():
-    for name, names in shown.items():
-      if name in FIGURES:
-        draw, caption = FIGURES[name]
-        figure = draw([variants[variant] for variant in names])
-        if figure is not None:
-          pictures[name] = _save(folder, name, figure, caption)
-  content = blocks(variants, shown, pictures)
-  workdir.write_text(folder / 'report.md', page.to_markdown(TITLE, content))
-  workdir.write_text(folder / 'report.html', page.to_html(TITLE, content))
-  return folder / 'report.html'
+  pictures = files.draw(folder / 'figures', _figures(variants, shown))
+  return files.write(folder, TITLE, blocks(variants, shown, pictures))
 
 
-def _save(folder: pathlib.Path, name: str, figure, caption) -> page.Picture:
-  path = folder / 'figures' / f'{name}.png'
-  path.parent.mkdir(exist_ok=True)
-  buffer = io.BytesIO()
-  figure.savefig(buffer, format='png', metadata={'Software': None})
-  files.write_bytes(path, buffer.getvalue())
-  return page.Picture(buffer.getvalue(), f'figures/{name}.png', caption)
+def _figures(
+  variants: Mapping[str, Variant], shown: Shown
+) -> Iterator[files.Figure]:
+  for name, names in shown.items():
+    if name in FIGURES:
+      make, caption = FIGURES[name]
+      yield name, functools.partial(make, [variants[n] for n in names]), caption
 
 
 def terminal(variants: Mapping[str, Variant], shown: Shown, console: Console):

@@ -12,7 +12,7 @@ from emojax.experiments.distillation import (
 )
 from emojax.experiments.distillation import published as reference
 from emojax.report import figures_uncertainty, style
-from emojax.report.table import Cell, Section, Table
+from emojax.report.table import Section, Table, cells
 
 SIZES = (1, 5, 10)
 # Of the report; configurations sort their keys.
@@ -63,10 +63,6 @@ def _keys(variants: Variants) -> list[str]:
   return [key for key in tables.EMOTION if key in found]
 
 
-def _cells(keys, metrics, spread=None):
-  return [Cell(metrics.get(k), (spread or {}).get(k)) for k in keys]
-
-
 def table1(variants: Variants) -> list[Table]:
   """Class re-weighting, and the size of an ensemble of teachers."""
   keys = _keys(variants)
@@ -78,11 +74,11 @@ def table1(variants: Variants) -> list[Table]:
     for size, found in sorted(variant.sizes.items()):
       count = len(found['members'])
       times = f' ({count} ensembles)' if size > 1 and count > 1 else ''
-      cells = _cells(keys, found['mean'], found['std'])
-      rows.append((f'T = {size}{times}', cells))
+      row = cells(keys, found['mean'], found['std'])
+      rows.append((f'T = {size}{times}', row))
     sections.append(Section(f'This run: {variant.here}, {title}', rows))
     paper = [
-      (f'T = {size}', _cells(keys, values))
+      (f'T = {size}', cells(keys, values))
       for (weighted, size), values in reference.TABLE1.items()
       if weighted == on
     ]
@@ -112,7 +108,7 @@ def table2(variants: Variants) -> list[Table]:
     sections.append(Section(title, rows))
   models = {variant.results['modality'] for variant in variants}
   paper = [
-    (f'EMENet-{model}, {name}, T = {size}', _cells(keys, values))
+    (f'EMENet-{model}, {name}, T = {size}', cells(keys, values))
     for (model, name, size), values in reference.TABLE2.items()
     if model in models
   ]
@@ -183,7 +179,9 @@ def figure4(variants: Variants):
 def figure5(variants: Variants):
   """ROC curves of out-of-distribution detection by generation."""
   first = variants[0]
-  return figures_uncertainty.ood_roc(first.results, first.curves)
+  return figures_uncertainty.ood_roc(
+    first.results, first.curves, reference.TEACHERS
+  )
 
 
 FIGURES: dict[str, tuple[Callable[[Variants], Any], str]] = {

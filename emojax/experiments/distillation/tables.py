@@ -9,7 +9,7 @@ from typing import Any
 
 from emojax.experiments.distillation import published as reference
 from emojax.experiments.distillation.comparability import same_data, split_name
-from emojax.report.table import Cell, Section, Table
+from emojax.report.table import Section, Table, cells
 
 Results = Mapping[str, Any]
 _HEADERS = {
@@ -54,12 +54,6 @@ def header(key: str) -> str:
   return _HEADERS.get(key, key.rsplit('/', 1)[-1])
 
 
-def _cells(
-  keys: Sequence[str], metrics: Mapping, spread: Mapping | None = None
-):
-  return [Cell(metrics.get(key), (spread or {}).get(key)) for key in keys]
-
-
 def _present(results: Results, keys: Sequence[str]) -> list[str]:
   first = results['generations'][results['names'][0]]
   return [key for key in keys if key in first['ensemble']]
@@ -78,13 +72,13 @@ def single_and_ensemble(results: Results, names, keys, prefix: bool):
     rows.append(
       (
         f'{label}single',
-        _cells(keys, run['single_mean'], run['single_std']),
+        cells(keys, run['single_mean'], run['single_std']),
       )
     )
     rows.append(
       (
         f'{label}ensemble (T = {run["num_members"]})',
-        _cells(keys, run['ensemble']),
+        cells(keys, run['ensemble']),
       )
     )
   return rows
@@ -119,9 +113,9 @@ def corrected_section(results: Results, names, keys) -> list[Section]:
   for name in names:
     pc = results['generations'][name].get('pc')
     if pc:
-      rows.append((f'{name}, single', _cells(keys, pc['mean'], pc['std'])))
+      rows.append((f'{name}, single', cells(keys, pc['mean'], pc['std'])))
       count = len(pc['members'])
-      ensemble = _cells(keys, pc['ensemble'])
+      ensemble = cells(keys, pc['ensemble'])
       rows.append((f'{name}, ensemble (T = {count})', ensemble))
   title = f'{_here(results)}, prior correction (PC)'
   return [Section(title, rows)] if rows else []
@@ -136,7 +130,7 @@ def teachers(results: Results) -> Table | None:
   sections += corrected_section(results, [name], keys)
   for reweighted in (True, False):
     rows = [
-      (f'T = {size}', _cells(keys, values))
+      (f'T = {size}', cells(keys, values))
       for (weights, size), values in reference.TABLE1.items()
       if weights == reweighted
     ]
@@ -163,7 +157,7 @@ def generations(results: Results) -> Table | None:
   keys = _present(results, EMOTION)
   here = single_and_ensemble(results, results['names'], keys, prefix=True)
   paper = [
-    (f'EMENet-{model}, {name}, T = {size}', _cells(keys, values))
+    (f'EMENet-{model}, {name}, T = {size}', cells(keys, values))
     for (model, name, size), values in reference.TABLE2.items()
   ]
   return Table(
@@ -198,7 +192,7 @@ def _uncertainty_rows(results: Results, keys):
   for name in results['names']:
     run = results['generations'][name]
     rows.append(
-      (name, _cells(keys, run['single_mean'], spread(run['single_std'])))
+      (name, cells(keys, run['single_mean'], spread(run['single_std'])))
     )
   first = results['generations'][results['names'][0]]
   for method, title in (('ts', 'TS'), ('mc', 'MC')):
@@ -206,9 +200,9 @@ def _uncertainty_rows(results: Results, keys):
     if found:
       found = found['test_time'] if method == 'ts' else found
       name = f'{title} of {results["names"][0]}'
-      rows.append((name, _cells(keys, found['mean'], spread(found['std']))))
+      rows.append((name, cells(keys, found['mean'], spread(found['std']))))
   rows += [
-    (name, _cells(keys, pc['mean'], spread(pc['std'])))
+    (name, cells(keys, pc['mean'], spread(pc['std'])))
     for name, pc in corrected(results).items()
   ]
   return rows
@@ -216,7 +210,7 @@ def _uncertainty_rows(results: Results, keys):
 
 def _ensemble_rows(results: Results, keys):
   rows = [
-    (name, _cells(keys, results['generations'][name]['ensemble']))
+    (name, cells(keys, results['generations'][name]['ensemble']))
     for name in results['names']
   ]
   first = results['generations'][results['names'][0]]
@@ -224,23 +218,23 @@ def _ensemble_rows(results: Results, keys):
   for found, title in ((scaled, 'TS'), (first.get('mc') or {}, 'MC')):
     if 'ensemble' in found:
       name = f'{title} of {results["names"][0]}'
-      rows.append((name, _cells(keys, found['ensemble'])))
+      rows.append((name, cells(keys, found['ensemble'])))
   rows += [
-    (name, _cells(keys, pc['ensemble']))
+    (name, cells(keys, pc['ensemble']))
     for name, pc in corrected(results).items()
   ]
   if results.get('optimum'):
-    rows.append(('Bayes optimum', _cells(keys, results['optimum']['metrics'])))
+    rows.append(('Bayes optimum', cells(keys, results['optimum']['metrics'])))
   if alone := results.get('frame_optimum'):
     name = 'Bayes optimum of single silent frames'
-    rows.append((name, _cells(keys, alone['metrics'])))
+    rows.append((name, cells(keys, alone['metrics'])))
   return rows
 
 
 def _uncertainty(results: Results, title, keys, published, headers, text):
   here = _here(results)
   model = f'EMENet-{results["modality"]}'
-  paper = [(row, _cells(keys, values)) for row, values in published.items()]
+  paper = [(row, cells(keys, values)) for row, values in published.items()]
   return Table(
     title=title,
     columns=headers,
@@ -312,7 +306,7 @@ def balancing(runs: Mapping[str, Results]) -> Table | None:
     found = single_and_ensemble(results, teacher, keys, prefix=False)
     rows += [(f'{label}, {name}', cells) for name, cells in found]
   paper = [
-    (f'{"with" if on else "without"} balancing, T = {size}', _cells(keys, row))
+    (f'{"with" if on else "without"} balancing, T = {size}', cells(keys, row))
     for (on, size), row in reference.TABLE5.items()
   ]
   return Table(

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from emojax.experiments.distillation.published import TEACHERS
 from emojax.experiments.distillation.tables import PC_NOTE
 from emojax.report import style
 from emojax.report.table import Cell, Section, Table
@@ -223,7 +224,7 @@ def figure(results: Results, curves: Mapping[str, Any]):
   found = curves.get('votes')
   if not found:
     return None
-  styles = style.generation_styles(results['names'])
+  styles = style.stack_styles(results['names'], TEACHERS)
   sketch, ((left, right),) = style.grid(1, 2, width=4.6, height=4.2)
   ends = [results['names'][0], results['names'][-1]]
   for row, curve in found.items():

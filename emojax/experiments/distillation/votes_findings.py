@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from emojax.experiments.distillation import votes
-from emojax.report import outside
+from emojax.experiments.distillation import outside, votes
 from emojax.report.estimates import Estimate, of_json
 from emojax.report.verdicts import Claim
 

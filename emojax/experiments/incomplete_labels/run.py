@@ -11,11 +11,10 @@ from typing import Any
 
 from rich.console import Console
 
-from emojax import settings
-from emojax.data import unseen
 from emojax.evaluation import Predictions
 from emojax.experiments.two_stage import (
   builders,
+  frame,
   pairs,
   published,
   recurrent,
@@ -24,13 +23,8 @@ from emojax.experiments.two_stage import (
   scores,
   stages,
 )
-from emojax.host import terminal
-from emojax.host.signals import StopFlag
 from emojax.losses.two_stage import own_labels
-from emojax.models import resnet
-from emojax.report import validity
-from emojax.runtime import provenance, training, workdir
-from emojax.runtime.progress import TrainingProgress
+from emojax.runtime import workdir
 
 SUBSETS = (('au',), ('expr',), ('va',))
 SPLIT = 'test'
@@ -40,31 +34,13 @@ TITLE = 'Multitask emotion recognition with incomplete labels'
 def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   """Trains, evaluates and reports; resumes where it stopped.
 
-  Args:
-    config: Resolved configuration (configs/incomplete_labels.py).
-    folder: The run's folder, opened.
-    console: Where progress and tables go.
-
-  Returns:
-    The results, as in results.json.
-
-  Raises:
-    StopRequested: After SIGINT or SIGTERM, with everything saved.
-    DivergedError: If a loss is not finite.
+  See `protocol.Experiment.run`.
   """
   check(config)
-  schema = roles.schema_from_config(config, ('au', 'expr', 'va'))
-  with console.status('making the data set'):
-    data = roles.from_config(config, schema, SUBSETS)
-  terminal.say(console, pairs.describe(data))
-  provenance.keep(folder, data.sets(), schema, console)
-  unseen.tell(data.schema, data.stills.targets, console)
-  with (
-    StopFlag() as stop,
-    TrainingProgress(console, _epochs(config)) as progress,
-  ):
-    session = training.Session(folder, progress, stop)
-    this = stages.Run(config, data, session)
+  task_names, epochs = ('au', 'expr', 'va'), _epochs(config)
+  with frame.begun(
+    config, folder, console, task_names, SUBSETS, epochs
+  ) as this:
     single = _single_task(this)
     multitask = _multitask(this)
   with console.status('evaluating'):
@@ -72,7 +48,7 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   stacks = [p for parts in single.values() for p in parts]
   stacks += [p for pair in multitask.values() for p in pair]
   stacks = {predictions.name: predictions for predictions in stacks}
-  return pairs.conclude(
+  return frame.conclude(
     this, TITLE, SPLIT, stacks, studies, claims, accuracy, console
   )
 
@@ -83,10 +59,7 @@ def check(config):
     raise ValueError(
       'conditions is empty and so is multitask: nothing is to be trained'
     )
-  settings.check(settings.flatten(config.to_dict()))
-  resnet.make(config.model.depth, stem=config.model.stem)
-  recurrent.check_lengths(config)
-  validity.floor_from_config(config)
+  frame.check(config)
 
 
 def _epochs(config) -> int:

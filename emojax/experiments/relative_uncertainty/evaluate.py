@@ -24,7 +24,7 @@ def evaluate(run) -> tuple[dict[str, Any], dict[str, Any]]:
   """Evaluates all methods of a run.
 
   Args:
-    run: See `experiment.Run`.
+    run: See `run.Run`.
 
   Returns:
     (results, curves). `results['methods'][method][level]` has 'members' (one
@@ -45,7 +45,7 @@ def evaluate(run) -> tuple[dict[str, Any], dict[str, Any]]:
   curves = {'rejected': CURVE.round(4).tolist(), 'methods': {}}
   truth = Truth(run)
   for name in run.config.methods:
-    with np.load(run.outputs_path(name)) as file:
+    with np.load(run.predictions_path(name)) as file:
       found = dict(file)
     check_finite(name, found)
     rows = [

@@ -58,7 +58,7 @@ def embedding(run, found, name: str):
   """Figure 3: t-SNE of test features, coloured by class and by uncertainty.
 
   Args:
-    run: See `experiment.Run`.
+    run: See `run.Run`.
     found: Arrays of the method's outputs.
     name: The method.
 

@@ -50,7 +50,7 @@ def method(
     schedule: Learning-rate factor by epoch.
     stepwise: See `engine.member.Method`.
     ema: See `engine.member.Method`.
-    pretrained: `(params, batch_stats) -> (params, batch_stats)` of a fresh
+    pretrained: `(params, model_state) -> (params, model_state)` of a fresh
       member; None for random ones.
     axis_name: Mesh axis over which batches are split.
   """
@@ -58,11 +58,11 @@ def method(
 
   def init(key):
     variables = models.init(model, key)
-    params, stats = variables['params'], variables['batch_stats']
+    params = variables.pop('params')
     if pretrained:
-      params, stats = pretrained(params, stats)
+      params, variables = pretrained(params, variables)
     return params, {
-      'batch_stats': stats,
+      'batch_stats': variables['batch_stats'],
       'learner': learner.memory,
       'labels': relabelling.fresh(num_images),
     }

@@ -30,7 +30,7 @@ def predict(run, trainer, state) -> dict[str, np.ndarray]:
   """Outputs of every member for the test and some training images.
 
   Args:
-    run: See `experiment.Run`.
+    run: See `run.Run`.
     trainer: The method's trainer.
     state: Has `params` and `model_state` of the stack, on the mesh.
 

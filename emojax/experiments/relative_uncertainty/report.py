@@ -1,6 +1,6 @@
 """Writes report.md, report.html and the figures of a run of paper 003."""
 
-import io
+from collections.abc import Iterator
 
 import numpy as np
 from rich.console import Console
@@ -8,9 +8,9 @@ from rich.console import Console
 from emojax.data import unseen
 from emojax.experiments.relative_uncertainty import figures, findings, tables
 from emojax.experiments.relative_uncertainty.setup import METHODS
-from emojax.host import files, processes
+from emojax.host import processes
 from emojax.host.terminal import say, show_rows
-from emojax.report import page, style, table, verdicts
+from emojax.report import files, page, table, verdicts
 from emojax.runtime import workdir
 
 TITLE = 'Relative uncertainty learning under label noise'
@@ -21,44 +21,32 @@ def write(run, results, curves):
   """Writes the report of a run whose methods are all done.
 
   Args:
-    run: See `experiment.Run`.
-    results: See `evaluation.evaluate`.
-    curves: See `evaluation.evaluate`.
+    run: See `run.Run`.
+    results: See `evaluate.evaluate`.
+    curves: See `evaluate.evaluate`.
   """
-  blocks = make_blocks(run, results, curves)
-  folder = run.session.folder.path
-  workdir.write_text(folder / 'report.md', page.to_markdown(TITLE, blocks))
-  workdir.write_text(folder / 'report.html', page.to_html(TITLE, blocks))
+  pictures = files.draw(run.path('figures'), _figures(run, results, curves))
+  files.write(run.path(), TITLE, _blocks(run, results, pictures))
 
 
-def make_blocks(run, results, curves) -> list[page.Block]:
-  """The report as blocks; draws the figures into `figures/`."""
-  (run.path('figures')).mkdir(exist_ok=True)
+def _blocks(run, results, pictures) -> list[page.Block]:
   rows = findings.all_findings(results)
   blocks: list[page.Block] = [page.Paragraph(summary(results), lead=True)]
   if rows:
     blocks += [page.Heading('Does it show what the paper says?')]
     blocks += [page.Verdicts(rows), page.Paragraph(findings.RULE)]
-  blocks += [page.Heading('Numbers'), *tables.all_tables(results)]
-  blocks += [page.Heading('Rejection and uncertainty')]
-  with style.use():
-    for name, figure, caption in (
-      (
-        'rejection',
-        figures.rejection(results, curves),
-        'Accuracy of the test images that are kept, against the share of the '
-        'most uncertain ones that is rejected.',
-      ),
-      (
-        'histograms',
-        figures.histograms(results, curves),
-        'Uncertainties of the test images, brought to [0, 1] (Figures 5 and '
-        f'6), noise {results["levels"][0]}; mean of the repetitions.',
-      ),
-    ):
-      blocks.append(_picture(run, name, figure, caption))
-    blocks += [page.Heading('Features and images'), *_of_methods(run)]
-  return blocks + [page.Heading('The run'), _facts(run, results)]
+  of_all = [pictures.pop(name) for name in ('rejection', 'histograms')]
+  return [
+    *blocks,
+    page.Heading('Numbers'),
+    *tables.all_tables(results),
+    page.Heading('Rejection and uncertainty'),
+    *of_all,
+    page.Heading('Features and images'),
+    *pictures.values(),
+    page.Heading('The run'),
+    _facts(run, results),
+  ]
 
 
 def summary(results) -> str:
@@ -75,36 +63,40 @@ def summary(results) -> str:
   )
 
 
-def _of_methods(run):
-  """t-SNE and galleries of the first member of every method."""
-  level = run.members.levels[0]
+def _figures(run, results, curves) -> Iterator[files.Figure]:
+  """Figures of all methods, then those of each."""
+  yield (
+    'rejection',
+    lambda: figures.rejection(results, curves),
+    'Accuracy of the test images that are kept, against the share of the '
+    'most uncertain ones that is rejected.',
+  )
+  yield (
+    'histograms',
+    lambda: figures.histograms(results, curves),
+    'Uncertainties of the test images, brought to [0, 1] (Figures 5 and '
+    f'6), noise {results["levels"][0]}; mean of the repetitions.',
+  )
   for name in run.config.methods:
-    with np.load(run.outputs_path(name)) as file:
-      found = {k: file[k] for k in file.files if k.startswith('test/')}
-    title = METHODS[name]
-    for kind, figure, caption in (
-      (
-        'tsne',
-        figures.embedding(run, found, name),
-        f'{title}: t-SNE of test features (Figure 3), noise {level}.',
-      ),
-      (
-        'gallery',
-        figures.gallery(run, found, name),
-        f'{title}: the most and the least uncertain test images (Figure 4), '
-        'with normalised uncertainty and prediction; wrong ones in red.',
-      ),
-    ):
-      if figure is not None:
-        yield _picture(run, f'{kind}-{name}', figure, caption)
+    yield from _of_method(run, name)
 
 
-def _picture(run, name, figure, caption) -> page.Picture:
-  buffer = io.BytesIO()
-  # Without the version of matplotlib, equal figures are equal files.
-  figure.savefig(buffer, format='png', metadata={'Software': None})
-  files.write_bytes(run.path('figures', f'{name}.png'), buffer.getvalue())
-  return page.Picture(buffer.getvalue(), f'figures/{name}.png', caption)
+def _of_method(run, name: str) -> Iterator[files.Figure]:
+  """t-SNE and gallery of the first member of a method."""
+  level, title = run.members.levels[0], METHODS[name]
+  with np.load(run.predictions_path(name)) as file:
+    found = {k: file[k] for k in file.files if k.startswith('test/')}
+  yield (
+    f'tsne-{name}',
+    lambda: figures.embedding(run, found, name),
+    f'{title}: t-SNE of test features (Figure 3), noise {level}.',
+  )
+  yield (
+    f'gallery-{name}',
+    lambda: figures.gallery(run, found, name),
+    f'{title}: the most and the least uncertain test images (Figure 4), '
+    'with normalised uncertainty and prediction; wrong ones in red.',
+  )
 
 
 def _facts(run, results) -> page.Facts:

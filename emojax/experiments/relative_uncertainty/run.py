@@ -1,18 +1,18 @@
 """A run of paper 003, top to bottom: every method trained, evaluated, reported."""
 
 import dataclasses
-import pathlib
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 
 from emojax import tasks
-from emojax.data import load, unseen
+from emojax.data import load
 from emojax.data.clips.clips import Dataset
 from emojax.engine import checkpoint, member, stack
 from emojax.engine import plan as plans
 from emojax.engine.trainer import Generation, Trainer, settings_from_config
+from emojax.experiments import frame
 from emojax.experiments.relative_uncertainty import (
   evaluate as evaluation,
 )
@@ -23,56 +23,31 @@ from emojax.experiments.relative_uncertainty import (
   report,
   setup,
 )
-from emojax.host import terminal
-from emojax.host.signals import StopFlag
 from emojax.report import validity
-from emojax.runtime import provenance, training, workdir
-from emojax.runtime.progress import TrainingProgress
+from emojax.runtime import training, workdir
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class Run(frame.Run):
   """What the methods of a run share.
 
   Attributes:
-    config: Resolved configuration.
     dataset: The data set.
     task: Its categorical task.
     members: The members of every stack.
     mesh: Devices.
-    session: Checkpoints, progress, signals.
   """
 
-  config: Any
   dataset: Dataset
   task: tasks.Task
   members: members.Members
   mesh: Any
-  session: training.Session
-
-  def path(self, *parts: str) -> pathlib.Path:
-    """A file of the run."""
-    return self.session.folder.path.joinpath(*parts)
-
-  def outputs_path(self, method: str) -> pathlib.Path:
-    """Outputs of a finished method; written last, so it marks the end."""
-    return self.path('predictions', f'{method}.npz')
 
 
 def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   """Trains and evaluates all methods; resumes where it stopped.
 
-  Args:
-    config: Resolved configuration (configs/relative_uncertainty.py).
-    folder: The run's folder, opened.
-    console: Where progress and tables go.
-
-  Returns:
-    The results, as in results.json.
-
-  Raises:
-    StopRequested: After SIGINT or SIGTERM, with everything saved.
-    DivergedError: If a loss is not finite.
+  See `protocol.Experiment.run`.
   """
   setup.check_methods(config)
   validity.floor_from_config(config)
@@ -83,16 +58,13 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   )
   with console.status('making the data set'):
     dataset = load.from_config(config.data)
-  terminal.say(console, load.summary(dataset))
-  parts = provenance.sets_of(dataset)
-  provenance.keep(folder, parts, dataset.schema, console)
   task = setup.categorical_task(dataset)
-  unseen.tell((task,), dataset.train.targets, console)
+  data = frame.data_of(dataset, learned=(task,))
+  frame.keep(folder, data, console)
   drawn = members.from_config(config, dataset, task)
   total = len(config.methods) * config.train.epochs
-  with StopFlag() as stop, TrainingProgress(console, total) as progress:
-    session = training.Session(folder, progress, stop)
-    this = Run(config, dataset, task, drawn, mesh, session)
+  with training.session(folder, console, total) as session:
+    this = Run(config, data, session, dataset, task, drawn, mesh)
     for name in config.methods:
       _run_method(this, name)
   return _conclude(this, console)
@@ -108,17 +80,13 @@ def _saved(drawn: members.Members) -> dict[str, np.ndarray]:
 
 def _run_method(run: Run, name: str):
   """Trains one method's stack and writes its outputs, unless that is done."""
-  session = run.session
-  if run.outputs_path(name).exists():
-    session.progress.skip(run.config.train.epochs)
-  else:
-    generation = generation_of(run)
-    trainer = trainer_of(run, name, generation.steps)
-    segment = training.train(session, trainer, name, generation)
-    _finish(run, name, trainer, segment.state)
-    session.timings.lap()
-    session.stop_if_asked()
-  training.forget(session, name)
+  wanted, epochs = [run.predictions_path(name)], run.config.train.epochs
+  with training.stack(run.session, name, wanted, epochs) as missing:
+    if missing:
+      generation = generation_of(run)
+      trainer = trainer_of(run, name, generation.steps)
+      segment = training.train(run.session, trainer, name, generation)
+      _finish(run, name, trainer, segment.state)
 
 
 def generation_of(run: Run) -> Generation:
@@ -173,7 +141,7 @@ def _finish(run: Run, name: str, trainer: Trainer, state):
     'params': trainer.fetch(chosen.params),
     'batch_stats': trainer.fetch(chosen.model_state)['batch_stats'],
   }
-  checkpoint.save_tree(run.path('checkpoints', name), weights)
+  checkpoint.save_tree(run.weights_path(name), weights)
   run.session.progress.describe(f'{name}: predicting')
   found = outputs.predict(run, trainer, chosen)
   final = trainer.fetch(state.model_state)['labels']
@@ -186,20 +154,15 @@ def _finish(run: Run, name: str, trainer: Trainer, state):
   found['best_score'] = trainer.fetch(best.score)
   labels = run.path('predictions', 'labels.npz')
   workdir.write_arrays(labels, _saved(run.members))
-  workdir.write_arrays(run.outputs_path(name), found)
+  workdir.write_arrays(run.predictions_path(name), found)
 
 
 def _conclude(run: Run, console: Console) -> dict[str, Any]:
   """Evaluates, writes results.json and the report, prints the tables."""
   with console.status('evaluating'):
     results, curves = evaluation.evaluate(run)
-    floor = validity.floor_from_config(run.config)
-    results['validity'] = validity.of_run(run.path(), floor)
-    if names := unseen.unseen((run.task,), run.dataset.train.targets):
-      results['unseen'] = names
-    results['timings'] = run.session.timings.rounded()
-    workdir.write_json(run.path('curves.json'), curves)
-    workdir.write_json(run.path('results.json'), results)
+    results |= run.outcome()
+    run.write(results, curves)
     report.write(run, results, curves)
   report.terminal(results, console)
   return results

@@ -108,26 +108,22 @@ def prepare_from_config(config):
 
 def pretrained_from_config(config):
   """The function that loads trunk weights into a fresh member, or None."""
-  if not config.model.pretrained:
-    return None
-  state = convert.read_state_dict(config.model.pretrained)
 
-  def load(params, stats):
-    trunk = {'params': params['trunk'], 'batch_stats': stats['trunk']}
+  def place(state, variables):
+    trunk = {key: tree['trunk'] for key, tree in variables.items()}
     trunk = resnet_convert.from_torch(state, trunk)
-    return (
-      {**params, 'trunk': trunk['params']},
-      {**stats, 'trunk': trunk['batch_stats']},
-    )
+    return {
+      key: {**tree, 'trunk': trunk[key]} for key, tree in variables.items()
+    }
 
-  return load
+  return convert.loader(config.model.pretrained, place)
 
 
 def method_from_config(run, name: str, steps: int) -> Method:
   """The engine's method of that name.
 
   Args:
-    run: See `experiment.Run`.
+    run: See `run.Run`.
     name: A key of `METHODS`.
     steps: Steps of an epoch.
   """

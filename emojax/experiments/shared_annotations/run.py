@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from emojax import settings, tasks
-from emojax.data import unseen
+from emojax import tasks
 from emojax.evaluation import Predictions
 from emojax.experiments.two_stage import (
   builders,
+  frame,
   pairs,
   published,
   recurrent,
@@ -24,13 +24,8 @@ from emojax.experiments.two_stage import (
   scores,
   stages,
 )
-from emojax.host import terminal
-from emojax.host.signals import StopFlag
 from emojax.losses.two_stage import own_labels
-from emojax.models import resnet
-from emojax.report import validity
-from emojax.runtime import provenance, training, workdir
-from emojax.runtime.progress import TrainingProgress
+from emojax.runtime import workdir
 
 SUBSETS = (('expr',), ('va',), ('expr', 'va'))
 SPLIT = 'test'
@@ -41,48 +36,27 @@ COLUMNS = {k: v for k, v in published.COLUMNS.items() if k != 'AU'}
 def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   """Trains, evaluates and reports; resumes where it stopped.
 
-  Args:
-    config: Resolved configuration (configs/shared_annotations.py).
-    folder: The run's folder, opened.
-    console: Where progress and tables go.
-
-  Returns:
-    The results, as in results.json.
-
-  Raises:
-    StopRequested: After SIGINT or SIGTERM, with everything saved.
-    DivergedError: If a loss is not finite.
+  See `protocol.Experiment.run`.
   """
   check(config)
-  schema = roles.schema_from_config(config, ('expr', 'va'))
-  with console.status('making the data set'):
-    data = roles.from_config(config, schema, SUBSETS)
-  terminal.say(console, pairs.describe(data))
-  provenance.keep(folder, data.sets(), schema, console)
-  unseen.tell(data.schema, data.stills.targets, console)
-  with (
-    StopFlag() as stop,
-    TrainingProgress(console, _epochs(config)) as progress,
-  ):
-    session = training.Session(folder, progress, stop)
-    this = stages.Run(config, data, session)
+  task_names, epochs = ('expr', 'va'), _epochs(config)
+  with frame.begun(
+    config, folder, console, task_names, SUBSETS, epochs
+  ) as this:
     stacks = _train(this)
   with console.status('evaluating'):
     rows = _rows(this, stacks)
     studies, claims = studies_of(rows), claims_of(rows)
     accuracy = next(iter(rows.values()))['mean'].get('expr/acc')
   named = {found.name: found for found in stacks.values()}
-  return pairs.conclude(
+  return frame.conclude(
     this, TITLE, SPLIT, named, studies, claims, accuracy, console
   )
 
 
 def check(config):
   """Raises ValueError if a stack lacks the one that it learns from."""
-  settings.check(settings.flatten(config.to_dict()))
-  resnet.make(config.model.depth, stem=config.model.stem)
-  recurrent.check_lengths(config)
-  validity.floor_from_config(config)
+  frame.check(config)
   if not config.teachers:
     raise ValueError('teachers is empty: nothing is to be trained')
   if config.sharing and 3 not in config.teachers:

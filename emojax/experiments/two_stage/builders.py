@@ -1,6 +1,7 @@
 """Models and methods by configuration."""
 
 import dataclasses
+import functools
 from typing import Any
 
 from emojax import models, tasks
@@ -28,37 +29,15 @@ def options_from_config(config) -> Options:
 
 def cnn_from_config(config, schema: tasks.Schema) -> MultitaskCNN:
   """Builds the CNN; a schema of one task makes a single-task CNN."""
-  m = config.model
-  model: Any = models.build(
-    m.name,
-    schema,
-    config.data.image_size,
-    width=m.width,
-    hidden=m.hidden,
-    dropout=m.dropout,
-    head=m.head,
-    dtype=m.dtype,
-    lowering=config.runtime.lowering,
-  )
-  return model.clone(depth=m.depth, stem=m.stem)
+  model: Any = models.from_config(config, schema)
+  return model.clone(depth=config.model.depth, stem=config.model.stem)
 
 
 def pretrained_from_config(config):
   """Returns the function that loads trunk weights into a fresh member."""
-  if not config.model.pretrained:
-    return None
-  state_dict = convert.read_state_dict(config.model.pretrained)
-  layout = models.build(
-    config.model.name, (tasks.expr_task(),), config.data.image_size
-  ).layout
-
-  def load(params, model_state):
-    loaded = multitask_convert.trunk_from_torch(
-      state_dict, {'params': params, **model_state}, layout
-    )
-    return loaded.pop('params'), loaded
-
-  return load
+  layout = models.from_config(config, (tasks.expr_task(),)).layout
+  place = functools.partial(multitask_convert.trunk_from_torch, layout=layout)
+  return convert.loader(config.model.pretrained, place)
 
 
 def cnn_method(config, schema: tasks.Schema, supervised) -> Method:

@@ -38,10 +38,7 @@ class FeatureClips:
     return Clips(
       image=self.features[indices],
       audio=None,
-      targets={
-        name: tasks.Target(value[indices], mask[indices])
-        for name, (value, mask) in self.targets.items()
-      },
+      targets=tasks.take(self.targets, indices),
       frame_mask=self.frame_mask[indices],
       clip_id=self.clip_id[indices],
       subject_id=self.subject_id[indices],
@@ -79,10 +76,7 @@ class FeatureClips:
     names = zip(self.clip_id[places.clip[:, 0]], places.frame[:, 0])
     return FeatureClips(
       self.features[places],
-      {
-        name: tasks.Target(value[places], mask[places])
-        for name, (value, mask) in self.targets.items()
-      },
+      tasks.take(self.targets, places),
       self.frame_mask[places],
       np.array([f'{name}+{start}' for name, start in names], np.str_),
       self.subject_id[places.clip[:, 0]],

@@ -1,21 +1,16 @@
-"""Teachers with their students: training, scores, and the end of a run."""
+"""Teachers with their students: training and scores."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from rich.console import Console
 
 from emojax import tasks
-from emojax.data import unseen
 from emojax.engine.member import Method
 from emojax.evaluation import Predictions
-from emojax.experiments.two_stage import builders, report, scores, stages
-from emojax.experiments.two_stage.roles import Roles, Subsets
+from emojax.experiments.two_stage import builders, scores, stages
+from emojax.experiments.two_stage.roles import Subsets
 from emojax.experiments.two_stage.stages import Run, Sources
-from emojax.report import validity, verdicts
-from emojax.report.verdicts import Claim
-from emojax.runtime import workdir
 
 
 class Pair(NamedTuple):
@@ -137,88 +132,3 @@ def single_row(run: Run, predictions: Predictions, member: int, split: str):
   """The row of one network, a number without spread."""
   metrics = members(run, predictions, split)[member]
   return {**scores.summary([metrics]), 'exact': True}
-
-
-def describe(data: Roles) -> str:
-  """One line about the data for the terminal."""
-  sizes = ', '.join(
-    f'{subset} {len(index):,}'
-    for subset, index in data.groups['imbalanced'].items()
-  )
-  return (
-    f'{data.name}: {len(data.stills):,} training stills ({sizes}), '
-    f'{len(data.clips):,} training, {len(data.val):,} validation and '
-    f'{len(data.test):,} test clips of {data.clips.frame_mask.shape[1]} frames'
-  )
-
-
-def _scored(data) -> str:
-  """The split whose scores are shown, as a reader must know it."""
-  if data.name == 'embedded':
-    return 'the test set'
-  text = f'the split {data.test_split!r}'
-  if data.test_split == data.val_split:
-    text += ' (on which epochs and the best CNN were chosen, too)'
-  return text
-
-
-def conclude(
-  run: Run,
-  title: str,
-  split: str,
-  stacks: dict[str, Predictions],
-  studies: Sequence[report.Study],
-  claims: Sequence[Claim],
-  accuracy: float | None,
-  console: Console,
-) -> dict[str, Any]:
-  """Judges the claims, writes results.json and the report, prints the tables.
-
-  Args:
-    run: The run.
-    title: Of the report.
-    split: That is scored.
-    stacks: Name -> predictions.
-    studies: The tables.
-    claims: The paper's, with this run's numbers.
-    accuracy: Of expressions, by the networks that claims start from.
-    console: Where tables go.
-  """
-  floor = validity.floor_from_config(run.config)
-  found = validity.of_run(run.path(), floor)
-  findings = verdicts.decide(validity.gate(claims, found, accuracy))
-  every = {
-    name: {
-      'epochs': predictions.epochs,
-      **{
-        key: scores.summary(members(run, predictions, key))
-        for key in ('val', 'test')
-      },
-    }
-    for name, predictions in stacks.items()
-  }
-  timings = run.session.timings.rounded()
-  results = report.results(
-    run.roles.name, split, studies, findings, every, timings
-  )
-  results['validity'] = found
-  if names := unseen.unseen(run.roles.schema, run.roles.stills.targets):
-    results['unseen'] = names
-  workdir.write_json(run.path('results.json'), results)
-  lead = (
-    f'{run.config.ensemble.seeds} seeds on {_scored(run.config.data)} of '
-    f'{run.roles.name}. '
-    + verdicts.tally([finding.verdict for finding in findings])
-  )
-  facts = [('Data set', run.roles.name), *unseen.facts(results)]
-  facts += [(f'Time, {k}', f'{v:,.1f} s') for k, v in timings.items()]
-  facts += [
-    (f'Selected epochs, {name}', ', '.join(str(e + 1) for e in p.epochs))
-    for name, p in stacks.items()
-  ]
-  settings = workdir.flatten(run.config.to_dict())
-  facts += [(f'config: {k}', str(v)) for k, v in sorted(settings.items())]
-  folder = run.session.folder.path
-  report.write(folder, title, lead, studies, findings, facts)
-  report.terminal(studies, findings, console)
-  return results

@@ -62,7 +62,7 @@ def _extractor(run: Run, name: str, member: int, of: Method):
     lambda s: np.zeros((count, *s.shape), s.dtype), template
   )
   weights = checkpoint.load_tree(
-    run.weights(name), dict(zip(('params', 'model_state'), template))
+    run.weights_path(name), dict(zip(('params', 'model_state'), template))
   )
   one = jax.tree.map(lambda x: x[member : member + 1], weights)
   placed = trainer.place_weights(one)

@@ -1,20 +1,19 @@
 """Results, tables, findings and the report of papers 001 and 002."""
 
-import io
+import functools
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rich.console import Console
 
 from emojax.evaluation.scores import summarise
 from emojax.experiments.two_stage.published import COLUMNS
-from emojax.host import files, processes
+from emojax.host import processes
 from emojax.host.terminal import show_rows
-from emojax.report import page, style, table, verdicts
+from emojax.report import files, page, style, table, verdicts
 from emojax.report.estimates import Estimate, difference, of_members
 from emojax.report.verdicts import Claim, Finding
-from emojax.runtime import workdir
 
 Row = Mapping[str, Any]  # {'members', 'mean', 'std'} over the seeds
 NAMES = {
@@ -158,24 +157,20 @@ def write(
     page.Paragraph(f'{RULE} {COMPARABLE}'),
     page.Verdicts([finding.row for finding in findings]),
   ]
-  (folder / 'figures').mkdir(exist_ok=True)
-  for i, study in enumerate(studies):
-    blocks += [page.Heading(study.title), make_table(study)]
-    blocks.append(_picture(folder / 'figures' / f'study{i + 1}.png', study))
+  pictures = files.draw(folder / 'figures', _figures(studies))
+  for study, picture in zip(studies, pictures.values(), strict=True):
+    blocks += [page.Heading(study.title), make_table(study), picture]
   blocks += [page.Heading('The run'), page.Facts(list(facts))]
-  workdir.write_text(folder / 'report.md', page.to_markdown(title, blocks))
-  workdir.write_text(folder / 'report.html', page.to_html(title, blocks))
+  files.write(folder, title, blocks)
 
 
-def _picture(path: pathlib.Path, study: Study) -> page.Picture:
-  buffer = io.BytesIO()
-  with style.use():
-    drawn = figure(study)
-    # Without the version of matplotlib, equal figures are equal files.
-    drawn.savefig(buffer, format='png', metadata={'Software': None})
-  files.write_bytes(path, buffer.getvalue())
-  caption = f'{study.title}: means over the seeds, error bars of one standard deviation.'
-  return page.Picture(buffer.getvalue(), f'figures/{path.name}', caption)
+def _figures(studies: Sequence[Study]) -> Iterator[files.Figure]:
+  for i, study in enumerate(studies, 1):
+    yield (
+      f'study{i}',
+      functools.partial(figure, study),
+      f'{study.title}: means over the seeds, error bars of one standard deviation.',
+    )
 
 
 def terminal(

@@ -23,6 +23,7 @@ from emojax.engine.trainer import (
   settings_from_config,
 )
 from emojax.evaluation import Predictions
+from emojax.experiments import frame
 from emojax.experiments.two_stage import features, method
 from emojax.experiments.two_stage.roles import Roles, Subsets
 from emojax.runtime import damage, training, workdir
@@ -30,41 +31,19 @@ from emojax.runtime import damage, training, workdir
 PyTree = Any
 
 
-@dataclasses.dataclass
-class Run:
+@dataclasses.dataclass(frozen=True)
+class Run(frame.Run):
   """What the stacks of a run share.
 
   Attributes:
-    config: Resolved configuration.
     roles: The data.
-    session: Of `training`.
   """
 
-  config: Any
   roles: Roles
-  session: training.Session
 
-  def path(self, *parts: str) -> pathlib.Path:
-    """A file of the run."""
-    return self.session.folder.path.joinpath(*parts)
-
-  def predictions(self, name: str) -> pathlib.Path:
-    """Predictions of a finished stack; written last, so they mark the end."""
-    return self.path('predictions', f'{name}.npz')
-
-  def teacher(self, name: str) -> pathlib.Path:
+  def teacher_path(self, name: str) -> pathlib.Path:
     """Logits of a finished stack of teachers on its training clips."""
     return self.path('predictions', f'{name}_teacher.npz')
-
-  def weights(self, name: str) -> pathlib.Path:
-    """Weights of a finished stack."""
-    return self.path('checkpoints', name)
-
-  def load(self, name: str) -> Predictions:
-    """Predictions of a finished stack."""
-    path = self.predictions(name)
-    with damage.explained(path):
-      return Predictions.load(path)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -175,15 +154,11 @@ def train_stack(
     sources: The data.
     teaches: Whether students will learn from its logits.
   """
-  session = run.session
-  if run.predictions(name).exists():
-    session.progress.skip(trainer.settings.epochs)
-  else:
-    best = training.train(session, trainer, name, of).state.best
-    _finish(run, name, trainer, best, sources, teaches)
-    session.timings.lap()
-    session.stop_if_asked()
-  training.forget(session, name)
+  wanted, epochs = [run.predictions_path(name)], trainer.settings.epochs
+  with training.stack(run.session, name, wanted, epochs) as missing:
+    if missing:
+      best = training.train(run.session, trainer, name, of).state.best
+      _finish(run, name, trainer, best, sources, teaches)
   return run.load(name)
 
 
@@ -191,10 +166,10 @@ def _finish(run: Run, name: str, trainer: Trainer, best, sources, teaches):
   """Writes weights, a teacher's logits and predictions of a trained stack."""
   run.session.progress.describe(f'{name}: predicting')
   weights = {'params': best.params, 'model_state': best.model_state}
-  checkpoint.save_tree(run.weights(name), trainer.fetch(weights))
+  checkpoint.save_tree(run.weights_path(name), trainer.fetch(weights))
   predict = functools.partial(trainer.predict, best.params, best.model_state)
   if teaches:
-    workdir.write_arrays(run.teacher(name), predict(sources.train))
+    workdir.write_arrays(run.teacher_path(name), predict(sources.train))
   logits = {}
   for key, clips in (('val', sources.val), ('test', sources.test)):
     logits[key] = predict(clips)
@@ -204,12 +179,12 @@ def _finish(run: Run, name: str, trainer: Trainer, best, sources, teaches):
       logits[key] = {n: stitch(x, shape) for n, x in logits[key].items()}
   epochs = [int(epoch) for epoch in trainer.fetch(best.epoch)]
   schema = tuple(t for t in run.roles.schema if t.name in logits['val'])
-  Predictions(name, schema, logits, epochs).save(run.predictions(name))
+  Predictions(name, schema, logits, epochs).save(run.predictions_path(name))
 
 
 def teacher_logits(run: Run, name: str) -> dict[str, np.ndarray]:
   """Logits [S, N, L, num_outputs] of a finished stack of teachers, by task."""
-  path = run.teacher(name)
-  with damage.explained(path, marker=run.predictions(name)):
+  path = run.teacher_path(name)
+  with damage.explained(path, marker=run.predictions_path(name)):
     with open(path, 'rb') as raw, np.load(raw) as file:
       return dict(file)

@@ -187,14 +187,6 @@ def test_the_best_epoch_can_be_selected(reference, tmp_path):
     assert epoch == int(np.argmax(scores))
 
 
-def test_damaged_predictions(tmp_path):
-  (tmp_path / 'x.npz').write_bytes(b'no')
-  with pytest.raises(
-    experiment.checkpoint.CheckpointError, match='move it away'
-  ):
-    experiment._load(tmp_path / 'x.npz', None)
-
-
 @pytest.mark.parametrize(
   ('changes', 'message'),
   [

@@ -449,7 +449,7 @@ def test_pretrained_trunk_goes_into_fresh_members(tmp_path):
     'torch', reason='PyTorch parity: pip install emojax[parity]'
   )
   config = small_run.config(model__name='emenet_v', model__width=0.0625)
-  model = distillation.model_from_config(config, ABAW2021)
+  model = models.from_config(config, ABAW2021)
   shapes = jax.eval_shape(lambda: models.init(model, jax.random.key(0)))
   fresh = jax.tree.map(lambda s: np.zeros(s.shape, np.float32), shapes)
   state = {
@@ -459,7 +459,7 @@ def test_pretrained_trunk_goes_into_fresh_members(tmp_path):
   }
   config.model.pretrained = str(tmp_path / 'landmarks.pth')
   torch.save({'state_dict': state}, config.model.pretrained)
-  load = distillation.pretrained_from_config(config)
+  load = convert.loader(config.model.pretrained, convert.trunk_from_torch)
   params, model_state = jax.jit(load)(
     fresh['params'], {'batch_stats': fresh['batch_stats']}
   )
@@ -467,10 +467,6 @@ def test_pretrained_trunk_goes_into_fresh_members(tmp_path):
     for module, values in tree.items():
       expected = 2 if module == 'trunk' else 0  # heads start from scratch
       assert all((x == expected).all() for x in jax.tree.leaves(values))
-
-
-def test_nothing_pretrained():
-  assert distillation.pretrained_from_config(small_run.config()) is None
 
 
 def test_students_learn_from_every_labelled_frame():

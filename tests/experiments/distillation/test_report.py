@@ -509,7 +509,7 @@ def test_training_curves_mark_the_last_improvement():
 
 def test_generations_have_different_looks():
   names = ['Tea', *(f'Stu{i}' for i in range(1, 6))]
-  looks = style.generation_styles(names)
+  looks = style.stack_styles(names, apart='Tea')
   assert len({look['color'] for look in looks.values()}) == len(names)
   assert len({look['marker'] for look in looks.values()}) == len(names)
 

@@ -1,6 +1,7 @@
 """Runs of papers 001 and 002 from start to finish, and interrupted ones."""
 
 import json
+import types
 
 import numpy as np
 import pytest
@@ -57,7 +58,9 @@ def quick():
 @pytest.fixture(
   scope='module',
   params=[
-    pytest.param('incomplete_labels', marks=pytest.mark.slow),  # thirteen stacks
+    pytest.param(
+      'incomplete_labels', marks=pytest.mark.slow
+    ),  # thirteen stacks
     'shared_annotations',
   ],
 )
@@ -182,8 +185,8 @@ def test_a_killed_run_resumes_to_the_same_numbers(
 
 
 def test_a_damaged_file_is_named(tmp_path):
-  run = stages.Run(None, None, None)
-  run.path = lambda *parts: tmp_path.joinpath(*parts)
+  folder = types.SimpleNamespace(path=tmp_path)
+  run = stages.Run(None, None, types.SimpleNamespace(folder=folder), None)
   (tmp_path / 'predictions').mkdir()
   (tmp_path / 'predictions' / 'cnn-teacher.npz').write_bytes(b'PK torn')
   (tmp_path / 'predictions' / 'cnn-teacher_teacher.npz').write_bytes(b'')
@@ -206,7 +209,7 @@ def test_the_best_member_is_that_of_the_validation_set(reference):
     for p in stacks
     for m in range(p.num_members)
   }
-  run = stages.Run(small.config_of(name), None, None)
+  run = stages.Run(small.config_of(name), None, None, None)
   metrics = {
     p.name: [totals[p.name, m] for m in range(p.num_members)] for p in stacks
   }
