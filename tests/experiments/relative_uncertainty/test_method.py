@@ -187,7 +187,7 @@ def test_schedules():
 
 
 def test_unknown_optimisers_are_refused():
-  with pytest.raises(ValueError, match="expected one of adam, adamw, sgd"):
+  with pytest.raises(ValueError, match='expected one of adam, adamw, sgd'):
     method.make_optimizer('lion', 0.0)
   with pytest.raises(ValueError, match='every 0 epochs'):
     method.decay(0.9, 0)
