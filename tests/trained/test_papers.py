@@ -95,7 +95,7 @@ RUNS = {
 OTHERS = {
   'bayesian': ('alexnet-dropout',),
   'relative_uncertainty': ('rul', 'dul', 'conf'),
-  'incomplete_labels': (),
+  'incomplete_labels': ('single-au-baseline', 'single-expr-baseline'),
   'shared_annotations': (
     'cnn3-teacher',
     'with-sharing-student',
@@ -157,6 +157,7 @@ def test_an_exported_model_predicts_what_the_run_has(trained, model):
   check_predictions(path, stack, model)
 
 
+@pytest.mark.slow
 def test_so_does_every_other_stack(trained, tmp_path):
   name, path, stack = trained
   others = [s for s in runs.open_run(path).generations if s != stack]

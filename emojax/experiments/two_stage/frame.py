@@ -32,7 +32,7 @@ def begun(
   config,
   folder: workdir.Workdir,
   console: Console,
-  names: Sequence[str],
+  names: tuple[str, ...],
   subsets: Sequence[Sequence[str]],
   epochs: int,
 ) -> Iterator[Run]:
