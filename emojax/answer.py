@@ -133,6 +133,8 @@ def parse(arguments: Sequence[str]):
   """
   made = parser()
   said = made.parse_args(arguments)
+  if not said.out:
+    made.error('--out is empty: name a folder')
   if not said.inputs and said.webcam is None:
     made.error('name pictures, videos or folders, or --webcam 0')
   if said.webcam is not None and (said.webcam < 0 or said.inputs):
@@ -165,19 +167,16 @@ def main(arguments: Sequence[str]) -> int:
   # After the arguments, so that --help and errors do not wait for JAX.
   from rich.console import Console
 
-  import emojax
-  from emojax.answers import run
   from emojax.host.terminal import say
-  from emojax.runtime import compilation
 
   console = Console()
   out = pathlib.Path(said.out)
   try:
-    compilation.set_cache('auto')
-    model = emojax.load(said.model)
-    frames = run.execute(
-      model, asked, written, said.inputs, out, console, said.webcam
-    )
+    frames = _finished(said, asked, written, out)
+    if frames is not None:
+      say(console, f'{out} is finished: nothing to do')
+      return 0
+    frames = _answered(said, asked, written, out, console)
   except KeyboardInterrupt:
     say(console, 'stopped; the same command goes on where it was')
     return INTERRUPTED
@@ -187,10 +186,51 @@ def main(arguments: Sequence[str]) -> int:
   if not frames:
     say(console, ('error:', 'bold red'), ' no frame could be read')
     return 1
-  say(console, f'Table: {out / "answers"}.{written.formats[0]}')
+  for name in written.formats:
+    say(console, f'Table: {out / "answers"}.{name}')
   if written.page:
     say(console, f'Page: {out / "page.html"}')
   return 0
+
+
+def _finished(said, asked, written, out: pathlib.Path) -> int | None:
+  """Frames of a folder that this command has finished; None if it has not.
+
+  Raises:
+    ValueError: If the folder is of another command. A model is not loaded for it.
+  """
+  import json
+
+  from emojax.answers import command, inputs, session
+  from emojax.trained import shipped
+
+  if not (out / session.COMMAND).is_file():
+    return None
+  folder = shipped.path(said.model) or pathlib.Path(said.model)
+  try:
+    metadata = json.loads((folder / 'model.json').read_bytes())
+  except (OSError, ValueError, RecursionError):
+    return None  # loading it will say why
+  found, _ = inputs.checked(asked, said.inputs, out, said.webcam)
+  there = session.Session(out, command.of(metadata, asked, written, found))
+  there.check_command()
+  if not there.finished:
+    return None
+  there.sweep()
+  return there.summary()['frames']
+
+
+def _answered(said, asked, written, out: pathlib.Path, console) -> int:
+  """Number of frames that have been answered."""
+  import emojax
+  from emojax.answers import run
+  from emojax.runtime import compilation
+
+  compilation.set_cache('auto')
+  model = emojax.load(said.model)
+  return run.execute(
+    model, asked, written, said.inputs, out, console, said.webcam
+  )
 
 
 if __name__ == '__main__':

@@ -16,6 +16,11 @@ from emojax.host.terminal import say
 LINE_SECONDS = 30  # between lines where there is no terminal
 
 
+def counted(count: int, name: str) -> str:
+  """'1 face', '2 faces'."""
+  return f'{count:,} {name}' + ('' if count == 1 else 's')
+
+
 def expected(source: sources.Source, asked: Options) -> float | None:
   """About how many frames of a source are looked at; None if it does not say."""
   if source.kind == 'picture':
@@ -115,7 +120,7 @@ class Progress:
     seconds = max(1e-3, time.monotonic() - self._begun)
     total, done = self._total(), sum(self._done)
     text = (
-      f'{self._frames:,} frames, {self._faces:,} faces, '
+      f'{counted(self._frames, "frame")}, {counted(self._faces, "face")}, '
       f'{self._faces / seconds:.1f} faces/s'
     )
     speed = (done - self._start) / seconds
