@@ -135,6 +135,10 @@ def parse(arguments: Sequence[str]):
   said = made.parse_args(arguments)
   if not said.out:
     made.error('--out is empty: name a folder')
+  if not said.model:
+    made.error('--model is empty: name a model or its folder')
+  if '' in said.inputs:
+    made.error('an input is empty: name pictures, videos or folders')
   if not said.inputs and said.webcam is None:
     made.error('name pictures, videos or folders, or --webcam 0')
   if said.webcam is not None and (said.webcam < 0 or said.inputs):

@@ -59,7 +59,10 @@ def model_digest(metadata: Mapping[str, Any]) -> str:
 def _digest(path: Any) -> str | None:
   if path is None:
     return None
-  return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+  try:
+    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+  except (OSError, ValueError):
+    return None  # reading the boxes will say why
 
 
 def _of_inputs(found: Sequence[sources.Source]) -> str:

@@ -126,9 +126,9 @@ def execute(
     ValueError: If something is not as it should be; says what to do.
   """
   found, problems = inputs.checked(asked, paths, out, webcam)
+  said = command.of(model.metadata, asked, written, found)
   layout, made = make(model, asked, shown=written.page)
   problems += made.unused(found)
-  said = command.of(model.metadata, asked, written, found)
   session = Session(out, said)
   session.open()
   try:

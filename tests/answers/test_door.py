@@ -18,6 +18,7 @@ from PIL import Image
 
 import emojax
 from emojax import answer
+from emojax.answers import progress
 from emojax.faces import sources
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -231,6 +232,52 @@ def test_an_input_that_has_changed(model, faces, tmp_path, monkeypatch, capfd):
   os.utime(next(folder.glob('*.png')), (1, 1))
   assert answer.main(arguments) == 1
   assert 'an input has changed' in capfd.readouterr().out
+
+
+@pytest.mark.parametrize('name', ['ferPlus', 'ferpls', 'nope', 'a/b'])
+def test_models_of_no_name(name, photos, tmp_path, capfd, monkeypatch):
+  monkeypatch.setattr('emojax.runtime.compilation.set_cache', lambda _: None)
+  out = tmp_path / 'out'
+  assert answer.main([str(photos), '--model', name, '--out', str(out)]) == 1
+  said = capfd.readouterr().out
+  assert f'error: {name} holds no exported model: there is no such f' in said
+  assert 'this package has ferplus' in said
+  assert ('did you mean ferplus?' in said) == name.startswith('fer')
+  assert not out.exists()
+
+
+def test_what_is_finished_needs_no_model(model_path, clip, tmp_path, capfd):
+  """Nor does what is another command's: nobody waits for JAX to be told."""
+  out, tables = tmp_path / 'out', 'csv,jsonl'
+  arguments = [str(clip[0]), '--crops', '--every', '50', '--format', tables]
+  arguments += ['--model', str(model_path), '--out', str(out)]
+  assert answer.main(arguments) == 0
+  said = capfd.readouterr().out
+  assert '3 frames, 3 faces' in said
+  for name in tables.split(','):
+    assert f'Table: {out}/answers.{name}' in said
+  code = (
+    'import sys\nfrom emojax import answer\ncode = answer.main(sys.argv[1:])\n'
+    'print(code, "jax" in sys.modules)'
+  )
+
+  def again(*more):
+    done = subprocess.run(
+      [sys.executable, '-c', code, *arguments, *more],
+      env=environment(), capture_output=True, text=True,
+    )  # fmt: skip
+    return done.stdout.replace('\n', ' ')
+
+  assert again() == f'{out} is finished: nothing to do 0 False '
+  said = again('--every', '49')
+  assert '--every 50 there, 49 now' in said
+  assert said.endswith('1 False ')
+
+
+@pytest.mark.parametrize(('count', 'text'), [(0, '0 faces'), (1, '1 face'),
+                                             (2000, '2,000 faces')])  # fmt: skip
+def test_one_face_is_no_faces(count, text):
+  assert progress.counted(count, 'face') == text
 
 
 def test_sources_are_found_in_one_order(faces):
