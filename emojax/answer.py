@@ -15,6 +15,7 @@ see docs/predict.md for what they are not, and where laws forbid their use.
 """
 
 import argparse
+import os
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -232,8 +233,9 @@ def _answered(said, asked, written, out: pathlib.Path, console) -> int:
 
   compilation.set_cache('auto')
   model = emojax.load(said.model)
+  name = os.path.basename(os.path.abspath(said.model))
   return run.execute(
-    model, asked, written, said.inputs, out, console, said.webcam
+    model, asked, written, said.inputs, out, console, said.webcam, name
   )
 
 

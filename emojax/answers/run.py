@@ -9,6 +9,7 @@ import numpy as np
 from rich.console import Console
 
 from emojax.answers import (
+  about,
   columns,
   command,
   gallery,
@@ -116,8 +117,19 @@ def execute(
   out: pathlib.Path,
   console: Console,
   webcam: int | None = None,
+  name: str = '',
 ) -> int:
   """Answers paths or a webcam into a folder, or goes on where it was stopped.
+
+  Args:
+    model: The loaded model.
+    asked: How faces are found and answers are given.
+    written: What is written.
+    paths: What is answered.
+    out: The folder.
+    console: For progress and problems.
+    webcam: Number of the camera that is answered instead of paths.
+    name: The model's, for the page.
 
   Returns:
     How many frames have been read.
@@ -140,7 +152,10 @@ def execute(
     if not any(len(part.rows['frame']) for part in session.parts()):
       session.discard()  # the same command tries again
       return 0
-    return _write(session, layout, asked, written, found, problems, console)
+    facts = about.lines(model, layout, options.limits(asked, model), name)
+    return _write(
+      session, layout, asked, written, found, problems, facts, console
+    )
   finally:
     session.close()
 
@@ -174,7 +189,9 @@ def _answer(session: Session, made, asked, found, problems, console):
           progress.problem(line)
 
 
-def _write(session, layout, asked, written, found, problems, console) -> int:
+def _write(
+  session, layout, asked, written, found, problems, facts, console
+) -> int:
   """Writes what people read; the summary comes last."""
   lines = list(problems)
   frames = faces = unsure = 0
@@ -189,10 +206,11 @@ def _write(session, layout, asked, written, found, problems, console) -> int:
   text = ''.join(f'{line}\n' for line in lines)
   writers.text(session / PROBLEMS, text)
   if written.overlay:
-    overlay.write(session, layout, found, _reading(asked), console)
+    overlay.write(session, layout, found, asked, _reading(asked), console)
   if written.page:
     writers.text(
-      session / PAGE, page.render(gallery.read(session, layout, found))
+      session / PAGE,
+      page.render(gallery.read(session, layout, found, facts)),
     )
   session.finish({
     'frames': frames, 'faces': faces, 'unsure': unsure, 'problems': len(lines)
