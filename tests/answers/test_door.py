@@ -18,8 +18,8 @@ from PIL import Image
 
 import emojax
 from emojax import answer
-from emojax.answers import progress
-from emojax.faces import sources
+from emojax.answers import columns, progress
+from emojax.faces import align, detectors, sources
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -72,6 +72,49 @@ def test_python_is_the_command_line_is_the_model(
     np.testing.assert_array_equal(table[f'expr_{kind}'], values)
   assert table['answer'].tolist() == list(real_model.answers(output)['expr'])
   assert len(np.unique(table['happiness'])) > 60  # they do differ
+
+
+@pytest.mark.slow
+def test_the_same_with_what_people_use(tmp_path):
+  """The default detector and the model of this package, on photos of a wheel."""
+  pytest.importorskip('onnxruntime', reason='needs emojax[faces]')
+  if 'mtcnn' not in detectors.installed():
+    pytest.skip('needs emojax[faces]')
+  for name in ('astronaut', 'camera', 'cat'):
+    image = Image.fromarray(getattr(skimage.data, name)()).convert('RGB')
+    image.save(tmp_path / f'{name}.png')
+  paths = sorted(tmp_path.glob('*.png'))
+  done = subprocess.run(
+    command(*paths, '--out', tmp_path / 'out'),
+    env=environment(), capture_output=True, text=True,
+  )  # fmt: skip
+  assert done.returncode == 0, done.stdout + done.stderr
+  table = emojax.predict([str(path) for path in paths])
+  assert table.found.tolist() == [True, True, False]
+  with open(tmp_path / 'out' / 'answers.csv', newline='') as file:
+    rows = list(csv.DictReader(file))
+  for column in table.columns:
+    texts = [row[column.name] for row in rows]
+    if column.kind == 'text':
+      assert texts == table[column.name].tolist()
+    elif column.kind != 'flag':
+      kind = columns.TYPES[column.kind]
+      found = np.array([kind(t) if t else np.nan for t in texts], kind)
+      np.testing.assert_array_equal(found, table[column.name])
+  # And the exported model itself, given the crops.
+  model, detect = emojax.load('ferplus'), detectors.load(threads=1)
+  crops = []
+  for path in paths[:2]:
+    image = np.asarray(Image.open(path))
+    (box,), _, (points,) = detect(image)
+    rule = align.CropRule.from_json(model.metadata['preprocessing']['crop'])
+    crops.append(align.crop(image, box, points, rule, model.image_size))
+  output = model.predict(np.stack(crops + [crops[-1]] * 14), batch=16)
+  for i, label in enumerate(model.schema[0].labels):
+    probs = output.probabilities['expr'][:2, i]
+    np.testing.assert_array_equal(table[label][:2], probs)
+  for kind, values in output.uncertainty['expr']._asdict().items():
+    np.testing.assert_array_equal(table[f'expr_{kind}'][:2], values[:2])
 
 
 @pytest.mark.slow
