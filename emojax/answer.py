@@ -74,6 +74,12 @@ def _add_frames(group):
   add = group.add_argument
   add('--every', type=int, default=1, metavar='N', help='every Nth frame only')
   add('--from', type=float, dest='start', metavar='S', help='from this second')
+  add(
+    '--smooth',
+    type=float,
+    metavar='S',
+    help='average the probabilities of a face over these seconds (not)',
+  )
   add('--to', type=float, dest='stop', metavar='S', help='before this second')
 
 

@@ -27,6 +27,11 @@ def lines(model, layout: Layout, limits: Limits, name: str = '') -> list[str]:
     f'{limits.sharpness:.3g}), small (fewer than {limits.face:.3g} pixels), '
     f'profile (turned by more than {limits.profile:.3g}).',
   ]
+  if layout.smooth:
+    made.append(
+      f'Smoothed: probabilities of videos are means over {layout.smooth:g} s of '
+      'the same track; answers and uncertainties are those of the frame.'
+    )
   for task in layout.schema:
     if layout.sets is not None and layout.has_set(task):
       column = layout.answer(task, 'answer_set')

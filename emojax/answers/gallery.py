@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from emojax.answers import drawing
+from emojax.answers import drawing, smoothing
 from emojax.answers.columns import Layout
 from emojax.answers.session import Session
 from emojax.faces import sources
@@ -43,7 +43,7 @@ def read(
   videos = {i: _Video() for i, s in enumerate(found) if s.kind != 'picture'}
   small = Thinned(SHOWN)
   faces, without, count = [], [], 0
-  for part in session.parts():
+  for part in smoothing.parts(layout, session.parts()):
     places = np.array([numbers[name] for name in part.rows['file']], int)
     moving = np.isin(places, list(videos))
     for number in np.unique(places[moving]):

@@ -143,13 +143,15 @@ def checked(
 
 
 def check_spans(asked: Options, there: Sequence[sources.Source]):
-  """Raises OptionError where frames are chosen and nothing has several."""
+  """Raises OptionError for what is about videos where there is none."""
   if any(source.kind != 'picture' for source in there):
     return
-  for name, usual in (('every', 1), ('start', None), ('stop', None)):
+  for name, usual in (
+    ('every', 1), ('start', None), ('stop', None), ('smooth', 0),
+  ):  # fmt: skip
     if getattr(asked, name) != usual:
       raise OptionError(
-        f'{flag(name)} chooses frames of videos, and there are only pictures: '
+        f'{flag(name)} is about frames of videos, and there are only pictures: '
         'leave it out'
       )
 

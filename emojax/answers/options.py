@@ -16,6 +16,7 @@ from emojax.answers.writers import FORMATS
 
 RULES = ('fer2013',)  # crop rules by name
 STYLES = ('emojax', 'openface')
+LONGEST_SMOOTH = 60.0  # seconds: what is averaged is held
 # Faces of FER2013 are 48 pixels wide; with half of them little is left.
 SMALL = 24.0
 # Of the faces of FER+, one in a hundred has less than 0.23; blurred by 1.5 of their 48
@@ -44,6 +45,7 @@ class Options:
     every: Only frames whose number is a multiple of it.
     start: Seconds of a video before which frames are left out.
     stop: Seconds from which on they are.
+    smooth: Seconds over which probabilities of a track are averaged; 0: not.
     temperature: Scale by the temperatures of the model's validation set.
     coverage: Share of the answer sets, of models that have them.
     unsure_share: Unsure is what is more uncertain than this share of the
@@ -65,6 +67,7 @@ class Options:
   every: int = 1
   start: float | None = None
   stop: float | None = None
+  smooth: float = 0.0
   temperature: bool = False
   coverage: float | None = None
   unsure_share: float | None = None
@@ -91,6 +94,7 @@ class Options:
     _between('min_score', self.min_score, 0, 1)
     _between('max_profile', self.max_profile, 0, 1)
     _between('min_sharpness', self.min_sharpness, 0, math.inf)
+    _between('smooth', self.smooth, 0, LONGEST_SMOOTH)
     _between('min_face', self.min_face, 0, math.inf)
     if self.coverage is not None and not 0 < self.coverage < 1:
       raise OptionError(f'{flag("coverage")} {self.coverage}: expected 0 to 1')

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 
-from emojax.answers import drawing
+from emojax.answers import drawing, smoothing
 from emojax.answers.columns import Layout
 from emojax.answers.options import Options
 from emojax.answers.progress import Progress
@@ -42,7 +42,7 @@ def write(
   console: Console,
 ):
   """Writes what is missing of OUT/overlay/, one file for each source."""
-  frames = _Frames(session.parts())
+  frames = _Frames(smoothing.parts(layout, session.parts()))
   paths = [session / FOLDER / name_of(i, s) for i, s in enumerate(found)]
   done = [path.exists() for path in paths]
   if any(source.kind == 'webcam' for source in found):

@@ -20,6 +20,7 @@ from emojax.answers import (
   page,
   pipeline,
   recording,
+  smoothing,
   writers,
 )
 from emojax.answers.columns import Layout, Sets
@@ -45,7 +46,7 @@ def layout_of(model, asked: Options) -> Layout:
   Raises:
     OptionError: If answer sets are asked for that the model has not.
   """
-  made = Layout(model.schema, _sets(model, asked))
+  made = Layout(model.schema, _sets(model, asked), asked.smooth)
   _ = made.columns  # raises ValueError where two have one name
   return made
 
@@ -103,7 +104,8 @@ def table(model, asked: Options, given: Any) -> Table:
   layout, made = make(model, asked, own=own)
   problems += made.unused(found)
   blocks = []
-  for part in made.parts(found, read=read, **_reading(asked)):
+  answered = made.parts(found, read=read, **_reading(asked))
+  for part in smoothing.parts(layout, answered):
     blocks.append(part.rows)
     problems += part.state['problems']
   return Table(layout.columns, joined(layout.columns, blocks), problems)
@@ -238,6 +240,6 @@ def _tables(session: Session, layout: Layout, written: Files):
 def _blocks(
   session: Session, layout: Layout, style: str
 ) -> Iterator[Mapping[str, Any]]:
-  for part in session.parts():
+  for part in smoothing.parts(layout, session.parts()):
     rows = part.rows
     yield openface.block(layout, rows) if style == 'openface' else rows
