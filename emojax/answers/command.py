@@ -86,8 +86,9 @@ def differences(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
   made = []
   for key in sorted(keys):
     old, new = there.get(key), now.get(key)
-    both = isinstance(old, dict) and isinstance(new, dict)
-    if both and key in ('options', 'files'):
+    if key in ('options', 'files') and (
+      isinstance(old, dict) and isinstance(new, dict)
+    ):
       made += _flags(old, new)
     elif key != 'boxes' or (old and new):  # otherwise the option says it
       made.append(_phrase(key, old, new))

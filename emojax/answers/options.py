@@ -187,7 +187,7 @@ def _between(name: str, value: Any, low: float, high: float):
   if value is None:
     return
   number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-  if not number or not math.isfinite(value) or not low <= value <= high:
+  if not (number and math.isfinite(value) and low <= float(value) <= high):
     span = f'from {low:g}' + (f' to {high:g}' if high < math.inf else '')
     raise OptionError(f'{flag(name)} {value}: expected a number {span}')
 

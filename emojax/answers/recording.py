@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 from emojax.faces import sources
 
@@ -37,10 +37,14 @@ def ending(read: Read, over: threading.Event) -> Read:
   """Reads frames until the event is set, as if the camera had ended."""
 
   def frames(source: sources.Source, **reading) -> Iterator[sources.Frame]:
-    with contextlib.closing(read(source, **reading)) as found:
+    found = read(source, **reading)
+    try:
       for frame in found:
         yield frame
         if over.is_set():
           return
+    finally:
+      if isinstance(found, Generator):
+        found.close()  # the camera
 
   return frames
