@@ -15,6 +15,7 @@ see docs/predict.md for what they are not, and where laws forbid their use.
 """
 
 import argparse
+import os
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -73,6 +74,12 @@ def _add_frames(group):
   add = group.add_argument
   add('--every', type=int, default=1, metavar='N', help='every Nth frame only')
   add('--from', type=float, dest='start', metavar='S', help='from this second')
+  add(
+    '--smooth',
+    type=float,
+    metavar='S',
+    help='average the probabilities of a face over these seconds (not)',
+  )
   add('--to', type=float, dest='stop', metavar='S', help='before this second')
 
 
@@ -133,6 +140,12 @@ def parse(arguments: Sequence[str]):
   """
   made = parser()
   said = made.parse_args(arguments)
+  if not said.out:
+    made.error('--out is empty: name a folder')
+  if not said.model:
+    made.error('--model is empty: name a model or its folder')
+  if '' in said.inputs:
+    made.error('an input is empty: name pictures, videos or folders')
   if not said.inputs and said.webcam is None:
     made.error('name pictures, videos or folders, or --webcam 0')
   if said.webcam is not None and (said.webcam < 0 or said.inputs):
@@ -165,19 +178,16 @@ def main(arguments: Sequence[str]) -> int:
   # After the arguments, so that --help and errors do not wait for JAX.
   from rich.console import Console
 
-  import emojax
-  from emojax.answers import run
   from emojax.host.terminal import say
-  from emojax.runtime import compilation
 
   console = Console()
   out = pathlib.Path(said.out)
   try:
-    compilation.set_cache('auto')
-    model = emojax.load(said.model)
-    frames = run.execute(
-      model, asked, written, said.inputs, out, console, said.webcam
-    )
+    frames = _finished(said, asked, written, out)
+    if frames is not None:
+      say(console, f'{out} is finished: nothing to do')
+      return 0
+    frames = _answered(said, asked, written, out, console)
   except KeyboardInterrupt:
     say(console, 'stopped; the same command goes on where it was')
     return INTERRUPTED
@@ -187,10 +197,52 @@ def main(arguments: Sequence[str]) -> int:
   if not frames:
     say(console, ('error:', 'bold red'), ' no frame could be read')
     return 1
-  say(console, f'Table: {out / "answers"}.{written.formats[0]}')
+  for name in written.formats:
+    say(console, f'Table: {out / "answers"}.{name}')
   if written.page:
     say(console, f'Page: {out / "page.html"}')
   return 0
+
+
+def _finished(said, asked, written, out: pathlib.Path) -> int | None:
+  """Frames of a folder that this command has finished; None if it has not.
+
+  Raises:
+    ValueError: If the folder is of another command. A model is not loaded for it.
+  """
+  import json
+
+  from emojax.answers import command, inputs, session
+  from emojax.trained import shipped
+
+  if not (out / session.COMMAND).is_file():
+    return None
+  folder = shipped.path(said.model) or pathlib.Path(said.model)
+  try:
+    metadata = json.loads((folder / 'model.json').read_bytes())
+  except (OSError, ValueError, RecursionError):
+    return None  # loading it will say why
+  found, _ = inputs.checked(asked, said.inputs, out, said.webcam)
+  there = session.Session(out, command.of(metadata, asked, written, found))
+  there.check_command()
+  if not there.finished:
+    return None
+  there.sweep()
+  return there.summary()['frames']
+
+
+def _answered(said, asked, written, out: pathlib.Path, console) -> int:
+  """Number of frames that have been answered."""
+  import emojax
+  from emojax.answers import run
+  from emojax.runtime import compilation
+
+  compilation.set_cache('auto')
+  model = emojax.load(said.model)
+  name = os.path.basename(os.path.abspath(said.model))
+  return run.execute(
+    model, asked, written, said.inputs, out, console, said.webcam, name
+  )
 
 
 if __name__ == '__main__':

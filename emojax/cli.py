@@ -4,10 +4,11 @@ emojax predict photo.jpg --out answers
 emojax train gen:tiny --workdir=runs/first
 """
 
+import contextlib
 import importlib
 import pathlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import emojax
 
@@ -77,10 +78,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f'emojax {emojax.__version__}')
     return 0
   if name not in COMMANDS:
-    print(f'error: unknown command {name!r}{_near(name)}', file=sys.stderr)
+    print(
+      f'error: unknown command {name!r}{_near(name, COMMANDS)}', file=sys.stderr
+    )
     print('`emojax --help` lists them.', file=sys.stderr)
     return 2
-  return COMMANDS[name][1](arguments[1:])
+  with _called(f'emojax {name}'):
+    return COMMANDS[name][1](arguments[1:])
+
+
+@contextlib.contextmanager
+def _called(name: str):
+  """What usages name (`emojax.host.program`)."""
+  before = sys.argv
+  sys.argv = [name, *before[1:]]
+  try:
+    yield
+  finally:
+    sys.argv = before
 
 
 def usage() -> str:
@@ -89,10 +104,10 @@ def usage() -> str:
   return USAGE.format(commands='\n'.join(lines)).rstrip()
 
 
-def _near(name: str) -> str:
+def _near(name: str, known: Iterable[str]) -> str:
   import difflib
 
-  near = difflib.get_close_matches(name, COMMANDS, 1)
+  near = difflib.get_close_matches(name, known, 1)
   return f'; did you mean {near[0]}?' if near else ''
 
 
@@ -124,8 +139,11 @@ def with_config(arguments: Sequence[str]) -> list[str]:
   elif not name.endswith('.py'):
     hidden = {'common', *FORMER}
     known = sorted({p.stem for p in configs().glob('*.py')} - hidden)
-    raise SystemExit(
-      f'error: no settings {name!r}: expected one of {", ".join(known)}, with '
-      'a preset after a colon if need be, or a file, my.py:preset'
+    print(
+      f'error: no settings {name!r}{_near(name, known)}; expected one of '
+      f'{", ".join(known)}, with a preset after a colon if need be, or a file, '
+      'my.py:preset',
+      file=sys.stderr,
     )
+    raise SystemExit(2)
   return [f'--config={name}{colon}{preset}', *arguments[1:]]

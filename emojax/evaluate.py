@@ -15,6 +15,8 @@ import difflib
 import sys
 from collections.abc import Sequence
 
+from emojax.host import program
+
 INTERRUPTED = 130
 EPILOG = """\
 Settings of the run's data, of the evaluation and of how it is computed are
@@ -26,7 +28,7 @@ A run that is not finished is evaluated up to its last finished generation."""
 def parser() -> argparse.ArgumentParser:
   """The command line."""
   made = argparse.ArgumentParser(
-    prog='python -m emojax.evaluate',
+    prog=program.name('emojax.evaluate'),
     description=__doc__,
     epilog=EPILOG,
     formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -20,6 +20,7 @@ import sys
 from collections.abc import Sequence
 
 from emojax.engine.checkpoint import CheckpointError
+from emojax.host import program
 from emojax.trained import describing, exporting
 from emojax.trained import folder as release
 from emojax.trained import run as runs
@@ -28,7 +29,7 @@ from emojax.trained import run as runs
 def parser() -> argparse.ArgumentParser:
   """The command line."""
   made = argparse.ArgumentParser(
-    prog='python -m emojax.export',
+    prog=program.name('emojax.export'),
     description=__doc__,
     formatter_class=argparse.RawDescriptionHelpFormatter,
     allow_abbrev=False,

@@ -19,6 +19,7 @@ from typing import Any
 
 from emojax.experiments.distillation import contents
 from emojax.experiments.distillation.report import read
+from emojax.host import program
 from emojax.report import markdown, page
 from emojax.report.files import draw, read_json
 from emojax.runtime import workdir
@@ -168,7 +169,7 @@ def this_machine() -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
   """Command line; returns the exit status."""
   parser = argparse.ArgumentParser(
-    'python -m emojax.publish',
+    program.name('emojax.publish'),
     description=__doc__,
     formatter_class=argparse.RawDescriptionHelpFormatter,
   )

@@ -65,7 +65,7 @@ def test_as_a_module(tmp_path):
   assert 'did you mean predict?' in done.stderr
 
 
-def test_presets_by_name():
+def test_presets_by_name(capsys):
   config = f'{ROOT}/configs/gen.py'
   assert cli.with_config(['gen']) == [f'--config={config}']
   assert cli.with_config(['gen:tiny', '--workdir=x']) == [
@@ -75,8 +75,12 @@ def test_presets_by_name():
   assert cli.with_config(['mine.py:a']) == ['--config=mine.py:a']
   assert cli.with_config(['--config=x.py']) == ['--config=x.py']
   for name in ('gne', 'common', '../gen', ''):
-    with pytest.raises(SystemExit, match='no settings'):
+    with pytest.raises(SystemExit) as stop:
       cli.with_config([name])
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert f'no settings {name!r}' in said
+    assert ('did you mean gen?' in said) == (name in ('gne', '../gen'))
 
 
 def test_files_of_settings_are_named_as_their_experiments():
@@ -126,6 +130,22 @@ def test_every_command_has_its_module():
   }  # fmt: skip
 
 
+@pytest.mark.parametrize('name', [*cli.COMMANDS])
+def test_usages_name_what_was_called(name, capsys, monkeypatch):
+  if name == 'train':
+    pytest.skip('absl ends the program')
+  monkeypatch.setattr(sys, 'argv', ['/somewhere/emojax', name, '--help'])
+  with pytest.raises(SystemExit):
+    cli.main()
+  assert capsys.readouterr().out.startswith(f'usage: emojax {name} ')
+  assert sys.argv[0] == '/somewhere/emojax'
+
+
+def test_usages_of_modules(tmp_path):
+  done = python('-m', 'emojax.data.prepare', '--help', cwd=tmp_path)
+  assert done.stdout.startswith('usage: python -m emojax.data.prepare ')
+
+
 def test_models_takes_arguments(capsys):
   with pytest.raises(SystemExit) as stop:
     cli.main(['models', '--help'])
@@ -147,6 +167,9 @@ def test_models_takes_arguments(capsys):
     (['a', '--out', 'x', '--crops', '--boxes', 'y'], 'changes nothing'),
     (['a', '--out', 'x', '--ever', '2'], 'unrecognized'),
     (['a'], '--out'),
+    (['a', '--out', ''], '--out is empty'),
+    (['', '--out', 'x'], 'an input is empty'),
+    (['a', '--out', 'x', '--model', ''], '--model is empty'),
   ],
 )
 def test_wrong_command_lines_of_predict(arguments, words, capsys):

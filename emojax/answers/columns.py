@@ -91,6 +91,12 @@ TAIL = (
 )  # fmt: skip
 
 
+SMOOTHED = Column(
+  'smoothed', 'seconds', 's',
+  'over how long the probabilities are averaged; nothing where they are not',
+)  # fmt: skip
+
+
 class Sets(NamedTuple):
   """Answer sets of a model (docs/guarantees.md).
 
@@ -126,15 +132,19 @@ class Layout:
   Attributes:
     schema: The model's tasks.
     sets: Their answer sets; None for models without any.
+    smooth: Seconds over which probabilities are averaged (`smoothing.py`).
   """
 
   schema: tasks.Schema
   sets: Sets | None = None
+  smooth: float = 0.0
 
   @property
   def columns(self) -> tuple[Column, ...]:
     """All of them, in order."""
     found = (*PLACE, *FACE, *self._labels(), *self._tasks(), *TAIL)
+    if self.smooth:
+      found = (*found, SMOOTHED)
     _check_names(found)
     return found
 
@@ -178,7 +188,11 @@ class Layout:
     for task in self.schema:
       for label in task.labels:
         name = self.label(task, label)
-        yield from _label_columns(task, label, name)
+        for column in _label_columns(task, label, name):
+          if self.smooth and column.name == name:
+            said = f'{column.meaning}; smoothed over {self.smooth:g} s'
+            column = dataclasses.replace(column, meaning=said)
+          yield column
 
   def _tasks(self) -> Iterable[Column]:
     for task in self.schema:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from emojax.answers import drawing
+from emojax.answers import drawing, smoothing
 from emojax.answers.columns import Layout
 from emojax.answers.session import Session
 from emojax.faces import sources
@@ -20,20 +20,30 @@ GAP = 255  # in place of a value
 
 
 def read(
-  session: Session, layout: Layout, found: Sequence[sources.Source]
+  session: Session,
+  layout: Layout,
+  found: Sequence[sources.Source],
+  about: Sequence[str] = (),
 ) -> dict[str, Any]:
   """Collects what the page shows.
 
+  Args:
+    session: The folder, with its parts.
+    layout: The columns.
+    found: The inputs.
+    about: Sentences on the model.
+
   Returns:
-    JSON: 'labels', 'videos' and 'faces' with their small pictures as base64,
+    JSON: 'about', 'labels', 'videos' and 'faces' with their small pictures as base64,
     and how many are left out.
   """
   numbers: dict[str, int] = {}
   for i, source in enumerate(found):
     numbers.setdefault(source.name, i)
   videos = {i: _Video() for i, s in enumerate(found) if s.kind != 'picture'}
+  small = Thinned(SHOWN)
   faces, without, count = [], [], 0
-  for part in session.parts():
+  for part in smoothing.parts(layout, session.parts()):
     places = np.array([numbers[name] for name in part.rows['file']], int)
     moving = np.isin(places, list(videos))
     for number in np.unique(places[moving]):
@@ -44,13 +54,13 @@ def read(
     for name, data in part.pictures.items():
       number, index, last = (int(x) for x in name.split('-'))
       if number in videos:
-        videos[number].pictures[index] = data
+        small.add(number, index, data)
         videos[number].width = last
-  total = sum(len(video.pictures) for video in videos.values())
   return {
+    'about': list(about),
     'labels': _labels(layout),
     'videos': [
-      video.json(layout, readable(found[i].name), -(-total // SHOWN) or 1)
+      video.json(layout, readable(found[i].name), small.of(i))
       for i, video in videos.items()
       if video.count
     ],
@@ -117,11 +127,46 @@ def _certainty(face: Mapping[str, Any]) -> float:
   return -np.inf if face['total'] is None else -face['total']
 
 
+class Thinned:
+  """Small pictures of videos, no more than a limit at any time.
+
+  Of every video each 1st, 2nd, 4th, ... picture is kept, the fewest divisions
+  that are enough; what is kept depends on what was added alone.
+
+  Args:
+    limit: Pictures of all videos together.
+  """
+
+  def __init__(self, limit: int):
+    self._limit, self._step, self.count = limit, 1, 0
+    self._added: dict[int, int] = {}  # video -> pictures so far
+    self._kept: dict[int, list[tuple[int, int, bytes]]] = {}
+
+  def add(self, video: int, index: int, data: bytes):
+    """Adds the next picture of a video: that of a frame."""
+    turn = self._added.get(video, 0)
+    self._added[video] = turn + 1
+    if turn % self._step:
+      return
+    self._kept.setdefault(video, []).append((turn, index, data))
+    self.count += 1
+    while self.count > self._limit and any(
+      len(k) > 1 for k in self._kept.values()
+    ):
+      self._step *= 2
+      for number, kept in self._kept.items():
+        self._kept[number] = [one for one in kept if not one[0] % self._step]
+      self.count = sum(map(len, self._kept.values()))
+
+  def of(self, video: int) -> list[tuple[int, bytes]]:
+    """(frame, picture) of a video, in order."""
+    return [(index, data) for _, index, data in self._kept.get(video, [])]
+
+
 class _Video:
-  """Rows and small pictures of one video."""
+  """Rows of one video."""
 
   def __init__(self):
-    self.pictures: dict[int, bytes] = {}
     self.width = 1  # of its frames, in pixels
     self._parts: list[dict[str, np.ndarray]] = []
 
@@ -134,7 +179,9 @@ class _Video:
   def count(self) -> int:
     return sum(len(part['frame']) for part in self._parts)
 
-  def json(self, layout: Layout, name: str, step: int) -> dict[str, Any]:
+  def json(
+    self, layout: Layout, name: str, pictures: Sequence[tuple[int, bytes]]
+  ) -> dict[str, Any]:
     rows = {
       key: np.concatenate([part[key] for part in self._parts])
       for key in self._parts[0]
@@ -142,7 +189,6 @@ class _Video:
     tracks = [t for t in np.unique(rows['track']) if np.isfinite(t)]
     tracks.sort(key=lambda t: -int((rows['track'] == t).sum()))
     times = dict(zip(rows['frame'].astype(int), rows['time']))
-    kept = sorted(self.pictures)[::step]
     return {
       'name': name,
       'width': self.width,
@@ -156,9 +202,9 @@ class _Video:
       'frames': [
         {
           'time': round(float(times[index]), 3),
-          'image': base64.b64encode(self.pictures[index]).decode(),
+          'image': base64.b64encode(data).decode(),
         }
-        for index in kept
+        for index, data in pictures
       ],
     }
 

@@ -3,14 +3,20 @@
 import dataclasses
 import difflib
 import math
+import numbers
+import operator
+import os
 from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
 
 from emojax.answers.rows import Limits
 from emojax.answers.writers import FORMATS
 
 RULES = ('fer2013',)  # crop rules by name
 STYLES = ('emojax', 'openface')
+LONGEST_SMOOTH = 60.0  # seconds: what is averaged is held
 # Faces of FER2013 are 48 pixels wide; with half of them little is left.
 SMALL = 24.0
 # Of the faces of FER+, one in a hundred has less than 0.23; blurred by 1.5 of their 48
@@ -28,8 +34,10 @@ class Options:
 
   Attributes:
     crops: The inputs are faces already, nothing is searched.
-    boxes: A CSV file of boxes instead of a detector.
-    detector: A detector's name or file.
+    boxes: A CSV file of boxes instead of a detector. In Python also an array
+      [K, 4] (x, y, w, h in pixels) of one picture, or one for each picture.
+    detector: A detector's name or file. In Python also a function of uint8
+      [H, W, 3] to `emojax.faces.faces.Faces`.
     min_score: Faces with a lower score are left out; None: the detector's own.
     tiles: Look at large pictures in tiles, too; None: at pictures, not at frames
       of videos.
@@ -37,6 +45,7 @@ class Options:
     every: Only frames whose number is a multiple of it.
     start: Seconds of a video before which frames are left out.
     stop: Seconds from which on they are.
+    smooth: Seconds over which probabilities of a track are averaged; 0: not.
     temperature: Scale by the temperatures of the model's validation set.
     coverage: Share of the answer sets, of models that have them.
     unsure_share: Unsure is what is more uncertain than this share of the
@@ -50,14 +59,15 @@ class Options:
   """
 
   crops: bool = False
-  boxes: str | None = None
-  detector: str | None = None
+  boxes: Any = None
+  detector: Any = None
   min_score: float | None = None
   tiles: bool | None = None
   crop_rule: str | None = None
   every: int = 1
   start: float | None = None
   stop: float | None = None
+  smooth: float = 0.0
   temperature: bool = False
   coverage: float | None = None
   unsure_share: float | None = None
@@ -69,17 +79,22 @@ class Options:
   max_profile: float = TURNED
 
   def __post_init__(self):
+    _check_types(self)
     _check_span(self)
     _check_search(self)
     for name in ('unsure', 'foreign'):
       share, above = (getattr(self, f'{name}_{k}') for k in ('share', 'above'))
       if share is not None and above is not None:
-        raise OptionError(f'{flag(f"{name}_share")} and _above exclude another')
+        raise OptionError(
+          f'{flag(f"{name}_share")} and {flag(f"{name}_above")} exclude each '
+          'other'
+        )
       _between(f'{name}_share', share, 0, 1)
       _between(f'{name}_above', above, 0, 1)
     _between('min_score', self.min_score, 0, 1)
     _between('max_profile', self.max_profile, 0, 1)
     _between('min_sharpness', self.min_sharpness, 0, math.inf)
+    _between('smooth', self.smooth, 0, LONGEST_SMOOTH)
     _between('min_face', self.min_face, 0, math.inf)
     if self.coverage is not None and not 0 < self.coverage < 1:
       raise OptionError(f'{flag("coverage")} {self.coverage}: expected 0 to 1')
@@ -91,8 +106,49 @@ def flag(name: str) -> str:
   return '--' + names.get(name, name).replace('_', '-')
 
 
+def is_path(value: Any) -> bool:
+  """Whether something names a file."""
+  return isinstance(value, str | os.PathLike)
+
+
+def _check_types(options: Options):
+  """Brings numbers of NumPy to Python's; raises OptionError for other types."""
+  said = vars(options)
+  for name in ('crops', 'temperature', 'tiles'):
+    value = said[name]
+    if value is None and name == 'tiles':
+      continue
+    if not isinstance(value, bool | np.bool_):
+      raise OptionError(f'{flag(name)} {value!r}: expected True or False')
+    _set(options, name, bool(value))
+  for name, value in said.items():
+    if isinstance(value, np.number):
+      _set(options, name, value.item())
+    elif name in ('boxes', 'detector') and isinstance(value, os.PathLike):
+      _set(options, name, os.fspath(value))
+  if options.detector is not None:
+    if not is_path(options.detector) and not callable(options.detector):
+      raise OptionError(
+        f'--detector of type {type(options.detector).__name__}: expected a '
+        'name, a file, or (in Python) a function of uint8 [H, W, 3] to Faces'
+      )
+  if not isinstance(options.boxes, str | list | tuple | np.ndarray | None):
+    raise OptionError(
+      f'--boxes of type {type(options.boxes).__name__}: expected a CSV file, '
+      'or (in Python) an array [K, 4], or one for each picture'
+    )
+
+
+def _set(options: Options, name: str, value: Any):
+  object.__setattr__(options, name, value)  # it is frozen for others
+
+
 def _check_span(options: Options):
-  if type(options.every) is not int or options.every < 1:
+  try:
+    number = operator.index(options.every)
+  except TypeError:
+    number = 0
+  if isinstance(options.every, bool) or number < 1:
     raise OptionError(f'--every {options.every}: expected a number from 1')
   for name in ('start', 'stop'):
     _between(name, getattr(options, name), 0, math.inf)
@@ -112,8 +168,12 @@ def _check_search(options: Options):
     ]
     if given:
       raise OptionError(f'{flag(given[0])} changes nothing beside --crops')
+  if callable(options.detector) and options.min_score is not None:
+    raise OptionError(
+      '--min-score changes nothing beside a function: leave faces out in it'
+    )
   if len(given) > 1:
-    raise OptionError('--boxes and --detector exclude another')
+    raise OptionError('--boxes and --detector exclude each other')
   for name in ('min_score', 'tiles'):
     if options.boxes is not None and getattr(options, name) is not None:
       raise OptionError(f'{flag(name)} changes nothing beside --boxes')
@@ -126,8 +186,8 @@ def _check_search(options: Options):
 def _between(name: str, value: Any, low: float, high: float):
   if value is None:
     return
-  number = isinstance(value, int | float) and not isinstance(value, bool)
-  if not number or not math.isfinite(value) or not low <= value <= high:
+  number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+  if not (number and math.isfinite(value) and low <= float(value) <= high):
     span = f'from {low:g}' + (f' to {high:g}' if high < math.inf else '')
     raise OptionError(f'{flag(name)} {value}: expected a number {span}')
 

@@ -7,18 +7,21 @@ read, to draw and to encode are threads, a few frames apart.
 
 import contextlib
 import fractions
+import functools
 import itertools
 import pathlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from rich.console import Console
 
-from emojax.answers import drawing
+from emojax.answers import drawing, smoothing
 from emojax.answers.columns import Layout
+from emojax.answers.options import Options
+from emojax.answers.progress import Progress
 from emojax.answers.session import Session, SessionError
 from emojax.faces import sources
 from emojax.host import files, threads
@@ -34,30 +37,46 @@ def write(
   session: Session,
   layout: Layout,
   found: Sequence[sources.Source],
+  asked: Options,
   reading: Mapping[str, Any],
   console: Console,
 ):
   """Writes what is missing of OUT/overlay/, one file for each source."""
-  frames = _Frames(session.parts())
-  for number, source in enumerate(found):
-    if source.kind == 'webcam':
-      say(console, 'no overlay of a webcam: its frames are not kept')
-      continue
-    path = session / FOLDER / name_of(number, source)
-    if path.exists():
-      continue
-    with contextlib.closing(
-      _drawn(source, layout, frames, reading)
-    ) as pictures:
-      first = next(pictures, None)
-      if first is None:  # nothing could be read, which is among the problems
+  frames = _Frames(smoothing.parts(layout, session.parts()))
+  paths = [session / FOLDER / name_of(i, s) for i, s in enumerate(found)]
+  done = [path.exists() for path in paths]
+  if any(source.kind == 'webcam' for source in found):
+    say(console, 'no overlay of a webcam: its frames are not kept')
+    return
+  with Progress(console, found, asked, None, 'drawing', done) as progress:
+    for number, source in enumerate(found):
+      if done[number]:
         continue
-      say(console, f'drawing {path.name}')
-      with files.replacing(path) as part:
-        if source.kind == 'video':
-          _video(part, first, pictures)
-        else:
-          Image.fromarray(first[1]).save(part, 'JPEG', quality=90)
+      drawn = _drawn(source, layout, frames, reading)
+      watch = functools.partial(progress.watch, number)
+      with contextlib.closing(_watched(drawn, watch)) as pictures:
+        _file(paths[number], source, pictures)
+      watch(0, 0)
+
+
+def _file(path: pathlib.Path, source: sources.Source, pictures):
+  """Writes the file of a source, if something of it could be read."""
+  first = next(pictures, None)
+  if first is None:  # which is among the problems
+    return
+  with files.replacing(path) as part:
+    if source.kind == 'video':
+      _video(part, first, pictures)
+    else:
+      Image.fromarray(first[1]).save(part, 'JPEG', quality=90)
+
+
+def _watched(drawn, watch: Callable[[int, int], object]):
+  """Yields (time, picture), and tells of them."""
+  with contextlib.closing(drawn):
+    for time, picture, faces in drawn:
+      watch(1, faces)
+      yield time, picture
 
 
 def name_of(number: int, source: sources.Source) -> str:
@@ -108,14 +127,15 @@ def _grouped(parts) -> Iterator[tuple[tuple[str, int], list[dict[str, Any]]]]:
 
 
 def _drawn(source, layout: Layout, frames: _Frames, reading):
-  """(time, picture) of the frames of a source that have answers."""
+  """(time, picture, number of faces) of the frames of a source."""
 
   def draw(frame: sources.Frame):
     # One thread draws, so frames come in order.
     rows = frames.of(frame.file, frame.index)
     image, scale = _fitting(frame.image)
     rows = [_scaled(row, scale) for row in rows]
-    return frame.time, drawing.draw(image, layout, rows)
+    faces = sum(not np.isnan(row['face']) for row in rows)
+    return frame.time, drawing.draw(image, layout, rows), faces
 
   read = sources.frames(source, problems=lambda line: None, **reading)
   return threads.mapped(draw, read, workers=1, ahead=2)

@@ -61,7 +61,10 @@ class Chart {
     this.canvas = make('canvas', {
       role: 'img', 'aria-label': `${name} over time`});
     this.figure = make('figure', {class: 'chart'},
-      make('figcaption', {}, make('b', {}, name), this.number), this.canvas);
+      make('figcaption', {}, make('b', {}, name), this.number),
+      make('div', {class: 'scale', 'aria-hidden': 'true'},
+        ...[1, (1 + low) / 2, low].map((end) => make('span', {}, `${end}`))),
+      this.canvas);
     const move = (event) => {
       if (event.type === 'pointermove' && !event.buttons) return;
       const box = this.canvas.getBoundingClientRect();
@@ -306,6 +309,8 @@ function gallery() {
     make('div', {class: 'tracks'}, only), cards);
 }
 
+document.getElementById('about').append(
+  ...data.about.map((line) => make('li', {}, line)));
 const main = document.getElementById('main');
 const videos = data.videos.map((video) => new Video(video));
 main.replaceChildren(...videos.map((video) => video.section));

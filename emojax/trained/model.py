@@ -412,7 +412,10 @@ def load(
     ModelError: If files are missing, damaged or of a newer version.
     ValueError: If the labels are not those of `schema`.
   """
-  folder = shipped.path(os.fspath(folder)) or pathlib.Path(folder)
+  name = os.fspath(folder)
+  folder = shipped.path(name) or pathlib.Path(folder)
+  if not os.path.lexists(folder):
+    raise ModelError(shipped.unknown(name))
   metadata = release.read_metadata(folder)
   if schema is not None:
     tasks.check_schema(metadata['schema'], schema, str(folder))

@@ -1,5 +1,6 @@
 """Models that are in this package: `emojax.load('ferplus')`."""
 
+import difflib
 import pathlib
 
 FOLDER = pathlib.Path(__file__).parents[1] / 'weights'
@@ -13,3 +14,13 @@ def names() -> list[str]:
 def path(name: str) -> pathlib.Path | None:
   """Folder of the model of a name; None if there is no such one."""
   return FOLDER / name if name in names() else None
+
+
+def unknown(name: str) -> str:
+  """What to say of a name that is neither a model's nor a folder's."""
+  near = difflib.get_close_matches(name.lower(), names(), 1)
+  hint = f'; did you mean {near[0]}?' if near else ''
+  return (
+    f'{name} holds no exported model: there is no such folder, and this package '
+    f'has {", ".join(names())}{hint}'
+  )

@@ -194,11 +194,6 @@ def _gone(folder):
   return [folder, folder / 'gone.jpg']
 
 
-@_named(WRONG, 'an empty name')
-def _empty(folder):
-  return [folder, '']
-
-
 @_named(WRONG, 'a name with a zero')
 def _zero(folder):
   return [folder, 'a\0.jpg']
@@ -324,6 +319,8 @@ for _name, _flags in {
   'a style of no name': ['--style', 'excel'],
   'tiles of crops': ['--crops', '--tiles'],
   'a webcam and a picture': ['--webcam', '0'],
+  'an empty name': [''],
+  'frames of pictures': ['--every', '2'],
   'a coverage that it has not': ['--coverage', '0.123'],
 }.items():
   REFUSED[_name] = lambda folder, flags=_flags: [

@@ -1,13 +1,18 @@
 """Frames to rows: times, tracks, own boxes, broken files; memory stays flat."""
 
+import time
+
 import numpy as np
 import pytest
 import stand_in
 from PIL import Image
+from rich.console import Console
 
+import emojax
 from emojax.answers import openface, options, pipeline, run
 from emojax.answers.columns import Layout
 from emojax.answers.options import OptionError, Options
+from emojax.faces import faces as found_faces
 from emojax.faces import sources
 
 CROPS = Options(crops=True)
@@ -64,6 +69,116 @@ def test_arrays_are_as_good_as_files(model, photos):
     np.testing.assert_array_equal(found['happiness'], table['happiness'])
 
 
+@pytest.mark.parametrize('mode', ['RGB', 'RGBA', 'L', 'P', '1', 'CMYK'])
+def test_pictures_of_pillow_are_as_good_as_files(mode, model, tmp_path):
+  rng = np.random.default_rng(0)
+  noise = Image.fromarray(rng.integers(0, 256, (40, 30, 3)).astype(np.uint8))
+  path = tmp_path / ('p.jpg' if mode == 'CMYK' else 'p.png')
+  exif = Image.Exif()
+  exif[0x0112] = 6  # to be turned
+  noise.convert(mode).save(path, exif=exif)
+  table = run.table(model, CROPS, str(path))
+  with Image.open(path) as image:
+    found = run.table(model, CROPS, image)
+    assert run.table(model, CROPS, [image, image]).num_rows == 2
+  np.testing.assert_array_equal(found['w'], 40)
+  for name in ('w', 'happiness'):
+    np.testing.assert_array_equal(found[name], table[name])
+
+
+BOX = (240, 60, 100, 110)
+
+
+def test_a_function_is_a_detector(model, photos):
+  """Called by one thread at a time, and its answer is looked at."""
+  calls, inside = [], []
+
+  def detect(image):
+    inside.append(1)
+    assert len(inside) == 1
+    time.sleep(0.01)
+    calls.append(image.shape)
+    inside.pop()
+    return found_faces.faces([BOX] if image.std() > 1 else [], None, None)
+
+  path = str(photos)
+  table = run.table(model, Options(detector=detect), path)
+  assert np.array([table[s] for s in 'xywh']).T[0].tolist() == list(BOX)
+  assert table.found.tolist() == [True, False, True]
+  assert calls == [(512, 512, 3), (90, 120, 3), (512, 512, 3)]
+  image = np.asarray(Image.open(photos / 'inner' / 'mirrored.png'))
+  named = emojax.predict(image, model, detector=detect)
+  for found in (
+    emojax.predict(image, model, boxes=[BOX]),
+    emojax.predict([image], model, boxes=np.array([[BOX]])),
+    emojax.predict(image, model, boxes=[np.array([BOX])]),
+  ):
+    np.testing.assert_array_equal(found['happiness'], named['happiness'])
+
+
+@pytest.mark.parametrize(
+  ('given', 'words'),
+  [
+    ([[1, 2, 3, 4]], 'detector gave list: expected emojax.faces.faces.Faces'),
+    (None, 'gave NoneType'),
+    (found_faces.Faces([1, 2, 3], [1], [1]), 'do not fit'),
+    (found_faces.faces([(0, 0, 0, 5)]), 'empty or not finite'),
+    (found_faces.faces([(0, np.nan, 2, 5)]), 'empty or not finite'),
+  ],
+)
+def test_functions_that_are_no_detector(given, words, model):
+  image = np.zeros((9, 9, 3), np.uint8)
+  with pytest.raises(ValueError, match=words):
+    emojax.predict(image, model, detector=lambda _: given)
+
+
+def test_boxes_of_several_pictures(model, photos):
+  image = np.asarray(Image.open(photos / 'astronaut.jpg'))
+  boxes = [[BOX, (9, 9, 30, 30)], np.zeros((0, 4)), []]
+  table = emojax.predict([image] * 3, model, boxes=boxes)
+  assert table['file'].tolist() == [f'array {i}' for i in (0, 0, 1, 2)]
+  np.testing.assert_array_equal(table['x'], [240, 9, np.nan, np.nan])
+  paths = [str(photos / 'astronaut.jpg'), str(photos / 'b.png')]
+  table = emojax.predict(paths, model, boxes=boxes[:2])
+  np.testing.assert_array_equal(table['x'], [240, 9, np.nan])
+
+
+@pytest.mark.parametrize(
+  ('boxes', 'words'),
+  [
+    ([[BOX]], 'boxes of 1 pictures: expected 2'),
+    ([[BOX], [BOX[:3]]], r'picture 1 are of shape \[1, 3\]'),
+    ([[BOX], BOX], r'picture 1 are of shape \[4\]'),
+    ([[BOX], 'abc'], 'picture 1: no numbers'),
+    ([[BOX], [(0, 0, -1, 3)]], 'picture 1: expected finite'),
+    ([[BOX], [(0, np.inf, 1, 3)]], 'picture 1: expected finite'),
+  ],
+)
+def test_arrays_that_are_no_boxes(boxes, words, model):
+  image = np.zeros((9, 9, 3), np.uint8)
+  with pytest.raises(OptionError, match=words):
+    emojax.predict([image, image], model, boxes=boxes)
+
+
+def test_arrays_of_boxes_do_not_slip(model, photos, clip):
+  """What cannot be read would leave its boxes to the next picture."""
+  paths = [str(photos / 'gone.jpg'), str(photos / 'b.png')]
+  with pytest.raises(OptionError, match=r'all pictures, but .*gone\.jpg'):
+    emojax.predict(paths, model, boxes=[[BOX]])
+  with pytest.raises(OptionError, match='those of a video are a file'):
+    emojax.predict(str(clip[0]), model, boxes=[BOX])
+
+
+def test_a_folder_of_answers_takes_no_function(model, photos, tmp_path):
+  for asked in (Options(detector=print), Options(boxes=[BOX])):
+    with pytest.raises(OptionError, match='a file or a name'):
+      run.execute(
+        model, asked, options.Files(), [str(photos)], tmp_path / 'out',
+        Console(quiet=True),
+      )  # fmt: skip
+  assert not (tmp_path / 'out').exists()
+
+
 @pytest.mark.parametrize(
   ('inputs', 'words'),
   [
@@ -72,6 +187,12 @@ def test_arrays_are_as_good_as_files(model, photos):
     (np.zeros((4, 4)), 'float64'),
     (np.zeros((4, 4, 4), np.uint8), 'expected uint8'),
     (np.zeros((0, 4, 3), np.uint8), 'expected uint8'),
+    (np.zeros((512, 500), np.uint8), r'is uint8 \[512, 500\]: .* grey ones'),
+    (np.zeros((7, 48, 48), np.uint8), r'is uint8 \[7, 48, 48\]: expected'),
+    (None, 'of type NoneType: give a path'),
+    (3, 'of type int: give a path'),
+    (b'a.jpg', 'of type bytes'),
+    (Image.new('F', (4, 4)), 'mode F'),
     ([np.zeros((4, 4, 3), np.uint8), 'a.jpg'], 'paths alone'),
     ([None], 'NoneType'),
     ('not/there.jpg', 'nothing to read: not/there.jpg'),
@@ -162,8 +283,8 @@ def test_times_that_do_not_rise(model):
   """Damaged stamps cost tracks, and neither answers nor the command."""
 
   def read(source, skip_to=None, **_):
-    for i, time in enumerate([0, 0.04, 0.04, 0.02, 0.08]):
-      yield sources.Frame('x', i, time, np.full((40, 40, 3), i, np.uint8))
+    for i, at in enumerate([0, 0.04, 0.04, 0.02, 0.08]):
+      yield sources.Frame('x', i, at, np.full((40, 40, 3), i, np.uint8))
 
   _, made = run.make(model, CROPS, shown=True)
   (part,) = made.parts([sources.Source('x', 'x', 'video')], read=read)

@@ -18,7 +18,8 @@ from PIL import Image
 
 import emojax
 from emojax import answer
-from emojax.faces import sources
+from emojax.answers import columns, progress
+from emojax.faces import align, detectors, sources
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -71,6 +72,49 @@ def test_python_is_the_command_line_is_the_model(
     np.testing.assert_array_equal(table[f'expr_{kind}'], values)
   assert table['answer'].tolist() == list(real_model.answers(output)['expr'])
   assert len(np.unique(table['happiness'])) > 60  # they do differ
+
+
+@pytest.mark.slow
+def test_the_same_with_what_people_use(tmp_path):
+  """The default detector and the model of this package, on photos of a wheel."""
+  pytest.importorskip('onnxruntime', reason='needs emojax[faces]')
+  if 'mtcnn' not in detectors.installed():
+    pytest.skip('needs emojax[faces]')
+  for name in ('astronaut', 'camera', 'cat'):
+    image = Image.fromarray(getattr(skimage.data, name)()).convert('RGB')
+    image.save(tmp_path / f'{name}.png')
+  paths = sorted(tmp_path.glob('*.png'))
+  done = subprocess.run(
+    command(*paths, '--out', tmp_path / 'out'),
+    env=environment(), capture_output=True, text=True,
+  )  # fmt: skip
+  assert done.returncode == 0, done.stdout + done.stderr
+  table = emojax.predict([str(path) for path in paths])
+  assert table.found.tolist() == [True, True, False]
+  with open(tmp_path / 'out' / 'answers.csv', newline='') as file:
+    rows = list(csv.DictReader(file))
+  for column in table.columns:
+    texts = [row[column.name] for row in rows]
+    if column.kind == 'text':
+      assert texts == table[column.name].tolist()
+    elif column.kind != 'flag':
+      kind = columns.TYPES[column.kind]
+      found = np.array([kind(t) if t else np.nan for t in texts], kind)
+      np.testing.assert_array_equal(found, table[column.name])
+  # And the exported model itself, given the crops.
+  model, detect = emojax.load('ferplus'), detectors.load(threads=1)
+  crops = []
+  for path in paths[:2]:
+    image = np.asarray(Image.open(path))
+    (box,), _, (points,) = detect(image)
+    rule = align.CropRule.from_json(model.metadata['preprocessing']['crop'])
+    crops.append(align.crop(image, box, points, rule, model.image_size))
+  output = model.predict(np.stack(crops + [crops[-1]] * 14), batch=16)
+  for i, label in enumerate(model.schema[0].labels):
+    probs = output.probabilities['expr'][:2, i]
+    np.testing.assert_array_equal(table[label][:2], probs)
+  for kind, values in output.uncertainty['expr']._asdict().items():
+    np.testing.assert_array_equal(table[f'expr_{kind}'][:2], values[:2])
 
 
 @pytest.mark.slow
@@ -226,10 +270,57 @@ def test_an_input_that_has_changed(model, faces, tmp_path, monkeypatch, capfd):
   monkeypatch.setattr('emojax.runtime.compilation.set_cache', lambda _: None)
   folder = shutil.copytree(faces, tmp_path / 'in')
   arguments = [str(folder), '--crops', '--out', str(tmp_path / 'out')]
+  arguments += ['--model', 'stand-in']
   assert answer.main(arguments) == 0
   os.utime(next(folder.glob('*.png')), (1, 1))
   assert answer.main(arguments) == 1
-  assert 'inputs_digest' in capfd.readouterr().out
+  assert 'an input has changed' in capfd.readouterr().out
+
+
+@pytest.mark.parametrize('name', ['ferPlus', 'ferpls', 'nope', 'a/b'])
+def test_models_of_no_name(name, photos, tmp_path, capfd, monkeypatch):
+  monkeypatch.setattr('emojax.runtime.compilation.set_cache', lambda _: None)
+  out = tmp_path / 'out'
+  assert answer.main([str(photos), '--model', name, '--out', str(out)]) == 1
+  said = capfd.readouterr().out
+  assert f'error: {name} holds no exported model: there is no such f' in said
+  assert 'this package has ferplus' in said
+  assert ('did you mean ferplus?' in said) == name.startswith('fer')
+  assert not out.exists()
+
+
+def test_what_is_finished_needs_no_model(model_path, clip, tmp_path, capfd):
+  """Nor does what is another command's: nobody waits for JAX to be told."""
+  out, tables = tmp_path / 'out', 'csv,jsonl'
+  arguments = [str(clip[0]), '--crops', '--every', '50', '--format', tables]
+  arguments += ['--model', str(model_path), '--out', str(out)]
+  assert answer.main(arguments) == 0
+  said = capfd.readouterr().out
+  assert '3 frames, 3 faces' in said
+  for name in tables.split(','):
+    assert f'Table: {out}/answers.{name}' in said
+  code = (
+    'import sys\nfrom emojax import answer\ncode = answer.main(sys.argv[1:])\n'
+    'print(code, "jax" in sys.modules)'
+  )
+
+  def again(*more):
+    done = subprocess.run(
+      [sys.executable, '-c', code, *arguments, *more],
+      env=environment(), capture_output=True, text=True,
+    )  # fmt: skip
+    return done.stdout.replace('\n', ' ')
+
+  assert again() == f'{out} is finished: nothing to do 0 False '
+  said = again('--every', '49')
+  assert '--every 50 there, 49 now' in said
+  assert said.endswith('1 False ')
+
+
+@pytest.mark.parametrize(('count', 'text'), [(0, '0 faces'), (1, '1 face'),
+                                             (2000, '2,000 faces')])  # fmt: skip
+def test_one_face_is_no_faces(count, text):
+  assert progress.counted(count, 'face') == text
 
 
 def test_sources_are_found_in_one_order(faces):

@@ -24,7 +24,9 @@ def command(model, monkeypatch, capfd):
 
   def call(arguments, out, *flags):
     try:
-      code = answer.main([*map(str, arguments), '--out', str(out), *flags])
+      code = answer.main(
+        [*map(str, arguments), '--out', str(out), '--model', 'none', *flags]
+      )
     except SystemExit as error:  # of argparse
       code = error.code
     said = ''.join(capfd.readouterr())

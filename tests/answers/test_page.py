@@ -15,7 +15,16 @@ from PIL import Image
 from rich.console import Console
 
 from emojax import tasks
-from emojax.answers import drawing, gallery, page, run
+from emojax.answers import (
+  about,
+  columns,
+  drawing,
+  gallery,
+  options,
+  page,
+  progress,
+  run,
+)
 from emojax.answers.columns import Layout
 from emojax.answers.options import Files, Options
 from emojax.answers.session import Part, Session
@@ -231,3 +240,61 @@ def test_a_browser_shows_it(kind, size, request, tmp_path):
   # The frame, eight labels and the uncertainty; or a card for each face.
   assert count == (10 if kind == 'clip' else 70)
   assert 'noscript' not in done.stdout
+
+
+@pytest.mark.parametrize('counts', [(5,), (6,), (7,), (3, 0, 40), (1000,)])
+def test_small_pictures_are_never_more_than_a_limit(counts):
+  """However many come; each 2 ** n-th of every video is kept."""
+  small = gallery.Thinned(6)
+  for video, count in enumerate(counts):
+    for i in range(count):
+      small.add(video, 10 * i, b'%d' % i)
+      assert small.count <= 6
+  kept = [small.of(video) for video in range(len(counts))]
+  assert sum(map(len, kept)) == small.count
+  step = next(
+    s for s in (1, 2, 4, 8, 256) if sum(-(-n // s) for n in counts) <= 6
+  )
+  for count, found in zip(counts, kept):
+    assert found == [(10 * i, b'%d' % i) for i in range(0, count, step)]
+
+
+def test_more_videos_than_small_pictures():
+  small = gallery.Thinned(3)
+  for video in range(9):
+    for i in range(4):
+      small.add(video, i, b'')
+  assert [small.of(video) for video in range(9)] == [[(0, b'')]] * 9
+
+
+def test_a_page_names_model_and_limits(clip, tmp_path):
+  path = execute(clip[0], tmp_path / 'out')
+  model = stand_in.Model()
+  model_line, limits = data_of(path)['about']
+  digest = json.loads((tmp_path / 'out' / 'command.json').read_text())['model']
+  assert model_line == f'Model: {digest[:8]}.'
+  assert 'Unsure: uncertainty above 0.9, or a reason' in limits
+  assert 'disagree by more than 0.3' in limits
+  layout = Layout(model.schema, columns.Sets(0.8, frozenset({'expr'})))
+  asked = options.limits(Options(unsure_above=0.25), model)
+  first, second, third = about.lines(model, layout, asked, 'ferplus')
+  assert first == f'Model: ferplus ({digest[:8]}).'
+  assert 'above 0.25' in second
+  assert third.startswith(
+    'Answer sets (answer_set in the table) of coverage 80%'
+  )
+
+
+def test_drawing_says_how_far_it_is(clip, faces, tmp_path, monkeypatch):
+  """Frames, faces and the time left, as answering does."""
+  monkeypatch.setattr(progress, 'LINE_SECONDS', -1)
+  said = io.StringIO()
+  console = Console(file=said, width=200)
+  asked = Options(crops=True, every=10)
+  inputs = [str(clip[0]), str(next(faces.glob('*.png')))]
+  arguments = (stand_in.Model(), asked, Files(), inputs)
+  run.execute(*arguments, tmp_path / 'out', console)
+  lines = [x for x in said.getvalue().splitlines() if x.startswith('drawing: ')]
+  assert re.match(r'drawing: 1 frame, 1 face, .* faces/s, left: ', lines[0])
+  assert lines[-1].startswith('drawing: 16 frames, 16 faces')
+  assert lines[-1].endswith('left: 0:00:00')

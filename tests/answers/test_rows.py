@@ -156,19 +156,43 @@ def test_every_column_has_a_meaning():
     ({'stop': float('nan')}, '--to nan'),
     ({'crops': True, 'boxes': 'x'}, 'changes nothing beside --crops'),
     ({'crops': True, 'min_score': 0.5}, 'changes nothing beside --crops'),
-    ({'boxes': 'x', 'detector': 'y'}, 'exclude another'),
+    ({'boxes': 'x', 'detector': 'y'}, 'exclude each other'),
     ({'crop_rule': 'x'}, 'expected one of fer2013'),
-    ({'unsure_share': 0.1, 'unsure_above': 0.1}, 'exclude another'),
+    ({'unsure_share': 0.1, 'unsure_above': 0.1}, 'exclude each other'),
     ({'coverage': 1.0}, '--coverage 1.0'),
     ({'max_profile': 2}, '--max-profile 2'),
     ({'min_face': True}, '--min-face True'),
     ({'evry': 2}, 'did you mean every'),
+    ({'crops': 'no'}, "--crops 'no': expected True or False"),
+    ({'crops': 1}, '--crops 1: expected True or False'),
+    ({'temperature': None}, '--temperature None'),
+    ({'tiles': 'yes'}, "--tiles 'yes'"),
+    ({'every': True}, '--every True'),
+    ({'every': '2'}, '--every 2'),
+    ({'detector': 3}, '--detector of type int'),
+    ({'boxes': 3}, '--boxes of type int'),
+    ({'detector': print, 'min_score': 0.5}, 'beside a function'),
+    ({'detector': print, 'boxes': [[1, 2, 3, 4]]}, 'exclude each other'),
+    ({'foreign_share': 0.1, 'foreign_above': 0.1}, '--foreign-above exclude'),
   ],
 )
 def test_options_that_cannot_be_meant(said, words):
   with pytest.raises(options.OptionError) as error:
     options.named(said)
   assert words in str(error.value)
+
+
+def test_numbers_of_numpy_are_numbers():
+  asked = options.named(
+    {
+      'every': np.int64(2),
+      'start': np.float32(0.5),
+      'crops': np.True_,
+    }
+  )
+  assert asked == options.Options(every=2, start=0.5, crops=True)
+  assert {type(v) for v in (asked.every, asked.start)} == {int, float}
+  assert asked.crops is True
 
 
 def test_a_model_without_thresholds_asks_for_limits(model):

@@ -2,9 +2,13 @@
 
 import io
 import json
+import os
+import signal
+import time
 
 import numpy as np
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from emojax.answers import pipeline, run, writers
@@ -199,27 +203,165 @@ def test_names_that_would_break_a_table(tmp_path):
   assert json.loads(lines[0])['x'] is None
 
 
-def test_a_webcam_that_was_stopped_is_written(model, tmp_path, monkeypatch):
-  """Its frames cannot be read again: the same command writes what there is."""
+@pytest.fixture
+def camera(monkeypatch):
+  """A camera of 1,000 frames; (what is done at frame 100, frames it gave)."""
   source = run.sources.Source('0', 'webcam 0', 'webcam')
-  calls = []
-
-  def frames(source, **_):
-    calls.append(source)
-    image = np.zeros((60, 80, 3), np.uint8)
-    for i in range(1000):
-      if i == 100:
-        raise KeyboardInterrupt
-      yield run.sources.Frame(source.name, i, i / 10, image)
-
   monkeypatch.setattr(run.sources, 'webcam', lambda number: source)
-  monkeypatch.setattr(run.sources, 'frames', frames)
-  out = tmp_path / 'out'
+  given = []
+
+  def at(event):
+    def frames(source, **_):
+      image = np.zeros((60, 80, 3), np.uint8)
+      for i in range(1000):
+        if i == 100:
+          event()
+        if i > 100:
+          time.sleep(0.01)
+        given.append(i)
+        yield run.sources.Frame(source.name, i, i / 10, image)
+
+    monkeypatch.setattr(run.sources, 'frames', frames)
+    return given
+
+  return at
+
+
+def record(model, out):
   console = Console(file=io.StringIO())
-  arguments = (model, CROPS, ALL, [], out, console, 0)
+  return run.execute(model, CROPS, ALL, [], out, console, 0)
+
+
+def test_ctrl_c_ends_a_recording(model, camera, tmp_path):
+  """All frames are answered, those of the last part, too."""
+  before = signal.getsignal(signal.SIGINT)
+  given = camera(lambda: os.kill(os.getpid(), signal.SIGINT))
+  frames = record(model, tmp_path / 'out')
+  assert frames == len(given)
+  assert 100 < frames < 1000
+  rows = (tmp_path / 'out' / 'answers.csv').read_text().splitlines()
+  assert len(rows) == frames + 1
+  assert (tmp_path / 'out' / 'summary.json').exists()
+  assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_recording_that_was_killed_is_written(model, camera, tmp_path):
+  """Its frames cannot be read again: the same command writes what there is."""
+
+  def killed():
+    raise KeyboardInterrupt
+
+  given, out = camera(killed), tmp_path / 'out'
   with pytest.raises(KeyboardInterrupt):
-    run.execute(*arguments)
-  assert run.execute(*arguments) == pipeline.FRAMES
-  assert len(calls) == 1
+    record(model, out)
+  assert record(model, out) == pipeline.FRAMES
+  assert len(given) == 100  # it was opened once
   assert (out / 'page.html').exists()
   assert not (out / 'overlay').exists()
+
+
+@pytest.mark.parametrize('kind', ['pictures', 'video', 'beyond', 'webcam'])
+def test_without_a_frame_nothing_is_finished(
+  kind, model, clip, tmp_path, monkeypatch
+):
+  """The same command tries again, says the same, and others may begin."""
+  (tmp_path / 'a.jpg').write_text('text')
+  (tmp_path / 'zero.mp4').write_bytes(b'')
+  paths, asked, webcam, words = {
+    'pictures': ([tmp_path / 'a.jpg'], CROPS, None, 'a.jpg: found'),
+    'video': ([tmp_path / 'zero.mp4'], CROPS, None, 'zero.mp4: found'),
+    'beyond': (
+      [clip[0]], Options(crops=True, start=100, stop=200), None, 'ends at 9.9 s'
+    ),
+    'webcam': ([], CROPS, 987, 'a webcam that can be opened'),
+  }[kind]  # fmt: skip
+  out = tmp_path / 'out'
+  for _ in range(2):
+    said = io.StringIO()
+    arguments = (model, asked, ALL, list(map(str, paths)), out)
+    assert run.execute(*arguments, Console(file=said), webcam) == 0
+    assert words in said.getvalue().replace('\n', '')
+    assert not out.exists()
+  execute(model, clip[0], out, Options(crops=True, every=50))
+  # A folder that was there stays, and so does what an older version finished.
+  out = tmp_path / 'mine'
+  out.mkdir()
+  assert run.execute(*arguments[:4], out, Console(file=said), webcam) == 0
+  assert list(out.iterdir()) == []
+
+
+def test_a_folder_that_was_finished_without_a_frame(model, tmp_path):
+  """As older versions have left them."""
+  path, out = tmp_path / 'a.png', tmp_path / 'out'
+  Image.new('RGB', (40, 30)).save(path)
+  execute(model, path, out)
+  (out / 'summary.json').write_text('{"frames": 0}')
+  assert execute(model, path, out) == 1
+  assert json.loads((out / 'summary.json').read_text())['frames'] == 1
+
+
+def test_what_differs_is_named_by_its_flag(model, faces, clip, tmp_path):
+  out = tmp_path / 'out'
+  execute(model, clip[0], out, Options(crops=True, every=50))
+  for asked, written, words in (
+    (CROPS, ALL, 'another command: --every 50 there, 1 now. Choose'),
+    (
+      Options(crops=True, every=50, min_face=3.0), ALL,
+      'command: --min-face 24.0 there, 3.0 now. Choose',
+    ),
+    (
+      Options(crops=True, every=50), Files(('csv',), page=False),
+      '--format csv,parquet,jsonl there, csv now; --no-page off there, on now',
+    ),
+  ):  # fmt: skip
+    with pytest.raises(SessionError) as error:
+      execute(model, clip[0], out, asked, written)
+    assert words in str(error.value)
+  with pytest.raises(SessionError, match='number of inputs: 1 there, 2 now'):
+    run.execute(
+      model, Options(crops=True, every=50), ALL,
+      [str(clip[0]), str(next(faces.glob('*.png')))], out, Console(quiet=True),
+    )  # fmt: skip
+  model.metadata['generation'] = 'Tea'
+  with pytest.raises(SessionError, match='command: the model is another one'):
+    execute(model, clip[0], out, Options(crops=True, every=50))
+
+
+def test_options_that_an_older_version_did_not_have(model, clip, tmp_path):
+  out, asked = tmp_path / 'out', Options(crops=True, every=50)
+  execute(model, clip[0], out, asked)
+  path = out / 'command.json'
+  said = json.loads(path.read_text())
+  del said['options']['max_profile']
+  path.write_text(json.dumps(said))
+  assert execute(model, clip[0], out, asked) == 3
+
+
+def test_what_emojax_wrote_is_no_input(model, tmp_path):
+  """Its overlays are pictures, too; who names them means them."""
+  pics = tmp_path / 'pics'
+  pics.mkdir()
+  Image.new('RGB', (60, 50)).save(pics / 'a.jpg')
+  for name in ('out1', 'out2'):
+    execute(model, pics / 'a.jpg', pics / name)
+  (pics / 'mine').mkdir()
+  (pics / 'mine' / 'command.json').write_text('{"emojax": 1}')
+  Image.new('RGB', (60, 50)).save(pics / 'mine' / 'b.jpg')
+  table = run.table(model, CROPS, str(pics))
+  names = [name.rsplit('/', 1)[-1] for name in table['file']]
+  assert names == ['a.jpg', 'b.jpg']
+  (line,) = (p for p in table.problems if 'left out' in p)
+  assert line.startswith(f'{pics}/out1 and 1 more: left out')
+  overlay = pics / 'out1' / 'overlay'
+  for path in (pics / 'out1', overlay, next(overlay.iterdir())):
+    assert run.table(model, CROPS, str(path)).num_rows == 1
+
+
+@pytest.mark.parametrize('flag', ['every', 'start', 'stop'])
+def test_frames_of_pictures_cannot_be_chosen(flag, model, faces, tmp_path):
+  asked = Options(crops=True, **{flag: 3})
+  with pytest.raises(OptionError, match='there are only pictures'):
+    execute(model, faces, tmp_path / 'out', asked)
+  assert not (tmp_path / 'out').exists()
+  with pytest.raises(OptionError, match='there are only pictures'):
+    run.table(model, asked, np.zeros((9, 9, 3), np.uint8))

@@ -249,7 +249,8 @@ def test_parts_are_the_same_frames(tmp_path):
   assert part(start=0.08, stop=0.5) == [2, 3, 4]
   assert part(skip_to=5) == [5, 6, 7]
   assert part(every=2, start=0.05, stop=1.01, skip_to=3) == [4, 6]
-  assert part(stop=0) == part(start=9) == part(skip_to=99) == []
+  assert part(skip_to=99) == []
+  assert part(skip_to=5, stop=0) == []  # that is said before it was killed
 
 
 def test_a_phone_that_is_held_upright(tmp_path):
@@ -342,6 +343,32 @@ def test_numbers_out_of_range(tmp_path, values):
 
 
 # Webcams.
+
+
+def test_times_without_a_frame_are_said(tmp_path):
+  path = video(tmp_path)
+  frames, (problem,) = read(path, start=100, stop=200)
+  assert frames == []
+  last = read(path)[0][-1].time
+  assert f'found a video that ends at {last:.1f} s' in problem
+  assert 'expected frames from 100 s on' in problem
+  _, (problem,) = read(path, start=0.001, stop=0.002, every=2)
+  assert 'from 0.001 s on and before 0.002 s, 1 of 2' in problem
+
+
+def test_folders_are_left_out(tmp_path):
+  for name in ('a', 'b'):
+    (tmp_path / name).mkdir()
+    Image.new('RGB', (9, 9)).save(tmp_path / name / 'p.png')
+
+  def leave_out(folder):
+    return os.path.basename(folder) in ('a', tmp_path.name)
+
+  found, problems = sources.find([tmp_path], leave_out)
+  assert [f.path for f in found] == [str(tmp_path / 'b' / 'p.png')]
+  assert problems == []
+  found, _ = sources.find([tmp_path / 'a'], leave_out)  # it is named
+  assert len(found) == 1
 
 
 def test_a_webcam_is_a_video_without_an_end(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ from typing import Any
 from emojax.data.prepare import shards
 from emojax.data.readers import base
 from emojax.data.transform import audio
+from emojax.host import program
 
 
 def parse(argv: list[str] | None, description: str | None) -> dict[str, Any]:
@@ -16,7 +17,7 @@ def parse(argv: list[str] | None, description: str | None) -> dict[str, Any]:
     SystemExit: Help was asked for, or the arguments are wrong.
   """
   parser = argparse.ArgumentParser(
-    'python -m emojax.data.prepare',
+    program.name('emojax.data.prepare'),
     description=description,
     epilog=_reader_help(),
     formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -42,7 +42,8 @@ def decode(
     # Pillow names the address of the buffer, another one in every run.
     text = str(error).split(' <_io')[0]
     found = f'no readable image ({type(error).__name__}: {text})'
-    raise DataError(found, 'a whole JPEG or PNG image', file) from error
+    expected = f'a whole picture ({", ".join(formats)})'
+    raise DataError(found, expected, file) from error
 
 
 def header(data: bytes) -> tuple[str | None, str]:
@@ -106,7 +107,7 @@ def _check_whole(data: bytes, image: Image.Image):
     if found is None and _ends_in_grey(np.asarray(image)):
       found = 'the last rows are of the grey that stands for missing data'
     if found is not None:
-      raise DataError(f'a damaged JPEG ({found})', 'a whole JPEG or PNG image')
+      raise DataError(f'a damaged JPEG ({found})', 'a whole JPEG')
   if image.format == 'PNG':
     # Loading skips the checksums of the pixels.
     with Image.open(io.BytesIO(data), formats=FORMATS) as again:
