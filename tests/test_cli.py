@@ -83,10 +83,11 @@ def test_presets_by_name(capsys):
     assert ('did you mean gen?' in said) == (name in ('gne', '../gen'))
 
 
-def test_files_of_settings_are_named_as_their_experiments():
-  with pytest.raises(SystemExit) as stop:
+def test_files_of_settings_are_named_as_their_experiments(capsys):
+  with pytest.raises(SystemExit):
     cli.with_config(['gne'])
-  known = re.search(r'one of (.*), with', str(stop.value))[1].split(', ')
+  said = capsys.readouterr().err
+  known = re.search(r'one of (.*), with', said)[1].split(', ')
   assert known == sorted({*EXPERIMENTS, 'gen', 'ferplus'} - {'distillation'})
 
 

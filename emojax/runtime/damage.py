@@ -6,8 +6,6 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 
-from emojax.engine.checkpoint import CheckpointError
-
 # What NumPy raises for files that are cut off or not its own.
 UNREADABLE = (
   EOFError,
@@ -39,7 +37,7 @@ def explained(
   marker: pathlib.Path | None = None,
   command: str = 'give the same command again',
   wrong: str = 'go on with the version that wrote it, or in a new folder',
-  kind: type[Exception] = CheckpointError,
+  kind: type[Exception] | None = None,
 ) -> Iterator[None]:
   """Turns what NumPy says of a file into one line: which, and what to do.
 
@@ -52,7 +50,7 @@ def explained(
     marker: The file that says that `path` is finished; None for itself.
     command: What makes the file anew once the marker is away.
     wrong: What to do with a file that is whole and of no use.
-    kind: Class of the error.
+    kind: Class of the error; None for `CheckpointError`.
 
   Raises:
     CheckpointError: Or `kind`, in the place of an error of `UNREADABLE`.
@@ -60,6 +58,7 @@ def explained(
   try:
     yield
   except UNREADABLE as error:
+    kind = kind or _checkpoint_error()
     away = f'move {"it" if marker in (None, path) else marker} away'
     remedy = f'{away} and {command} to make it anew'
     if not path.exists():
@@ -70,3 +69,10 @@ def explained(
         f'{error}): {wrong}'
       ) from error
     raise kind(f'{path} is damaged ({error}): {remedy}') from error
+
+
+def _checkpoint_error() -> type[Exception]:
+  # Its module imports JAX, which answers that are finished do without.
+  from emojax.engine.checkpoint import CheckpointError
+
+  return CheckpointError
