@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import sys
 
+import pytest
+
 ROOT = pathlib.Path(__file__).parents[1]
 USED = """
 import jax, jax.numpy as jnp, numpy as np, optax, runpy, types
@@ -64,6 +66,7 @@ def apply(diff: str, folder: pathlib.Path):
     path.write_text(text)
 
 
+@pytest.mark.slow
 def test_the_documented_method_is_all_that_it_takes(tmp_path):
   for name in ('emojax', 'configs'):
     ignored = shutil.ignore_patterns('__pycache__', 'weights')

@@ -140,7 +140,9 @@ def test_clips_are_read_a_few_at_a_time(from_disk):
 
 
 # 0: all clips on the device, and all steps of an epoch in one program.
-@pytest.mark.parametrize('stream_steps', [2, 0])
+@pytest.mark.parametrize(
+  'stream_steps', [2, pytest.param(0, marks=pytest.mark.slow)]
+)
 def test_from_memory_it_is_the_same_run(
   from_disk, affwild2_store, tmp_path, only_the_example, stream_steps
 ):

@@ -345,12 +345,9 @@ def test_reading_counts_as_use(folder):
   assert path.stat().st_mtime > 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-  'settings',
-  [
-    {'member_devices': 2},
-    pytest.param({'stream_steps': 2}, marks=pytest.mark.slow),
-  ],
+  'settings', [{'member_devices': 2}, {'stream_steps': 2}]
 )
 def test_training_with_programs_from_disk(folder, monkeypatch, settings):
   """Donated states, packed weights, segments, streaming: the same bits."""

@@ -37,9 +37,6 @@ OPTIONS = {
   'mixup': {'mixup': 0.4},
   'nll': {'select': 'nll'},
 }
-# Averages and the kept epoch have a state of their own.
-QUICK = ('ema', 'nll')
-MORE = sorted(set(OPTIONS) - set(QUICK))
 ALL = {k: v for name in OPTIONS for k, v in OPTIONS[name].items()}
 ALL |= scheduled(cosine())
 
@@ -74,7 +71,8 @@ def reference(name='all'):
   return toy.train(trainer(name), toy.generation())
 
 
-@pytest.mark.parametrize('name', [*QUICK, *map(slow, MORE)])
+@pytest.mark.slow
+@pytest.mark.parametrize('name', sorted(OPTIONS))
 def test_an_option_changes_the_training(name):
   plain = toy.train(toy.trainer(), toy.generation())
   best = jax.tree.leaves(reference(name)[0].best)
@@ -82,7 +80,7 @@ def test_an_option_changes_the_training(name):
   assert any(not np.array_equal(a, b) for a, b in zip(best, other))
 
 
-@pytest.mark.parametrize('name', ['all', *QUICK, *map(slow, MORE)])
+@pytest.mark.parametrize('name', ['all', *map(slow, sorted(OPTIONS))])
 def test_resumed_is_uninterrupted(name, tmp_path):
   state, _, soft = reference(name)
   first = trainer(name)
@@ -112,6 +110,7 @@ def test_streamed_is_resident():
   toy.assert_same((state, logs), reference()[:2])
 
 
+@pytest.mark.slow
 def test_member_in_a_stack_is_the_member_alone():
   alone, logs, _ = toy.train(trainer(members=1), toy.generation(1))
   first = jax.tree.map(lambda x: np.asarray(x)[:1], reference()[:2])
@@ -180,6 +179,7 @@ def test_what_is_not_a_float_is_taken_as_it_is():
   assert (int(new.params['n']), float(new.model_state['x'])) == (8, 2)
 
 
+@pytest.mark.slow
 def test_average_is_validated_kept_and_predicted_with():
   state, logs, _ = reference('ema')
   t = trainer('ema')
@@ -233,6 +233,7 @@ def test_the_clock_is_exact_at_the_epochs(steps):
   np.testing.assert_array_equal(jax.vmap(clock)(epochs), epochs)
 
 
+@pytest.mark.slow
 def test_the_epoch_of_the_lowest_nll_is_kept():
   state, logs, _ = reference('nll')
   nll = logs['val/nll']

@@ -25,6 +25,7 @@ def test_there_is_one():
   assert sum(file.stat().st_size for file in files) <= LARGEST
 
 
+@pytest.mark.slow
 def test_faces_in_colour_are_made_grey_as_those_of_the_training_data(name):
   model = emojax.load(name)
   rng = np.random.default_rng(0)
