@@ -19,6 +19,12 @@ if str(READERS) not in sys.path:
   sys.path.append(str(READERS))
 
 
+@pytest.fixture(autouse=True)
+def no_cache(monkeypatch):
+  """The command called in this process leaves JAX's own settings as they are."""
+  monkeypatch.setattr('emojax.runtime.compilation.set_cache', lambda _: None)
+
+
 @pytest.fixture
 def model():
   return stand_in.Model()

@@ -215,7 +215,6 @@ def test_hostile_inputs(number, model, tmp_path, monkeypatch, capfd):
   folder.mkdir()
   path = hostile(folder, number)
   monkeypatch.setattr(emojax, 'load', lambda _: model)
-  monkeypatch.setattr('emojax.runtime.compilation.set_cache', lambda _: None)
   inputs = folder if number % 2 and number % 10 != 9 else path
   out = tmp_path / 'out'
   code = answer.main([str(inputs), '--crops', '--out', str(out)])
@@ -235,7 +234,6 @@ def test_hostile_inputs(number, model, tmp_path, monkeypatch, capfd):
 def test_what_is_refused_before_anything_is_written(
   cause, model, photos, tmp_path, monkeypatch, capfd
 ):
-  monkeypatch.setattr('emojax.runtime.compilation.set_cache', lambda _: None)
   arguments = [str(photos), '--out', str(tmp_path / 'out')]
   if cause in ('model', 'run'):
     folder = tmp_path / 'model'
@@ -267,7 +265,6 @@ def test_what_is_refused_before_anything_is_written(
 
 def test_an_input_that_has_changed(model, faces, tmp_path, monkeypatch, capfd):
   monkeypatch.setattr(emojax, 'load', lambda _: model)
-  monkeypatch.setattr('emojax.runtime.compilation.set_cache', lambda _: None)
   folder = shutil.copytree(faces, tmp_path / 'in')
   arguments = [str(folder), '--crops', '--out', str(tmp_path / 'out')]
   arguments += ['--model', 'stand-in']
@@ -279,7 +276,6 @@ def test_an_input_that_has_changed(model, faces, tmp_path, monkeypatch, capfd):
 
 @pytest.mark.parametrize('name', ['ferPlus', 'ferpls', 'nope', 'a/b'])
 def test_models_of_no_name(name, photos, tmp_path, capfd, monkeypatch):
-  monkeypatch.setattr('emojax.runtime.compilation.set_cache', lambda _: None)
   out = tmp_path / 'out'
   assert answer.main([str(photos), '--model', name, '--out', str(out)]) == 1
   said = capfd.readouterr().out

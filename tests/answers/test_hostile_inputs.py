@@ -20,7 +20,6 @@ from emojax.answers.session import Session
 def command(model, monkeypatch, capfd):
   """Calls the command line; returns its exit code and what it said."""
   monkeypatch.setattr(emojax, 'load', lambda _: model)
-  monkeypatch.setattr('emojax.runtime.compilation.set_cache', lambda _: None)
 
   def call(arguments, out, *flags):
     try:

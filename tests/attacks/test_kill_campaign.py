@@ -44,6 +44,7 @@ def test_a_program_that_goes_on_where_it_was(tmp_path, capsys):
   assert 'two at once: exit codes [0, ' in printed
 
 
+@pytest.mark.slow
 def test_files_that_were_cut_off_are_found(tmp_path):
   assert any('.txt' in name for name in campaign(tmp_path, TORN))
 

@@ -111,9 +111,8 @@ def test_streamed_is_resident(stream_steps):
   toy.assert_close(other_soft, soft, 1e-6)  # the mean is taken elsewhere
 
 
-@pytest.mark.parametrize(
-  ('members', 'devices'), [pytest.param(4, 4, marks=pytest.mark.slow), (5, 4)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(('members', 'devices'), [(4, 4), (5, 4)])
 def test_devices_of_members(members, devices):
   generation = toy.generation(members)
   one = toy.train(toy.trainer(members), generation)

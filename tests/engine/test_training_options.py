@@ -96,9 +96,8 @@ def test_resumed_is_uninterrupted(name, tmp_path):
   toy.assert_same(segment.soft_labels, soft)
 
 
-@pytest.mark.parametrize(
-  'epochs_per_call', [pytest.param(0, marks=pytest.mark.slow), 3]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize('epochs_per_call', [0, 3])
 def test_segments_are_the_whole(epochs_per_call):
   found = toy.train(trainer(epochs_per_call=epochs_per_call), toy.generation())
   toy.assert_same(found, reference())

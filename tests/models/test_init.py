@@ -60,6 +60,7 @@ def test_no_two_arrays_share_numbers(params):
   assert abs(np.corrcoef(first, second)[0, 1]) < 0.05
 
 
+@pytest.mark.slow
 def test_members_of_a_stack_equal_members_alone():
   model = models.build('emenet_v', tasks.ABAW2021, 32, width=0.125, hidden=8)
   keys = jax.random.split(jax.random.key(4), 2)

@@ -153,9 +153,8 @@ def test_students_learn_from_their_own_teacher():
   assert 'teacher' not in other.targets
 
 
-@pytest.mark.parametrize(
-  'number', [pytest.param(1, marks=pytest.mark.slow), -1]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize('number', [1, -1])
 def test_a_killed_run_resumes_to_the_same_numbers(
   number, reference, tmp_path, monkeypatch
 ):
