@@ -21,6 +21,7 @@ os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 # A process takes whole files, so that what their tests share is made once; these
 # come first, as they would make the others wait at the end.
 LONG = (
+  'test_papers',
   'test_incomplete_labels',
   'test_jobs',
   'test_main',

@@ -154,13 +154,12 @@ def test_students_learn_from_their_own_teacher():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('number', [1, -1])
 def test_a_killed_run_resumes_to_the_same_numbers(
-  number, reference, tmp_path, monkeypatch
+  reference, tmp_path, monkeypatch
 ):
   name, finished, _ = reference
   order = STACKS[name]
-  stack = order[number]
+  stack = order[-1]  # all others are taken as they are
   train, log = training.train, training._write_log
 
   def killed(session, trainer, now, *arguments):
