@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import emojax
 
+# Files of settings by their former names; these lead to the same settings.
+FORMER = ('bnn', 'incomplete', 'rul', 'tables')
 USAGE = """\
 usage: emojax COMMAND ...
 
@@ -109,10 +111,6 @@ def _near(name: str, known: Iterable[str]) -> str:
 
   near = difflib.get_close_matches(name, known, 1)
   return f'; did you mean {near[0]}?' if near else ''
-
-
-# Files of settings by their former names; these lead to the same settings.
-FORMER = ('bnn', 'incomplete', 'rul', 'tables')
 
 
 def configs() -> pathlib.Path:

@@ -52,7 +52,7 @@ class Session:
   @property
   def finished(self) -> bool:
     """Whether everything has been written, of at least one frame."""
-    return self.summary().get('frames') != 0
+    return self.summary()['frames'] != 0
 
   def summary(self) -> dict[str, Any]:
     """What `finish` has said; of 0 frames before it has.
@@ -63,13 +63,8 @@ class Session:
     path = self / SUMMARY
     if not path.is_file():
       return {'frames': 0}
-    try:
-      found = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-      raise SessionError(
-        f'{path} cannot be read ({error}); choose another --out'
-      ) from error
-    if not isinstance(found, dict):
+    found = _read_json(path)
+    if type(found.get('frames')) is not int:
       raise SessionError(f'{path} is no summary; choose another --out')
     return found
 
@@ -124,16 +119,7 @@ class Session:
 
   def check_command(self):
     """Raises SessionError if the folder is another command's."""
-    path = self / COMMAND
-    try:
-      found = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-      raise SessionError(
-        f'{path} cannot be read ({error}); choose another --out'
-      ) from error
-    if not isinstance(found, dict):
-      raise SessionError(f'{path} is no command; choose another --out')
-    differing = command.differences(found, self.command)
+    differing = command.differences(_read_json(self / COMMAND), self.command)
     if differing:
       raise SessionError(
         f'--out {self.folder} holds the answers of another command: '
@@ -259,6 +245,19 @@ def _objects(values: np.ndarray) -> np.ndarray:
   made = np.empty(len(values), object)
   made[:] = [text.decode('utf-8', 'surrogateescape') for text in values]
   return made
+
+
+def _read_json(path: pathlib.Path) -> dict[str, Any]:
+  """An object of a file that anybody may have written."""
+  try:
+    found = json.loads(path.read_bytes())
+  except (OSError, RecursionError, ValueError) as error:
+    raise SessionError(
+      f'{path} cannot be read ({error}); choose another --out'
+    ) from error
+  if not isinstance(found, dict):
+    raise SessionError(f'{path} holds no object; choose another --out')
+  return found
 
 
 def _write_json(path: pathlib.Path, value: Any):

@@ -9,6 +9,7 @@ from emojax.data import embedded
 from emojax.data.clips import pipeline
 from emojax.data.clips.clips import Clips, Dataset
 from emojax.data.store.stored import Store
+from emojax.data.transform import images
 
 OOD = ('digits', 'textures')
 EVAL_TAILS = ('pad', 'drop')
@@ -153,8 +154,7 @@ def drawn(kind: str, data, spec) -> Clips:
 
 def _grey(image: np.ndarray) -> np.ndarray:
   """Takes the colour out, or colour alone would tell foreign frames apart."""
-  luma = image @ np.array([0.299, 0.587, 0.114], np.float32)
-  return np.repeat(np.rint(luma).astype(np.uint8)[..., None], CHANNELS, -1)
+  return np.repeat(images.grey(image), CHANNELS, -1)
 
 
 def summary(dataset: Dataset) -> str:

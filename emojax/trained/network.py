@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from emojax import models
-from emojax.data.transform import augment, geometry
+from emojax.data.transform import augment, geometry, images
 from emojax.evaluation import schema_from_json
 from emojax.experiments.relative_uncertainty import read_outs
 from emojax.models.cnn_rnn import CNNRNN, FramesCNNRNN
@@ -21,7 +21,6 @@ ATTRIBUTES = frozenset({
   'cnn', 'gru', 'length',
 })  # fmt: skip
 LEARNED = read_outs.LEARNED  # what `outputs` adds where there is a read-out
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 DEFAULTS = inspect.signature(models.build).parameters
 
 Metadata = Mapping[str, Any]
@@ -87,8 +86,7 @@ def colours(image: np.ndarray, preprocessing: Mapping[str, Any]) -> np.ndarray:
   channels = preprocessing['channels']
   if channels == 3 and not preprocessing.get('grey', False):
     return image
-  luma = np.rint(image @ LUMA).astype(np.uint8)[..., None]
-  return np.repeat(luma, channels, -1)
+  return np.repeat(images.grey(image), channels, -1)
 
 
 def outputs(metadata: Metadata) -> Callable:
@@ -121,9 +119,9 @@ def _crops(metadata: Metadata) -> Callable:
   data = metadata['preprocessing']
   cut = augment.evaluation(data.get('augment', 'none'))
   if not data.get('ten_crop', False):
-    return lambda images: cut(images)[None]
+    return lambda image: cut(image)[None]
   size, convert = _seen_size(metadata), augment.evaluation('none')
-  return lambda images: convert(geometry.ten_crop(images, size))
+  return lambda image: convert(geometry.ten_crop(image, size))
 
 
 def _read_out(metadata: Metadata) -> Callable:

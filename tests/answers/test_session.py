@@ -300,6 +300,29 @@ def test_a_folder_that_was_finished_without_a_frame(model, tmp_path):
   assert json.loads((out / 'summary.json').read_text())['frames'] == 1
 
 
+@pytest.mark.parametrize('name', ['command.json', 'summary.json'])
+@pytest.mark.parametrize(
+  ('text', 'said'),
+  [
+    ('[' * 100_000, 'cannot be read'),
+    ('{"frames": ', 'cannot be read'),
+    ('[]', 'holds no object'),
+    ('{}', 'is no summary|another command'),
+    ('{"frames": "3"}', 'is no summary|another command'),
+  ],
+)
+def test_what_a_folder_says_of_itself_is_checked(
+  model, tmp_path, name, text, said
+):
+  path, out = tmp_path / 'a.png', tmp_path / 'out'
+  Image.new('RGB', (40, 30)).save(path)
+  execute(model, path, out)
+  (out / name).write_text(text)
+  with pytest.raises(SessionError, match=said):
+    execute(model, path, out)
+  assert (out / name).read_text() == text
+
+
 def test_what_differs_is_named_by_its_flag(model, faces, clip, tmp_path):
   out = tmp_path / 'out'
   execute(model, clip[0], out, Options(crops=True, every=50))

@@ -12,14 +12,12 @@ from rich.console import Console
 from emojax import models
 from emojax.evaluation import Predictions
 from emojax.experiments.distillation import (
-  published as reference,
+  published,
+  study,
+  study_tables,
 )
 from emojax.experiments.distillation import (
   run as distillation,
-)
-from emojax.experiments.distillation import (
-  study,
-  study_tables,
 )
 from emojax.runtime import training, workdir
 from emojax.runtime.workdir import flatten
@@ -172,7 +170,7 @@ def test_the_papers_presets_have_its_settings():
   made = study.variant_configs(config)
   for name, model in (('v', 'V'), ('va', 'VA')):
     found = flatten(made[name].to_dict())
-    expected = reference.SETTINGS[model]
+    expected = published.SETTINGS[model]
     assert {key: found[key] for key in expected} == expected
   assert made['v'].generations == 4
   assert made['va'].generations == 3

@@ -8,6 +8,7 @@ from PIL import Image
 from emojax.data.store.codec import MODES
 
 CHANNELS = 3
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
 def as_array(image) -> np.ndarray:
@@ -71,6 +72,11 @@ def check(image) -> np.ndarray:
       + ('; grey images have one channel: image[..., None]' if grey else '')
     )
   return np.repeat(image, CHANNELS // image.shape[-1], axis=-1)
+
+
+def grey(image: np.ndarray) -> np.ndarray:
+  """Luma uint8 [..., 1] of colours uint8 [..., 3]."""
+  return np.rint(image @ LUMA).astype(np.uint8)[..., None]
 
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:

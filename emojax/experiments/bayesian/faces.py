@@ -15,10 +15,10 @@ from emojax import tasks
 from emojax.data import load
 from emojax.data.clips.clips import Clips, Dataset
 from emojax.data.readers import ferplus_rules
+from emojax.data.transform import images
 
 TASK = 'expr'
 ANNOTATORS = 10
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # 'stored' takes the labels as the data set has them; 'probability' has the
 # targets of 'crossentropy', of which training draws one label per visit.
 RULES = (
@@ -106,7 +106,7 @@ def _still(clips, data) -> Clips:
   )
   image = held.image
   if image.shape[-1] == 3 and data.channels == 1:
-    image = np.rint(image @ LUMA).astype(np.uint8)[..., None]
+    image = images.grey(image)
   return dataclasses.replace(held, image=image)
 
 

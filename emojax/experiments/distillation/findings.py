@@ -8,8 +8,7 @@ profits from choosing among generations.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from emojax.experiments.distillation import outside, votes_findings
-from emojax.experiments.distillation import published as reference
+from emojax.experiments.distillation import outside, published, votes_findings
 from emojax.report import validity, verdicts
 from emojax.report.estimates import (
   Estimate,
@@ -74,7 +73,7 @@ def _without(run: Mapping[str, Any], kind: str):
 def ensembles_win(results: Results) -> Claim:
   """Section 5.1: ensembles always outperform single models."""
   gaps = {n: _advantage(run) for n, run in results['generations'].items()}
-  table = reference.TABLE1
+  table = published.TABLE1
   paper = table[True, 5]['total'] - table[True, 1]['total']
   return Claim(
     text='Ensembles beat the mean of their members in the total emotion '
@@ -118,18 +117,18 @@ def students_win(results: Results) -> Claim:
 
 def _published(results: Results, key: str) -> Mapping[str, Mapping]:
   tables = {
-    'V': (reference.TABLE3, reference.TABLE4),
-    'VA': (reference.TABLE6, reference.TABLE7),
+    'V': (published.TABLE3, published.TABLE4),
+    'VA': (published.TABLE6, published.TABLE7),
   }[results['modality']]
   return tables[0 if key.startswith('au') else 1]
 
 
 def _published_pair(results: Results, key: str, row: str) -> str:
-  published = _published(results, key)
-  rival = published[row].get(key)
+  printed = _published(results, key)
+  rival = printed[row].get(key)
   if rival is None:
     return '–'
-  students = [v[key] for name, v in published.items() if name[:3] == 'Stu']
+  students = [v[key] for name, v in printed.items() if name[:3] == 'Stu']
   return f'{rival:.3f} against {min(students):.3f} (best students)'
 
 
@@ -139,7 +138,7 @@ def lower_uncertainty(results: Results, key: str, title: str) -> list[Claim]:
   student, name = _single(last, key), results['names'][-1]
   found = []
   for rival, row, text in (
-    (_single(first, key), reference.TEACHERS, 'single teachers'),
+    (_single(first, key), published.TEACHERS, 'single teachers'),
     (_method(first, 'ts', key), 'TS', 'temperature-scaled teachers'),
     (_method(first, 'mc', key), 'MC', 'MC dropout of the teachers'),
   ):

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from emojax.experiments.distillation import findings
-from emojax.experiments.distillation import published as reference
+from emojax.experiments.distillation import findings, published
 from emojax.experiments.distillation.study_tables import Variant, Variants
 from emojax.report import verdicts
 from emojax.report.estimates import (
@@ -55,13 +54,13 @@ def _ends(which: int, *variants: Variant) -> tuple[str, ...]:
 
 
 def _of_teachers(
-  what: str, published: Mapping, on: Variant, off: Variant, rows
+  what: str, printed: Mapping, on: Variant, off: Variant, rows
 ) -> list[Claim]:
   """What a setting does to single teachers.
 
   Args:
     what: The setting.
-    published: (whether it is on, members) -> scores.
+    printed: (whether it is on, members) -> the paper's scores.
     on: The run with it.
     off: The run without it.
     rows: (score, what happens to it, whether it is better with the setting).
@@ -72,8 +71,8 @@ def _of_teachers(
     found.append(
       _compare(
         f'{what} {title} of single teachers',
-        f'{published[True, 1][key]:.4f} with, '
-        f'{published[False, 1][key]:.4f} without',
+        f'{printed[True, 1][key]:.4f} with, '
+        f'{printed[False, 1][key]:.4f} without',
         _scores(first, key),
         _scores(second, key),
         _ends(0, first, second),
@@ -92,7 +91,7 @@ def reweighting(variants: Variants) -> list[Claim]:
     ('au/score', 'lowers the AU score', False),
     ('total', 'raises the total emotion metric', True),
   )
-  found = _of_teachers('Class re-weighting', reference.TABLE1, on, off, rows)
+  found = _of_teachers('Class re-weighting', published.TABLE1, on, off, rows)
   return found + ensemble_size(variants)
 
 
@@ -163,7 +162,7 @@ def balancing(variants: Variants) -> list[Claim]:
     ('expr/score', 'lowers the expression score', False),
     ('va/ccc/arousal', 'lowers the CCC of arousal', False),
   )
-  return _of_teachers('Multitask balancing', reference.TABLE5, on, off, rows)
+  return _of_teachers('Multitask balancing', published.TABLE5, on, off, rows)
 
 
 def _last(variant: Variant, key: str) -> Estimate:

@@ -7,10 +7,10 @@ from typing import Any
 from emojax.experiments.distillation import (
   comparability,
   figures_generations,
+  published,
   tables,
   tables_extra,
 )
-from emojax.experiments.distillation import published as reference
 from emojax.report import figures_uncertainty, style
 from emojax.report.table import Section, Table, cells
 
@@ -79,7 +79,7 @@ def table1(variants: Variants) -> list[Table]:
     sections.append(Section(f'This run: {variant.here}, {title}', rows))
     paper = [
       (f'T = {size}', cells(keys, values))
-      for (weighted, size), values in reference.TABLE1.items()
+      for (weighted, size), values in published.TABLE1.items()
       if weighted == on
     ]
     sections.append(Section(f'Paper, {title}', paper))
@@ -109,7 +109,7 @@ def table2(variants: Variants) -> list[Table]:
   models = {variant.results['modality'] for variant in variants}
   paper = [
     (f'EMENet-{model}, {name}, T = {size}', cells(keys, values))
-    for (model, name, size), values in reference.TABLE2.items()
+    for (model, name, size), values in published.TABLE2.items()
     if model in models
   ]
   title = 'Paper, Aff-Wild2 test set'
@@ -180,7 +180,7 @@ def figure5(variants: Variants):
   """ROC curves of out-of-distribution detection by generation."""
   first = variants[0]
   return figures_uncertainty.ood_roc(
-    first.results, first.curves, reference.TEACHERS
+    first.results, first.curves, published.TEACHERS
   )
 
 

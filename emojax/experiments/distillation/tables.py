@@ -7,7 +7,7 @@ carry only the columns that the run has, found by metric name.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from emojax.experiments.distillation import published as reference
+from emojax.experiments.distillation import published
 from emojax.experiments.distillation.comparability import same_data, split_name
 from emojax.report.table import Section, Table, cells
 
@@ -131,7 +131,7 @@ def teachers(results: Results) -> Table | None:
   for reweighted in (True, False):
     rows = [
       (f'T = {size}', cells(keys, values))
-      for (weights, size), values in reference.TABLE1.items()
+      for (weights, size), values in published.TABLE1.items()
       if weights == reweighted
     ]
     title = 'with' if reweighted else 'without'
@@ -158,7 +158,7 @@ def generations(results: Results) -> Table | None:
   here = single_and_ensemble(results, results['names'], keys, prefix=True)
   paper = [
     (f'EMENet-{model}, {name}, T = {size}', cells(keys, values))
-    for (model, name, size), values in reference.TABLE2.items()
+    for (model, name, size), values in published.TABLE2.items()
   ]
   return Table(
     title='Table 2. Emotion metrics by generation',
@@ -231,10 +231,10 @@ def _ensemble_rows(results: Results, keys):
   return rows
 
 
-def _uncertainty(results: Results, title, keys, published, headers, text):
+def _uncertainty(results: Results, title, keys, printed, headers, text):
   here = _here(results)
   model = f'EMENet-{results["modality"]}'
-  paper = [(row, cells(keys, values)) for row, values in published.items()]
+  paper = [(row, cells(keys, values)) for row, values in printed.items()]
   return Table(
     title=title,
     columns=headers,
@@ -266,7 +266,7 @@ def au_nll(results: Results) -> Table | None:
     results,
     title=f'Table {3 if visual else 6}. Negative log-likelihood of the AUs',
     keys=keys,
-    published=reference.TABLE3 if visual else reference.TABLE6,
+    printed=published.TABLE3 if visual else published.TABLE6,
     headers=[header(key) for key in keys],
     text='TS: temperature scaling of single teachers with test-time '
     'cross-validation; MC: Monte Carlo dropout of single teachers.',
@@ -283,7 +283,7 @@ def other_nll(results: Results) -> Table | None:
     results,
     title=f'Table {4 if visual else 7}. Expressions, valence and arousal',
     keys=keys,
-    published=reference.TABLE4 if visual else reference.TABLE7,
+    printed=published.TABLE4 if visual else published.TABLE7,
     headers=[header(key) for key in keys],
     text='Temperature scaling optimises the NLL and is not applied to valence '
     'and arousal.',
@@ -307,7 +307,7 @@ def balancing(runs: Mapping[str, Results]) -> Table | None:
     rows += [(f'{label}, {name}', cells) for name, cells in found]
   paper = [
     (f'{"with" if on else "without"} balancing, T = {size}', cells(keys, row))
-    for (on, size), row in reference.TABLE5.items()
+    for (on, size), row in published.TABLE5.items()
   ]
   return Table(
     title='Table 5. Multitask balancing (Algorithm 1), teachers',

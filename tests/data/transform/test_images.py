@@ -31,3 +31,11 @@ def test_what_is_no_image(image, said):
 def test_grey_images_are_repeated():
   image = np.arange(81, dtype=np.uint8).reshape(1, 1, 9, 9, 1)
   np.testing.assert_array_equal(images.check(image), image.repeat(3, -1))
+
+
+def test_grey_is_the_luma_rounded():
+  image = np.random.default_rng(0).integers(0, 256, (2, 5, 4, 3), np.uint8)
+  luma = np.rint(image.astype(float) @ [0.299, 0.587, 0.114])
+  np.testing.assert_array_equal(images.grey(image), luma[..., None])
+  grey = image[..., :1].repeat(3, -1)
+  np.testing.assert_array_equal(images.grey(grey), image[..., :1])

@@ -17,11 +17,11 @@ from emojax.experiments.distillation import (
   figures_generations,
   findings,
   plain,
+  published,
   report,
   summary,
   tables,
 )
-from emojax.experiments.distillation import published as reference
 from emojax.report import (
   examples,
   figures_training,
@@ -464,7 +464,7 @@ def test_au_columns_of_the_paper_are_found_by_name():
   table = tables.au_nll(results)
   assert [*table.columns] == [*tasks.AU8, 'Mean']
   row = dict(zip(table.columns, dict(table.sections[-1].rows)['Stu1']))
-  assert row['AU12'].value == reference.TABLE3['Stu1']['au/nll/AU12']
+  assert row['AU12'].value == published.TABLE3['Stu1']['au/nll/AU12']
   assert row['AU20'].value is None  # not among the paper's twelve
 
 

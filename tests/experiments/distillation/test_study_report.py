@@ -11,10 +11,10 @@ from emojax.evaluation.subsets import ensembles
 from emojax.experiments.distillation import (
   comparability,
   findings,
+  published,
   study_findings,
   study_tables,
 )
-from emojax.experiments.distillation import published as reference
 from emojax.experiments.distillation import study_report as report
 from emojax.report import page, verdicts
 
@@ -68,7 +68,7 @@ def test_table_1_has_all_sizes_beside_the_papers(variants):
     ['T = 1', 'T = 5', 'T = 10'],
   ]
   paper = dict(table.sections[3].rows)['T = 10']
-  assert paper[-1].value == reference.TABLE1[False, 10]['total']
+  assert paper[-1].value == published.TABLE1[False, 10]['total']
   here = dict(table.sections[0].rows)['T = 5']
   teachers = variants['v'].results['generations']['Tea']
   assert here[-1].value == pytest.approx(teachers['ensemble']['total'])
@@ -78,7 +78,7 @@ def test_table_2_has_both_networks(variants):
   (table,) = study_tables.table2([variants['v'], variants['va']])
   titles = [section.title for section in table.sections]
   assert ['EMENet-V,' in titles[0], 'EMENet-VA,' in titles[1]] == [True, True]
-  assert len(table.sections[2].rows) == len(reference.TABLE2)
+  assert len(table.sections[2].rows) == len(published.TABLE2)
 
 
 def test_every_table_of_the_paper_is_made(variants):
