@@ -1,8 +1,15 @@
-"""Selective prediction: accuracy after rejecting the most uncertain samples."""
+"""Selective prediction: what is right, and what is wrong, among what is kept.
+
+`rejection_curve` is of accuracy by the share rejected (paper 003), `risk_coverage`
+of risk by the share kept (Geifman and El-Yaniv 2017). With foreign samples among those that
+are kept, see `scod`.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
+
+from emojax.metrics import ood
 
 
 class Rejection(NamedTuple):
@@ -64,3 +71,95 @@ def rejection_curve(correct, uncertainty) -> Rejection:
   accuracy = (np.cumsum(np.repeat(expected, sizes)) / kept)[::-1]
   rejected = np.arange(len(correct)) / len(correct)
   return Rejection(rejected, accuracy, float(accuracy.mean()))
+
+
+class RiskCoverage(NamedTuple):
+  """Risk-coverage curve of n samples.
+
+  Attributes:
+    coverage: Share of samples that are kept, k / n for k = 1 ... n.
+    risk: Mean loss of the kept ones, ties averaged (see `rejection_curve`).
+    aurc: Mean of `risk`, the area under the curve.
+    e_aurc: What of it a perfect order of the same losses would not have
+      (Geifman, Uziel and El-Yaniv, ICLR 2019, section 3); >= 0.
+    thresholds: Coverages that some threshold reaches, ascending: equally
+      uncertain samples are kept together.
+    at_threshold: Risk at each of them.
+  """
+
+  coverage: np.ndarray
+  risk: np.ndarray
+  aurc: float
+  e_aurc: float
+  thresholds: np.ndarray
+  at_threshold: np.ndarray
+
+  def coverage_at(self, risk: float) -> float:
+    """Largest coverage that a threshold has with at most this risk; 0 if none.
+
+    Args:
+      risk: Of the loss, e.g. 0.05.
+    """
+    good = self.at_threshold <= risk + ROUNDING
+    return float(self.thresholds[good].max(initial=0.0))
+
+
+ROUNDING = 1e-12  # of a mean loss
+
+
+def risk_coverage(loss, uncertainty) -> RiskCoverage:
+  """Risk as a function of the share of samples that are kept.
+
+  The discrete area of Geifman et al. (2019), with the expected risk of a random
+  order among equally uncertain samples. Their closed form of the best area, r +
+  (1 - r) ln(1 - r), is its limit for many samples; here it is the area of these
+  losses in their own order.
+
+  Args:
+    loss: [n], 0 or 1, or any loss >= 0.
+    uncertainty: [n], higher is less certain.
+
+  Raises:
+    ValueError: As `rejection_curve`.
+  """
+  curve = rejection_curve(loss, uncertainty)
+  risk, n = curve.accuracy[::-1], len(curve.accuracy)
+  best = rejection_curve(loss, loss).area
+  _, sizes = np.unique(np.float64(uncertainty), return_counts=True)
+  last = np.cumsum(sizes)
+  return RiskCoverage(
+    np.arange(1, n + 1) / n,
+    risk,
+    curve.area,
+    max(curve.area - best, 0.0),  # below 0 by rounding
+    last / n,
+    risk[last - 1],
+  )
+
+
+def error_auroc(wrong, uncertainty) -> float | None:
+  """Probability that a wrong answer is more uncertain than a right one.
+
+  Ties count half.
+
+  Args:
+    wrong: bool or 0/1, [n].
+    uncertainty: [n], higher is less certain.
+
+  Returns:
+    The AUROC of errors; None if all answers are right, or all are wrong.
+
+  Raises:
+    ValueError: If `wrong` is no such, or an uncertainty is not finite.
+  """
+  wrong, uncertainty = np.asarray(wrong), np.float64(uncertainty)
+  if not np.isin(wrong, (0, 1)).all() or wrong.shape != uncertainty.shape:
+    raise ValueError(
+      f'error_auroc: expected 0 or 1 for each of {uncertainty.shape} samples'
+    )
+  wrong = wrong.astype(bool)
+  if not np.isfinite(uncertainty).all():
+    raise ValueError('error_auroc: uncertainties are NaN or infinite')
+  if wrong.all() or not wrong.any():
+    return None
+  return ood.detect(uncertainty[~wrong], uncertainty[wrong]).auroc

@@ -1,7 +1,11 @@
 """Tests of emojax/metrics/selective.py."""
 
+import itertools
+import math
+
 import numpy as np
 import pytest
+import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -78,3 +82,79 @@ def test_bad_input_is_named():
       selective.rejection_curve([junk], [1])
   with pytest.raises(ValueError, match='not within'):
     selective.rejection_curve([1], [0]).at(1.2)
+
+
+def orders(loss, uncertainty):
+  """Every order that the uncertainties allow."""
+  n = range(len(loss))
+  for order in itertools.permutations(n):
+    ordered = uncertainty[list(order)]
+    if (np.diff(ordered) >= 0).all():
+      yield np.array(loss, float)[list(order)]
+
+
+small = st.lists(
+  st.tuples(st.integers(0, 1), st.integers(0, 3)), min_size=1, max_size=6
+)
+
+
+@given(small)
+@settings(deadline=None, max_examples=40)
+def test_risk_and_area_are_means_over_all_orders_of_ties(pairs):
+  loss, uncertainty = np.array(pairs).T
+  found = selective.risk_coverage(loss, uncertainty)
+  k = np.arange(1, len(loss) + 1)
+  risks = [x.cumsum() / k for x in orders(loss, uncertainty)]
+  np.testing.assert_allclose(found.risk, np.mean(risks, 0), atol=1e-12)
+  assert found.aurc == pytest.approx(np.mean(risks))
+  best = min(
+    np.mean(np.float64(x).cumsum() / k) for x in itertools.permutations(loss)
+  )
+  assert found.e_aurc == pytest.approx(found.aurc - best)
+
+
+def test_the_best_area_is_the_closed_form_of_many_samples():
+  loss = np.repeat([0, 1], [70_000, 30_000])
+  found = selective.risk_coverage(loss, loss)
+  assert found.e_aurc == 0
+  assert found.aurc == pytest.approx(0.3 + 0.7 * math.log(0.7), abs=1e-4)
+  useless = selective.risk_coverage(loss, np.zeros(100_000))
+  assert useless.aurc == pytest.approx(0.3)
+
+
+@given(samples, st.sampled_from([0.0, 0.05, 0.25, 1 / 3, 0.5, 1.0]))
+@settings(deadline=None, max_examples=60)
+def test_coverage_at_a_risk_is_the_largest_of_all_thresholds(pairs, risk):
+  loss, uncertainty = np.array(pairs).T
+  found = selective.risk_coverage(loss, uncertainty)
+  kept = [uncertainty <= t for t in np.unique(uncertainty)]
+  right = [k.mean() for k in kept if loss[k].mean() <= risk + 1e-12]
+  assert found.coverage_at(risk) == pytest.approx(max(right, default=0))
+
+
+def test_no_threshold_parts_what_is_equally_uncertain():
+  # Two of three could be kept without an error, but by no threshold.
+  found = selective.risk_coverage([0, 0, 1], [1, 1, 1])
+  assert found.coverage_at(0.05) == 0
+  assert found.coverage_at(1 / 3) == 1
+
+
+@given(samples)
+@settings(deadline=None, max_examples=40)
+def test_the_auroc_of_errors_is_scikit_learns(pairs):
+  wrong, uncertainty = np.array(pairs).T
+  found = selective.error_auroc(wrong, uncertainty)
+  if len(set(wrong)) < 2:
+    assert found is None
+  else:
+    right = sklearn.metrics.roc_auc_score(wrong, uncertainty)
+    assert found == pytest.approx(right)
+
+
+def test_no_errors_are_told_from_wrong_input():
+  with pytest.raises(ValueError, match='0 or 1'):
+    selective.error_auroc([0, 2], [1, 2])
+  with pytest.raises(ValueError, match='0 or 1'):
+    selective.error_auroc([0, 1], [1])
+  with pytest.raises(ValueError, match='NaN'):
+    selective.error_auroc([0, 1], [1, np.nan])
