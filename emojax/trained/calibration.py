@@ -21,8 +21,8 @@ class Calibration:
   Attributes:
     temperatures: Task -> temperatures by member (nested lists), or None where
       they cannot be fitted; empty without validation data.
-    uncertainty: Task or 'mean' -> 'total' or 'epistemic' -> share of the
-      validation frames that are more uncertain -> value.
+    uncertainty: Task or 'mean' -> 'total', 'aleatoric' or 'epistemic' -> share
+      of the validation frames that are more uncertain -> value.
     notes: Why something is missing.
   """
 

@@ -12,7 +12,7 @@ from emojax.faces.align import CropRule
 from emojax.uncertainty import prior
 
 MEAN = 'mean'  # the uncertainty over all tasks
-KINDS = ('total', 'epistemic')
+KINDS = ('total', 'aleatoric', 'epistemic')
 KINDS_OF_TASKS = ('binary', 'categorical', 'binned')
 NETWORK = frozenset({'name', 'options', 'attributes', 'read_out'})
 PREPROCESSING = frozenset({

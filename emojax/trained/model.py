@@ -25,7 +25,7 @@ from emojax.trained import folder as release
 from emojax.trained import guarantees, network, shipped
 from emojax.trained.description import MEAN
 from emojax.trained.folder import ModelError
-from emojax.uncertainty import Uncertainty, prior
+from emojax.uncertainty import Uncertainty, prior, routing
 from emojax.uncertainty.temperature import apply as scale
 
 PyTree = Any
@@ -373,16 +373,67 @@ class Model:
       output: Of `predict`.
       share: One of the shares of `thresholds['uncertainty']`, e.g. 0.1: the
         most uncertain tenth of validation frames would be marked.
-      kind: 'total', to reject doubtful answers, or 'epistemic', to notice
-        foreign frames.
+      kind: 'total', to reject doubtful answers, 'aleatoric' to notice ambiguous
+        frames, or 'epistemic', foreign ones.
       task: A task, or 'mean' over the tasks.
 
     Returns:
       bool [...]; True where the uncertainty is not finite.
     """
+    limit = self._limit(task, kind, share)
+    return ~(getattr(output.uncertainty[task], kind) <= limit)  # NaN, too
+
+  def route(
+    self,
+    output: Output,
+    reject: float = 0.05,
+    sets: float = 0.2,
+    kind: str = 'aleatoric',
+    task=MEAN,
+  ) -> np.ndarray:
+    """What to do with each frame: answer, give the set, or reject.
+
+    Frames on which the members disagree are rejected, ambiguous ones are for
+    `sets` (docs/guarantees.md). Thresholds are of the run's validation frames.
+
+    Args:
+      output: Of `predict`, without temperatures and samples.
+      reject: Share of the validation frames that would be rejected, one of the
+        shares of `thresholds['uncertainty']`.
+      sets: Share of them that would get a set, likewise.
+      kind: 'aleatoric', or 'total' for models of before.
+      task: A task, or 'mean' over the tasks.
+
+    Returns:
+      'answer', 'set' or 'reject', [...].
+
+    Raises:
+      ModelError: If the model is a single network, which has no epistemic
+        uncertainty, or has no such thresholds.
+    """
+    if kind not in ('aleatoric', 'total'):
+      raise ModelError(f"kind {kind!r}: expected 'aleatoric' or 'total'")
+    if self.num_members == 1:
+      raise ModelError(
+        'the model is a single network, which does not disagree with itself: '
+        'nothing can be rejected by epistemic uncertainty. Use unsure(output)'
+      )
+    if not output.calibrated:
+      raise ModelError(
+        'thresholds are of predictions without temperatures and stochastic '
+        'passes: call predict(..., temperature=False, samples=0)'
+      )
+    limits = routing.Thresholds(
+      self._limit(task, kind, sets), self._limit(task, 'epistemic', reject)
+    )
+    doubt = output.uncertainty[task]
+    return routing.route(getattr(doubt, kind), doubt.epistemic, limits)
+
+  def _limit(self, task: str, kind: str, share: float) -> float:
+    """Uncertainty that a share of the validation frames exceeds."""
     limits = self.metadata['thresholds']['uncertainty']
     try:
-      limit = limits[task][kind][str(share)]
+      return limits[task][kind][str(share)]
     except (KeyError, TypeError):
       if not limits:
         raise ModelError(
@@ -390,11 +441,16 @@ class Model:
           'thresholds of uncertainty: compare output.uncertainty with limits of '
           'your own, or export it again with the data of the run'
         ) from None
+      if kind == 'aleatoric' and kind not in limits.get(task, {kind: 0}):
+        raise ModelError(
+          "the model was exported before there were thresholds of 'aleatoric' "
+          "uncertainty: ask for kind='total', or export it again with the data "
+          'of its run'
+        ) from None
       raise ModelError(
         f'no threshold for task {task!r}, {kind!r}, share {share}; there are '
         f'{json.dumps(limits)}'
       ) from None
-    return ~(getattr(output.uncertainty[task], kind) <= limit)  # NaN, too
 
 
 def load(

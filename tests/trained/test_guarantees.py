@@ -14,7 +14,7 @@ from emojax.evaluation import coverage_labels
 from emojax.trained import exporting, guarantees
 from emojax.trained import folder as release
 from emojax.trained import run as runs
-from emojax.uncertainty import conformal, conformal_sets, prior
+from emojax.uncertainty import conformal, conformal_sets, prior, routing
 from emojax.uncertainty.conformal_examples import METHODS, parts
 
 
@@ -304,3 +304,68 @@ def test_votes_have_sets_of_their_own(run):
     assert (part['thresholds'][2] is None) == (
       conformal.fewest(0.95) > len(clips)
     )
+
+
+def test_routes_are_by_the_thresholds_of_the_validation_frames(run, model):
+  clips = run.validation()
+  logits = prior.correct(
+    run.schema, run.predictions('Stu1').logits['val'], run.priors()['Stu1']
+  )
+  probs = {
+    task.name: uncertainty.probabilities(task, logits[task.name])
+    for task in run.schema
+  }
+  doubt, _ = uncertainty.multitask_uncertainty(probs, run.schema)
+  inside = clips.frame_mask > 0
+  limits = routing.Thresholds(
+    np.quantile(doubt.aleatoric[inside], 0.8),
+    np.quantile(doubt.epistemic[inside], 0.95),
+  )
+  output = model.predict(clips.image)
+  expected = routing.route(
+    output.uncertainty['mean'].aleatoric,
+    output.uncertainty['mean'].epistemic,
+    limits,
+  )
+  found = model.route(output)
+  assert found.shape == clips.frame_mask.shape
+  np.testing.assert_array_equal(found, expected)
+  assert set(found[inside]) == set(routing.ROUTES)
+  rejected = model.route(output, reject=0.2)[inside] == 'reject'
+  assert rejected.mean() == pytest.approx(0.2, abs=2 / inside.sum())
+  of_total = model.route(output, kind='total', task='expr')
+  assert of_total.shape == found.shape
+
+
+def test_routes_that_a_model_cannot_have_are_refused(model, output):
+  no_share = r"no threshold for task 'mean', 'epistemic', share 0\.3"
+  with pytest.raises(release.ModelError, match=no_share):
+    model.route(output, reject=0.3)
+  with pytest.raises(release.ModelError, match="expected 'aleatoric' or"):
+    model.route(output, kind='epistemic')
+  with pytest.raises(release.ModelError, match='samples=0'):
+    model.route(output._replace(calibrated=False))
+  for kinds in model.metadata['thresholds']['uncertainty'].values():
+    del kinds['aleatoric']  # as models of before
+  release.check_metadata(model.metadata)
+  with pytest.raises(release.ModelError, match="ask for kind='total'"):
+    model.route(output)
+  assert (
+    model.route(output, kind='total').shape == output.values['valence'].shape
+  )
+  model.metadata['thresholds']['uncertainty'] = {}
+  with pytest.raises(release.ModelError, match='without validation data'):
+    model.route(output)
+
+
+def test_a_single_network_has_no_routes(run, tmp_path, output):
+  single = exporting.export(run, tmp_path / 'one', members=[0])
+  with pytest.raises(release.ModelError, match='does not disagree with itself'):
+    emojax.load(single).route(output)
+
+
+def test_frames_without_an_answer_are_rejected(model, output):
+  doubt = output.uncertainty['mean']
+  broken = doubt._replace(epistemic=np.full_like(doubt.epistemic, np.nan))
+  changed = output._replace(uncertainty={**output.uncertainty, 'mean': broken})
+  assert (model.route(changed) == 'reject').all()
