@@ -84,7 +84,7 @@ def midranks(counts: np.ndarray, values: np.ndarray) -> np.ndarray:
   Returns:
     [R, n]; the rank of an element that was drawn as a copy of it would have it.
   """
-  weights, group = _by_value(counts, values)
+  weights, group = by_value(counts, values)
   below = np.cumsum(weights, axis=1) - weights
   return (below + (weights + 1) / 2)[:, group]
 
@@ -109,7 +109,7 @@ def auroc(
   """
   if not np.isfinite(out_scores).all():
     raise ValueError('auroc: out_scores must be finite')
-  weights, _ = _by_value(in_counts, in_scores)
+  weights, _ = by_value(in_counts, in_scores)
   values = np.unique(in_scores)
   place = np.searchsorted(values, out_scores)
   below = np.pad(np.cumsum(weights, axis=1), ((0, 0), (1, 0)))[:, place]
@@ -214,14 +214,14 @@ def _groups(counts, correct, uncertainty):
     Elements and correct ones in the groups before, elements in the group, and
     the share of them that is correct.
   """
-  sizes, _ = _by_value(counts, uncertainty)
-  hits, _ = _by_value(counts * np.float64(correct), uncertainty)
+  sizes, _ = by_value(counts, uncertainty)
+  hits, _ = by_value(counts * np.float64(correct), uncertainty)
   share = np.divide(hits, sizes, out=np.zeros_like(hits), where=sizes > 0)
   before, right = (np.cumsum(x, axis=1) - x for x in (sizes, hits))
   return before, right, sizes, share
 
 
-def _by_value(counts, values):
+def by_value(counts, values):
   """Counts of every distinct value, ascending [R, k], and each one's place."""
   if not np.isfinite(values).all():
     raise ValueError('resampling: values that are ranked must be finite')
