@@ -216,7 +216,10 @@ def corruption_figure(found: Json):
       )  # fmt: skip
       axis.fill_between(range(1, 6), low, high, color=colour, alpha=0.15, lw=0)
     axis.axhline(0.5, color=style.GREY, linewidth=1, linestyle=':')
-    axis.set(title=name, xlabel='severity', ylabel='AUROC', xticks=range(1, 6))
+    axis.set(
+      title=name, xlabel='severity', ylabel='AUROC', xticks=range(1, 6),
+      ylim=(0.45, 0.9),
+    )  # fmt: skip
   style.legend(figure)
   return figure
 

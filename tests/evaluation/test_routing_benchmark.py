@@ -128,7 +128,9 @@ def test_halves_are_disjoint_and_complete():
 
 def test_the_page_keeps_what_is_around_the_tables(measured, tmp_path):
   path = tmp_path / 'page.md'
-  path.write_text(f'# Title\n\n{page.START}\nformer numbers\n{page.END}\n\nafter\n')
+  path.write_text(
+    f'# Title\n\n{page.START}\nformer numbers\n{page.END}\n\nafter\n'
+  )
   numbers = json.loads(json.dumps(measured))
   page.write(path, numbers)
   text = path.read_text()
