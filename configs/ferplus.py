@@ -69,6 +69,11 @@ def votes() -> ConfigDict:
   config.ensemble = ConfigDict()
   config.ensemble.size = 5
 
+  config.distill = ConfigDict()
+  # 'mean' of the teachers, as in the paper; 'hydra' or 'dirichlet': students that
+  # are one network each and answer as all teachers do (docs/one-network.md).
+  config.distill.method = 'mean'
+
   config.train = ConfigDict()
   config.train.epochs = 6
   config.train.clips_per_task = 32

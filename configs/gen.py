@@ -83,6 +83,11 @@ def base() -> ConfigDict:
   config.ensemble = ConfigDict()
   config.ensemble.size = 6  # even, so that two devices share it
 
+  config.distill = ConfigDict()
+  # 'mean' of the teachers, as in the paper; 'hydra' or 'dirichlet': students that
+  # are one network each and answer as all teachers do (docs/one-network.md).
+  config.distill.method = 'mean'
+
   config.train = ConfigDict()
   config.train.epochs = 5
   config.train.clips_per_task = 9

@@ -63,9 +63,9 @@ def with_flip(method: Method, schema: tasks.Schema) -> Method:
 
     return over_both(one, schema)(inputs)
 
-  def sample(params, model_state, inputs, key):
+  def sample(params, model_state, inputs, key, *head):
     def one(x):
-      return method.sample(params, model_state, x, key)
+      return method.sample(params, model_state, x, key, *head)
 
     return over_both(one, schema)(inputs)
 

@@ -113,6 +113,8 @@ class Method:
     predict: `(params, model_state, inputs) -> outputs`, without randomness.
     sample: `(params, model_state, inputs, key) -> outputs`, one stochastic
       pass (MC dropout).
+    heads: Members that a network has inside it. `sample` then takes the number of
+      the pass, too, and passes are as many or a multiple of it; 0 for none.
     score: `(outputs, targets) -> scores`, scalars; one selects the best epoch.
     select: Name of that score: 'total', of which more is better, or 'nll', of
       which less is.
@@ -143,6 +145,7 @@ class Method:
   stepwise: bool = False
   ema: float = 0.0
   select: str = 'total'
+  heads: int = 0
 
 
 def init(method: Method, key: jax.Array) -> MemberState:

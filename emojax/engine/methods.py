@@ -37,6 +37,7 @@ def multitask_objective(
   bin_values,
   axis_name=None,
   mixup: float = 0.0,
+  loss_of: Callable | None = None,
 ) -> Callable:
   """Supervision and distillation losses, Eqs. 1-13 of paper 000.
 
@@ -47,7 +48,21 @@ def multitask_objective(
 
   With `mixup`, its alpha, networks learn from mixed examples
   (`losses.draw_mix`), behind the augmentation.
+
+  `loss_of`, `(outputs, targets, hparams) -> (loss, losses by task)` of the whole
+  batch, takes the place of these losses and reads all that the network says.
   """
+
+  def supervised(logits, targets, hparams):
+    return losses.multitask_loss(
+      logits,
+      targets,
+      schema,
+      hparams['task_weight'],
+      pos_weight=hparams['pos_weight'],
+      class_weight=hparams['class_weight'],
+      bin_values=bin_values,
+    )
 
   def objective(params, model_state, batch, key, hparams):
     augment_key, dropout_key = jax.random.split(key)
@@ -78,20 +93,14 @@ def multitask_objective(
       rngs={'dropout': dropout_key},
       mutable=list(model_state),
     )
-    logits = {task.name: outputs[task.name] for task in schema}
+    read = outputs
+    if loss_of is None:
+      read = {task.name: outputs[task.name] for task in schema}
     # Every shard computes the loss of the whole batch: CCC is not a mean.
-    logits, targets = gather_batch((logits, batch['targets']), axis_name)
+    read, targets = gather_batch((read, batch['targets']), axis_name)
     if mixup:
       targets = losses.mix_targets(mix, schema, targets)
-    loss, per_task = losses.multitask_loss(
-      logits,
-      targets,
-      schema,
-      hparams['task_weight'],
-      pos_weight=hparams['pos_weight'],
-      class_weight=hparams['class_weight'],
-      bin_values=bin_values,
-    )
+    loss, per_task = (loss_of or supervised)(read, targets, hparams)
     return loss, {
       'model_state': new_state,
       'losses': {'total': loss, **per_task},
@@ -121,6 +130,7 @@ def multitask(
   stepwise=False,
   ema=0.0,
   select='total',
+  loss_of=None,
 ) -> Method:
   """The method of paper 000: teachers and self-distilled students.
 
@@ -140,6 +150,7 @@ def multitask(
     stepwise: See `Method`.
     ema: See `Method`.
     select: What chooses the best epoch, 'total' or 'nll' (`validation_nll`).
+    loss_of: See `multitask_objective`.
   """
   names = tuple(task.name for task in schema)
   optimisation.check_range('train.mixup', mixup, 0, float('inf'))
@@ -171,7 +182,7 @@ def multitask(
   return Method(
     init=init,
     objective=multitask_objective(
-      model, schema, augment, bin_values, axis_name, mixup
+      model, schema, augment, bin_values, axis_name, mixup, loss_of
     ),
     optimizer=optimisation.with_decay(
       optimizer or optax.scale_by_adam(), weight_decay

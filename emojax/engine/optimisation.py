@@ -35,6 +35,7 @@ NEUTRAL: dict[str, Any] = {
   'data.unlabelled_train': False,
   'data.hidden': 0.0,
   'data.voice': 'face',
+  'distill.method': 'mean',
 }
 # Papers 001 and 002 have a stage of their own for recurrent networks.
 STAGED = ('schedule', 'warmup_epochs', 'weight_decay', 'ema', 'select')

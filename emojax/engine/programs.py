@@ -214,12 +214,13 @@ def sample_program(
       x, number = chunk_and_number
       params, model_state = unpack(weights)
 
-      def draw(key):
+      def draw(key, *head):
         return method.sample(
-          params, model_state, x, jax.random.fold_in(key, number[0])
+          params, model_state, x, jax.random.fold_in(key, number[0]), *head
         )
 
-      samples = jax.vmap(draw)(keys)
+      heads = (jnp.arange(len(keys)),) if method.heads else ()
+      samples = jax.vmap(draw)(keys, *heads)
       samples = jax.tree.map(lambda s: jnp.moveaxis(s, 0, 1), samples)
       return samples, method.predict(params, model_state, x) if predict else ()
 

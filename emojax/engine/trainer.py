@@ -425,6 +425,11 @@ class Trainer:
 
   def _block_keys(self, key, samples: int) -> Iterator[jax.Array]:
     """Keys [M, S] on the mesh, of one block of clips after the other."""
+    if self.method.heads and samples % self.method.heads:
+      raise ValueError(
+        f'{samples} passes of networks with {self.method.heads} heads: some heads '
+        'would count more than others; ask for as many passes, or a multiple'
+      )
     keys = jax.random.split(key, (self._size, samples))
     fold = jax.vmap(
       jax.vmap(lambda k, b: jax.random.fold_in(k, b), (0, None)), (0, None)
@@ -453,6 +458,24 @@ class Trainer:
 
     labels = self._in_blocks(run, source, 1)
     return jax.tree.map(lambda x: x[0], labels)
+
+  def member_labels(
+    self, params, model_state, source, labels: Callable
+  ) -> PyTree:
+    """What every member says of a source, NumPy [M, N, ...].
+
+    Args:
+      params: On the mesh.
+      model_state: On the mesh.
+      source: The clips.
+      labels: Outputs -> what is kept of them.
+    """
+    label = jax.jit(labels)
+    return self._in_blocks(
+      lambda inputs: label(self._predict(params, model_state, inputs)),
+      source,
+      1,
+    )
 
   def _in_blocks(self, run: Callable, source, axes) -> PyTree:
     """Runs over a source in equal blocks and joins the outputs.

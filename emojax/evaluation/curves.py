@@ -6,12 +6,14 @@ import numpy as np
 
 from emojax import tasks
 from emojax.evaluation import scores
-from emojax.metrics import calibration, ood, prediction_sets, selective
+from emojax.metrics import calibration, ood, prediction_sets
+from emojax.metrics import selective as rejecting
 
 REJECTED = np.linspace(0, 0.95, 96)
 ROC_POINTS = 201
 LEVELS = np.linspace(0.1, 0.95, 18)  # of prediction sets
 DENSITY_BINS = 40
+RISK = 0.05  # at which coverage is reported
 MEASURES = {
   'binary': 'error rate',
   'categorical': 'error rate',
@@ -104,7 +106,7 @@ def rejection(
   Returns:
     `rejected`, `value` and the name of the `measure`.
   """
-  curve = selective.rejection_curve(quality, uncertainty)
+  curve = rejecting.rejection_curve(quality, uncertainty)
   kept = np.array([curve.at(fraction) for fraction in REJECTED])
   value = np.sqrt(-kept) if task.kind == 'binned' else 1 - kept
   return {
@@ -112,6 +114,33 @@ def rejection(
     'value': _list(value),
     'measure': MEASURES[task.kind],
   }
+
+
+def selective(
+  task: tasks.Task, quality: np.ndarray, uncertainty: np.ndarray
+) -> scores.Metrics:
+  """Numbers of the risk-coverage curve (`metrics.selective`).
+
+  The loss of a frame is 1 - accuracy, of action units the share of wrong ones; of
+  binned tasks the squared error, for which there is no risk of 5 %.
+
+  Args:
+    task: The task.
+    quality: `frame_scores` [F].
+    uncertainty: [F].
+
+  Returns:
+    `aurc` and `e_aurc`; `coverage`, the largest one with a risk of `RISK`; and of
+    'categorical' tasks `error_auroc`, None without errors.
+  """
+  loss = -quality if task.kind == 'binned' else 1 - quality
+  curve = rejecting.risk_coverage(loss, uncertainty)
+  found: scores.Metrics = {'aurc': curve.aurc, 'e_aurc': curve.e_aurc}
+  if task.kind != 'binned':
+    found['coverage'] = curve.coverage_at(RISK)
+  if task.kind == 'categorical':
+    found['error_auroc'] = rejecting.error_auroc(loss, uncertainty)
+  return found
 
 
 def mean_rejection(curves: list[dict[str, Any]]) -> dict[str, Any]:

@@ -32,6 +32,7 @@ def evaluate_generation(
   results, tasks_, roc = _scored(context, prediction)
   logits = prediction.logits[context.split]
   results |= _baselines(context, prediction, logits)
+  results['selective'] = {t.task.name: t.selective() for t in tasks_}
   results['sets'] = coverage_generation.of_generation(
     context, prediction, results['notes']
   )

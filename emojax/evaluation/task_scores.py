@@ -104,6 +104,23 @@ class TaskScores:
       found.append(curves.rejection(self.task, quality, doubt))
     return curves.mean_rejection(found)
 
+  def selective(self) -> dict[str, scores.Metrics]:
+    """Risk and coverage by total uncertainty (`curves.selective`).
+
+    Returns:
+      `mean` and `std` over single models, and `ensemble`.
+    """
+    arguments = self.frames.target, self.context.bin_values
+
+    def one(probs, doubt):
+      quality = curves.frame_scores(self.task, probs, *arguments)
+      return curves.selective(self.task, quality, doubt)
+
+    pairs = zip(self.probs, self.single_totals, strict=True)
+    mean, std = scores.over_members([one(*pair) for pair in pairs])
+    whole = one(self.mean, self.uncertainty.total)
+    return {'mean': mean, 'std': std, 'ensemble': whole}
+
   def best_rejection(self) -> Json:
     """Rejection curve of the posteriors themselves, by their own entropy."""
     quality = curves.frame_scores(

@@ -83,6 +83,30 @@ def _check_together(values: Mapping[str, Any]):
       "config.model.name='emenet_va' listens, but config.data.audio=False: add "
       '--config.data.audio=True, or choose --config.model.name=emenet_v'
     )
+  _check_distillation(values)
+
+
+def _check_distillation(values: Mapping[str, Any]):
+  """Raises SettingError on what students of single teachers cannot have."""
+  method = values.get('distill.method', 'mean')
+  if method == 'mean' or not values['generations']:
+    return
+  said = f'config.distill.method={method!r}'
+  if values['generations'] > 1:
+    raise SettingError(
+      f'{said} makes one generation of students, which answer as all teachers '
+      f'do, not {values["generations"]}: add --config.generations=1'
+    )
+  if values.get('train.mixup', 0):
+    raise SettingError(
+      f'{said} has a label of every teacher, which mixup does not mix: add '
+      '--config.train.mixup=0'
+    )
+  if values['ensemble.size'] < 2:
+    raise SettingError(
+      f'{said} learns on what teachers disagree, and config.ensemble.size=1: '
+      'add --config.ensemble.size=2'
+    )
 
 
 def describe(values: Mapping[str, Any] | None = None) -> str:

@@ -248,7 +248,21 @@ RULES = (
     is_(0),
     'generations=1',
   ),
-  Rule(('eval.mc_samples',), ('model.dropout',), is_(0), off=(0,)),
+  Rule(
+    ('eval.mc_samples',),
+    ('model.dropout', 'distill.method'),
+    lambda rate, method: rate == 0 and method != 'dirichlet',
+    off=(0,),
+  ),
+  Rule(
+    ('distill.method',), ('generations',), is_(0), 'generations=1', ('mean',)
+  ),
+  Rule(
+    ('loss.reweight_students',),
+    ('distill.method',),
+    is_('dirichlet'),
+    off=(False,),
+  ),
   # Learning rates.
   Rule(
     ('train.decay_every', 'train.decay_factor', 'train.decay_start'),

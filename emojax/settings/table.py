@@ -54,6 +54,9 @@ GENERAL = {
   'study.variants.*': several('assignments of a variant', str),
   'study.tables.*': several('variants that a table shows', str),
   'ensemble.size': whole('members', 1),
+  'distill.method': choice(
+    'what students learn of the teachers', 'mean', 'hydra', 'dirichlet'
+  ),
   'ensemble.seeds': whole('teachers, each with students of its own', 1),
   'ensemble.noise': choice(
     "noise of an ensemble's members", 'dropout', 'dropconnect', 'none'

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from emojax import tasks, uncertainty
@@ -90,12 +91,12 @@ class Model:
     self._forward = jax.jit(self._all_members)
     self._passes = jax.jit(self._all_passes)
 
-  def _one(self, params, state, inputs, key=None):
+  def _one(self, params, state, inputs, key=None, number=None):
     """What one member says, in one stochastic pass if there is a key."""
     variables = {'params': params, **state}
 
     def predict(x):
-      return self._outputs(self._network, variables, x, key)
+      return self._outputs(self._network, variables, x, key, number)
 
     if self._flip:
       return flip.over_both(predict, self.schema)(inputs)
@@ -110,7 +111,8 @@ class Model:
     def member(x):
       params, state, keys = x
       return jax.lax.map(
-        lambda key: self._one(params, state, inputs, key), keys
+        lambda one: self._one(params, state, inputs, *one),
+        (keys, jnp.arange(len(keys))),
       )
 
     found = jax.lax.map(member, (params, state, keys))
@@ -170,6 +172,12 @@ class Model:
       raise ModelError(
         'this network has no dropout or DropConnect to sample: call it with '
         'samples=0'
+      )
+    heads = network.heads(self.metadata)
+    if heads and samples % heads:
+      raise ModelError(
+        f'samples {samples}: the network has {heads} heads, which are its '
+        f'members: ask for samples={heads}, or a multiple'
       )
     base = jax.random.key(seed)
     shape = (self.num_members, samples)

@@ -11,6 +11,7 @@ from emojax import models
 from emojax.data.transform import augment, geometry, images
 from emojax.evaluation import schema_from_json
 from emojax.experiments.relative_uncertainty import read_outs
+from emojax.models import one_network
 from emojax.models.cnn_rnn import CNNRNN, FramesCNNRNN
 from emojax.models.uncertainty_net import UncertaintyNet
 
@@ -18,7 +19,7 @@ from emojax.models.uncertainty_net import UncertaintyNet
 ATTRIBUTES = frozenset({
   'noise', 'placement', 'mask_per',
   'depth', 'stem', 'embedding', 'features', 'estimate', 'normalise',
-  'cnn', 'gru', 'length',
+  'cnn', 'gru', 'length', 'distribution', 'heads',
 })  # fmt: skip
 LEARNED = read_outs.LEARNED  # what `outputs` adds where there is a read-out
 DEFAULTS = inspect.signature(models.build).parameters
@@ -35,15 +36,28 @@ def build(metadata: Metadata):
 
 def _plain(metadata: Metadata, attributes, name: str = ''):
   """A network of `models.build`."""
-  m = metadata['model']
-  found = models.build(
-    name or m['name'],
-    schema_from_json(metadata['schema']),
-    _seen_size(metadata),
-    channels=metadata['preprocessing']['channels'],
-    **m['options'],
-  )
-  return found.clone(**attributes)
+  m, schema = metadata['model'], schema_from_json(metadata['schema'])
+
+  def make(schema):
+    return models.build(
+      name or m['name'],
+      schema,
+      _seen_size(metadata),
+      channels=metadata['preprocessing']['channels'],
+      **m['options'],
+    )
+
+  if 'distribution' not in attributes:
+    return make(schema).clone(**attributes)
+  kind, heads = attributes.pop('distribution'), attributes.pop('heads', 0)
+  if not isinstance(kind, str) or type(heads) is not int or attributes:
+    raise ValueError('distribution, heads: expected a text and a number')
+  return one_network.build(kind, heads, schema, make)
+
+
+def heads(metadata: Metadata) -> int:
+  """Members that a network has inside it, which passes go through; 0 for none."""
+  return metadata['model'].get('attributes', {}).get('heads', 0)
 
 
 def _recurrent(metadata: Metadata, attributes):
@@ -90,17 +104,21 @@ def colours(image: np.ndarray, preprocessing: Mapping[str, Any]) -> np.ndarray:
 
 
 def outputs(metadata: Metadata) -> Callable:
-  """`(module, variables, inputs, key or None) -> logits` by task.
+  """`(module, variables, inputs, key or None, number) -> logits` by task.
 
-  With a key, layers with noise draw it: one stochastic pass. Networks with a
+  With a key, layers with noise draw it: one stochastic pass. Of networks with
+  members inside them it is the member of that number. Networks with a
   read-out have what they learned to doubt under `LEARNED`, too, [..., L].
   """
   prepare, read = _crops(metadata), _read_out(metadata)
 
-  def predict(module, variables, inputs, key=None):
+  inside = 'distribution' in metadata['model'].get('attributes', {})
+
+  def predict(module, variables, inputs, key=None, number=None):
     noise = {}
     if key is not None:
       noise = {'dropout': True, 'rngs': {'dropout': key}}
+      noise |= {'number': number} if inside else {}
 
     def one(image):
       seen = {**inputs, 'image': image}
@@ -137,6 +155,8 @@ def can_sample(metadata: Metadata) -> bool:
   """Whether a stochastic pass differs from the next."""
   m = metadata['model']
   found = m.get('attributes', {})
+  if 'distribution' in found:
+    return True
   if m['name'] == 'cnn_rnn':  # features are drawn without noise
     return False
   if m['name'] == 'uncertainty_net' and found.get('embedding') == 'pooled':

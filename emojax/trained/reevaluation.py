@@ -154,9 +154,10 @@ class Evaluation:
 
   def passes(self, name: str) -> int:
     """Stochastic passes of each member of a generation."""
-    if 'mc_samples' in self.config.eval:
-      return self.config.eval.mc_samples
-    return self.run.stack(name).passes
+    asked = self.config.eval.get('mc_samples')
+    if asked is None or asked == self.run.config.eval.get('mc_samples'):
+      return self.run.stack(name).passes  # as many as the run itself has drawn
+    return asked
 
   def description(self) -> dict[str, Any]:
     """What identifies the numbers; a folder holds one of these."""

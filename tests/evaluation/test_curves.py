@@ -6,7 +6,7 @@ import sklearn.metrics
 
 from emojax import tasks
 from emojax.evaluation import curves
-from emojax.metrics import ood
+from emojax.metrics import ood, selective
 
 EXPR = tasks.expr_task()
 RNG = np.random.default_rng(0)
@@ -126,3 +126,33 @@ def test_density_counts_every_frame_once():
   counts = np.array(found['counts'])
   assert counts.sum() == 500
   assert counts[:, -1].sum() == 500
+
+
+def test_selective_numbers_are_those_of_the_metrics():
+  probs, target = expr_case()
+  doubt = RNG.uniform(size=len(probs))
+  quality = curves.frame_scores(EXPR, probs, target, None)
+  found = curves.selective(EXPR, quality, doubt)
+  wrong = probs.argmax(-1) != target.value.argmax(-1)
+  right = selective.risk_coverage(wrong, doubt)
+  assert found['aurc'] == pytest.approx(right.aurc)
+  assert found['e_aurc'] == pytest.approx(right.e_aurc)
+  assert found['coverage'] == right.coverage_at(0.05)
+  auroc = sklearn.metrics.roc_auc_score(wrong, doubt)
+  assert found['error_auroc'] == pytest.approx(auroc)
+
+
+def test_selective_numbers_that_a_task_cannot_have_are_left_out():
+  au, va = tasks.au_task(('AU1', 'AU2')), tasks.va_task()
+  value = RNG.integers(0, 2, (50, 2)).astype(float)
+  target = tasks.Target(value, np.ones((50, 2)))
+  probs, doubt = RNG.uniform(size=(50, 2)), RNG.uniform(size=50)
+  quality = curves.frame_scores(au, probs, target, None)
+  found = curves.selective(au, quality, doubt)
+  assert set(found) == {'aurc', 'e_aurc', 'coverage'}
+  wrong = ((probs > 0.5) != value).mean(-1)
+  right = selective.risk_coverage(wrong, doubt)
+  assert found['aurc'] == pytest.approx(right.aurc)
+  of_scalars = curves.selective(va, -np.square(doubt), doubt)
+  assert set(of_scalars) == {'aurc', 'e_aurc'}
+  assert of_scalars['e_aurc'] == pytest.approx(0)

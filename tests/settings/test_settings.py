@@ -18,6 +18,7 @@ from emojax.data.transform.transforms import PER
 from emojax.engine import optimisation, task_balance
 from emojax.experiments.bayesian import faces
 from emojax.experiments.bayesian import networks as bayesian_networks
+from emojax.experiments.distillation import one_network as distilled
 from emojax.experiments.relative_uncertainty import method, setup
 from emojax.experiments.two_stage import roles
 from emojax.losses import noisy_labels, two_stage
@@ -25,6 +26,7 @@ from emojax.models import (
   classifier,
   heads,
   multitask_cnn,
+  one_network,
   resnet,
   uncertainty_net,
 )
@@ -111,6 +113,11 @@ DEAD = [
     },
   ),
   ('gen', {'generations': 0}),
+  ('gen', {'generations': 0, 'distill__method': 'hydra'}),
+  (
+    'gen',
+    {'distill__method': 'dirichlet', 'loss__reweight_students': True},
+  ),
   ('gen', {'loss__reweight': False, 'loss__reweight_students': True}),
   ('gen', {'data__audio': True, 'model__dropout': 0.0}),
   ('gen', {'model__name': 'alexnet', 'train__augment': 'none'}),
@@ -404,6 +411,7 @@ CHOICES = [
   ('experiment', None, experiments.EXPERIMENTS),
   ('data.voice', None, embedded.VOICES),
   ('data.balance', None, sampling.VARIANTS),
+  ('distill.method', None, (distilled.MEAN, *one_network.KINDS)),
   ('train.augment', None, augment.COMPOSITIONS),
   ('train.augment_per', None, PER),
   ('data.tail', None, windows.TAILS),

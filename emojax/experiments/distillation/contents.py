@@ -171,7 +171,12 @@ _SECTIONS = (
   (
     'In-domain uncertainty',
     ('uncertainty', 'reliability_single', 'reliability_ensemble', 'rejection'),
-    (tables.au_nll, tables.other_nll, tables_extra.calibration),
+    (
+      tables.au_nll,
+      tables.other_nll,
+      tables_extra.calibration,
+      tables_extra.selective,
+    ),
   ),
   ('Prediction sets', (), (tables_sets.coverage, tables_sets.worst)),
   ('Out-of-domain uncertainty', ('ood_roc',), (tables_extra.out_of_domain,)),

@@ -22,7 +22,7 @@ from emojax.engine import plan as plans
 from emojax.engine.trainer import Generation, Trainer, settings_from_config
 from emojax.evaluation import Predictions, choose_split, evaluate
 from emojax.experiments import frame
-from emojax.experiments.distillation import priors, report
+from emojax.experiments.distillation import one_network, priors, report
 from emojax.experiments.distillation.published import TEACHERS
 from emojax.models import convert
 from emojax.report import validity
@@ -38,15 +38,27 @@ def generation_name(number: int) -> str:
   return f'Stu{number}' if number else TEACHERS
 
 
-def method_from_config(config, dataset: Dataset, mesh):
-  """Builds the model and the training method."""
+def method_from_config(config, dataset: Dataset, mesh, number: int = 0):
+  """Builds the model and the training method of a generation.
+
+  All generations have the same one, unless students are to answer as all
+  teachers do (`one_network`).
+  """
   axis_name = stack.BATCH if mesh.shape[stack.BATCH] > 1 else None
-  model = models.from_config(config, dataset.schema, axis_name)
-  return methods.multitask(
+  kind, loss_of = one_network.from_config(config), None
+  bin_values = tasks.bin_values(kind=config.loss.bin_values)
+  inside = bool(number) and kind != one_network.MEAN
+  if inside:
+    model = one_network.model_from_config(config, dataset.schema, axis_name)
+    loss_of = one_network.loss_of(kind, dataset.schema, bin_values)
+  else:
+    model = models.from_config(config, dataset.schema, axis_name)
+  method = methods.multitask(
     model,
     dataset.schema,
     augment=augmentation(config.train.augment, config.train.augment_per),
-    bin_values=tasks.bin_values(kind=config.loss.bin_values),
+    bin_values=bin_values,
+    loss_of=loss_of,
     balance=config.train.balance,
     pretrained=convert.loader(
       config.model.pretrained, convert.trunk_from_torch
@@ -56,6 +68,7 @@ def method_from_config(config, dataset: Dataset, mesh):
     mixup=optimisation.setting(config.train, 'mixup'),
     **optimisation.from_config(config.train),
   )
+  return one_network.with_members(method, model) if inside else method
 
 
 def generations_from_config(config, dataset: Dataset):
@@ -82,9 +95,10 @@ def generations_from_config(config, dataset: Dataset):
       )
       return Generation(0, groups, per_task, steps, hard, hparams, not last)
     # A student's batch is as large as a teacher's, drawn from the union.
-    targets = methods.distillation_targets(
-      dataset.schema, soft, dataset.train.targets, everywhere
-    )
+    make = methods.distillation_targets
+    if one_network.from_config(config) != one_network.MEAN:
+      make = one_network.targets
+    targets = make(dataset.schema, soft, dataset.train.targets, everywhere)
     batch = per_task * len(groups)
     return Generation(number, [union], batch, steps, targets, hparams, not last)
 
@@ -129,6 +143,20 @@ class Run(frame.Run):
     return self.path('predictions', f'{name}_soft_labels.npz')
 
 
+def trainers_from_config(config, dataset: Dataset, mesh, number: int):
+  """Trainer and predictor of a generation; see `Run`."""
+  method = method_from_config(config, dataset, mesh, number)
+  chosen = settings_from_config(
+    config, config.ensemble.size, config.train.epochs
+  )
+  clips = dataset.train, dataset.val, dataset.val.targets
+  trainer = predictor = Trainer(method, chosen, mesh, *clips)
+  if optimisation.setting(config.eval, 'flip', 'eval'):
+    flipped = flip.with_flip(method, dataset.schema)
+    predictor = Trainer(flipped, chosen, mesh, *clips)
+  return trainer, predictor
+
+
 def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   """Trains, evaluates and reports all generations; resumes where it stopped.
 
@@ -143,19 +171,16 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   # What no network can be is said before the data set is made.
   validity.floor_from_config(config)
   models.from_config(config, tasks.ABAW2021)
+  if one_network.from_config(config) != one_network.MEAN:
+    one_network.model_from_config(config, tasks.ABAW2021)
   with console.status('making the data set'):
     dataset = load.from_config(config.data)
   data = frame.data_of(dataset)
   frame.keep(folder, data, console)
-  method = method_from_config(config, dataset, mesh)
-  chosen = settings_from_config(
-    config, config.ensemble.size, config.train.epochs
-  )
-  clips = dataset.train, dataset.val, dataset.val.targets
-  trainer = predictor = Trainer(method, chosen, mesh, *clips)
-  if optimisation.setting(config.eval, 'flip', 'eval'):
-    flipped = flip.with_flip(method, dataset.schema)
-    predictor = Trainer(flipped, chosen, mesh, *clips)
+  trainers = trainers_from_config(config, dataset, mesh, 0)
+  students = trainers
+  if one_network.from_config(config) != one_network.MEAN:
+    students = trainers_from_config(config, dataset, mesh, 1)
   names = [generation_name(k) for k in range(config.generations + 1)]
   weighted = priors.of_generations(
     config, dataset.schema, dataset.train.targets
@@ -164,10 +189,11 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   priors.write(folder.path, dataset.schema, weighted)
   total = len(names) * config.train.epochs
   with training.session(folder, console, total) as session:
-    this = Run(config, data, session, dataset, trainer, predictor, weighted)
     make_generation = generations_from_config(config, dataset)
     soft = None
     for number, name in enumerate(names):
+      pair = students if number else trainers
+      this = Run(config, data, session, dataset, *pair, weighted)
       soft = _run_generation(this, name, make_generation(number, soft))
   return _conclude(this, names, console)
 
@@ -195,7 +221,8 @@ def _finish_generation(run: Run, name: str, number: int, segment):
   weights = {'params': best.params, 'model_state': best.model_state}
   checkpoint.save_tree(run.weights_path(name), trainer.fetch(weights))
   if segment.soft_labels is not None:
-    soft = _corrected_labels(run, name, best) or segment.soft_labels
+    soft = _member_labels(run, name, best)
+    soft = soft or _corrected_labels(run, name, best) or segment.soft_labels
     workdir.write_arrays(run.labels_path(name), soft)
   run.session.progress.describe(f'{name}: predicting')
   dataset = run.dataset
@@ -208,6 +235,22 @@ def _finish_generation(run: Run, name: str, number: int, segment):
   Predictions(name, dataset.schema, logits, epochs, mc).save(
     run.predictions_path(name)
   )
+
+
+def _member_labels(run: Run, name: str, best) -> PyTree | None:
+  """What every member says, if students learn that instead of the mean."""
+  kind = one_network.from_config(run.config)
+  if kind == one_network.MEAN:
+    return None
+  prior = run.priors[name] if priors.corrects_teachers(run.config) else {}
+  bins = tasks.bin_values(kind=run.config.loss.bin_values)
+  found = run.trainer.member_labels(
+    best.params,
+    best.model_state,
+    run.trainer.train,
+    one_network.member_labels(kind, run.dataset.schema, prior, bins),
+  )
+  return one_network.as_stored(found)
 
 
 def _corrected_labels(run: Run, name: str, best) -> PyTree | None:
@@ -228,6 +271,8 @@ def _predict(run: Run, number: int, best, sets):
   """Logits of all sets, and those of the dropout passes of scored ones."""
   weights = best.params, best.model_state
   samples = run.config.eval.mc_samples
+  if number and one_network.from_config(run.config) != one_network.MEAN:
+    samples = one_network.passes_from_config(run.config)
   key = jax.random.fold_in(jax.random.key(run.config.seed), MC_STREAM + number)
   scored = choose_split(run.dataset.schema, run.dataset)
   logits, mc = {}, {}

@@ -67,6 +67,55 @@ def calibration(results: Results) -> Table | None:
   )
 
 
+_SELECTIVE = {
+  'aurc': ('AURC', 'low'),
+  'e_aurc': ('E-AURC', 'low'),
+  'coverage': ('coverage at 5 % risk', 'high'),
+  'error_auroc': ('AUROC of errors', 'high'),
+}
+
+
+def selective(results: Results) -> Table | None:
+  """Risk and coverage by total uncertainty; None for results of before."""
+  found = {
+    name: run['selective']
+    for name, run in results['generations'].items()
+    if run.get('selective')
+  }
+  if not found:
+    return None
+  keys = [
+    (task, key)
+    for task, one in next(iter(found.values())).items()
+    for key in _SELECTIVE
+    if key in one['ensemble']
+  ]
+
+  def row(run, kind, spread=None):
+    return [
+      Cell(run[task][kind][key], run[task][spread].get(key) if spread else None)
+      for task, key in keys
+    ]
+
+  return Table(
+    title='Selective prediction',
+    columns=[f'{task.upper()} {_SELECTIVE[key][0]}' for task, key in keys],
+    sections=[
+      Section(
+        'Single models', [(n, row(x, 'mean', 'std')) for n, x in found.items()]
+      ),
+      Section('Ensembles', [(n, row(x, 'ensemble')) for n, x in found.items()]),
+    ],
+    better=[_SELECTIVE[key][1] for _, key in keys],
+    note=(
+      'The most uncertain frames (total uncertainty) are rejected first. AURC: '
+      'mean over all coverages of the error rate of what is kept (AU: share of '
+      'wrong units; VA: mean squared error); E-AURC: less that of the best order. '
+      'Without prior correction.'
+    ),
+  )
+
+
 def out_of_domain(results: Results) -> Table | None:
   """AUROC of all uncertainty scores, a section a set."""
   runs = results['generations']

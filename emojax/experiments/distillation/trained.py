@@ -6,7 +6,7 @@ from typing import Any
 from emojax.data import load
 from emojax.data.clips import evaluation_sets
 from emojax.engine.trainer import settings_from_config
-from emojax.experiments.distillation import priors, report
+from emojax.experiments.distillation import one_network, priors, report
 from emojax.experiments.distillation import run as experiment
 from emojax.experiments.protocol import Network, Plain, Stack
 
@@ -22,25 +22,36 @@ predictions, header = Plain.predictions, Plain.header
 weights, as_trained = Plain.weights, Plain.as_trained
 
 
+def _inside(config, number: int) -> bool:
+  """Whether a generation's networks have their members inside."""
+  return bool(number) and one_network.from_config(config) != one_network.MEAN
+
+
+def _number(config, name: str) -> int:
+  """0 for teachers, k for the k-th generation of students."""
+  names = map(experiment.generation_name, range(config.generations + 1))
+  return list(names).index(name)
+
+
 def stacks(config) -> tuple[Stack, ...]:
   """Teachers and all generations of students."""
-  names = map(experiment.generation_name, range(config.generations + 1))
-  return tuple(
-    Stack(
-      name,
-      name,
-      experiment.MC_STREAM + number,
-      passes=config.get('eval', {}).get('mc_samples', 0),
-    )
-    for number, name in enumerate(names)
-  )
+  found = []
+  for number in range(config.generations + 1):
+    name, passes = experiment.generation_name(number), config.get('eval', {})
+    passes = passes.get('mc_samples', 0)
+    stream, notes = experiment.MC_STREAM + number, ()
+    if _inside(config, number):
+      passes = one_network.passes_from_config(config)
+      notes = one_network.notes_from_config(config)
+    found.append(Stack(name, name, stream, notes, passes))
+  return tuple(found)
 
 
 def method_for(config, name, schema, mesh):
-  """All generations have one method."""
-  del name
+  """All generations have one method, but for `one_network`'s students."""
   data: Any = types.SimpleNamespace(schema=schema)  # all that is asked of it
-  return experiment.method_from_config(config, data, mesh)
+  number = _number(config, name)
+  return experiment.method_from_config(config, data, mesh, number)
 
 
 def settings_for(config, name, members: int):
@@ -50,9 +61,13 @@ def settings_for(config, name, members: int):
 
 
 def network_for(config, name) -> Network:
-  """All generations have one network."""
-  del name
-  return Network(config.model.name, dict(config.model))
+  """All generations have one network, but for `one_network`'s students."""
+  attributes = {}
+  if _inside(config, _number(config, name)):
+    attributes = {'distribution': one_network.from_config(config)}
+    if heads := one_network.heads_from_config(config):
+      attributes['heads'] = heads
+  return Network(config.model.name, dict(config.model), attributes)
 
 
 def held_out(config):

@@ -21,6 +21,7 @@ from emojax.experiments.distillation import (
   report,
   summary,
   tables,
+  tables_extra,
 )
 from emojax.report import (
   examples,
@@ -517,3 +518,24 @@ def test_generations_have_different_looks():
 def test_missing_results_are_an_error(tmp_path):
   with pytest.raises(FileNotFoundError, match=r'results\.json is missing'):
     report.write(tmp_path)
+
+
+def test_selective_prediction_has_a_table(full):
+  folder, _ = full
+  results = json.loads((folder / 'results.json').read_text())
+  table = tables_extra.selective(results)
+  assert table.columns[:3] == [
+    'AU AURC',
+    'AU E-AURC',
+    'AU coverage at 5 % risk',
+  ]
+  single, ensemble = table.sections
+  name = results['names'][0]
+  one = results['generations'][name]['selective']['expr']
+  at = table.columns.index('EXPR AUROC of errors')
+  assert ensemble.rows[0][1][at].value == one['ensemble']['error_auroc']
+  assert single.rows[0][1][at].spread == one['std']['error_auroc']
+  assert 'Selective prediction' in (folder / 'report.md').read_text()
+  for generation in results['generations'].values():
+    del generation['selective']  # as in results of before
+  assert tables_extra.selective(results) is None

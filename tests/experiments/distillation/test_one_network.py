@@ -1,0 +1,220 @@
+"""Students that are one network each: targets, settings, and runs end to end."""
+
+import io
+import json
+import shutil
+
+import numpy as np
+import pytest
+import small_run
+import trained_run
+from engine import toy
+from rich.console import Console
+
+import emojax
+from emojax import evaluate, settings, tasks, uncertainty
+from emojax.data.clips import evaluation_sets
+from emojax.engine import methods
+from emojax.experiments.distillation import one_network, trained
+from emojax.settings import SettingError
+from emojax.trained import exporting, reevaluation, rescoring
+from emojax.trained import run as runs
+from emojax.trained.folder import ModelError
+
+KINDS = ('hydra', 'dirichlet')
+
+
+def checked(*named, **changes):
+  values = settings.flatten(small_run.config(**changes).to_dict())
+  settings.check(values, named)
+
+
+def test_settings_that_make_no_sense_together_are_refused():
+  for kind in KINDS:
+    checked('distill.method', distill__method=kind, generations=1)
+  for changes, text in (
+    ({'generations': 2}, 'generations=1'),
+    ({'train__mixup': 0.2}, 'mixup=0'),
+    ({'ensemble__size': 1}, 'ensemble.size=2'),
+    ({'distill__method': 'hydro'}, 'hydra'),
+  ):
+    with pytest.raises(SettingError, match=text):
+      checked(**({'distill__method': 'hydra', 'generations': 1} | changes))
+  with pytest.raises(SettingError, match='means nothing while'):
+    checked('distill.method', distill__method='hydra', generations=0)
+  with pytest.raises(SettingError, match='reweight_students'):
+    checked(
+      'loss.reweight_students',
+      distill__method='dirichlet',
+      loss__reweight_students=True,
+    )
+  # Draws of a Dirichlet need no dropout; passes of dropout do.
+  checked('eval.mc_samples', distill__method='dirichlet', model__dropout=0.0)
+  with pytest.raises(SettingError, match=r'eval\.mc_samples=2 means nothing'):
+    checked('eval.mc_samples', model__dropout=0.0)
+
+
+def test_runs_of_before_learned_the_mean():
+  config = small_run.config()
+  before = config.to_dict()
+  del before['distill']
+  without = type(config)(before)
+  assert one_network.from_config(without) == 'mean'
+  assert one_network.heads_from_config(without) == 0
+  for old, new in zip(
+    trained.stacks(without), trained.stacks(config), strict=True
+  ):
+    assert old == new
+  assert trained.network_for(without, 'Stu1').attributes == {}
+
+
+def test_teachers_of_such_a_run_are_ordinary_networks():
+  config = small_run.config(distill__method='hydra', ensemble__size=3)
+  teachers, students = trained.stacks(config)
+  assert (teachers.passes, students.passes) == (2, 3)
+  assert trained.network_for(config, 'Tea').attributes == {}
+  said = trained.network_for(config, 'Stu1').attributes
+  assert said == {'distribution': 'hydra', 'heads': 3}
+
+
+def said_by_members(rng, members, clips):
+  """Logits of every member for some clips, by task."""
+  shape = members, clips, toy.LENGTH
+  return {
+    t.name: rng.normal(size=(*shape, t.num_outputs)).astype(np.float32)
+    for t in toy.SCHEMA
+  }
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_targets_have_the_members_answers_where_frames_have_labels(kind):
+  rng = np.random.default_rng(0)
+  train = toy.train_clips()
+  logits = said_by_members(rng, 3, len(train))
+  bins = tasks.bin_values(5)
+  label = one_network.member_labels(kind, toy.SCHEMA, {}, bins)
+  stored = one_network.as_stored(
+    {k: np.asarray(v) for k, v in label(logits).items()}
+  )
+  found = one_network.targets(toy.SCHEMA, stored, train.targets)
+  mean = methods.distillation_targets(
+    toy.SCHEMA,
+    {
+      k: np.asarray(v).mean(0)
+      for k, v in methods.soft_labels(toy.SCHEMA, logits, bins).items()
+    },
+    train.targets,
+  )
+  for task in toy.SCHEMA:
+    value, mask = found[task.name]
+    np.testing.assert_array_equal(mask, mean[task.name].mask)
+    probs = uncertainty.probabilities(task, logits[task.name])
+    if task.kind == 'binned' and kind == 'hydra':
+      probs = probs @ bins
+    np.testing.assert_allclose(value, np.moveaxis(probs, 0, 2), atol=1e-6)
+    middle = value.mean(2)
+    if task.kind == 'binned' and kind == 'dirichlet':
+      middle = middle @ bins
+    np.testing.assert_allclose(middle, mean[task.name].value, atol=1e-5)
+
+
+@pytest.fixture(scope='module', params=KINDS)
+def finished(request, tmp_path_factory):
+  """(kind, folder) of a finished small run."""
+  path = tmp_path_factory.mktemp('one') / request.param
+  with trained_run.small_and_quick():
+    results = trained_run.train(
+      path, distill__method=request.param, eval__mc_samples=4
+    )
+    assert set(results['generations']) == {'Tea', 'Stu1'}
+    yield request.param, path
+
+
+@pytest.mark.slow
+def test_passes_of_students_are_their_members_and_scored(finished):
+  kind, path = finished
+  run = runs.open_run(path)
+  found = run.predictions('Stu1')
+  passes = {'hydra': 2, 'dirichlet': 4}[kind]
+  for task in run.schema:
+    probs = uncertainty.probabilities(
+      task, np.float64(found.mc['test'][task.name])
+    )
+    assert probs.shape[:2] == (2, passes)
+    assert np.ptp(probs, 1).max() > 0
+    if kind == 'hydra':  # all members there are: their mean is what is said
+      said = uncertainty.probabilities(
+        task, np.float64(found.logits['test'][task.name])
+      )
+      np.testing.assert_allclose(probs.mean(1), said, atol=1e-5)
+  one = json.loads((path / 'results.json').read_text())['generations']['Stu1']
+  assert one['mc']['passes'] == passes
+  for name in ('digits', 'textures'):
+    assert 0 <= one['ood'][name]['mc/epistemic'] <= 1
+  assert run.predictions('Tea').mc['test']['expr'].shape[1] == 4
+
+
+@pytest.mark.slow
+def test_an_exported_student_answers_as_in_the_run(finished, tmp_path):
+  kind, path = finished
+  run = runs.open_run(path)
+  model = emojax.load(exporting.export(run, tmp_path / 'model', members=[0]))
+  assert model.metadata['model']['attributes']['distribution'] == kind
+  clips = evaluation_sets.open_split(run.config.data, 'test').clips
+  images = clips.take(np.arange(4)).image
+  found = model.logits(images)
+  stored = run.predictions('Stu1')
+  samples = stored.mc['test']['expr'].shape[1]
+  drawn = model.logits(images, samples=samples)
+  for task in run.schema:
+    right = stored.logits['test'][task.name][:1, :4]
+    np.testing.assert_allclose(found[task.name], right, atol=1e-4)
+    assert drawn[task.name].shape == (samples, *right.shape[1:])
+    if kind == 'hydra':
+      heads = stored.mc['test'][task.name][0, :, :4]
+      np.testing.assert_allclose(drawn[task.name], heads, atol=1e-4)
+  # One network disagrees with itself, which a single one of paper 000 cannot.
+  output = model.predict(images, samples=samples)
+  assert output.uncertainty['mean'].epistemic.min() > 0
+  if kind == 'hydra':
+    with pytest.raises(ModelError, match='samples=2, or a multiple'):
+      model.predict(images, samples=3)
+
+
+@pytest.mark.slow
+def test_a_run_that_lost_its_students_trains_the_same_ones(finished, tmp_path):
+  kind, path = finished
+  again = tmp_path / 'again'
+  shutil.copytree(path, again)
+  for name in ('results.json', 'report.html', 'predictions/Stu1.npz'):
+    (again / name).unlink()
+  for name in ('checkpoints/Stu1', 'checkpoints/running'):
+    shutil.rmtree(again / name, ignore_errors=True)
+  trained_run.train(again, distill__method=kind, eval__mc_samples=4)
+  first, second = (
+    runs.open_run(where).predictions('Stu1') for where in (path, again)
+  )
+  toy.assert_same(first.logits, second.logits)
+  toy.assert_same(first.mc, second.mc)
+
+
+@pytest.mark.slow
+def test_such_a_run_is_evaluated_again(finished, tmp_path):
+  kind, path = finished
+  request = evaluate.parse([f'--workdir={path}', f'--out={tmp_path / "again"}'])
+  folder = rescoring.execute(
+    reevaluation.prepare(request), Console(file=io.StringIO())
+  )
+  kept, found = (
+    json.loads((where / 'results.json').read_text())['generations']
+    for where in (path, folder)
+  )
+  assert found == kept
+  if kind == 'hydra':
+    request = evaluate.parse(
+      [f'--workdir={path}', '--mc-samples=3', f'--out={tmp_path / "three"}']
+    )
+    with pytest.raises(ValueError, match='3 passes of networks with 2 heads'):
+      rescoring.execute(
+        reevaluation.prepare(request), Console(file=io.StringIO())
+      )
