@@ -54,7 +54,9 @@ def scod(
     ValueError: If there are no right answers or no foreign samples, numbers are
       not finite, shapes differ, or share and cost are out of range.
   """
-  wrong, inside, foreign = map(np.float64, (wrong, uncertainty, foreign))
+  wrong, inside, foreign = (
+    np.asarray(x, np.float64) for x in (wrong, uncertainty, foreign)
+  )
   _check_scod(wrong, inside, foreign, share, cost)
   weight = np.concatenate(
     [

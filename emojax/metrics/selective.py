@@ -152,7 +152,7 @@ def error_auroc(wrong, uncertainty) -> float | None:
   Raises:
     ValueError: If `wrong` is no such, or an uncertainty is not finite.
   """
-  wrong, uncertainty = np.asarray(wrong), np.float64(uncertainty)
+  wrong, uncertainty = np.asarray(wrong), np.asarray(uncertainty, np.float64)
   if not np.isin(wrong, (0, 1)).all() or wrong.shape != uncertainty.shape:
     raise ValueError(
       f'error_auroc: expected 0 or 1 for each of {uncertainty.shape} samples'

@@ -62,7 +62,7 @@ def settings_for(config, name, members: int):
 
 def network_for(config, name) -> Network:
   """All generations have one network, but for `one_network`'s students."""
-  attributes = {}
+  attributes: dict[str, Any] = {}
   if _inside(config, _number(config, name)):
     attributes = {'distribution': one_network.from_config(config)}
     if heads := one_network.heads_from_config(config):
