@@ -25,6 +25,7 @@ from emojax.tasks import Schema, Task
 
 KINDS = ('hydra', 'dirichlet')
 MEMBERS, PRECISION = 'members', 'precision'
+MOST_HEADS = 64  # of a task; a model of strangers may ask for any number
 
 
 def head_name(task: str, number: int) -> str:
@@ -41,14 +42,15 @@ def widened(kind: str, schema: Schema, heads: int) -> Schema:
   """The tasks that the trunk is built for.
 
   Raises:
-    ValueError: If there is no such kind, or a Hydra has less than two heads.
+    ValueError: If there is no such kind, a Hydra has less than two heads or more
+      than `MOST_HEADS`.
   """
   if kind not in KINDS:
     raise ValueError(f'distribution {kind!r}: expected one of {KINDS}')
   if kind == 'hydra':
-    if heads < 2:
+    if not 2 <= heads <= MOST_HEADS:
       raise ValueError(
-        f'heads {heads}: a Hydra has at least two, one for each teacher'
+        f'heads {heads}: a Hydra has one for each teacher, from 2 to {MOST_HEADS}'
       )
     return tuple(
       dataclasses.replace(task, name=head_name(task.name, m))

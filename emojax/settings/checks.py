@@ -6,7 +6,7 @@ from typing import Any
 
 from emojax.settings.kinds import Setting, SettingError
 from emojax.settings.rules import RULES
-from emojax.settings.table import SETTINGS
+from emojax.settings.table import MOST_HEADS, SETTINGS
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = '') -> dict[str, Any]:
@@ -106,6 +106,11 @@ def _check_distillation(values: Mapping[str, Any]):
     raise SettingError(
       f'{said} learns on what teachers disagree, and config.ensemble.size=1: '
       'add --config.ensemble.size=2'
+    )
+  if method == 'hydra' and values['ensemble.size'] > MOST_HEADS:
+    raise SettingError(
+      f'{said} has a head for each of config.ensemble.size='
+      f'{values["ensemble.size"]} teachers: at most {MOST_HEADS}'
     )
 
 

@@ -18,6 +18,7 @@ from emojax.settings.kinds import (
 )
 
 STILLS = ('alexnet', 'vgg16', 'vgg16_bn', 'densenet121')  # networks of images
+MOST_HEADS = 64  # of a student, `models.one_network.MOST_HEADS`
 MULTITASK = ('multitask_cnn', 'multitask_cnn_torchvision')
 STEMS = ('imagenet', 'cifar', 'half')
 LEARNERS = (  # of `relative_uncertainty.learners.METHODS`

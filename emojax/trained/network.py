@@ -52,6 +52,8 @@ def _plain(metadata: Metadata, attributes, name: str = ''):
   kind, heads = attributes.pop('distribution'), attributes.pop('heads', 0)
   if not isinstance(kind, str) or type(heads) is not int or attributes:
     raise ValueError('distribution, heads: expected a text and a number')
+  if heads and kind != 'hydra':
+    raise ValueError(f'heads {heads}: only a Hydra has any')
   return one_network.build(kind, heads, schema, make)
 
 

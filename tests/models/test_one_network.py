@@ -137,5 +137,6 @@ def test_networks_of_the_registry_serve_as_trunk():
 def test_what_is_no_such_network_is_named():
   with pytest.raises(ValueError, match="'mean': expected one of"):
     one_network.widened('mean', toy.SCHEMA, 2)
-  with pytest.raises(ValueError, match='at least two'):
-    one_network.widened('hydra', toy.SCHEMA, 1)
+  for heads in (-1, 0, 1, 65, 10**9):
+    with pytest.raises(ValueError, match='from 2 to 64'):
+      one_network.widened('hydra', toy.SCHEMA, heads)

@@ -109,6 +109,24 @@ def with_members(method: Method, model) -> Method:
   return dataclasses.replace(method, sample=sample, heads=model.heads)
 
 
+def within_trunk(load: Callable) -> Callable:
+  """What loads weights into an ordinary network, for a student around one.
+
+  Args:
+    load: `(params, model_state) -> (params, model_state)`.
+  """
+
+  def loaded(params, model_state):
+    inner = {name: part['trunk'] for name, part in model_state.items()}
+    weights, state = load(params['trunk'], inner)
+    around = {
+      name: {**part, 'trunk': state[name]} for name, part in model_state.items()
+    }
+    return {**params, 'trunk': weights}, around
+
+  return loaded
+
+
 def member_labels(
   kind: str, schema: tasks.Schema, prior: priors.Prior, bin_values
 ) -> Callable:

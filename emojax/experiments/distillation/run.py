@@ -38,37 +38,43 @@ def generation_name(number: int) -> str:
   return f'Stu{number}' if number else TEACHERS
 
 
-def method_from_config(config, dataset: Dataset, mesh, number: int = 0):
-  """Builds the model and the training method of a generation.
-
-  All generations have the same one, unless students are to answer as all
-  teachers do (`one_network`).
-  """
+def method_from_config(config, dataset: Dataset, mesh):
+  """Builds the model and the training method."""
   axis_name = stack.BATCH if mesh.shape[stack.BATCH] > 1 else None
-  kind, loss_of = one_network.from_config(config), None
-  bin_values = tasks.bin_values(kind=config.loss.bin_values)
-  inside = bool(number) and kind != one_network.MEAN
-  if inside:
-    model = one_network.model_from_config(config, dataset.schema, axis_name)
-    loss_of = one_network.loss_of(kind, dataset.schema, bin_values)
-  else:
-    model = models.from_config(config, dataset.schema, axis_name)
-  method = methods.multitask(
+  model = models.from_config(config, dataset.schema, axis_name)
+  return _method_from_config(config, dataset, model, axis_name)
+
+
+def students_from_config(config, dataset: Dataset, mesh):
+  """The method of students: that of teachers, or of one network as all teachers."""
+  kind = one_network.from_config(config)
+  if kind == one_network.MEAN:
+    return method_from_config(config, dataset, mesh)
+  axis_name = stack.BATCH if mesh.shape[stack.BATCH] > 1 else None
+  model = one_network.model_from_config(config, dataset.schema, axis_name)
+  bins = tasks.bin_values(kind=config.loss.bin_values)
+  loss_of = one_network.loss_of(kind, dataset.schema, bins)
+  made = _method_from_config(config, dataset, model, axis_name, loss_of)
+  return one_network.with_members(made, model)
+
+
+def _method_from_config(config, dataset, model, axis_name, loss_of=None):
+  pretrained = convert.loader(config.model.pretrained, convert.trunk_from_torch)
+  if pretrained and loss_of:
+    pretrained = one_network.within_trunk(pretrained)
+  return methods.multitask(
     model,
     dataset.schema,
     augment=augmentation(config.train.augment, config.train.augment_per),
-    bin_values=bin_values,
+    bin_values=tasks.bin_values(kind=config.loss.bin_values),
     loss_of=loss_of,
     balance=config.train.balance,
-    pretrained=convert.loader(
-      config.model.pretrained, convert.trunk_from_torch
-    ),
+    pretrained=pretrained,
     axis_name=axis_name,
     weight_decay=optimisation.setting(config.train, 'weight_decay'),
     mixup=optimisation.setting(config.train, 'mixup'),
     **optimisation.from_config(config.train),
   )
-  return one_network.with_members(method, model) if inside else method
 
 
 def generations_from_config(config, dataset: Dataset):
@@ -143,9 +149,8 @@ class Run(frame.Run):
     return self.path('predictions', f'{name}_soft_labels.npz')
 
 
-def trainers_from_config(config, dataset: Dataset, mesh, number: int):
+def trainers_from_config(config, dataset: Dataset, mesh, method):
   """Trainer and predictor of a generation; see `Run`."""
-  method = method_from_config(config, dataset, mesh, number)
   chosen = settings_from_config(
     config, config.ensemble.size, config.train.epochs
   )
@@ -171,16 +176,17 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   # What no network can be is said before the data set is made.
   validity.floor_from_config(config)
   models.from_config(config, tasks.ABAW2021)
-  if one_network.from_config(config) != one_network.MEAN:
+  if config.generations and one_network.from_config(config) != one_network.MEAN:
     one_network.model_from_config(config, tasks.ABAW2021)
   with console.status('making the data set'):
     dataset = load.from_config(config.data)
   data = frame.data_of(dataset)
   frame.keep(folder, data, console)
-  trainers = trainers_from_config(config, dataset, mesh, 0)
-  students = trainers
-  if one_network.from_config(config) != one_network.MEAN:
-    students = trainers_from_config(config, dataset, mesh, 1)
+  method = method_from_config(config, dataset, mesh)
+  trainers = students = trainers_from_config(config, dataset, mesh, method)
+  if config.generations and one_network.from_config(config) != one_network.MEAN:
+    method = students_from_config(config, dataset, mesh)
+    students = trainers_from_config(config, dataset, mesh, method)
   names = [generation_name(k) for k in range(config.generations + 1)]
   weighted = priors.of_generations(
     config, dataset.schema, dataset.train.targets
@@ -240,7 +246,7 @@ def _finish_generation(run: Run, name: str, number: int, segment):
 def _member_labels(run: Run, name: str, best) -> PyTree | None:
   """What every member says, if students learn that instead of the mean."""
   kind = one_network.from_config(run.config)
-  if kind == one_network.MEAN:
+  if kind == one_network.MEAN or name != TEACHERS:
     return None
   prior = run.priors[name] if priors.corrects_teachers(run.config) else {}
   bins = tasks.bin_values(kind=run.config.loss.bin_values)

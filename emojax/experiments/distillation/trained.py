@@ -50,8 +50,10 @@ def stacks(config) -> tuple[Stack, ...]:
 def method_for(config, name, schema, mesh):
   """All generations have one method, but for `one_network`'s students."""
   data: Any = types.SimpleNamespace(schema=schema)  # all that is asked of it
-  number = _number(config, name)
-  return experiment.method_from_config(config, data, mesh, number)
+  make = experiment.method_from_config
+  if _number(config, name):
+    make = experiment.students_from_config
+  return make(config, data, mesh)
 
 
 def settings_for(config, name, members: int):

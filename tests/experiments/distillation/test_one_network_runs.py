@@ -4,6 +4,8 @@ import io
 import json
 import shutil
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import small_run
@@ -16,8 +18,10 @@ from emojax import evaluate, settings, tasks, uncertainty
 from emojax.data.clips import evaluation_sets
 from emojax.engine import methods
 from emojax.experiments.distillation import one_network, trained
-from emojax.settings import SettingError
-from emojax.trained import exporting, reevaluation, rescoring
+from emojax.models import init
+from emojax.models import one_network as models
+from emojax.settings import SettingError, table
+from emojax.trained import exporting, network, reevaluation, rescoring
 from emojax.trained import run as runs
 from emojax.trained.folder import ModelError
 
@@ -36,6 +40,7 @@ def test_settings_that_make_no_sense_together_are_refused():
     ({'generations': 2}, 'generations=1'),
     ({'train__mixup': 0.2}, 'mixup=0'),
     ({'ensemble__size': 1}, 'ensemble.size=2'),
+    ({'ensemble__size': 65}, 'at most 64'),
     ({'distill__method': 'hydro'}, 'hydra'),
   ):
     with pytest.raises(SettingError, match=text):
@@ -52,6 +57,10 @@ def test_settings_that_make_no_sense_together_are_refused():
   checked('eval.mc_samples', distill__method='dirichlet', model__dropout=0.0)
   with pytest.raises(SettingError, match=r'eval\.mc_samples=2 means nothing'):
     checked('eval.mc_samples', model__dropout=0.0)
+
+
+def test_settings_and_networks_have_one_limit():
+  assert table.MOST_HEADS == models.MOST_HEADS
 
 
 def test_runs_of_before_learned_the_mean():
@@ -116,6 +125,51 @@ def test_targets_have_the_members_answers_where_frames_have_labels(kind):
     if task.kind == 'binned' and kind == 'dirichlet':
       middle = middle @ bins
     np.testing.assert_allclose(middle, mean[task.name].value, atol=1e-5)
+
+
+def test_pretrained_weights_are_those_of_the_trunk():
+  model = models.build(
+    'hydra', 2, toy.SCHEMA, lambda schema: toy.Net(schema=schema)
+  )
+  variables = dict(init(model, jax.random.key(0)))
+  params = variables.pop('params')
+
+  def load(found, state):
+    # As for an ordinary network, whose own layers are at the top.
+    assert 'ConvNorm_0' in found
+    assert 'ConvNorm_0' in state['batch_stats']
+    zeros = jax.tree.map(jnp.zeros_like, found['ConvNorm_0'])
+    return {**found, 'ConvNorm_0': zeros}, state
+
+  loaded, state = one_network.within_trunk(load)(params, variables)
+  toy.assert_same(state, variables)
+  assert jax.tree.structure(loaded) == jax.tree.structure(params)
+  layers = loaded['trunk'].pop('ConvNorm_0'), params['trunk'].pop('ConvNorm_0')
+  assert all((np.asarray(x) == 0).all() for x in jax.tree.leaves(layers[0]))
+  assert any((np.asarray(x) != 0).any() for x in jax.tree.leaves(layers[1]))
+  toy.assert_same(loaded, params)
+
+
+@pytest.mark.parametrize(
+  ('attributes', 'words'),
+  [
+    ({'distribution': 'normal'}, "'normal': expected one of"),
+    ({'distribution': 'hydra'}, 'heads 0'),
+    ({'distribution': 'hydra', 'heads': 10**9}, 'from 2 to 64'),
+    ({'distribution': 'hydra', 'heads': '2'}, 'a text and a number'),
+    ({'distribution': 1}, 'a text and a number'),
+    ({'distribution': 'dirichlet', 'heads': 3}, 'only a Hydra'),
+    ({'distribution': 'dirichlet', 'noise': 'none'}, 'a text and a number'),
+  ],
+)
+def test_models_that_say_what_no_student_is_are_refused(attributes, words):
+  metadata = {
+    'model': {'name': 'emenet_v', 'options': {}, 'attributes': attributes},
+    'schema': [task.to_json() for task in toy.SCHEMA],
+    'preprocessing': {'image_size': 32, 'channels': 3},
+  }
+  with pytest.raises(ValueError, match=words):
+    network.build(metadata)
 
 
 @pytest.fixture(scope='module', params=KINDS)
