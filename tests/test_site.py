@@ -11,7 +11,16 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / 'emojax'
 # Doors have pages of their own in the documents, and no functions to call.
-DOORS = {'__main__', 'answer', 'cli', 'evaluate', 'export', 'main', 'publish'}
+DOORS = {
+  '__main__',
+  'answer',
+  'cli',
+  'evaluate',
+  'export',
+  'main',
+  'publish',
+  'push',
+}
 NO_CODE = {'weights'}
 
 

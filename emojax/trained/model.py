@@ -10,7 +10,6 @@ model.answers(output)['expr']       # names of the expressions
 import functools
 import json
 import os
-import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -405,15 +404,18 @@ def load(
   Args:
     folder: What `python -m emojax.export` wrote, or the name of a model that is
       in this package (`emojax.trained.shipped.names()`), which is meant where
-      both exist: './ferplus' is a folder for certain.
+      both exist: './ferplus' is a folder for certain. 'hf://user/name' is fetched
+      from the Hugging Face Hub (extra `hub`), or what its cache has of it;
+      'hf://user/name@revision' is a branch, a tag or a commit.
     schema: Labels that the model must have, in this order; None for any.
 
   Raises:
-    ModelError: If files are missing, damaged or of a newer version.
+    ModelError: If files are missing, damaged or of a newer version, or the hub's
+      cannot be had.
     ValueError: If the labels are not those of `schema`.
   """
   name = os.fspath(folder)
-  folder = shipped.path(name) or pathlib.Path(folder)
+  folder = shipped.find(name)
   if not os.path.lexists(folder):
     raise ModelError(shipped.unknown(name))
   metadata = release.read_metadata(folder)
