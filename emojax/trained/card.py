@@ -173,8 +173,10 @@ def _scores(metadata, results) -> dict[str, Any] | None:
 def _measured(metadata, results) -> front_matter.Measured | None:
   """The ensemble's scores; None where the folder has not all members of it."""
   found = _scores(metadata, results)
-  if found is None or len(metadata['members']) < found['num_members']:
+  if found is None or results is None:
     return None
+  if len(metadata['members']) < found['num_members']:
+    return None  # the scores are of more than is here
   if metadata.get('prior') and not found['is_corrected']:
     return None  # this model says something else
   ensemble = found['ensemble']
@@ -192,7 +194,7 @@ def _numbers(metadata, results) -> str:
   if results is not None and 'generations' not in results:
     return 'The report in the folder of the run has its scores.'
   found = _scores(metadata, results)
-  if found is None:
+  if found is None or results is None:
     return 'The run was not finished when this was exported: no results yet.'
   members = found['num_members']
   head = (
