@@ -72,13 +72,17 @@ class Model:
 
   def __init__(self, metadata: dict[str, Any], weights: PyTree):
     self.metadata = metadata
-    self.schema = schema_from_json(metadata['schema'])
-    self.image_size = metadata['preprocessing']['image_size']
-    self.audio = metadata['preprocessing']['audio'] is not None
-    self.num_members = len(metadata['members'])
+    self.schema: tasks.Schema = schema_from_json(metadata['schema'])
+    self.image_size: int = metadata['preprocessing']['image_size']
+    self.audio: bool = metadata['preprocessing']['audio'] is not None
+    self.num_members: int = len(metadata['members'])
     values = metadata['bin_values']
-    self.bin_values = None if values is None else np.array(values, np.float32)
-    self.prior = prior.from_json(self.schema, metadata.get('prior', {}))
+    self.bin_values: np.ndarray | None = (
+      None if values is None else np.array(values, np.float32)
+    )
+    self.prior: prior.Prior = prior.from_json(
+      self.schema, metadata.get('prior', {})
+    )
     self._network = network.build(metadata)
     self._outputs = network.outputs(metadata)
     self._params, self._state = weights['params'], weights['model_state']
@@ -117,8 +121,8 @@ class Model:
 
   def logits(
     self,
-    image,
-    audio=None,
+    image: Any,
+    audio: Any = None,
     batch: int = 16,
     samples: int = 0,
     seed: int = 0,
@@ -191,8 +195,8 @@ class Model:
 
   def predict(
     self,
-    image,
-    audio=None,
+    image: Any,
+    audio: Any = None,
     *,
     temperature: bool = False,
     batch: int = 16,
@@ -364,7 +368,11 @@ class Model:
       )
 
   def unsure(
-    self, output: Output, share: float = 0.1, kind: str = 'total', task=MEAN
+    self,
+    output: Output,
+    share: float = 0.1,
+    kind: str = 'total',
+    task: str = MEAN,
   ) -> np.ndarray:
     """Frames more uncertain than a share of the run's validation frames.
 
@@ -397,7 +405,7 @@ class Model:
 
 
 def load(
-  folder: str | os.PathLike, schema: tasks.Schema | None = None
+  folder: str | os.PathLike[str], schema: tasks.Schema | None = None
 ) -> Model:
   """Loads an exported model.
 
