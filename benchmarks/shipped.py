@@ -24,9 +24,11 @@ import emojax
 from emojax.data.clips import evaluation_sets
 from emojax.data.readers import ferplus_rules
 from emojax.evaluation import votes
-from emojax.trained import card, folder, shipped
+from emojax.trained import card, folder, front_matter, shipped
 
 SPLIT = 'validation'  # FER+ calls it PublicTest
+# FER2013 was given out for research; whose terms hold for weights is not settled.
+LICENSE = {'license': 'other', 'license_name': 'apache-2.0-with-fer2013-terms'}
 SCORES, ABOUT = 'scores.json', 'about.md'
 ROWS = {
   'hard/acc': 'accuracy (majority of the votes)',
@@ -120,6 +122,15 @@ def render(name: str) -> str:
     sum(array.size for array in jax.tree.leaves(weights)),
     numbers=_tables(scores, metadata['schema'][0]['labels']),
     load=f"emojax.load('{name}')",
+    measured=front_matter.Measured(
+      'FER+',
+      'PublicTest',
+      [
+        front_matter.Score(key, title, scores['ensemble'][key])
+        for key, title in ROWS.items()
+      ],
+    ),
+    license=LICENSE,
   )
   return text + (where / ABOUT).read_text()
 

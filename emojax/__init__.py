@@ -1,19 +1,34 @@
 """emojax: emotion recognition that knows when it does not know."""
 
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # nothing is imported before it is asked for
+  from emojax import tasks
+  from emojax.answers.table import Table
+  from emojax.trained.model import Model
+
 __version__ = '0.1.0'
 
 
-def load(folder, schema=None):
+def load(
+  folder: 'str | os.PathLike[str]', schema: 'tasks.Schema | None' = None
+) -> 'Model':
   """Loads a model that `python -m emojax.export` wrote, or one of this package.
 
-  `load('ferplus')`; see `emojax.trained.model.load`.
+  `load('ferplus')`, `load('exported/first')`, `load('hf://user/name')`; see
+  `emojax.trained.model.load`.
   """
   from emojax.trained import model as pretrained
 
   return pretrained.load(folder, schema)
 
 
-def predict(inputs, model='ferplus', **options):
+def predict(
+  inputs: Any,
+  model: 'str | os.PathLike[str] | Model' = 'ferplus',
+  **options: Any,
+) -> 'Table':
   """Finds faces and says what people would say of them.
 
   The same numbers as `emojax predict` writes, and as `load(model).predict` gives
@@ -37,6 +52,7 @@ def predict(inputs, model='ferplus', **options):
   from emojax.answers import options as answers_options
   from emojax.answers import run
 
-  if not hasattr(model, 'predict'):
-    model = load(model)
-  return run.table(model, answers_options.named(options), inputs)
+  made: Any = model
+  if not hasattr(made, 'predict'):
+    made = load(made)
+  return run.table(made, answers_options.named(options), inputs)

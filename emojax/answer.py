@@ -39,7 +39,8 @@ def parser() -> argparse.ArgumentParser:
     '--model',
     default=DEFAULT_MODEL,
     metavar='NAME',
-    help='a model by name, or the folder of an exported one (%(default)s)',
+    help='a model by name, the folder of an exported one, or one of the hub, '
+    'hf://user/name (%(default)s)',
   )
   add('--webcam', type=int, metavar='N', help='the webcam with this number')
   _add_search(made.add_argument_group('faces'))
@@ -217,7 +218,7 @@ def _finished(said, asked, written, out: pathlib.Path) -> int | None:
 
   if not (out / session.COMMAND).is_file():
     return None
-  folder = shipped.path(said.model) or pathlib.Path(said.model)
+  folder = shipped.find(said.model)
   try:
     metadata = json.loads((folder / 'model.json').read_bytes())
   except (OSError, ValueError, RecursionError):

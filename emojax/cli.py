@@ -57,6 +57,10 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
     'a trained run as a model that others load',
     _module('emojax.export'),
   ),
+  'push': (
+    'an exported model to the Hugging Face Hub',
+    _module('emojax.push'),
+  ),
   'prepare': (
     'a data set from its official layout',
     _module('emojax.data.prepare.command'),

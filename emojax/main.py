@@ -65,6 +65,12 @@ _HEARTBEAT = flags.DEFINE_integer(
   'Seconds of silence after which a process is dead and the others stop.',
   lower_bound=5,
 )
+_LOG = flags.DEFINE_list(
+  'log',
+  [],
+  'Who else is to have the metrics of every epoch: tensorboard, wandb, aim, mlflow, '
+  'with commas between (docs/training.md).',
+)
 flags.mark_flags_as_required(['config', 'workdir'])
 
 INTERRUPTED = 130
@@ -111,15 +117,18 @@ def execute(config) -> int:
   from emojax.engine.checkpoint import CheckpointError
   from emojax.host import processes, terminal
   from emojax.host.signals import StopRequested
-  from emojax.runtime import compilation, devices, training, workdir
+  from emojax.runtime import compilation, devices, loggers, training, workdir
 
   processes.check_count(_PROCESSES.value)
   experiment = experiments.module(config.experiment)
   compilation.collect_seldom()
   console = Console(quiet=processes.index() > 0)
   say = functools.partial(terminal.say, console)
-  folder = workdir.Workdir(cast(str, _WORKDIR.value), config.to_dict())
+  folder = workdir.Workdir(
+    cast(str, _WORKDIR.value), config.to_dict(), cast(list[str], _LOG.value)
+  )
   try:
+    loggers.check(folder.loggers)
     compilation.set_cache(_CACHE.value)
     devices.set_cpu_devices(config.ensemble.size, config.runtime.cpu_devices)
     folder.open()

@@ -120,7 +120,7 @@ class Task:
   labels: tuple[str, ...]
   bins: int = 0
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     if self.kind not in ('binary', 'categorical', 'binned'):
       raise ValueError(
         f'task {self.name!r}: kind {self.kind!r} is none of binary, '
@@ -193,7 +193,7 @@ def empty_targets(schema: Schema, shape: tuple[int, ...]) -> Targets:
   return targets
 
 
-def take(targets: Targets, index) -> Targets:
+def take(targets: Targets, index: Any) -> Targets:
   """Returns the targets at an index into their leading axes."""
   return {
     name: Target(value[index], mask[index])
@@ -201,7 +201,7 @@ def take(targets: Targets, index) -> Targets:
   }
 
 
-def split_logits(task: Task, logits):
+def split_logits(task: Task, logits: Any) -> Any:
   """Reshapes a head's [..., num_outputs] logits to the task's own shape.
 
   'binned' becomes [..., number of labels, bins]; the others stay as they are.
@@ -239,7 +239,9 @@ def reorder(source: tuple[str, ...], target: tuple[str, ...]) -> np.ndarray:
   return np.array([index.get(name, -1) for name in source], np.int32)
 
 
-def check_schema(found: list[dict[str, Any]], expected: Schema, where: str):
+def check_schema(
+  found: list[dict[str, Any]], expected: Schema, where: str
+) -> None:
   """Raises ValueError if stored label names differ from the expected ones."""
   want = [task.to_json() for task in expected]
   if found != want:

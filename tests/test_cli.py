@@ -124,10 +124,11 @@ def test_presets_are_found_from_anywhere(tmp_path):
 def test_every_command_has_its_module():
   import importlib
 
-  for name in ('answer', 'evaluate', 'export', 'publish'):
+  for name in ('answer', 'evaluate', 'export', 'publish', 'push'):
     assert callable(importlib.import_module(f'emojax.{name}').main)
   assert set(cli.COMMANDS) == {
-    'predict', 'train', 'evaluate', 'export', 'prepare', 'report', 'models',
+    'predict', 'train', 'evaluate', 'export', 'push', 'prepare', 'report',
+    'models',
   }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ PACKAGE = pathlib.Path(__file__).parents[1] / 'emojax'
 FLOORS = (
   ('__main__',),
   ('cli',),
-  ('__init__', 'answer', 'evaluate', 'export', 'main', 'publish'),
+  ('__init__', 'answer', 'evaluate', 'export', 'main', 'publish', 'push'),
   ('answers', 'trained'),
   ('experiments',),
   ('report',),

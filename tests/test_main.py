@@ -184,6 +184,25 @@ def test_finished_run_is_not_touched(invoke, monkeypatch, capsys, tmp_path):
   }
 
 
+@pytest.mark.parametrize(
+  ('names', 'message'),
+  [
+    (['tensorbord'], 'expected some of tensorboard, wandb, aim, mlflow'),
+    (['mlflow'], '--log=mlflow needs mlflow: pip install mlflow'),
+  ],
+)
+def test_loggers_that_cannot_be_had(
+  invoke, monkeypatch, capsys, tmp_path, names, message
+):
+  ending(monkeypatch, AssertionError('ran'))
+  monkeypatch.setattr(main, '_LOG', types.SimpleNamespace(value=names))
+  monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+  assert invoke() == 1
+  assert f'error: --log={names[0]}' in (out := capsys.readouterr().out)
+  assert message in out
+  assert not list(tmp_path.iterdir())
+
+
 def files(path):
   return [p for p in path.rglob('*') if p.is_file()]
 

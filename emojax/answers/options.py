@@ -78,7 +78,7 @@ class Options:
   min_face: float = SMALL
   max_profile: float = TURNED
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     _check_types(self)
     _check_span(self)
     _check_search(self)
@@ -192,7 +192,7 @@ def _between(name: str, value: Any, low: float, high: float):
     raise OptionError(f'{flag(name)} {value}: expected a number {span}')
 
 
-def limits(options: Options, model) -> Limits:
+def limits(options: Options, model: Any) -> Limits:
   """From where on answers of a model are unsure.
 
   Raises:
@@ -245,7 +245,7 @@ class Files:
   overlay: bool = True
   page: bool = True
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     for name in self.formats:
       if name not in FORMATS:
         raise OptionError(

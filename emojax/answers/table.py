@@ -8,7 +8,7 @@ import numpy as np
 from emojax.answers.columns import Column
 
 
-class Table(Mapping):
+class Table(Mapping[str, np.ndarray]):
   """Columns by name; one row for each face in each frame.
 
   `table['happiness']` is an array; `table.to_pandas()` needs pandas.
@@ -24,8 +24,8 @@ class Table(Mapping):
     values: Mapping[str, np.ndarray],
     problems: Sequence[str] = (),
   ):
-    self.columns = tuple(columns)
-    self.problems = tuple(problems)
+    self.columns: tuple[Column, ...] = tuple(columns)
+    self.problems: tuple[str, ...] = tuple(problems)
     self._values = {column.name: values[column.name] for column in columns}
 
   def __getitem__(self, name: str) -> np.ndarray:
@@ -54,7 +54,7 @@ class Table(Mapping):
     for values in zip(*self._values.values()):
       yield dict(zip(self._values, values))
 
-  def to_pandas(self):
+  def to_pandas(self) -> Any:
     """Returns a pandas.DataFrame; raises ImportError without pandas."""
     try:
       import pandas

@@ -31,7 +31,7 @@ def hits(
     made: Their sets, of `conformal_sets.sets`.
 
   Yields:
-    (part, how much of the label the set holds, in [0, 1] [n], frames [n]).
+    (part, how much of the label the set holds, [n] in [0, 1], frames [n]).
   """
   if of.task.kind == 'categorical':
     yield from _class_hits(of, method, made)

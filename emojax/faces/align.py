@@ -23,7 +23,7 @@ class CropRule:
   """Where a face is in its crop.
 
   Attributes:
-    points: [5][2], mean (x, y) of the landmarks in units of the crop's side,
+    points: `[5][2]`, mean (x, y) of the landmarks in units of the crop's side,
       from its left upper corner; in the order of `faces.LANDMARKS`.
     box: (x, y, side): where a face has no landmarks, the centre of the crop is
       the centre of its box moved by (x, y), and `side` the crop's side, all

@@ -7,7 +7,7 @@ are in `emojax.experiments.distillation.published`.
 import numpy as np
 
 
-def positive_weights(values, mask) -> np.ndarray:
+def positive_weights(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
   """Negatives over positives of each binary label (paper 000, Eq. 3).
 
   Args:
@@ -27,7 +27,7 @@ def positive_weights(values, mask) -> np.ndarray:
   return np.where(both, ratio, 1).astype(np.float32)
 
 
-def class_weights(values, mask) -> np.ndarray:
+def class_weights(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
   """Inverse class frequencies that sum to 1 (paper 000, Eq. 5, Appendix A).
 
   Args:

@@ -11,11 +11,12 @@ import numpy as np
 
 from emojax import tasks
 from emojax.losses import pointwise, reductions
+from emojax.losses.types import Array, Scalable
 
 DIVERGENCES = ('cross_entropy', 'kl')
 
 
-def temperature_softmax(logits, temperature):
+def temperature_softmax(logits: Array, temperature: Scalable) -> Array:
   """Softmax of logits divided by a temperature (paper 001, Eq. 1).
 
   Args:
@@ -25,7 +26,7 @@ def temperature_softmax(logits, temperature):
   return jax.nn.softmax(logits / temperature)
 
 
-def one_hot_bins(values, bins: int = tasks.NUM_BINS):
+def one_hot_bins(values: Array, bins: int = tasks.NUM_BINS) -> Array:
   """One-hot vectors of scalars over equal bins of [-1, 1] (paper 001, Eq. 6).
 
   A bin holds its lower edge; the last one holds 1 too. Values outside go into
@@ -43,7 +44,7 @@ def one_hot_bins(values, bins: int = tasks.NUM_BINS):
   return jax.nn.one_hot(jnp.clip(number, 0, bins - 1), bins)
 
 
-def labelled(task: tasks.Task, mask):
+def labelled(task: tasks.Task, mask: Array) -> Array:
   """1 for frames that have any label of a task, float [...].
 
   Args:
@@ -53,7 +54,7 @@ def labelled(task: tasks.Task, mask):
   return mask if task.kind == 'categorical' else mask.max(axis=-1)
 
 
-def supervision(task: tasks.Task, logits, target: tasks.Target):
+def supervision(task: tasks.Task, logits: Array, target: tasks.Target) -> Array:
   """Cross-entropy with the ground truth, per frame (paper 001, Eqs. 2-6).
 
   'binary': sum over the labels (Eq. 4); 'categorical': Eq. 5; 'binned': sum
@@ -81,7 +82,9 @@ def supervision(task: tasks.Task, logits, target: tasks.Target):
   return losses if task.kind == 'categorical' else losses.sum(axis=-1)
 
 
-def concordance(task: tasks.Task, logits, target: tasks.Target, bin_values):
+def concordance(
+  task: tasks.Task, logits: Array, target: tasks.Target, bin_values: Array
+) -> Array:
   """Sum of 1 - CCC over valence and arousal of a batch (paper 001, Eqs. 7, 8).
 
   Args:
@@ -101,11 +104,11 @@ def concordance(task: tasks.Task, logits, target: tasks.Target, bin_values):
 
 def distillation(
   task: tasks.Task,
-  student,
-  teacher,
-  temperature=1.5,
+  student: Array,
+  teacher: Array,
+  temperature: Scalable = 1.5,
   divergence: str = 'cross_entropy',
-):
+) -> Array:
   """Divergence from the teacher's outputs, per frame.
 
   Binary tasks: binary cross-entropy with the teacher's probabilities, without

@@ -1,12 +1,14 @@
 """The loss of all tasks of a schema (paper 000, Eqs. 1, 7, 11-13)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from emojax import tasks
 from emojax.losses import pointwise, reductions
+from emojax.losses.types import Array, Scalable
 
 
 def _masked_inputs(task, logits, target):
@@ -23,16 +25,16 @@ def _masked_inputs(task, logits, target):
 
 def task_loss(
   task: tasks.Task,
-  logits,
+  logits: Array,
   target: tasks.Target,
   *,
-  pos_weight=1.0,
-  class_weight=1.0,
-  bin_values=None,
-  frame_mask=None,
-  ddof=1,
-  eps=1e-8,
-):
+  pos_weight: Scalable = 1.0,
+  class_weight: Scalable = 1.0,
+  bin_values: Array | None = None,
+  frame_mask: Array | None = None,
+  ddof: int = 1,
+  eps: float = 1e-8,
+) -> jax.Array:
   """Loss of one task; the arguments are those of `multitask_loss`.
 
   'binary': mean over all labelled (frame, label) entries of the BCE (Eqs. 1,
@@ -64,9 +66,9 @@ def multitask_loss(
   logits: Mapping[str, Any],
   targets: tasks.Targets,
   schema: tasks.Schema,
-  task_weights,
-  **options,
-):
+  task_weights: Array | Sequence[float],
+  **options: Any,
+) -> tuple[jax.Array, dict[str, jax.Array]]:
   """Weighted sum of the tasks' losses (paper 000, Eqs. 12 and 13).
 
   One function for every generation, so that one compiled program trains them

@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from emojax.losses.types import Array
+
 PAIRINGS = ('different', 'permutation')
 RATIOS = ('elementwise', 'means')
 MIXING = ('probabilities', 'logits')
@@ -16,7 +18,9 @@ ROUNDING = 1e-7
 PROBABILITY = 1e-12  # CONF's code keeps probabilities this far from 0 and 1
 
 
-def partners(key: jax.Array, labels: jax.Array, kind: str = 'different'):
+def partners(
+  key: jax.Array, labels: jax.Array, kind: str = 'different'
+) -> Array:
   """Draws the image that each image is compared with.
 
   Args:
@@ -41,7 +45,9 @@ def partners(key: jax.Array, labels: jax.Array, kind: str = 'different'):
   return jnp.argmax(score, axis=1).astype(jnp.int32)
 
 
-def relative_weight(log_sigma, other, ratio: str = 'elementwise'):
+def relative_weight(
+  log_sigma: Array, other: Array, ratio: str = 'elementwise'
+) -> Array:
   """Uncertainty of an image relative to its partner's (paper 003, Eq. 2).
 
   Args:
@@ -61,13 +67,13 @@ def relative_weight(log_sigma, other, ratio: str = 'elementwise'):
   return jax.nn.sigmoid(total(log_sigma, axis=-1) - total(other, axis=-1))
 
 
-def mix(weight, values, other):
+def mix(weight: Array, values: Array, other: Array) -> Array:
   """Mixes rows [B, ...]: `weight` [B] of the one, the rest of the other (Eq. 3)."""
   weight = weight.reshape(-1, *[1] * (values.ndim - 1))
   return weight * values + (1 - weight) * other
 
 
-def add_up(logits, labels, other):
+def add_up(logits: Array, labels: Array, other: Array) -> Array:
   """Both labels are to be recognised from mixed features (paper 003, Eq. 4).
 
   Args:
@@ -82,7 +88,14 @@ def add_up(logits, labels, other):
   return ce(logits, labels) + ce(logits, other)
 
 
-def mixed_output(weight, logits, other_logits, labels, other, mixing):
+def mixed_output(
+  weight: Array,
+  logits: Array,
+  other_logits: Array,
+  labels: Array,
+  other: Array,
+  mixing: str,
+) -> Array:
   """Ablation 'mix output' (paper 003, Table 5): outputs are mixed, not features.
 
   With a linear classifier and weights that add up to one, mixing logits *is*
@@ -110,7 +123,9 @@ def mixed_output(weight, logits, other_logits, labels, other, mixing):
   return add_up(logs, labels, other)  # logarithms of probabilities are logits
 
 
-def weighted_losses(weight, logits, other_logits, labels, other):
+def weighted_losses(
+  weight: Array, logits: Array, other_logits: Array, labels: Array, other: Array
+) -> Array:
   """Ablation 'loss attention' (paper 003, Table 5): nothing is mixed.
 
   The uncertainties weight the two losses instead; arguments as `mixed_output`.
@@ -119,7 +134,9 @@ def weighted_losses(weight, logits, other_logits, labels, other):
   return weight * ce(logits, labels) + (1 - weight) * ce(other_logits, other)
 
 
-def rank_regularisation(importance, high: float, margin: float):
+def rank_regularisation(
+  importance: Array, high: float, margin: float
+) -> jax.Array:
   """SCN's Eq. 4: important images are to stand out from the others.
 
   Args:
@@ -145,7 +162,7 @@ def rank_regularisation(importance, high: float, margin: float):
   return jnp.maximum(0.0, margin - gap)
 
 
-def gaussian_kl(mean, log_var):
+def gaussian_kl(mean: Array, log_var: Array) -> Array:
   """DUL's Eq. 5: divergence of N(mean, exp(log_var)) from N(0, 1), [B].
 
   Args:
@@ -155,7 +172,9 @@ def gaussian_kl(mean, log_var):
   return -0.5 * (1 + log_var - mean**2 - jnp.exp(log_var)).sum(-1)
 
 
-def hinted(logits, confidence, labels, hint):
+def hinted(
+  logits: Array, confidence: Array, labels: Array, hint: Array
+) -> tuple[Array, Array]:
   """CONF's Eqs. 2 and 3: likelihood after asking for hints.
 
   An unsure network moves its prediction towards the label; what that costs is
@@ -177,12 +196,12 @@ def hinted(logits, confidence, labels, hint):
   return -jnp.log(share * given + (1 - share)), -jnp.log(confidence)
 
 
-def next_budget_weight(weight, mean_cost, budget: float):
+def next_budget_weight(weight: Array, mean_cost: Array, budget: float) -> Array:
   """CONF's weight of the confidence loss after a step, which holds the budget."""
   return jnp.where(mean_cost < budget, weight / 1.01, weight / 0.99)
 
 
-def most_uncertain(uncertainty, fraction: float):
+def most_uncertain(uncertainty: Array, fraction: float) -> Array:
   """Which images of a batch are its most uncertain share, bool [B].
 
   NaN is more uncertain than any number. Of equally uncertain images at the
@@ -193,7 +212,9 @@ def most_uncertain(uncertainty, fraction: float):
   return rank < count
 
 
-def relabelled(logits, labels, suspects, margin: float):
+def relabelled(
+  logits: Array, labels: Array, suspects: Array, margin: float
+) -> tuple[Array, Array]:
   """SCN's Eq. 6, which RUL shares: suspects get the label that is predicted.
 
   Args:

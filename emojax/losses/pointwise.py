@@ -3,8 +3,10 @@
 import jax
 import jax.numpy as jnp
 
+from emojax.losses.types import Array, Scalable
 
-def check_shapes(name: str, logits, targets):
+
+def check_shapes(name: str, logits: Array, targets: Array) -> None:
   """Raises ValueError if two shapes differ; broadcasting would hide it."""
   if jnp.shape(logits) != jnp.shape(targets):
     raise ValueError(
@@ -13,7 +15,9 @@ def check_shapes(name: str, logits, targets):
     )
 
 
-def bce_with_logits(logits, targets, pos_weight=1.0):
+def bce_with_logits(
+  logits: Array, targets: Array, pos_weight: Scalable = 1.0
+) -> Array:
   """Binary cross-entropy per element (paper 000, Eqs. 2 and 9).
 
   Beware of `pos_weight` with soft targets. For a target q the minimum lies at
@@ -45,7 +49,9 @@ def bce_with_logits(logits, targets, pos_weight=1.0):
   return pos_weight * positive + (1 - targets) * jax.nn.softplus(logits)
 
 
-def cross_entropy(logits, targets, class_weight=1.0):
+def cross_entropy(
+  logits: Array, targets: Array, class_weight: Scalable = 1.0
+) -> Array:
   """Class-weighted cross-entropy per example (paper 000, Eqs. 4 and 5).
 
   Args:
@@ -65,7 +71,9 @@ def cross_entropy(logits, targets, class_weight=1.0):
   return -jnp.sum(class_weight * targets * log_probs, axis=-1)
 
 
-def kl_divergence(logits, targets, class_weight=1.0):
+def kl_divergence(
+  logits: Array, targets: Array, class_weight: Scalable = 1.0
+) -> Array:
   """KL(targets || softmax(logits)) per example (paper 000, Eq. 10).
 
   The cross-entropy minus the entropy of the targets: for one-hot targets it
@@ -85,12 +93,12 @@ def kl_divergence(logits, targets, class_weight=1.0):
   return cross_entropy(logits, targets, class_weight) + negative_entropy
 
 
-def example_weight(targets, class_weight=1.0):
+def example_weight(targets: Array, class_weight: Scalable = 1.0) -> Array:
   """What an example counts for in a class-weighted mean: sum_c w_c y_c."""
   return jnp.sum(class_weight * targets, axis=-1)
 
 
-def expected_value(logits, bin_values):
+def expected_value(logits: Array, bin_values: Array) -> Array:
   """Expectation of a softmax over bins.
 
   Args:

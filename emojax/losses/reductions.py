@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from emojax import tasks
 from emojax.losses.pointwise import check_shapes
+from emojax.losses.types import Array
 
 # Values within so many float32 steps are one value: softmaxes, expectations and
 # means round by as much.
@@ -20,7 +21,9 @@ def _ratio(total, count):
   return jnp.where(count > 0, total / jnp.where(count > 0, count, 1), 0)
 
 
-def masked_sum(values, mask, weights: jax.typing.ArrayLike = 1.0):
+def masked_sum(
+  values: Array, mask: Array, weights: jax.typing.ArrayLike = 1.0
+) -> tuple[jax.Array, jax.Array]:
   """Returns (sum of mask * values, sum of mask * weights).
 
   Sums and counts of several batches can be added before they are divided.
@@ -37,7 +40,9 @@ def masked_sum(values, mask, weights: jax.typing.ArrayLike = 1.0):
   return jnp.sum(mask * values), jnp.sum(mask * weights)
 
 
-def masked_mean(values, mask, weights: jax.typing.ArrayLike = 1.0):
+def masked_mean(
+  values: Array, mask: Array, weights: jax.typing.ArrayLike = 1.0
+) -> jax.Array:
   """Mean over what is not masked; 0 if everything is (see `masked_sum`).
 
   With `weights` it is PyTorch's weighted mean, sum(w * ce) / sum(w), which
@@ -46,7 +51,7 @@ def masked_mean(values, mask, weights: jax.typing.ArrayLike = 1.0):
   return _ratio(*masked_sum(values, mask, weights))
 
 
-def constant(x, mask):
+def constant(x: Array, mask: Array) -> jax.Array:
   """Whether the values that are not masked are one value, up to rounding.
 
   Args:
@@ -62,7 +67,13 @@ def constant(x, mask):
   return high - low <= STEPS * jnp.finfo(jnp.float32).eps * size
 
 
-def ccc(x, y, mask=None, ddof=1, eps=1e-8):
+def ccc(
+  x: Array,
+  y: Array,
+  mask: Array | None = None,
+  ddof: int = 1,
+  eps: float = 1e-8,
+) -> jax.Array:
   """Concordance correlation coefficient over a batch (paper 000, Eq. 6).
 
   Computed from the covariance, which equals the paper's rho * s_x * s_y and
@@ -106,7 +117,9 @@ def ccc(x, y, mask=None, ddof=1, eps=1e-8):
   return jnp.where(constant(x, mask) | constant(y, mask), 0, value)
 
 
-def ccc_loss(x, y, mask, ddof=1, eps=1e-8):
+def ccc_loss(
+  x: Array, y: Array, mask: Array, ddof: int = 1, eps: float = 1e-8
+) -> jax.Array:
   """Sum over the last axis of 1 - CCC (paper 000, Eqs. 7 and 11).
 
   Args:
@@ -126,7 +139,9 @@ def ccc_loss(x, y, mask, ddof=1, eps=1e-8):
   return jnp.sum(jax.vmap(one, in_axes=-1)(x, y, mask))
 
 
-def with_frame_mask(task, target: tasks.Target, frame_mask) -> tasks.Target:
+def with_frame_mask(
+  task: tasks.Task, target: tasks.Target, frame_mask: Array | None
+) -> tasks.Target:
   """Multiplies a target's mask by a frame mask [...], if there is one."""
   if frame_mask is None:
     return target

@@ -1,14 +1,15 @@
 """Label smoothing and mixup: targets between the labels that were given."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from emojax import tasks
+from emojax.losses.types import Array
 
 
-def smooth_values(value, smoothing: float, choices: int):
+def smooth_values(value: Array, smoothing: float, choices: int) -> Array:
   """(1 - s) y + s / K: labels shared with a uniform distribution over K choices.
 
   Szegedy et al., "Rethinking the Inception architecture", CVPR 2016, section 7.
@@ -79,7 +80,7 @@ def draw_mix(key: jax.Array, alpha: float, size: int) -> Mix:
   return Mix(weight, jax.random.permutation(partner_key, size))
 
 
-def mix_inputs(mix: Mix, inputs, axis_name: str | None = None):
+def mix_inputs(mix: Mix, inputs: Any, axis_name: str | None = None) -> Array:
   """Mixes every array [B, ...] of a batch, or of this device's part of it.
 
   Over several devices the whole batch is gathered, as partners are anywhere.

@@ -9,7 +9,7 @@ Per subset the losses are divided by its number of instances, where the papers
 only sum: Adam does not notice, and the numbers do not depend on the batch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -18,6 +18,7 @@ import numpy as np
 
 from emojax import tasks
 from emojax.losses import incomplete
+from emojax.losses.types import Array
 
 PORTIONS = ('paper', 'published')
 
@@ -50,7 +51,9 @@ class Options(NamedTuple):
 PAPER = Options()
 
 
-def own_labels(schema: tasks.Schema, subsets) -> np.ndarray:
+def own_labels(
+  schema: tasks.Schema, subsets: Sequence[Sequence[str]]
+) -> np.ndarray:
   """Which labels supervise which subset, float32 [subsets, tasks].
 
   Args:
@@ -65,14 +68,14 @@ def own_labels(schema: tasks.Schema, subsets) -> np.ndarray:
 def two_stage_loss(
   logits: Mapping[str, Any],
   targets: tasks.Targets,
-  frame_mask,
+  frame_mask: Array,
   schema: tasks.Schema,
-  supervised,
+  supervised: Array,
   *,
-  bin_values,
+  bin_values: Array,
   options: Options = PAPER,
   teacher: Mapping[str, Any] | None = None,
-):
+) -> tuple[Any, dict[str, jax.Array]]:
   """Loss of a batch of equal subsets.
 
   Teachers (`teacher` None): the supervision losses of the labels that
@@ -114,7 +117,7 @@ def two_stage_loss(
   def cut(x):
     return x.reshape(subsets, size // subsets, *x.shape[1:])
 
-  losses = {}
+  losses: dict[str, jax.Array] = {}
   for i, task in enumerate(schema):
     rows = (logits[task.name], targets[task.name], frame_mask)
     rows += () if teacher is None else (teacher[task.name],)
@@ -129,14 +132,14 @@ def two_stage_loss(
 
 def subset_loss(
   task: tasks.Task,
-  supervised,
-  bin_values,
+  supervised: Array,
+  bin_values: Array,
   options: Options,
-  logits,
+  logits: Array,
   target: tasks.Target,
-  frame_mask,
-  teacher=None,
-):
+  frame_mask: Array,
+  teacher: Array | None = None,
+) -> jax.Array:
   """Loss of one task on one subset, a scalar; see `two_stage_loss`.
 
   Args:

@@ -42,7 +42,9 @@ def _cross_entropy(labels, probs):
   return -np.sum(labels * np.log(probs + EPSILON), axis=-1)
 
 
-def binary_nll(probs, labels, mask) -> np.ndarray:
+def binary_nll(
+  probs: np.ndarray, labels: np.ndarray, mask: np.ndarray
+) -> np.ndarray:
   """Negative log-likelihood of each binary label (paper 000, Table 3).
 
   Args:
@@ -65,7 +67,9 @@ def binary_nll(probs, labels, mask) -> np.ndarray:
   return _mean(values, mask, _leading(mask))
 
 
-def categorical_nll(probs, labels, mask) -> float:
+def categorical_nll(
+  probs: np.ndarray, labels: np.ndarray, mask: np.ndarray
+) -> float:
   """Negative log-likelihood of a categorical label (paper 000, Table 4).
 
   Args:
@@ -80,7 +84,9 @@ def categorical_nll(probs, labels, mask) -> float:
   return float(_mean(values, mask))
 
 
-def bernoulli_nll(probs, labels, mask) -> float:
+def bernoulli_nll(
+  probs: np.ndarray, labels: np.ndarray, mask: np.ndarray
+) -> float:
   """Sum over the classes of Bernoulli negative log-likelihoods.
 
   Not the categorical likelihood: the wrong classes are charged, too. The
@@ -93,7 +99,9 @@ def bernoulli_nll(probs, labels, mask) -> float:
   return float(_mean(values, mask))
 
 
-def bin_index(values, bin_values, rule: str = 'nearest') -> np.ndarray:
+def bin_index(
+  values: np.ndarray, bin_values: np.ndarray, rule: str = 'nearest'
+) -> np.ndarray:
   """Numbers of the bins that hold scalar values.
 
   Compared as float32, like the losses do: 0.7 is on the same side of an edge at
@@ -120,7 +128,11 @@ def bin_index(values, bin_values, rule: str = 'nearest') -> np.ndarray:
 
 
 def binned_nll(
-  probs, values, mask, bin_values, rule: str = 'nearest'
+  probs: np.ndarray,
+  values: np.ndarray,
+  mask: np.ndarray,
+  bin_values: np.ndarray,
+  rule: str = 'nearest',
 ) -> np.ndarray:
   """Negative log-likelihood of the bins that hold the true values.
 
@@ -139,7 +151,9 @@ def binned_nll(
   return _mean(-np.log(p + EPSILON), mask, _leading(mask))
 
 
-def rmse(predicted, actual, mask) -> np.ndarray:
+def rmse(
+  predicted: np.ndarray, actual: np.ndarray, mask: np.ndarray
+) -> np.ndarray:
   """Root mean square error of each of D scalars [..., D].
 
   Returns:
@@ -149,13 +163,17 @@ def rmse(predicted, actual, mask) -> np.ndarray:
   return np.sqrt(_mean(error**2, mask, _leading(mask)))
 
 
-def brier_binary(probs, labels, mask) -> float:
+def brier_binary(
+  probs: np.ndarray, labels: np.ndarray, mask: np.ndarray
+) -> float:
   """Mean of (p - y)^2 over all labelled entries [..., A]; NaN without any."""
   squares = (_known(probs, mask) - _known(labels, mask)) ** 2
   return float(_mean(squares, mask))
 
 
-def brier_categorical(probs, labels, mask) -> float:
+def brier_categorical(
+  probs: np.ndarray, labels: np.ndarray, mask: np.ndarray
+) -> float:
   """Mean of sum_c (p_c - y_c)^2 over the labelled frames, in [0, 2].
 
   NaN without labelled frames.
@@ -195,7 +213,7 @@ class Reliability(NamedTuple):
     return float(_mean(gap, weights))
 
 
-def confidence_bins(confidence, bins: int = 10) -> np.ndarray:
+def confidence_bins(confidence: np.ndarray, bins: int = 10) -> np.ndarray:
   """Numbers of equal bins over [0, 1] that confidences fall into.
 
   A bin holds its lower edge, the last one 1 too. Compared as float32, so that a
@@ -219,7 +237,9 @@ def confidence_bins(confidence, bins: int = 10) -> np.ndarray:
   return np.searchsorted(edges, confidence, side='right')
 
 
-def reliability_curve(confidence, correct, bins: int = 10) -> Reliability:
+def reliability_curve(
+  confidence: np.ndarray, correct: np.ndarray, bins: int = 10
+) -> Reliability:
   """Bins confidences [n] against outcomes [n] (see `confidence_bins`).
 
   Args:
@@ -232,7 +252,8 @@ def reliability_curve(confidence, correct, bins: int = 10) -> Reliability:
       finite.
   """
   index = confidence_bins(confidence, bins)
-  confidence, correct = np.float64(confidence), np.float64(correct)
+  confidence = np.asarray(confidence, np.float64)
+  correct = np.asarray(correct, np.float64)
   if not np.isfinite(correct).all():
     raise ValueError('outcomes must be finite: NaN is neither right nor wrong')
   count = np.bincount(index, minlength=bins)
@@ -244,7 +265,9 @@ def reliability_curve(confidence, correct, bins: int = 10) -> Reliability:
   return Reliability(edges, mean_confidence, accuracy, count)
 
 
-def binary_reliability(probs, labels, mask, bins: int = 10) -> Reliability:
+def binary_reliability(
+  probs: np.ndarray, labels: np.ndarray, mask: np.ndarray, bins: int = 10
+) -> Reliability:
   """Predicted probability against frequency of the positive label.
 
   All labels [..., A] are pooled, as in the published code of paper 000.
@@ -255,7 +278,9 @@ def binary_reliability(probs, labels, mask, bins: int = 10) -> Reliability:
   )
 
 
-def categorical_reliability(probs, labels, mask, bins: int = 10) -> Reliability:
+def categorical_reliability(
+  probs: np.ndarray, labels: np.ndarray, mask: np.ndarray, bins: int = 10
+) -> Reliability:
   """Largest probability [..., E] against the accuracy of its class.
 
   Of equal probabilities, and of equal shares of a soft label, the first class
@@ -297,8 +322,8 @@ def calibration_metrics(
   probs: Mapping[str, Any],
   targets: tasks.Targets,
   schema: tasks.Schema,
-  bin_values=None,
-  frame_mask=None,
+  bin_values: np.ndarray | None = None,
+  frame_mask: np.ndarray | None = None,
   bins: int = 10,
   weighted: bool = True,
 ) -> dict[str, float]:

@@ -18,7 +18,7 @@ def _finite_pairs(x, y):
   return x, y
 
 
-def spearman(x, y) -> float:
+def spearman(x: np.ndarray, y: np.ndarray) -> float:
   """Spearman's rank correlation of x [n] and y [n].
 
   Returns:
@@ -34,7 +34,7 @@ def spearman(x, y) -> float:
   return pearson(scipy.stats.rankdata(x), scipy.stats.rankdata(y))
 
 
-def pearson(x, y) -> float:
+def pearson(x: np.ndarray, y: np.ndarray) -> float:
   """Pearson's linear correlation.
 
   Arguments, errors and what is undefined as `spearman`; what varies by no more

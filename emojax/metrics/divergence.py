@@ -9,6 +9,7 @@ What is not finite gives NaN, which `excess_nll` refuses.
 import numpy as np
 
 from emojax import tasks
+from emojax.losses.types import Array
 
 
 def _xlogy(x, y):
@@ -38,7 +39,7 @@ def _both(task, posterior, probs, eps):
   return p, np.maximum(q, eps)
 
 
-def posterior_entropy(task: tasks.Task, posterior) -> np.ndarray:
+def posterior_entropy(task: tasks.Task, posterior: Array) -> np.ndarray:
   """Entropy of the posteriors in nats: the Bayes-optimal expected NLL.
 
   Args:
@@ -52,7 +53,9 @@ def posterior_entropy(task: tasks.Task, posterior) -> np.ndarray:
   return -np.sum(_xlogy(p, p), axis=-1)
 
 
-def expected_nll(task: tasks.Task, posterior, probs, eps=1e-8) -> np.ndarray:
+def expected_nll(
+  task: tasks.Task, posterior: Array, probs: np.ndarray, eps: float = 1e-8
+) -> np.ndarray:
   """Expected negative log-likelihood if labels are drawn from the posterior.
 
   Args:
@@ -71,7 +74,9 @@ def expected_nll(task: tasks.Task, posterior, probs, eps=1e-8) -> np.ndarray:
   return -np.sum(_xlogy(p, q), axis=-1)
 
 
-def kl_divergence(task: tasks.Task, posterior, probs, eps=1e-8) -> np.ndarray:
+def kl_divergence(
+  task: tasks.Task, posterior: Array, probs: np.ndarray, eps: float = 1e-8
+) -> np.ndarray:
   """KL(p* || prediction) of every frame and label, in nats.
 
   This is the excess of the expected NLL over the Bayes optimum. Arguments and
@@ -81,7 +86,12 @@ def kl_divergence(task: tasks.Task, posterior, probs, eps=1e-8) -> np.ndarray:
   return np.sum(_xlogy(p, p) - _xlogy(p, q), axis=-1)
 
 
-def excess_nll(task: tasks.Task, posterior, probs, frame_mask=None) -> float:
+def excess_nll(
+  task: tasks.Task,
+  posterior: Array,
+  probs: np.ndarray,
+  frame_mask: np.ndarray | None = None,
+) -> float:
   """Mean of `kl_divergence` over frames and labels.
 
   Args:

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from emojax import losses, tasks
+from emojax.losses.types import Array
 
 
 def _hard_binary(probs, threshold: float):
@@ -38,7 +39,9 @@ def _f1(predicted, actual, mask):
   return f1, total != 0
 
 
-def binary_f1(probs, labels, mask, threshold: float = 0.5):
+def binary_f1(
+  probs: Array, labels: Array, mask: Array, threshold: float = 0.5
+) -> jax.Array:
   """F1 of each binary label.
 
   As in the challenges, 0 where a label is neither in the labels nor predicted;
@@ -64,7 +67,7 @@ def binary_f1(probs, labels, mask, threshold: float = 0.5):
   return _f1(_hard_binary(jnp.asarray(probs), threshold), actual, mask)[0]
 
 
-def mean_f1(f1, mask):
+def mean_f1(f1: Array, mask: Array) -> jax.Array:
   """Mean F1 of the labels [A] that any frame [..., A] has; 0 if none has."""
   axes = tuple(range(jnp.ndim(mask) - 1))
   labelled = jnp.any(jnp.asarray(mask) > 0, axis=axes)
@@ -73,7 +76,9 @@ def mean_f1(f1, mask):
   return jnp.mean(jnp.where(labelled, f1, mean))
 
 
-def binary_accuracy(probs, labels, mask, threshold: float = 0.5):
+def binary_accuracy(
+  probs: Array, labels: Array, mask: Array, threshold: float = 0.5
+) -> jax.Array:
   """Fraction of correct entries among those labelled, 0 without any.
 
   Arguments as `binary_f1`. NaN if a prediction of a labelled frame is.
@@ -84,7 +89,9 @@ def binary_accuracy(probs, labels, mask, threshold: float = 0.5):
   return losses.masked_mean(correct, mask)
 
 
-def categorical_f1(probs, labels, mask):
+def categorical_f1(
+  probs: Array, labels: Array, mask: Array
+) -> tuple[jax.Array, jax.Array]:
   """F1 of each class and their unweighted mean.
 
   The mean is over the classes that occur in the predictions or in the labels,
@@ -107,14 +114,14 @@ def categorical_f1(probs, labels, mask):
   return f1, jnp.sum(f1) / jnp.maximum(jnp.sum(present), 1)
 
 
-def categorical_accuracy(probs, labels, mask):
+def categorical_accuracy(probs: Array, labels: Array, mask: Array) -> jax.Array:
   """Fraction of labelled frames whose class is right; see `categorical_f1`."""
   predicted = _hard_categorical(jnp.asarray(probs))
   actual = _hard_categorical(jnp.asarray(labels))
   return losses.masked_mean(jnp.sum(predicted * actual, -1), mask)
 
 
-def ccc(predicted, actual, mask):
+def ccc(predicted: Array, actual: Array, mask: Array) -> jax.Array:
   """Concordance correlation over all frames, with population variances.
 
   Args:
@@ -170,8 +177,8 @@ def emotion_metrics(
   probs: Mapping[str, Any],
   targets: tasks.Targets,
   schema: tasks.Schema,
-  bin_values=None,
-  frame_mask=None,
+  bin_values: Array | None = None,
+  frame_mask: Array | None = None,
 ) -> dict[str, Any]:
   """All emotion metrics as a flat dictionary of scalars.
 
@@ -200,6 +207,6 @@ def emotion_metrics(
   return metrics | {'total': jnp.sum(task_scores(metrics, schema))}
 
 
-def task_scores(metrics: Mapping[str, Any], schema: tasks.Schema):
+def task_scores(metrics: Mapping[str, Any], schema: tasks.Schema) -> jax.Array:
   """Scores [number of tasks] in the schema's order, for `task_balance`."""
   return jnp.stack([metrics[f'{task.name}/score'] for task in schema])

@@ -22,7 +22,7 @@ class Detection(NamedTuple):
   thresholds: np.ndarray
 
 
-def detect(in_scores, out_scores) -> Detection:
+def detect(in_scores: np.ndarray, out_scores: np.ndarray) -> Detection:
   """Scores a detector; out-of-distribution is the positive class.
 
   Args:

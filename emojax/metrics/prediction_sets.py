@@ -19,7 +19,9 @@ class Coverage(NamedTuple):
   size: np.ndarray
 
 
-def set_coverage(probs, index, levels) -> Coverage:
+def set_coverage(
+  probs: np.ndarray, index: np.ndarray, levels: np.ndarray
+) -> Coverage:
   """Sets of the most probable classes that reach a level, against the labels.
 
   Of a calibrated distribution the sets hold the label as often as they claim, at

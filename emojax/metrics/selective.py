@@ -37,7 +37,7 @@ class Rejection(NamedTuple):
     return float(self.accuracy[min(round(fraction * size), size - 1)])
 
 
-def rejection_curve(correct, uncertainty) -> Rejection:
+def rejection_curve(correct: np.ndarray, uncertainty: np.ndarray) -> Rejection:
   """Accuracy as a function of the fraction of rejected samples.
 
   Samples are rejected from the most uncertain on (paper 003, Table 2,
@@ -53,7 +53,8 @@ def rejection_curve(correct, uncertainty) -> Rejection:
     ValueError: if there are no samples, lengths differ, or values are not
       finite: a prediction that is NaN is neither certain nor uncertain.
   """
-  correct, uncertainty = np.float64(correct), np.float64(uncertainty)
+  correct = np.asarray(correct, np.float64)
+  uncertainty = np.asarray(uncertainty, np.float64)
   if (
     correct.ndim != 1 or correct.shape != uncertainty.shape or not len(correct)
   ):

@@ -67,7 +67,7 @@ def use():
 
 
 def grid(rows: int, columns: int, width=3.6, height=3.1, **subplots):
-  """Returns (figure, axes [rows][columns]) without registering it anywhere."""
+  """Returns (figure, axes [rows, columns]) without registering it anywhere."""
   figure = Figure(
     figsize=(width * columns + 0.4, height * rows), layout='constrained'
   )

@@ -18,7 +18,7 @@ from emojax.engine import checkpoint, member
 from emojax.engine.trainer import Generation, Segment, Trainer
 from emojax.host import processes
 from emojax.host.signals import StopFlag, StopRequested
-from emojax.runtime import workdir
+from emojax.runtime import loggers, workdir
 from emojax.runtime.progress import TrainingProgress
 from emojax.runtime.timing import Timings
 
@@ -35,12 +35,14 @@ class Session:
     folder: The run's folder.
     progress: The bar over all epochs of all stacks.
     stop: Raised by SIGINT and SIGTERM.
+    mirror: Tells the run's loggers; None if there are none.
     timings: How long the stacks took.
   """
 
   folder: workdir.Workdir
   progress: TrainingProgress
   stop: StopFlag
+  mirror: loggers.Mirror | None = None
   timings: Timings = dataclasses.field(init=False)
 
   def __post_init__(self):
@@ -72,8 +74,12 @@ def session(
     console: Where progress goes.
     total: Epochs of all stacks.
   """
-  with StopFlag() as stop, TrainingProgress(console, total) as progress:
-    yield Session(folder, progress, stop)
+  with (
+    StopFlag() as stop,
+    TrainingProgress(console, total) as progress,
+    loggers.mirror(folder, console) as mirror,
+  ):
+    yield Session(folder, progress, stop, mirror)
 
 
 @contextlib.contextmanager
@@ -255,3 +261,5 @@ def _write_log(session, trainer, name: str, first: int, segment: Segment):
       line |= values
       lines.append({**line, 'best': bool(values['best'])})
   session.folder.append_metrics(lines)
+  if session.mirror is not None:
+    session.mirror.update()

@@ -6,7 +6,7 @@ import pathlib
 import platform
 import subprocess
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import flax
@@ -116,10 +116,16 @@ class Workdir:
   Args:
     path: The folder; made by `open`.
     config: The resolved configuration as nested dictionaries.
+    loggers: Who else is to have the metrics, names of `runtime.loggers.KINDS`.
   """
 
-  def __init__(self, path: str | os.PathLike, config: dict[str, Any]):
-    self.path = pathlib.Path(path)
+  def __init__(
+    self,
+    path: str | os.PathLike,
+    config: dict[str, Any],
+    loggers: Sequence[str] = (),
+  ):
+    self.path, self.loggers = pathlib.Path(path), tuple(loggers)
     self.config = json.loads(json.dumps(config))  # tuples become lists
 
   def __truediv__(self, name: str) -> pathlib.Path:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from emojax.report.markdown import code, escape
-from emojax.trained import guarantees
+from emojax.trained import front_matter, guarantees
 
 TITLES = {
   'au/score': 'Action units: 0.5 F1 + 0.5 accuracy',
@@ -88,6 +88,8 @@ def render(
   size: int,
   numbers: str | None = None,
   load: str = LOAD,
+  measured: front_matter.Measured | None = None,
+  license: Mapping[str, str] | None = None,
 ) -> str:
   """The card as Markdown.
 
@@ -97,10 +99,15 @@ def render(
     size: Numbers in all arrays of all members.
     numbers: How good the model is, instead of what the results say.
     load: The call that loads it.
+    measured: The same numbers for the head of the card.
+    license: Of the weights, for the head; see `front_matter.render`.
   """
   count = len(metadata['members'])
   data = metadata['preprocessing']
-  return TEMPLATE.format(
+  if measured is None and numbers is None:
+    measured = _measured(metadata, results)
+  head = front_matter.render(metadata, measured, license)
+  return head + TEMPLATE.format(
     title=escape(
       f'{metadata["model"]["name"]}, {metadata["generation"]}, on '
       f'{metadata["trained_on"]}'
@@ -150,19 +157,46 @@ def _labels(metadata) -> str:
 _SHOWN = ('single_mean', 'single_std', 'ensemble', 'ood')
 
 
+def _scores(metadata, results) -> dict[str, Any] | None:
+  """What the run says of the generation: of what `predict` says, if it can."""
+  name = metadata['generation']
+  if results is None or name not in results.get('generations', ()):
+    return None
+  found = dict(results['generations'][name])
+  corrected = found.get('pc') if metadata.get('prior') else None
+  if corrected:
+    scores = {'single_mean': 'mean', 'single_std': 'std'}
+    found |= {key: corrected[scores.get(key, key)] for key in _SHOWN}
+  return found | {'is_corrected': bool(corrected)}
+
+
+def _measured(metadata, results) -> front_matter.Measured | None:
+  """The ensemble's scores; None where the folder has not all members of it."""
+  found = _scores(metadata, results)
+  if found is None or results is None:
+    return None
+  if len(metadata['members']) < found['num_members']:
+    return None  # the scores are of more than is here
+  if metadata.get('prior') and not found['is_corrected']:
+    return None  # this model says something else
+  ensemble = found['ensemble']
+  scores = [
+    front_matter.Score(key, title, ensemble[key])
+    for key, title in TITLES.items()
+    if ensemble.get(key) is not None
+  ]
+  return front_matter.Measured(results['dataset'], results['split'], scores)
+
+
 def _numbers(metadata, results) -> str:
   """A table of the generation's scores, or why there is none."""
   name = metadata['generation']
   if results is not None and 'generations' not in results:
     return 'The report in the folder of the run has its scores.'
-  if results is None or name not in results['generations']:
+  found = _scores(metadata, results)
+  if found is None or results is None:
     return 'The run was not finished when this was exported: no results yet.'
-  found = dict(results['generations'][name])
   members = found['num_members']
-  corrected = found.get('pc') if metadata.get('prior') else None
-  if corrected:  # what `predict` says
-    scores = {'single_mean': 'mean', 'single_std': 'std'}
-    found |= {key: corrected[scores.get(key, key)] for key in _SHOWN}
   head = (
     f'{name} on the {results["split"]} set of {results["dataset"]} '
     f'({results["num_frames"]:,} frames); all {members} members of the run'
@@ -170,7 +204,7 @@ def _numbers(metadata, results) -> str:
   if len(metadata['members']) < members:
     numbers = ', '.join(map(str, metadata['members']))
     head += f', of which this folder has {numbers}'
-  if corrected:
+  if found['is_corrected']:
     head += '; with prior correction'
   elif metadata.get('prior'):
     head += '; without the prior correction of this model'

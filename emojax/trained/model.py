@@ -10,7 +10,6 @@ model.answers(output)['expr']       # names of the expressions
 import functools
 import json
 import os
-import pathlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -74,13 +73,17 @@ class Model:
 
   def __init__(self, metadata: dict[str, Any], weights: PyTree):
     self.metadata = metadata
-    self.schema = schema_from_json(metadata['schema'])
-    self.image_size = metadata['preprocessing']['image_size']
-    self.audio = metadata['preprocessing']['audio'] is not None
-    self.num_members = len(metadata['members'])
+    self.schema: tasks.Schema = schema_from_json(metadata['schema'])
+    self.image_size: int = metadata['preprocessing']['image_size']
+    self.audio: bool = metadata['preprocessing']['audio'] is not None
+    self.num_members: int = len(metadata['members'])
     values = metadata['bin_values']
-    self.bin_values = None if values is None else np.array(values, np.float32)
-    self.prior = prior.from_json(self.schema, metadata.get('prior', {}))
+    self.bin_values: np.ndarray | None = (
+      None if values is None else np.array(values, np.float32)
+    )
+    self.prior: prior.Prior = prior.from_json(
+      self.schema, metadata.get('prior', {})
+    )
     self._network = network.build(metadata)
     self._outputs = network.outputs(metadata)
     self._params, self._state = weights['params'], weights['model_state']
@@ -120,8 +123,8 @@ class Model:
 
   def logits(
     self,
-    image,
-    audio=None,
+    image: Any,
+    audio: Any = None,
     batch: int = 16,
     samples: int = 0,
     seed: int = 0,
@@ -200,8 +203,8 @@ class Model:
 
   def predict(
     self,
-    image,
-    audio=None,
+    image: Any,
+    audio: Any = None,
     *,
     temperature: bool = False,
     batch: int = 16,
@@ -373,7 +376,11 @@ class Model:
       )
 
   def unsure(
-    self, output: Output, share: float = 0.1, kind: str = 'total', task=MEAN
+    self,
+    output: Output,
+    share: float = 0.1,
+    kind: str = 'total',
+    task: str = MEAN,
   ) -> np.ndarray:
     """Frames more uncertain than a share of the run's validation frames.
 
@@ -462,22 +469,25 @@ class Model:
 
 
 def load(
-  folder: str | os.PathLike, schema: tasks.Schema | None = None
+  folder: str | os.PathLike[str], schema: tasks.Schema | None = None
 ) -> Model:
   """Loads an exported model.
 
   Args:
     folder: What `python -m emojax.export` wrote, or the name of a model that is
       in this package (`emojax.trained.shipped.names()`), which is meant where
-      both exist: './ferplus' is a folder for certain.
+      both exist: './ferplus' is a folder for certain. 'hf://user/name' is fetched
+      from the Hugging Face Hub (extra `hub`), or what its cache has of it;
+      'hf://user/name@revision' is a branch, a tag or a commit.
     schema: Labels that the model must have, in this order; None for any.
 
   Raises:
-    ModelError: If files are missing, damaged or of a newer version.
+    ModelError: If files are missing, damaged or of a newer version, or the hub's
+      cannot be had.
     ValueError: If the labels are not those of `schema`.
   """
   name = os.fspath(folder)
-  folder = shipped.path(name) or pathlib.Path(folder)
+  folder = shipped.find(name)
   if not os.path.lexists(folder):
     raise ModelError(shipped.unknown(name))
   metadata = release.read_metadata(folder)

@@ -16,6 +16,19 @@ def path(name: str) -> pathlib.Path | None:
   return FOLDER / name if name in names() else None
 
 
+def find(name: str) -> pathlib.Path:
+  """Where a model is: in this package, on the hub (`hf://user/name`), a folder.
+
+  Raises:
+    ModelError: If the hub's cannot be had.
+  """
+  if name.startswith('hf:/'):  # `hf:/` too: a path of pathlib has lost a slash
+    from emojax.trained import hub  # which imports JAX
+
+    return hub.fetch(name)
+  return path(name) or pathlib.Path(name)
+
+
 def unknown(name: str) -> str:
   """What to say of a name that is neither a model's nor a folder's."""
   near = difflib.get_close_matches(name.lower(), names(), 1)

@@ -34,7 +34,7 @@ def check_coverage(coverage: float) -> float:
   return coverage
 
 
-def one_each(groups, seed: int) -> np.ndarray:
+def one_each(groups: np.ndarray, seed: int) -> np.ndarray:
   """Positions of one random example of every group.
 
   Args:
@@ -50,7 +50,9 @@ def one_each(groups, seed: int) -> np.ndarray:
   return np.sort(order[first])
 
 
-def group_weights(groups, mass=None) -> np.ndarray:
+def group_weights(
+  groups: np.ndarray, mass: np.ndarray | None = None
+) -> np.ndarray:
   """Weights by which every group counts once.
 
   Args:
@@ -62,7 +64,7 @@ def group_weights(groups, mass=None) -> np.ndarray:
     float64 [n]; the sum is the number of groups that count.
   """
   _, number = np.unique(groups, return_inverse=True)
-  mass = np.ones(len(number)) if mass is None else np.float64(mass)
+  mass = np.ones(len(number)) if mass is None else np.asarray(mass, float)
   total = np.bincount(number, mass)
   return mass / np.where(total > 0, total, 1)[number]
 
@@ -86,7 +88,9 @@ def fewest(coverage: float) -> int:
   return n
 
 
-def threshold(scores, coverage: float, weights=None) -> float:
+def threshold(
+  scores: np.ndarray, coverage: float, weights: np.ndarray | None = None
+) -> float:
   """The conformal threshold of a calibration set.
 
   The smallest t with a weight of scores <= t of at least coverage (n + 1), n the
@@ -185,7 +189,9 @@ def _beta_binomial(n: int, a: float, b: float) -> np.ndarray:
   return np.exp(choose + ln(x + a, n - x + b) - ln(a, b))
 
 
-def p_values(scores, calibration, weights=None) -> np.ndarray:
+def p_values(
+  scores: np.ndarray, calibration: np.ndarray, weights: np.ndarray | None = None
+) -> np.ndarray:
   """Conformal p-values: P(p <= a) <= a where the score is the truth's.
 
   Args:

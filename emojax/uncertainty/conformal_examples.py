@@ -51,7 +51,7 @@ def parts(task: tasks.Task, method: str) -> tuple[str, ...]:
   return task.labels if method in ('by_class', 'mass', 'cqr') else (ALL,)
 
 
-def class_scores(method: str, probs) -> np.ndarray:
+def class_scores(method: str, probs: np.ndarray) -> np.ndarray:
   """Scores of all classes, [..., E]; LAC unless the method has its own."""
   return _CLASS_SCORES.get(method, scoring.lac)(probs)
 
@@ -107,7 +107,12 @@ def _binned(task, method, probs, target, coverage, bin_values):
 
 
 def examples(
-  task: tasks.Task, method: str, probs, target, coverage, bin_values=None
+  task: tasks.Task,
+  method: str,
+  probs: np.ndarray,
+  target: tasks.Target,
+  coverage: float,
+  bin_values: np.ndarray | None = None,
 ) -> dict[str, Examples]:
   """Scores of the true labels of frames, by part.
 

@@ -14,7 +14,7 @@ FREE_CLASSES, PENALTY = 2, 0.05
 SHARE = 0.2  # of the votes, from which a class has to be in the set
 
 
-def lac(probs) -> np.ndarray:
+def lac(probs: np.ndarray) -> np.ndarray:
   """1 - p, [..., E]: the smallest sets on average (Sadinle et al. 2019)."""
   return 1 - np.asarray(probs, np.float64)
 
@@ -36,7 +36,7 @@ def _sorted_mass(probs):
   return (np.take_along_axis(x, back, -1) for x in (mass, first))
 
 
-def aps(probs, u=None) -> np.ndarray:
+def aps(probs: np.ndarray, u: float | np.ndarray | None = None) -> np.ndarray:
   """Mass of the classes down to each, [..., E] (Romano et al. 2020).
 
   Args:
@@ -52,7 +52,10 @@ def aps(probs, u=None) -> np.ndarray:
 
 
 def raps(
-  probs, u=None, penalty: float = PENALTY, free: int = FREE_CLASSES
+  probs: np.ndarray,
+  u: float | np.ndarray | None = None,
+  penalty: float = PENALTY,
+  free: int = FREE_CLASSES,
 ) -> np.ndarray:
   """`aps` and a penalty for each class beyond some (Angelopoulos et al. 2021).
 
@@ -66,13 +69,13 @@ def raps(
   return aps(probs, u) + penalty * np.maximum(0, rank + 1 - free)
 
 
-def units(probs) -> np.ndarray:
+def units(probs: np.ndarray) -> np.ndarray:
   """Scores of an action unit's two states, [..., A, 2]: absent, present."""
-  probs = np.float64(probs)
+  probs = np.asarray(probs, np.float64)
   return np.stack([probs, 1 - probs], -1)
 
 
-def three_way(scores, thresholds) -> np.ndarray:
+def three_way(scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
   """Decides action units where one state alone is in the set.
 
   Args:
@@ -87,7 +90,7 @@ def three_way(scores, thresholds) -> np.ndarray:
   return np.where(absent == present, -1, present).astype(np.int8)
 
 
-def holm(absent, present, level: float) -> np.ndarray:
+def holm(absent: np.ndarray, present: np.ndarray, level: float) -> np.ndarray:
   """Decides action units such that no decision is wrong, but for `level`.
 
   Holm's step-down procedure over the units, once on "is absent" and once on "is
@@ -121,7 +124,9 @@ def _step_down(p, level):
   return np.take_along_axis(passed, np.argsort(order, axis=-1), -1)
 
 
-def joint(scores, present, mask) -> np.ndarray:
+def joint(
+  scores: np.ndarray, present: np.ndarray, mask: np.ndarray
+) -> np.ndarray:
   """The worst score of a frame's true states, [...].
 
   Thresholds of it hold for all units of a frame at once, without assumptions on
@@ -136,7 +141,7 @@ def joint(scores, present, mask) -> np.ndarray:
   return np.where(np.asarray(mask) > 0, true, -np.inf).max(-1)
 
 
-def grown(probs) -> np.ndarray:
+def grown(probs: np.ndarray) -> np.ndarray:
   """Scores of bins by an interval that grows from the most likely one.
 
   It takes in the likelier of its two neighbours each time. Of distributions with
@@ -164,13 +169,15 @@ def grown(probs) -> np.ndarray:
   return scores.reshape(probs.shape)
 
 
-def edges(bin_values) -> np.ndarray:
+def edges(bin_values: np.ndarray) -> np.ndarray:
   """Ends of the cells of nearest bin values within [-1, 1], [K + 1]."""
   values = np.asarray(bin_values, np.float64)
   return np.concatenate([[-1.0], (values[1:] + values[:-1]) / 2, [1.0]])
 
 
-def span(scores, limit, bin_values) -> np.ndarray:
+def span(
+  scores: np.ndarray, limit: float | np.ndarray, bin_values: np.ndarray
+) -> np.ndarray:
   """Ends [..., 2] of the interval of the bins that score at most `limit`."""
   inside, ends = scores <= limit, edges(bin_values)
   first = inside.argmax(-1)

@@ -19,7 +19,7 @@ drawn at random, which is the mass of the votes in the set.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -51,11 +51,11 @@ Fitted = dict[str, Part]
 def fit(
   task: tasks.Task,
   method: str,
-  probs,
+  probs: np.ndarray,
   target: tasks.Target,
-  groups,
+  groups: np.ndarray,
   coverages: Sequence[float],
-  bin_values=None,
+  bin_values: np.ndarray | None = None,
 ) -> Fitted:
   """Fits the thresholds of a method; see `examples` for the arguments.
 
@@ -94,7 +94,12 @@ def limits(
 
 
 def sets(
-  task: tasks.Task, method: str, probs, fitted, coverage: float, bin_values=None
+  task: tasks.Task,
+  method: str,
+  probs: np.ndarray,
+  fitted: Any,
+  coverage: float,
+  bin_values: np.ndarray | None = None,
 ) -> np.ndarray:
   """Prediction sets of frames.
 
@@ -110,14 +115,23 @@ def sets(
   Returns:
     'categorical' bool [..., E]; 'binary' int8 [..., A], 1 present, 0 absent, -1
     unsure; 'binned' float64 [..., D, 2], the ends of an interval.
+
+  Raises:
+    ValueError: if a binned task comes without `bin_values`.
   """
   limit = limits(task, method, fitted, coverage)
+  if task.kind == 'binned' and bin_values is None:
+    raise ValueError(f'task {task.name!r} is binned: pass bin_values')
   if method == 'cqr':
-    pair = conformal_votes.quantile_pair(probs, coverage, bin_values)
+    pair = conformal_votes.quantile_pair(
+      probs, coverage, np.asarray(bin_values)
+    )
     return conformal_votes.widened(pair, limit)
   mean = np.float64(probs).mean(0)
   if task.kind == 'categorical':
     return class_scores(method, mean) <= limit
   if task.kind == 'binary':
     return scoring.three_way(scoring.units(mean), limit)
-  return scoring.span(scoring.grown(mean), limit[:, None], bin_values)
+  return scoring.span(
+    scoring.grown(mean), limit[:, None], np.asarray(bin_values)
+  )

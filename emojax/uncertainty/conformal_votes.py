@@ -5,7 +5,9 @@ import numpy as np
 from emojax.uncertainty.conformal_scores import SHARE, edges
 
 
-def every_class(scores, votes, share: float = SHARE) -> np.ndarray:
+def every_class(
+  scores: np.ndarray, votes: np.ndarray, share: float = SHARE
+) -> np.ndarray:
   """The worst score of the classes that have a share of the votes, [...].
 
   Args:
@@ -19,7 +21,9 @@ def every_class(scores, votes, share: float = SHARE) -> np.ndarray:
   return np.where(wanted, scores, -np.inf).max(-1)
 
 
-def quantiles(probs, level: float, bin_values) -> np.ndarray:
+def quantiles(
+  probs: np.ndarray, level: float, bin_values: np.ndarray
+) -> np.ndarray:
   """Quantiles of members' distributions over bins, averaged over the members.
 
   Mass is spread evenly within a bin's cell.
@@ -43,14 +47,16 @@ def quantiles(probs, level: float, bin_values) -> np.ndarray:
   return (ends[index] + part.clip(0, 1) * width)[..., 0].mean(0)
 
 
-def quantile_pair(probs, coverage: float, bin_values) -> np.ndarray:
+def quantile_pair(
+  probs: np.ndarray, coverage: float, bin_values: np.ndarray
+) -> np.ndarray:
   """The central interval of `coverage` by `quantiles`, [..., 2]."""
   tail = (1 - coverage) / 2
   pair = [quantiles(probs, q, bin_values) for q in (tail, 1 - tail)]
   return np.stack(pair, -1)
 
 
-def cqr(pair, values) -> np.ndarray:
+def cqr(pair: np.ndarray, values: np.ndarray) -> np.ndarray:
   """How far values lie outside an interval, negative inside.
 
   Conformalised quantile regression (Romano et al. 2019, Eq. 6).
@@ -62,7 +68,7 @@ def cqr(pair, values) -> np.ndarray:
   return np.maximum(pair[..., 0] - values, values - pair[..., 1])
 
 
-def widened(pair, limit) -> np.ndarray:
+def widened(pair: np.ndarray, limit: float | np.ndarray) -> np.ndarray:
   """Intervals [..., 2] with both ends moved by `limit`, within [-1, 1].
 
   A negative limit that would exchange the ends leaves their middle.

@@ -15,6 +15,7 @@ import numpy as np
 import scipy.special
 
 from emojax import tasks
+from emojax.losses.types import Array
 
 
 class Uncertainty(NamedTuple):
@@ -41,7 +42,7 @@ def _finite_or_nan(logits):
   return xp.where(xp.isfinite(logits), logits, xp.nan)
 
 
-def probabilities(task: tasks.Task, logits) -> Any:
+def probabilities(task: tasks.Task, logits: Array | np.floating) -> Any:
   """Turns a head's logits into probabilities.
 
   Args:
@@ -62,7 +63,7 @@ def probabilities(task: tasks.Task, logits) -> Any:
   return scipy.special.softmax(logits, axis=-1)
 
 
-def entropy(probs):
+def entropy(probs: Array) -> Array:
   """Shannon entropy of the last axis divided by log C, in [0, 1].
 
   Args:
@@ -81,7 +82,7 @@ def entropy(probs):
   return -xp.sum(probs * logs, axis=-1) / float(np.log(probs.shape[-1]))
 
 
-def decompose(probs) -> Uncertainty:
+def decompose(probs: Array) -> Uncertainty:
   """Splits the entropy of the mean of S distributions (Eq. 14).
 
   Args:
@@ -108,7 +109,7 @@ def decompose(probs) -> Uncertainty:
   return Uncertainty(total, aleatoric, total - aleatoric)
 
 
-def label_uncertainty(task: tasks.Task, probs) -> Uncertainty:
+def label_uncertainty(task: tasks.Task, probs: Array) -> Uncertainty:
   """Uncertainty of every label.
 
   Args:
@@ -129,7 +130,7 @@ def _mean(parts: list[Uncertainty]) -> Uncertainty:
   return Uncertainty(*(sum(p) / len(parts) for p in zip(*parts, strict=True)))
 
 
-def task_uncertainty(task: tasks.Task, probs) -> Uncertainty:
+def task_uncertainty(task: tasks.Task, probs: Array) -> Uncertainty:
   """Mean of `label_uncertainty` over the labels of a task, [...]."""
   parts = label_uncertainty(task, probs)
   if task.kind == 'categorical':

@@ -25,7 +25,7 @@ that it does not name, and all binned ones, stay as they are. All functions of
 logits take NumPy or JAX arrays and return the same kind.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -33,6 +33,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from emojax import tasks
+from emojax.losses.types import Array
 
 Prior = dict[str, np.ndarray]
 Json = dict[str, Any]
@@ -40,7 +41,7 @@ Json = dict[str, Any]
 LIMIT = 100.0
 
 
-def log_weights(task: tasks.Task, weights) -> np.ndarray:
+def log_weights(task: tasks.Task, weights: Array) -> np.ndarray:
   """Log weights of a task, what its training has added to logits.
 
   Args:
@@ -73,7 +74,9 @@ def log_weights(task: tasks.Task, weights) -> np.ndarray:
   return np.log(np.where(known, weights / weights.max(), 1))
 
 
-def apply(task: tasks.Task, logits, prior: Mapping[str, np.ndarray]):
+def apply(
+  task: tasks.Task, logits: Array, prior: Mapping[str, np.ndarray]
+) -> Array:
   """Subtracts the log weights of a task from its logits.
 
   Args:
@@ -92,7 +95,7 @@ def apply(task: tasks.Task, logits, prior: Mapping[str, np.ndarray]):
 
 
 def correct(
-  schema: tasks.Schema, logits: Mapping[str, Any], prior
+  schema: tasks.Schema, logits: Mapping[str, Any], prior: Mapping[str, Any]
 ) -> dict[str, Any]:
   """`apply` for all tasks: task -> logits."""
   return {task.name: apply(task, logits[task.name], prior) for task in schema}
@@ -118,7 +121,7 @@ def to_json(schema: tasks.Schema, prior: Prior) -> Json:
   }
 
 
-def check(kind: str, labels, found: Any, where: str):
+def check(kind: str, labels: Sequence[str], found: Any, where: str) -> None:
   """Raises ValueError unless log weights are those of a task, by its labels.
 
   Args:

@@ -7,13 +7,14 @@ arrays. For probabilities without logits (an ensemble's mean, say) pass log p,
 or log(p / (1 - p)) for binary tasks.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.optimize
 import scipy.special
 
 from emojax import tasks, uncertainty
+from emojax.losses.types import Array
 from emojax.metrics import calibration
 
 # Separable labels would be fitted best by T -> 0, random ones by infinity.
@@ -56,7 +57,7 @@ def _check_rows(name, logits, labels):
   return logits, labels
 
 
-def fit_binary(logits, labels) -> float:
+def fit_binary(logits: np.ndarray, labels: np.ndarray) -> float:
   """Fits the temperature of one binary label.
 
   Labels that are separable, constant or contradict the logits have no best
@@ -76,7 +77,7 @@ def fit_binary(logits, labels) -> float:
   return _minimise(_sigmoid_nll, logits, labels)
 
 
-def fit_categorical(logits, labels) -> float:
+def fit_categorical(logits: np.ndarray, labels: np.ndarray) -> float:
   """Fits the temperature of a softmax over classes.
 
   Args:
@@ -92,9 +93,9 @@ def fit_categorical(logits, labels) -> float:
 
 def fit(
   task: tasks.Task,
-  logits,
+  logits: np.ndarray,
   target: tasks.Target,
-  bin_values=None,
+  bin_values: np.ndarray | None = None,
   partial: bool = False,
 ) -> np.ndarray:
   """Fits all temperatures of a task.
@@ -138,7 +139,7 @@ def fit(
   return np.array(temperatures)
 
 
-def unlabelled(task: tasks.Task, mask) -> tuple[str, ...]:
+def unlabelled(task: tasks.Task, mask: np.ndarray) -> tuple[str, ...]:
   """Names of the labels that no frame has, for notes.
 
   Args:
@@ -162,7 +163,9 @@ def _bin_labels(task, value, keep, bin_values):
   return np.eye(task.bins)[index]
 
 
-def apply(task: tasks.Task, logits, temperature):
+def apply(
+  task: tasks.Task, logits: Array | np.floating, temperature: Array
+) -> Any:
   """Divides logits [..., num_outputs] by the temperatures of `fit`.
 
   Returns:
@@ -200,10 +203,10 @@ class CrossValidation(NamedTuple):
 
 def cross_validate(
   task: tasks.Task,
-  logits,
+  logits: np.ndarray,
   target: tasks.Target,
   seed: int,
-  bin_values=None,
+  bin_values: np.ndarray | None = None,
   directions: int = 1,
 ) -> CrossValidation:
   """Test-time cross-validation: fit on one half, evaluate on the other.

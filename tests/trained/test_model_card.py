@@ -4,8 +4,10 @@ import copy
 import json
 
 import pytest
+import yaml
 
 from emojax.trained import card as model_card
+from emojax.trained import front_matter
 
 HOSTILE = (
   '<img src=x onerror=alert(1)>',
@@ -14,6 +16,9 @@ HOSTILE = (
   'x\n\n# title\n\n<script>',
   '`code`',
   'a|b',
+  '---\n# title',
+  'x\n---\n',
+  'x: {[',
 )
 
 
@@ -62,3 +67,71 @@ def test_names_stay_text(metadata, text):
   for bad in ('](', ' <', '(<'):
     assert bad not in bare
   assert card.count('|') - card.count('\\|') == plain.count('|')
+
+
+def head(text):
+  """The head of a card by another reader than emojax's."""
+  first, _, rest = text.partition('\n')
+  assert first == '---'
+  return yaml.safe_load(rest[: rest.index('\n---\n')])
+
+
+@pytest.mark.parametrize('text', HOSTILE)
+def test_the_head_is_yaml_whatever_is_named(metadata, text):
+  card = model_card.render(spoiled(metadata, text), results(text), 100)
+  found = head(card)
+  assert found == front_matter.read(card)
+  assert set(found) >= {'library_name', 'pipeline_tag', 'license', 'tags'}
+  assert '<' not in card[: card.index('\n---\n')]
+
+
+def test_the_head_has_what_was_measured(metadata):
+  name = metadata['generation']
+  scores = {'expr/acc': 0.51237, 'expr/nll': 1.25}
+  found = results(name) | {'dataset': 'Faces & more', 'split': 'test'}
+  found['generations'][name]['ensemble'] = scores
+  found['generations'][name]['pc'] = {
+    'mean': scores, 'std': scores, 'ensemble': {'expr/acc': 0.25}, 'ood': {},
+  }  # fmt: skip
+  plain = metadata | {'prior': {}}
+  (result,) = head(model_card.render(plain, found, 100))['model-index'][0][
+    'results'
+  ]
+  assert result['dataset'] == {
+    'type': 'faces-more', 'name': 'Faces more', 'split': 'test',
+  }  # fmt: skip
+  assert [(m['type'], m['value']) for m in result['metrics']] == [
+    ('accuracy', 0.5124),
+    ('expr/nll', 1.25),
+  ]
+  # What `predict` says: with the correction, where the model has one.
+  prior = metadata | {'prior': {'expr': {'a': 1.0}}}
+  (result,) = head(model_card.render(prior, found, 100))['model-index'][0][
+    'results'
+  ]
+  assert [m['value'] for m in result['metrics']] == [0.25]
+
+
+@pytest.mark.parametrize('missing', ['members', 'correction', 'run'])
+def test_numbers_of_another_model_are_not_in_the_head(metadata, missing):
+  name = metadata['generation']
+  found = results(name)
+  said = metadata | {'prior': {}}
+  if missing == 'members':
+    found['generations'][name]['num_members'] = len(said['members']) + 1
+  elif missing == 'correction':
+    said['prior'] = {'expr': {'a': 1.0}}
+  else:
+    found = None
+  card = model_card.render(said, found, 100)
+  assert 'model-index' not in head(card)
+
+
+@pytest.mark.parametrize('text', ['---\n: [\n---\n', '---\n- 1\n---\n'])
+def test_heads_that_are_none(text):
+  with pytest.raises(ValueError, match='the head of the card is no YAML'):
+    front_matter.read(text)
+
+
+def test_cards_of_before_have_no_head():
+  assert front_matter.read('# title\n\n---\na: b\n---\n') == {}

@@ -160,5 +160,15 @@ def test_an_unknown_method_or_coverage_is_named():
     conformal_sets.sets(EXPR, 'lac', probs, fitted, 0.7)
 
 
+@pytest.mark.parametrize('method', METHODS['binned'])
+def test_intervals_need_the_values_of_their_bins(method):
+  probs, target = frames(VA, 9, 0)
+  fitted = conformal_sets.fit(
+    VA, method, probs, target, np.arange(9), LEVELS, BINS
+  )
+  with pytest.raises(ValueError, match="'va' is binned: pass bin_values"):
+    conformal_sets.sets(VA, method, probs, fitted, 0.8)
+
+
 def test_every_kind_has_a_method_by_default():
   assert all(DEFAULTS[kind] in METHODS[kind] for kind in METHODS)

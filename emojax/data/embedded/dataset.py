@@ -59,7 +59,8 @@ def make(
       arousal), 'full' (all tasks), 'balanced_au', 'balanced_expr' and
       'balanced_va' (one task; expressions and actions about equally often, in
       the role of external data). Missing keys are groups without clips.
-    num_val, num_test: Fully labelled clips.
+    num_val: Fully labelled clips of the validation split.
+    num_test: Those of the test split.
     num_ood: Clips of each out-of-distribution set, 'digits' and 'textures'.
     audio: Also synthesise voices and compute their features (needs librosa).
     eval_clip_length: Frames of the clips that are not for training, if not L.
@@ -152,8 +153,12 @@ def make_clips(
 
   Args:
     params: See `parameters.sample_clip_parameters`.
-    size, invalid_rate, threads, hidden, voices: As in `make`.
+    size: As in `make`.
+    invalid_rate: As in `make`.
+    threads: As in `make`.
     audio_kind: 'log_mel' or 'mfcc', or None for no sound.
+    hidden: As in `make`.
+    voices: As in `make`.
     imbalance: As the parameters were sampled with.
     score_frames: Whether to have `frame_truth` of clips with hidden frames.
   """

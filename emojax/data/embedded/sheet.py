@@ -31,7 +31,8 @@ def sheet(
     size: Side of the rendered images.
     people: Number of rows.
     strength: Of the expressions, in [0, 1].
-    path, scale: See `contact_sheet`.
+    path: See `contact_sheet`.
+    scale: See `contact_sheet`.
 
   Returns:
     The page, uint8 [H, W, 3].
@@ -73,7 +74,8 @@ def clip_sheet(
     clips: Number of rows.
     frames: Frames of a clip, 7.5 a second.
     hidden: Share of frames that are hidden.
-    path, scale: See `contact_sheet`.
+    path: See `contact_sheet`.
+    scale: See `contact_sheet`.
 
   Returns:
     The page, uint8 [H, W, 3].

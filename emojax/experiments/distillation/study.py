@@ -70,7 +70,8 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
 
 
 def _open(folder: workdir.Workdir, name: str, config) -> workdir.Workdir:
-  made = workdir.Workdir(folder / 'variants' / name, config.to_dict())
+  path = folder / 'variants' / name
+  made = workdir.Workdir(path, config.to_dict(), folder.loggers)
   made.open()
   return made
 
