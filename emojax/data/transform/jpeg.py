@@ -105,9 +105,9 @@ def _plane(plane: jax.Array, steps: np.ndarray) -> jax.Array:
   n, rows, columns = whole.shape
   shape = n, rows // BLOCK, BLOCK, columns // BLOCK, BLOCK
   cosines = jnp.asarray(_cosines(), jnp.float32)
-  steps = jnp.asarray(steps, jnp.float32)[None, None, :, None, :]
+  divisors = jnp.asarray(steps, jnp.float32)[None, None, :, None, :]
   found = _both(cosines, whole.reshape(shape) - CENTRE)
-  found = _both(cosines.T, _round(found / steps) * steps) + CENTRE
+  found = _both(cosines.T, _round(found / divisors) * divisors) + CENTRE
   found = jnp.clip(_round(found), 0, 255).reshape(whole.shape)
   return found[:, :height, :width]
 
