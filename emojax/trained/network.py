@@ -5,14 +5,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import numpy as np
 
 from emojax import models
-from emojax.data.transform import augment, geometry, images
-from emojax.evaluation import schema_from_json
+from emojax.data.transform import augment, geometry
 from emojax.experiments.relative_uncertainty import read_outs
 from emojax.models.cnn_rnn import CNNRNN, FramesCNNRNN
 from emojax.models.uncertainty_net import UncertaintyNet
+from emojax.tasks import schema_from_json
 
 # Attributes of networks that `models.build` does not take.
 ATTRIBUTES = frozenset({
@@ -26,11 +25,12 @@ DEFAULTS = inspect.signature(models.build).parameters
 Metadata = Mapping[str, Any]
 
 
-def build(metadata: Metadata):
+def build(metadata: Metadata, lowering: str = 'auto'):
   """The Flax module; raises whatever a network says of strange settings."""
   m = metadata['model']
   made = {'cnn_rnn': _recurrent, 'uncertainty_net': _uncertainty}
-  return made.get(m['name'], _plain)(metadata, dict(m.get('attributes', {})))
+  attributes = dict(m.get('attributes', {}), lowering=lowering)
+  return made.get(m['name'], _plain)(metadata, attributes)
 
 
 def _plain(metadata: Metadata, attributes, name: str = ''):
@@ -75,18 +75,6 @@ def _seen_size(metadata: Metadata) -> int:
   image = jax.ShapeDtypeStruct((1, 1, size, size, data['channels']), 'uint8')
   cut = augment.evaluation(data.get('augment', 'none'))
   return jax.eval_shape(cut, image).shape[2]
-
-
-def colours(image: np.ndarray, preprocessing: Mapping[str, Any]) -> np.ndarray:
-  """Images uint8 [..., 3] with the colours that the network was trained on.
-
-  Grey [..., 1] with one channel; grey in three equal channels where the training
-  images had no colours, which colours would be foreign to.
-  """
-  channels = preprocessing['channels']
-  if channels == 3 and not preprocessing.get('grey', False):
-    return image
-  return np.repeat(images.grey(image), channels, -1)
 
 
 def outputs(metadata: Metadata) -> Callable:
