@@ -6,11 +6,12 @@ __version__ = '0.1.0'
 def load(folder, schema=None):
   """Loads a model that `python -m emojax.export` wrote, or one of this package.
 
-  `load('ferplus')`; see `emojax.trained.model.load`.
+  `load('ferplus')`, `load('exported/')`, or `load('model.onnx')`, which is run by
+  ONNX Runtime, without JAX; see `emojax.trained.loading.load`.
   """
-  from emojax.trained import model as pretrained
+  from emojax.trained import loading
 
-  return pretrained.load(folder, schema)
+  return loading.load(folder, schema)
 
 
 def predict(inputs, model='ferplus', **options):
@@ -22,7 +23,8 @@ def predict(inputs, model='ferplus', **options):
   Args:
     inputs: Paths of pictures, videos and folders, one or several; or pictures,
       uint8 [H, W, 3], one or several.
-    model: A model by name, the folder of an exported one, or what `load` gave.
+    model: A model by name, the folder or ONNX file of an exported one, or what
+      `load` gave.
     **options: As the flags of the command, e.g. `crops=True`, `every=5`, `start`
       and `stop` in seconds; see `emojax.answers.options.Options`.
 

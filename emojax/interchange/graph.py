@@ -7,9 +7,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-OPSET = 18
-# The oldest format of files that has this opset: what old runtimes open, too.
-IR_VERSION = 8
+from emojax.interchange.vocabulary import OPERATORS
+
 LEAST = 64  # numbers of an array from which on float16 saves something
 TYPES = {
   np.dtype(kind): helper.np_dtype_to_tensor_dtype(np.dtype(kind))
@@ -100,6 +99,8 @@ class Graph:
     self, op: str, inputs: Sequence[str], outputs: Sequence[str], **attributes
   ) -> list[str]:
     """Adds a node with several outputs, named after what they are."""
+    if op not in OPERATORS:
+      raise TranslationError(f'the operator {op} is not in the vocabulary')
     names = [self.fresh(one) for one in outputs]
     self.nodes.append(helper.make_node(op, list(inputs), names, **attributes))
     return names

@@ -16,8 +16,6 @@ from onnx import helper
 
 from emojax.interchange import control, folding, linear
 from emojax.interchange.graph import (
-  IR_VERSION,
-  OPSET,
   Graph,
   TranslationError,
   Value,
@@ -26,6 +24,7 @@ from emojax.interchange.graph import (
   is_symbol,
 )
 from emojax.interchange.rules import ELEMENTWISE, NUMPY, RULES
+from emojax.interchange.vocabulary import IR_VERSION, OPSET
 
 _REGISTERED = (control, linear)  # importing them adds their rules
 
