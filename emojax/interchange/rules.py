@@ -304,6 +304,18 @@ def _iota(walk, equation):
   return [np.arange(shape[p['dimension']], dtype=p['dtype']).reshape(shape)]
 
 
+@rule('dim_as_value')
+def _dim_as_value(walk, equation):
+  """A size as a number, which means divide by."""
+  size, dtype = equation.params['dim'], equation.outvars[0].aval.dtype
+  if not is_symbol(size):
+    return [np.asarray(size, dtype)]
+  number = walk.graph.add(
+    'Cast', walk.graph.shape([size]), to=element_type(dtype)
+  )
+  return [walk.reshaped(Value(number, (1,)), ())]
+
+
 @rule('dynamic_slice')
 def _dynamic_slice(walk, equation, x, *starts):
   sizes = equation.params['slice_sizes']

@@ -130,7 +130,7 @@ class Walk:
 
     def value(atom):
       if hasattr(atom, 'val'):
-        return np.asarray(atom.val)
+        return np.asarray(atom.val, atom.aval.dtype)  # a number of Python's
       return known[atom]
 
     known.update(zip(jaxpr.constvars, map(np.asarray, consts), strict=True))
@@ -246,7 +246,7 @@ class Walk:
 
 _CALLS = frozenset({
   'jit', 'pjit', 'closed_call', 'custom_jvp_call', 'custom_vjp_call',
-  'checkpoint', 'scan', 'conv_general_dilated',
+  'checkpoint', 'scan', 'conv_general_dilated', 'dim_as_value',
 })  # fmt: skip
 
 
