@@ -62,15 +62,17 @@ def _loop(walk, p, fixed, carry, rows, shapes) -> list[Value]:
     _described([x.name for x in inputs], seen),
     _described(outputs, closed.jaxpr.outvars),
   )
-  direction = int(p['reverse'])
+  directions = {'scan_input_directions': [int(p['reverse'])] * len(rows)}
+  if len(outputs) > count:  # an empty list is no attribute
+    away = [int(p['reverse'])] * (len(outputs) - count)
+    directions['scan_output_directions'] = away
   names = walk.graph.add_several(
     'Scan',
     [walk.name(x) for x in (*carry, *rows)],
     ['scan'] * len(outputs),
     body=graph,
     num_scan_inputs=len(rows),
-    scan_input_directions=[direction] * len(rows),
-    scan_output_directions=[direction] * (len(outputs) - count),
+    **directions,
   )
   return [Value(n, s) for n, s in zip(names, shapes, strict=True)]
 

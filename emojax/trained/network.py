@@ -29,11 +29,11 @@ def build(metadata: Metadata, lowering: str = 'auto'):
   """The Flax module; raises whatever a network says of strange settings."""
   m = metadata['model']
   made = {'cnn_rnn': _recurrent, 'uncertainty_net': _uncertainty}
-  attributes = dict(m.get('attributes', {}), lowering=lowering)
-  return made.get(m['name'], _plain)(metadata, attributes)
+  attributes = dict(m.get('attributes', {}))
+  return made.get(m['name'], _plain)(metadata, attributes, lowering)
 
 
-def _plain(metadata: Metadata, attributes, name: str = ''):
+def _plain(metadata: Metadata, attributes, lowering: str, name: str = ''):
   """A network of `models.build`."""
   m = metadata['model']
   found = models.build(
@@ -41,21 +41,22 @@ def _plain(metadata: Metadata, attributes, name: str = ''):
     schema_from_json(metadata['schema']),
     _seen_size(metadata),
     channels=metadata['preprocessing']['channels'],
+    lowering=lowering,
     **m['options'],
   )
   return found.clone(**attributes)
 
 
-def _recurrent(metadata: Metadata, attributes):
+def _recurrent(metadata: Metadata, attributes, lowering: str):
   """A CNN, and a GRU on its features (papers 001 and 002)."""
   gru, length, name = (attributes.pop(key) for key in ('gru', 'length', 'cnn'))
   if min(gru, length) < 1:
     raise ValueError(f'gru {gru}, length {length}: expected at least 1')
-  cnn = _plain(metadata, attributes, name)
+  cnn = _plain(metadata, attributes, lowering, name)
   return FramesCNNRNN(cnn, CNNRNN(cnn.schema, cnn.hidden, gru), length)
 
 
-def _uncertainty(metadata: Metadata, attributes):
+def _uncertainty(metadata: Metadata, attributes, lowering: str):
   """A network that has learned to doubt (paper 003)."""
   options = dict(metadata['model']['options'])
   dtype = options.pop('dtype', 'float32')
@@ -63,6 +64,7 @@ def _uncertainty(metadata: Metadata, attributes):
     schema=schema_from_json(metadata['schema']),
     image_size=_seen_size(metadata),
     dtype=models.DTYPES[dtype],
+    lowering=lowering,
     **options,
     **attributes,
   )

@@ -13,6 +13,7 @@ onnxruntime = pytest.importorskip(
 
 from emojax.interchange import folding, graph, translate  # noqa: E402
 from emojax.ops import norm  # noqa: E402
+from emojax.uncertainty import conformal_traced  # noqa: E402
 
 RNG = np.random.default_rng(0)
 KERNEL = RNG.normal(size=(3, 3, 4, 8)).astype(np.float32)
@@ -149,6 +150,14 @@ CASES = {
   'pooling of maps': (lambda x: pooled(conv(x)), MAPS),
   'loop': (gated, ROWS),
   'loop, backwards': (lambda x: gated(x, True), ROWS),
+  'loop with nothing but an end': (
+    lambda x: lax.scan(lambda s, r: (s * 0.5 + r, None), x[:, 0], x.swapaxes(0, 1))[0],
+    ROWS,
+  ),
+  'sets of bins': (
+    lambda x: conformal_traced.grown(jax.nn.softmax(x)),
+    ROWS,
+  ),
   'loop of one step': (lambda x: gated(x[:, :1]), ROWS),
   'maps of a loop': (
     lambda x: lax.map(conv, jnp.stack([x, x[:, ::-1]])).mean(0),

@@ -81,7 +81,7 @@ CASES = {
   'dul': lambda: doubting('dul', 'log_sigma'),
   'conf': lambda: doubting('conf', 'confidence', 'pooled'),
 }  # fmt: skip
-QUICK = ('emenet_v', 'emenet_v, clips', 'cnn_rnn', 'scn', 'alexnet')
+QUICK = ('scn', 'conf')  # the others compile for longer
 NAMES = [n if n in QUICK else pytest.param(n, marks=SLOW) for n in CASES]
 
 
@@ -176,7 +176,9 @@ def check(model, found, output):
     np.testing.assert_allclose(found[label], expected, atol=1e-5)
   assert (output.learned is not None) == ('learned' in found)
   if output.learned is not None:
-    np.testing.assert_allclose(found['learned'], output.learned, atol=1e-5)
+    np.testing.assert_allclose(
+      found['learned'], output.learned, rtol=1e-5, atol=1e-5
+    )
 
 
 def test_every_network_of_the_registry_is_here():
