@@ -19,7 +19,7 @@ from emojax.trained.answering import ModelError
 
 FORMAT = 'emojax-onnx-1'
 # Texts in the file's metadata: the digest is of the graph and all other texts.
-KIND, MODEL, DIGEST = 'emojax.format', 'emojax.model', 'emojax.digest'
+KIND, MODEL, DIGEST = 'emojax-format', 'emojax-model', 'emojax-digest'
 MAX_BYTES = 2**31 - 1  # what protobuf reads
 INSTALL = "ONNX files need the extra 'onnx': pip install 'emojax[onnx]'"
 AGAIN = 'restore it or export the model again'

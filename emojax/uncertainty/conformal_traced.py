@@ -16,6 +16,8 @@ from emojax.uncertainty.conformal_examples import DEFAULTS
 from emojax.uncertainty.conformal_scores import edges
 from emojax.uncertainty.conformal_sets import Fitted, limits
 
+EVERYTHING = 2.0  # instead of infinity: no score is above 1
+
 
 def sets(
   task: tasks.Task, probs, fitted: Fitted, coverages: Sequence[float], values
@@ -36,6 +38,7 @@ def sets(
   """
   method = DEFAULTS[task.kind]
   bounds = np.stack([limits(task, method, fitted, c) for c in coverages])
+  bounds = np.minimum(bounds, EVERYTHING)
   if task.kind == 'categorical':
     return probs[..., None, :] >= jnp.float32(1 - bounds)
   if task.kind == 'binary':
