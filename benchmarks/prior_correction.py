@@ -255,7 +255,7 @@ def differences(runs: Sequence[tuple[Run, Run]], names) -> tables.Table:
   every = [
     one for row in found.values() for one in row if one.value is not None
   ]
-  adjusted = iter(verdicts.holm([_two_sided(one) for one in every]))
+  adjusted = iter(verdicts.holm([two_sided(one) for one in every]))
 
   def text(one: Estimate) -> str:
     if one.value is None:
@@ -285,7 +285,8 @@ def _gap(runs, names, step, what: str, key: str) -> Estimate:
   return estimate(gaps)
 
 
-def _two_sided(one: Estimate) -> float:
+def two_sided(one: Estimate) -> float:
+  """p of no difference."""
   return min(1.0, 2 * min(verdicts.one_sided(one)))
 
 

@@ -144,6 +144,7 @@ def small_disk():
   signal.signal(signal.SIGXFSZ, handler)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('size', [200, 3_000, 25_000])
 @pytest.mark.parametrize('form', ['csv', 'parquet', 'jsonl'])
 def test_a_disk_that_is_full(size, form, command, clip, tmp_path, small_disk):

@@ -16,6 +16,8 @@ from benchmarks import video as benchmark
 from emojax.answers import run
 from emojax.answers.options import Files, Options
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip('onnxruntime', reason='needs emojax[faces]')
 ROOT = pathlib.Path(__file__).parents[2]
 

@@ -33,7 +33,9 @@ def contents(out):
   }
 
 
-@pytest.mark.parametrize('kind', ['faces', 'clip'])
+@pytest.mark.parametrize(
+  'kind', ['faces', pytest.param('clip', marks=pytest.mark.slow)]
+)
 def test_killed_anywhere_it_ends_with_the_same_bytes(
   kind, model, request, tmp_path, monkeypatch
 ):

@@ -113,6 +113,7 @@ def test_without_it_nothing_changes(model, clip):
   assert parts == [plain]
 
 
+@pytest.mark.slow
 def test_it_is_named_everywhere_and_resumed(model, clip, tmp_path, monkeypatch):
   asked = Options(crops=True, smooth=SECONDS)
   table = run.table(model, asked, clip[0])

@@ -37,6 +37,7 @@ def campaign(tmp_path, write, kills=5):
   return kill.campaign(program, tmp_path / 'log', kills, random.Random(0))
 
 
+@pytest.mark.slow
 def test_a_program_that_goes_on_where_it_was(tmp_path, capsys):
   assert campaign(tmp_path, ATOMIC) == []
   printed = capsys.readouterr().out

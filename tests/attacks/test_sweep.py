@@ -17,6 +17,8 @@ import pytest
 
 from emojax.engine.checkpoint import CheckpointError
 
+pytestmark = pytest.mark.slow
+
 # Errors that say by their message what is wrong with which file.
 CLEAR = (ValueError, OSError, CheckpointError)
 MAX_MESSAGE = 2000

@@ -26,6 +26,8 @@ from emojax.runtime import provenance, workdir
 from emojax.trained import reevaluation
 from emojax.trained import run as runs
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {
   'data__name': 'prepared',
   'data__image_size': 32,

@@ -32,6 +32,7 @@ def first(tree, m: int = 1):
   return jax.tree.map(lambda x: np.asarray(x)[m : m + 1], tree)
 
 
+@pytest.mark.slow
 def test_it_learns():
   _, logs, _ = reference()
   assert (logs['val/total'][:, -1] > logs['val/total'][:, 0]).all()
@@ -140,6 +141,7 @@ def test_streamed_over_devices():
   toy.assert_close(many[0].params, reference()[0].params, 2e-3)
 
 
+@pytest.mark.slow
 def test_pmap_of_vmap_is_the_same_program():
   trainer, generation = toy.trainer(4), toy.generation(4)
   state, logs, _ = toy.train(trainer, generation)

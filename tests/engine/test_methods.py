@@ -230,6 +230,7 @@ def test_predictions_are_not_random_and_passes_are():
   assert np.abs(passes[0] - first['expr']).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_logs_and_tasks_of_the_method():
   method = toy.method(balance='off')
   assert method.tasks == ('au', 'expr', 'va')

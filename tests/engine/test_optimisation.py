@@ -53,6 +53,7 @@ def test_exponential(warmup):
   np.testing.assert_allclose(found, by_steps(expected), rtol=2e-5)
 
 
+@pytest.mark.slow
 def test_onecycle_is_optaxs_and_pytorchs():
   torch = pytest.importorskip('torch')
   found = factors('onecycle', 0.3 * EPOCHS)
@@ -189,7 +190,13 @@ def test_no_weight_decay_is_the_optimiser_itself():
     optimisation.with_decay(adam, -1)
 
 
-@pytest.mark.parametrize('name', sorted(models.MODELS))
+@pytest.mark.parametrize(
+  'name',
+  [
+    pytest.param(name, marks=pytest.mark.slow) if name != 'emenet_va' else name
+    for name in sorted(models.MODELS)
+  ],
+)
 def test_kernels_decay_and_nothing_else(name):
   schema = (tasks.expr_task(),)
   model = models.build(name, schema, 48, width=0.125, hidden=8)

@@ -73,6 +73,7 @@ def test_the_best_epoch_is_one_before_the_stop(free, stopped):
   np.testing.assert_array_equal(stopped[0].best.epoch, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('settings', [{'epochs_per_call': 3}, {'chunk': 0}])
 def test_segments_and_vectors_stop_alike(stopped, settings):
   state, logs = run(stopping, **settings)

@@ -80,6 +80,7 @@ def test_an_option_changes_the_training(name):
   assert any(not np.array_equal(a, b) for a, b in zip(best, other))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['all', *map(slow, sorted(OPTIONS))])
 def test_resumed_is_uninterrupted(name, tmp_path):
   state, _, soft = reference(name)

@@ -48,7 +48,13 @@ def _shallow():
     yield
 
 
-@pytest.fixture(scope='module', params=sorted(CASES))
+@pytest.fixture(
+  scope='module',
+  params=[
+    pytest.param(name, marks=pytest.mark.slow) if name != 'alexnet' else name
+    for name in sorted(CASES)
+  ],
+)
 def case(request):
   """(model, variables, image, PyTorch network with the same weights)."""
   model, kind = CASES[request.param]

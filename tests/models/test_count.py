@@ -11,7 +11,9 @@ from emojax.models.count import count
   ('name', 'parameters', 'macs'),
   [
     ('emenet_v', 1_684_539, 221_644_672),
-    ('emenet_va', 1_920_891, 227_358_592),
+    pytest.param(
+      *('emenet_va', 1_920_891, 227_358_592), marks=pytest.mark.slow
+    ),
   ],
 )
 def test_published_sizes(name, parameters, macs):
@@ -24,6 +26,7 @@ def test_published_sizes(name, parameters, macs):
   assert sum(size.parts.values()) == parameters
 
 
+@pytest.mark.slow
 def test_multiply_accumulates_follow_the_image_size():
   small, large = (
     count(models.build('emenet_v', tasks.ABAW2021, s)) for s in (32, 64)

@@ -8,7 +8,14 @@ from emojax import models, tasks
 
 
 @pytest.mark.parametrize(
-  ('size', 'width'), [(32, 1.0), (48, 0.25), (64, 1.0), (112, 0.25)]
+  ('size', 'width'),
+  [
+    (48, 0.25),
+    *(
+      pytest.param(*given, marks=pytest.mark.slow)
+      for given in [(32, 1.0), (64, 1.0), (112, 0.25)]
+    ),
+  ],
 )
 def test_output_shapes(size, width):
   model = models.build('emenet_va', tasks.ABAW2021, size, width=width)

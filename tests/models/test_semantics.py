@@ -185,6 +185,7 @@ class Miniature(nn.Module):
     return head(x, train)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('check_vma', [True, False])
 def test_shards_equal_the_whole_batch(check_vma):
   if jax.device_count() < 2:

@@ -37,7 +37,10 @@ def state_of(network):
   return {k: v.detach().numpy() for k, v in network.state_dict().items()}
 
 
-@pytest.fixture(scope='module', params=['emenet_v', 'emenet_va'])
+@pytest.fixture(
+  scope='module',
+  params=['emenet_v', pytest.param('emenet_va', marks=pytest.mark.slow)],
+)
 def pair(request):
   """Model, its variables and the PyTorch network with the same weights."""
   head = 'paper' if request.param == 'emenet_va' else 'published'

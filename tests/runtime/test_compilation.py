@@ -133,6 +133,7 @@ def test_goes_on_in_a_folder_that_jax_used_without_a_bound(tmp_path):
   assert set(tmp_path.glob('*-cache')) > before
 
 
+@pytest.mark.slow
 def test_goes_on_after_a_kill_while_storing(tmp_path):
   compile_one(tmp_path, 1, 'bounded')
   before = set(tmp_path.glob('*-cache'))

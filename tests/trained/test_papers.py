@@ -25,6 +25,8 @@ from emojax.trained import exporting, reevaluation, rescoring
 from emojax.trained import folder as release
 from emojax.trained import run as runs
 
+pytestmark = pytest.mark.slow
+
 CONFIGS = pathlib.Path(__file__).parents[2] / 'configs'
 COMMON = {'runtime.cpu_devices': 1, 'runtime.member_devices': 1}
 CNN = {

@@ -69,6 +69,7 @@ def test_the_same_command_computes_nothing_again(run_path, monkeypatch):
   assert again == found
 
 
+@pytest.mark.slow
 def test_a_damaged_file_of_the_evaluation_is_made_again(run_path):
   arguments = '--generations=Tea', '--mc-samples=0', '--ood=', '--name=damaged'
   found, folder, text = execute(run_path, *arguments)
@@ -96,6 +97,7 @@ def test_fewer_members_are_rows_of_the_run(run_path):
   assert students['ood'] == {}
 
 
+@pytest.mark.slow
 def test_other_embedded_data(run_path):
   arguments = '--config.data.seed=7', '--config.data.test_clips=9'
   found, folder, _ = execute(run_path, *arguments, '--mc-samples=0')
@@ -109,6 +111,7 @@ def test_other_embedded_data(run_path):
   assert saved.logits['test']['au'].shape == (2, 9, 2, 12)
 
 
+@pytest.mark.slow
 def test_own_validation_split_is_said_to_be_optimistic(run_path):
   found, _, text = execute(run_path, '--split=validation', '--mc-samples=0')
   assert found['split'] == 'val'
@@ -135,6 +138,7 @@ def test_faces_with_fewer_classes_in_another_order(run_path, faces):
   np.testing.assert_allclose(nll, -np.log(probs + 1e-8).mean(-1), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_classes_that_the_run_does_not_know(run_path, faces):
   path = faces('ferplus', ('PublicTest', 'PrivateTest'))
   data = f'--data={path}', '--split=test', '--mc-samples=0'
@@ -331,6 +335,7 @@ def old_run(run_path, path):
 SHORT = '--generations=Tea', '--mc-samples=0', '--ood=', '--no-temperature'
 
 
+@pytest.mark.slow
 def test_runs_without_stored_weights_are_corrected_by_their_data(
   run_path, tmp_path, monkeypatch
 ):
@@ -425,6 +430,7 @@ def test_embedded_data_that_are_drawn_otherwise(run_path, monkeypatch):
   reevaluation.prepare(request(run_path, '--config.data.seed=7'))
 
 
+@pytest.mark.slow
 def test_an_evaluation_goes_on_with_its_data_only(run_path, monkeypatch):
   """Logits that are stored are not scored against other labels."""
   arguments = '--config.data.seed=9', '--mc-samples=0', '--ood='

@@ -87,6 +87,7 @@ def test_sets_grow_with_their_coverage(name):
     model.sets(output, 0.7)
 
 
+@pytest.mark.slow
 def test_models_of_before_have_no_sets(name):
   model = emojax.load(name)
   output = model.predict(np.zeros((1, 48, 48, 3), np.uint8))

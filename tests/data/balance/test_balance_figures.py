@@ -68,6 +68,7 @@ def test_stages_of_units_and_numbers():
   assert spread['resampled'] < spread['w'] / 2
 
 
+@pytest.mark.slow
 def test_command(affwild2_store, tmp_path, capsys, monkeypatch):
   raf = trees.rafdb(tmp_path / 'raf').root
   stores = {

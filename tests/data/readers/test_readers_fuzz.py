@@ -11,6 +11,8 @@ import trees
 
 from emojax.data.readers import base, check
 
+pytestmark = pytest.mark.slow
+
 ROWS = {
   'empty': lambda row: b'',
   'cut': lambda row: row[: len(row) // 2],

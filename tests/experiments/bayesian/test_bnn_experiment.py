@@ -156,6 +156,7 @@ def test_methods_do_not_depend_on_what_else_is_run(reference, tmp_path):
     np.testing.assert_array_equal(ours.mc[key]['expr'], value['expr'])
 
 
+@pytest.mark.slow
 def test_predictions_over_both_views(reference, tmp_path):
   path = tmp_path / 'run'
   execute(path, methods='dropconnect', eval__flip=True)
@@ -269,6 +270,7 @@ def test_drawn_labels_follow_the_soft_ones():
   assert not np.array_equal(first, second)
 
 
+@pytest.mark.slow
 def test_batch_statistics_in_passes_mix_the_faces():
   """As keras-uncertainty's passes did; the default ones do not."""
   schema = (tasks.expr_task(),)

@@ -218,11 +218,13 @@ def test_results_and_progress(reference):
   assert '\x1b' not in text
 
 
+@pytest.mark.slow
 def test_same_settings_same_files(reference, tmp_path):
   execute(tmp_path / 'run')
   run_files.assert_same_run(tmp_path / 'run', reference[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('changes', [{'seed': 1}, {'data__seed': 1}])
 def test_another_seed_is_another_run(reference, tmp_path, changes):
   execute(tmp_path / 'run', generations=0, **changes)
@@ -267,12 +269,12 @@ BEFORE, AFTER = False, True
 
 
 MOMENTS = [
-  (checkpoint.Checkpoints, 'save', 2, AFTER),  # trained but not predicted
-  (checkpoint, 'save_tree', 1, AFTER),  # weights without soft labels
   (workdir, 'write_arrays', 2, AFTER),  # the end of the teachers
-  (workdir, 'write_json', 4, AFTER),  # results without a report
 ]
 MORE_MOMENTS = [
+  (checkpoint.Checkpoints, 'save', 2, AFTER),  # trained but not predicted
+  (checkpoint, 'save_tree', 1, AFTER),  # weights without soft labels
+  (workdir, 'write_json', 4, AFTER),  # results without a report
   (workdir, 'write_arrays', 1, AFTER),  # soft labels without predictions
   (workdir.Workdir, 'append_metrics', 4, AFTER),  # logged but not saved
   (workdir, 'write_text', 3, BEFORE),  # report.md without report.html
@@ -354,7 +356,10 @@ def test_damaged_checkpoint_costs_an_epoch(reference, tmp_path, call, where):
   run_files.assert_same_run(path, reference[0])
 
 
-@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+  'number',
+  [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)],
+)
 def test_stops_when_asked_and_resumes(reference, tmp_path, monkeypatch, number):
   path = tmp_path / 'run'
   append = workdir.Workdir.append_metrics
@@ -423,6 +428,7 @@ def test_divergence_later_on_keeps_the_last_good_checkpoint(
   assert len(metrics(path)) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings('ignore::ResourceWarning')
 @pytest.mark.parametrize('name', ['Tea.npz', 'Tea_soft_labels.npz'])
 def test_damaged_files_of_a_finished_generation(tmp_path, reference, name):

@@ -444,6 +444,7 @@ def test_runs_of_one_task(tmp_path, schema, absent):
   assert len(findings.all_findings(results)) == 1
 
 
+@pytest.mark.slow
 def test_equal_runs_give_equal_reports_and_nothing_stale_stays(tmp_path):
   schema = (tasks.expr_task(),)
   run = synthetic_run.Run(schema, clips=6, length=1, truth=False)

@@ -18,6 +18,8 @@ from emojax.experiments.distillation import (
 from emojax.experiments.distillation import study_report as report
 from emojax.report import page, verdicts
 
+pytestmark = pytest.mark.slow
+
 RUN = synthetic_run.Run(clips=25, length=2)
 
 

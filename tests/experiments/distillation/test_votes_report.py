@@ -159,6 +159,7 @@ CONFIG = {
 }
 
 
+@pytest.mark.slow
 def test_a_page_keeps_what_was_written_by_hand(folder, tmp_path):
   path, _ = folder
   (path / 'config.json').write_text(json.dumps(CONFIG))
@@ -233,6 +234,7 @@ def test_a_page_of_another_experiment(tmp_path):
   assert names == ['scores.png']
 
 
+@pytest.mark.slow
 def test_a_page_without_the_marks_is_left_alone(folder, tmp_path, capsys):
   path, _ = folder
   target = tmp_path / 'page.md'

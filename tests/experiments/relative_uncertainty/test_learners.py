@@ -167,6 +167,7 @@ def test_nothing_changes(fraction, allowed):
   assert memory.step == 1
 
 
+@pytest.mark.slow
 def test_a_hard_image_is_the_uncertain_one_whatever_is_mixed():
   """A step along the gradient raises its uncertainty, by every structure."""
   labels = jnp.int32([0, 1])

@@ -44,6 +44,7 @@ def make():
     yield make
 
 
+@pytest.mark.slow
 def test_a_batch_over_devices_is_the_same_step(make):
   whole, split = make(), make('batch')
   params, state = jax.jit(whole.init)(jax.random.key(0))

@@ -129,6 +129,7 @@ def test_labels_are_saved_and_followed(reference):
     assert file['test/uncertainty'].shape == (2, 40)
 
 
+@pytest.mark.slow
 def test_interrupted_run_ends_as_the_reference(reference, tmp_path):
   path, results, _ = reference
   stop = training.Session.stop_if_asked
