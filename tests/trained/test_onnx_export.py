@@ -389,7 +389,7 @@ size = model.image_size
 output = model.predict(np.zeros((2, size, size, 3), np.uint8))
 model.answers(output), model.unsure(output), model.sets(output)
 table = emojax.predict(np.zeros((size, size, 3), np.uint8), model, crops=True)
-print(len(table))
+print(len(table['frame']))
 """
 
 
