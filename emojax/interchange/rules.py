@@ -209,7 +209,7 @@ def sliced(walk, name: str, cut) -> str:
     return name
   axes, starts, stops, steps = zip(*cut)
   numbers = [walk.graph.shape(starts), walk.graph.shape(stops)]
-  numbers += [walk.graph.constant(np.int64(x)) for x in (axes, steps)]
+  numbers += [walk.graph.constant(np.array(x, np.int64)) for x in (axes, steps)]
   return walk.graph.add('Slice', name, *numbers)
 
 

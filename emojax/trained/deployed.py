@@ -140,7 +140,7 @@ def _of_task(model: Model, task: tasks.Task, probs) -> Arrays:
   if task.kind == 'binned':
     expected = probs @ model.bin_values
     found |= {name: expected[..., i] for i, name in enumerate(task.labels)}
-  said = model.metadata.get(guarantees.KEY) or {'tasks': {}}
+  said: dict[str, Any] = model.metadata.get(guarantees.KEY) or {'tasks': {}}
   method = DEFAULTS[task.kind]
   if method in said['tasks'].get(task.name, {}):
     coverages = said['coverages']

@@ -53,11 +53,12 @@ def encode(
   if not forms:
     return {}
   inputs = _inputs(metadata, clips)
+  seen = inputs['image'], inputs.get('audio')
   expected = Model(metadata, weights)
   made = Model(_in_single(metadata), weights, 'lax')
   answers = (
-    expected.predict(**inputs),
-    expected.predict(**inputs, temperature=True)
+    expected.predict(*seen),
+    expected.predict(*seen, temperature=True)
     if any((metadata['temperatures'] or {}).values())
     else None,
   )
