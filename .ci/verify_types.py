@@ -24,6 +24,7 @@ SURFACE = (
   'emojax.losses',
   'emojax.metrics',
   'emojax.tasks',
+  'emojax.trained.answering',
   'emojax.trained.model',
   'emojax.uncertainty',
 )

@@ -6,27 +6,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # nothing is imported before it is asked for
   from emojax import tasks
   from emojax.answers.table import Table
-  from emojax.trained.model import Model
+  from emojax.trained.answering import Answering
 
 __version__ = '0.1.0'
 
 
 def load(
   folder: 'str | os.PathLike[str]', schema: 'tasks.Schema | None' = None
-) -> 'Model':
+) -> 'Answering':
   """Loads a model that `python -m emojax.export` wrote, or one of this package.
 
-  `load('ferplus')`, `load('exported/first')`, `load('hf://user/name')`; see
-  `emojax.trained.model.load`.
+  `load('ferplus')`, `load('exported/first')`, `load('hf://user/name')`, or
+  `load('model.onnx')`, which is run by ONNX Runtime, without JAX; see
+  `emojax.trained.loading.load`.
   """
-  from emojax.trained import model as pretrained
+  from emojax.trained import loading
 
-  return pretrained.load(folder, schema)
+  return loading.load(folder, schema)
 
 
 def predict(
   inputs: Any,
-  model: 'str | os.PathLike[str] | Model' = 'ferplus',
+  model: 'str | os.PathLike[str] | Answering' = 'ferplus',
   **options: Any,
 ) -> 'Table':
   """Finds faces and says what people would say of them.
@@ -37,7 +38,8 @@ def predict(
   Args:
     inputs: Paths of pictures, videos and folders, one or several; or pictures,
       uint8 [H, W, 3], one or several.
-    model: A model by name, the folder of an exported one, or what `load` gave.
+    model: A model by name, the folder or ONNX file of an exported one, or what
+      `load` gave.
     **options: As the flags of the command, e.g. `crops=True`, `every=5`, `start`
       and `stop` in seconds; see `emojax.answers.options.Options`.
 

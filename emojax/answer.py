@@ -39,8 +39,8 @@ def parser() -> argparse.ArgumentParser:
     '--model',
     default=DEFAULT_MODEL,
     metavar='NAME',
-    help='a model by name, the folder of an exported one, or one of the hub, '
-    'hf://user/name (%(default)s)',
+    help='a model by name, the folder or ONNX file of an exported one, or one of '
+    'the hub, hf://user/name (%(default)s); an ONNX file is run without JAX',
   )
   add('--webcam', type=int, metavar='N', help='the webcam with this number')
   _add_search(made.add_argument_group('faces'))
@@ -211,16 +211,13 @@ def _finished(said, asked, written, out: pathlib.Path) -> int | None:
   Raises:
     ValueError: If the folder is of another command. A model is not loaded for it.
   """
-  import json
-
   from emojax.answers import command, inputs, session
-  from emojax.trained import shipped
+  from emojax.trained import loading
 
   if not (out / session.COMMAND).is_file():
     return None
-  folder = shipped.find(said.model)
   try:
-    metadata = json.loads((folder / 'model.json').read_bytes())
+    metadata = loading.read_metadata(said.model)
   except (OSError, ValueError, RecursionError):
     return None  # loading it will say why
   found, _ = inputs.checked(asked, said.inputs, out, said.webcam)
@@ -236,9 +233,12 @@ def _answered(said, asked, written, out: pathlib.Path, console) -> int:
   """Number of frames that have been answered."""
   import emojax
   from emojax.answers import run
-  from emojax.runtime import compilation
+  from emojax.trained import loading
 
-  compilation.set_cache('auto')
+  if loading.onnx_file(said.model) is None:  # JAX will compile programs
+    from emojax.runtime import compilation
+
+    compilation.set_cache('auto')
   model = emojax.load(said.model)
   name = os.path.basename(os.path.abspath(said.model))
   return run.execute(

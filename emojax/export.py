@@ -10,9 +10,15 @@ class weights, temperatures, thresholds, versions) and a model card filled from 
   model = emojax.load('exported/first')
   output = model.predict(images)
 
+With --format onnx,jax the folder also has the model as an ONNX graph and as a
+program of JAX, with everything from uint8 images to uncertainties in it
+(docs/export.md). A model that is exported already is converted by its name or folder:
+
+  python -m emojax.export --model=ferplus --out=exported/ferplus --format=onnx
+
 The folder appears when everything in it is written, or not at all. Before, the
 model must give on some of the run's validation clips what the run itself has
-predicted there.
+predicted there, and every other form what the model says.
 """
 
 import argparse
@@ -24,6 +30,7 @@ from emojax.host import program
 from emojax.trained import describing, exporting
 from emojax.trained import folder as release
 from emojax.trained import run as runs
+from emojax.trained.forms import TOLERANCE
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,7 +42,13 @@ def parser() -> argparse.ArgumentParser:
     allow_abbrev=False,
   )
   add = made.add_argument
-  add('--workdir', required=True, metavar='RUN', help='folder of the run')
+  source = made.add_mutually_exclusive_group(required=True)
+  source.add_argument('--workdir', metavar='RUN', help='folder of the run')
+  source.add_argument(
+    '--model',
+    metavar='NAME',
+    help='a model of this package or the folder of an exported one instead',
+  )
   add('--out', required=True, metavar='DIR', help='folder to write')
   add('--generation', metavar='Stu1', help='the last finished one without it')
   add(
@@ -61,13 +74,58 @@ def parser() -> argparse.ArgumentParser:
     help='how the faces of the training data were cut, so that `emojax predict` '
     'cuts faces alike (FER2013 and FER+: fer2013)',
   )
+  add(
+    '--format',
+    metavar='safetensors,onnx,jax',
+    type=lambda text: text.split(','),
+    help='what is written (safetensors; of a --model onnx)',
+  )
+  add(
+    '--tolerance',
+    type=float,
+    metavar='X',
+    help='by how much probabilities may differ between the model and its other '
+    f'forms before nothing is written ({TOLERANCE:g})',
+  )
   return made
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+  """Reads the command line; ends the program if it is wrong."""
+  made = parser()
+  found = made.parse_args(arguments)
+  chosen = {
+    '--generation': found.generation,
+    '--members': found.members,
+    '--without-validation': found.without_validation,
+    '--half': found.half,
+    '--crop-rule': found.crop_rule,
+  }
+  if found.model is not None:
+    for name, value in chosen.items():
+      if value:
+        made.error(f'{name} is of a run: leave it out with --model')
+  found.format = found.format or [
+    'safetensors' if found.model is None else 'onnx'
+  ]
+  if found.format == ['safetensors'] and found.tolerance is not None:
+    made.error('--tolerance is of other forms: name onnx or jax as --format')
+  found.tolerance = TOLERANCE if found.tolerance is None else found.tolerance
+  if not 0 <= found.tolerance < 1:
+    made.error('--tolerance: expected a number in [0, 1)')
+  return found
 
 
 def main(arguments: Sequence[str]) -> int:
   """Returns the exit code; see the module's docstring."""
-  found = parser().parse_args(arguments)
+  found = parse(arguments)
   try:
+    if found.model is not None:
+      out = exporting.convert(
+        found.model, found.out, found.format, found.tolerance
+      )
+      print(f'{out} is ready')
+      return 0
     run = runs.open_run(found.workdir)
     out = exporting.export(
       run,
@@ -77,8 +135,10 @@ def main(arguments: Sequence[str]) -> int:
       validate=not found.without_validation,
       half=found.half,
       crop=found.crop_rule,
+      formats=found.format,
+      tolerance=found.tolerance,
     )
-  except (CheckpointError, OSError, ValueError) as error:
+  except (CheckpointError, ImportError, OSError, ValueError) as error:
     print(f'error: {error}', file=sys.stderr)
     return 1
   print(f'{out} is ready; {out / release.CARD} describes it')

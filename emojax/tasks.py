@@ -163,6 +163,14 @@ ABAW2021: Schema = (au_task(), expr_task(), va_task())
 ABAW2020: Schema = (au_task(AU8), expr_task(), va_task())
 
 
+def schema_from_json(items: list[dict[str, Any]]) -> Schema:
+  """Inverse of `Task.to_json` over a schema."""
+  return tuple(
+    Task(item['name'], item['kind'], tuple(item['labels']), item['bins'])
+    for item in items
+  )
+
+
 class Target(NamedTuple):
   """Targets of one task.
 

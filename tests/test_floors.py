@@ -21,7 +21,7 @@ FLOORS = (
   ('ops',),
   ('faces',),
   ('data',),
-  ('host', 'settings', 'tasks'),
+  ('host', 'interchange', 'settings', 'tasks'),
 )
 FLOOR = {room: i for i, rooms in enumerate(FLOORS) for room in rooms}
 # What the rooms of `experiments` may know of each other: no paper another one.

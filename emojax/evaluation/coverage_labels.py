@@ -13,9 +13,7 @@ from emojax import tasks
 from emojax.evaluation import votes as ballots
 from emojax.evaluation.frames import flatten, labelled, pick, valid
 from emojax.uncertainty import conformal
-from emojax.uncertainty.conformal_examples import METHODS
-
-VOTE_METHODS = ('lac', 'vote_classes')
+from emojax.uncertainty.conformal_examples import METHODS, VOTE_METHODS
 
 
 @dataclasses.dataclass(frozen=True)

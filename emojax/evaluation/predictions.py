@@ -9,6 +9,7 @@ import numpy as np
 
 from emojax import tasks
 from emojax.runtime import workdir
+from emojax.tasks import schema_from_json
 
 FORMAT = 'emojax-predictions-1'
 
@@ -151,11 +152,3 @@ class Predictions:
       epochs=header['epochs'],
       mc=found['mc'],
     )
-
-
-def schema_from_json(items: list[dict]) -> tasks.Schema:
-  """Inverse of `Task.to_json` over a schema."""
-  return tuple(
-    tasks.Task(item['name'], item['kind'], tuple(item['labels']), item['bins'])
-    for item in items
-  )

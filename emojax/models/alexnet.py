@@ -60,4 +60,4 @@ class AlexNet(Classifier):
       x = self._dropped(x, 'conv', active)
       if pool:
         x = max_pool(x, 3, 2)
-    return x.reshape(len(x), -1)
+    return x.reshape(x.shape[0], -1)

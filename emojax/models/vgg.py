@@ -36,7 +36,7 @@ class VGG16(Classifier):
       for j, channels in enumerate(stage):
         x = self._layer(x, channels, f'conv{i + 1}_{j + 1}', train, active)
       x = max_pool(x, 2, 2)
-    return x.reshape(len(x), -1)
+    return x.reshape(x.shape[0], -1)
 
   def _layer(self, x, channels, name, train, active):
     x = self._conv(

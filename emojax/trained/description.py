@@ -49,6 +49,23 @@ def check(
   Raises:
     ValueError: If a key is missing or its value is of no use; names the key.
   """
+  check_answers(metadata)
+  model = metadata['model']
+  if extra := _get(model, 'options', dict, 'model.').keys() - options:
+    raise ValueError(f'model.options: unknown {", ".join(sorted(extra))}')
+  _check_network(model, attributes)
+  _check_files(_get(metadata, 'files', dict), weights)
+
+
+def check_answers(metadata: Any):
+  """Checks all that answers rest on, but for the network and its weights.
+
+  Args:
+    metadata: The contents of model.json.
+
+  Raises:
+    ValueError: As `check`.
+  """
   if not isinstance(metadata, dict):
     raise ValueError('it holds no object')
   members = _get(metadata, 'members', list)
@@ -56,9 +73,6 @@ def check(
     raise ValueError('members: expected different numbers')
   model = _get(metadata, 'model', dict)
   _get(model, 'name', str, 'model.')
-  if extra := _get(model, 'options', dict, 'model.').keys() - options:
-    raise ValueError(f'model.options: unknown {", ".join(sorted(extra))}')
-  _check_network(model, attributes)
   _check_preprocessing(_get(metadata, 'preprocessing', dict))
   schema = _schema(_get(metadata, 'schema', list))
   _check_bins(schema, metadata)
@@ -67,7 +81,6 @@ def check(
   thresholds = _get(metadata, 'thresholds', dict)
   _check_decisions(schema, _get(thresholds, 'decision', dict, 'thresholds.'))
   _check_limits(schema, _get(thresholds, 'uncertainty', dict, 'thresholds.'))
-  _check_files(_get(metadata, 'files', dict), weights)
 
 
 def _get(parent: dict, key: str, kind: type, where: str = ''):

@@ -19,7 +19,7 @@ import numpy as np
 from emojax import uncertainty
 from emojax.evaluation.context import FIT_SPLIT
 from emojax.runtime import workdir
-from emojax.trained import arrays, describing, guarantees
+from emojax.trained import arrays, describing, forms, guarantees, shipped
 from emojax.trained import card as model_card
 from emojax.trained import folder as release
 from emojax.trained import model as pretrained
@@ -57,6 +57,8 @@ def export(
   validate: bool = True,
   half: bool = False,
   crop: str | None = None,
+  formats: Sequence[str] = ('safetensors',),
+  tolerance: float = forms.TOLERANCE,
 ) -> pathlib.Path:
   """Writes a release of some members of a generation.
 
@@ -69,6 +71,8 @@ def export(
     half: Keep kernels in float16; predictions are still made in float32.
     crop: Name of the rule, of `CROPS`, by which the faces of the training data
       were cut; `emojax predict` cuts faces alike.
+    formats: Some of `forms.FORMATS`.
+    tolerance: Largest difference between the model in one form and another.
 
   Returns:
     `out`.
@@ -76,10 +80,12 @@ def export(
   Raises:
     ExportError: If `out` is in use, or the model would not predict what the
       run has predicted.
+    DifferentError: If a form says something else than the model.
     RunError: If the run lacks what is asked for.
   """
   out = pathlib.Path(out)
   _check_free(out)
+  _check_formats(formats)
   chosen = run.choose_generations(generation and [generation])[-1]
   run = run.select([chosen])
   numbers = run.choose_members(members)
@@ -103,13 +109,76 @@ def export(
     metadata[guarantees.KEY] = guarantees.fit(
       run.schema, corrected, sets[FIT_SPLIT], run.bin_values()
     )
-  files = _files(run, metadata, weights, half)
+  files, some = _files(run, metadata, weights, half), None
   if validate:
     key = FIT_SPLIT if FIT_SPLIT in written else next(iter(written))
     model = pretrained.Model(metadata, weights)
     _compare(run, model, written[key], sets[key], half)
+    some = sets[key]
+  _write(out, _formed(files, formats, metadata, weights, some, tolerance))
+  return out
+
+
+def convert(
+  source: str | os.PathLike,
+  out: str | os.PathLike,
+  formats: Sequence[str],
+  tolerance: float = forms.TOLERANCE,
+) -> pathlib.Path:
+  """Writes an exported model in other forms.
+
+  It is compared on faces of the embedded data set, as there is no run.
+
+  Args:
+    source: Name of a model of this package, or folder of an exported one.
+    out: Folder to write; must not exist, or be empty.
+    formats: 'onnx', 'jax' or both.
+    tolerance: As for `export`.
+
+  Returns:
+    `out`.
+
+  Raises:
+    ExportError: If `out` is in use, or there is nothing to convert.
+    ModelError: If the model cannot be loaded.
+    DifferentError: As `export`.
+  """
+  out = pathlib.Path(out)
+  _check_free(out)
+  _check_formats(formats)
+  if 'safetensors' in formats:
+    raise ExportError(
+      '--format safetensors: the model has this form already; name onnx or jax'
+    )
+  folder = shipped.path(os.fspath(source)) or pathlib.Path(source)
+  if not os.path.lexists(folder):
+    raise release.ModelError(shipped.unknown(os.fspath(source)))
+  metadata = release.read_metadata(folder)
+  weights = release.read_weights(folder, metadata)
+  card = folder / release.CARD
+  files = {release.CARD: card.read_bytes()} if card.is_file() else {}
+  files |= forms.encode(formats, metadata, weights, None, tolerance)
   _write(out, files)
   return out
+
+
+def _check_formats(formats: Sequence[str]):
+  known = ', '.join(forms.FORMATS)
+  for name in formats:
+    if name not in forms.FORMATS:
+      raise ExportError(f'--format {name!r}: expected some of {known}')
+  if not formats or len(set(formats)) < len(formats):
+    raise ExportError(f'--format: expected some of {known}, each once')
+
+
+def _formed(
+  files: dict[str, bytes], formats, metadata, weights, clips, tolerance
+) -> dict[str, bytes]:
+  """The files of all forms that are asked for, and the card."""
+  made = forms.encode(formats, metadata, weights, clips, tolerance)
+  if 'safetensors' in formats:
+    return files | made
+  return {release.CARD: files[release.CARD]} | made
 
 
 def _prior(

@@ -17,6 +17,7 @@ import numpy as np
 import emojax
 from emojax import models
 from emojax.trained import arrays, description, guarantee_check, network
+from emojax.trained.answering import ModelError
 
 PyTree = Any
 FORMAT = 'emojax-model-1'
@@ -29,10 +30,6 @@ MAX_METADATA = 1 << 24  # bytes
 OPTIONS = frozenset(inspect.signature(models.build).parameters) - {
   'name', 'schema', 'image_size', 'lowering', 'axis_name', 'channels'
 }  # fmt: skip
-
-
-class ModelError(ValueError):
-  """An exported model is damaged or does not fit; says what to do."""
 
 
 def check_metadata(metadata: dict[str, Any]):

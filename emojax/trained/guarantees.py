@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from emojax import tasks, uncertainty
-from emojax.evaluation import coverage_labels as measured
-from emojax.evaluation.context import FIT_SPLIT
 from emojax.report.markdown import code
 from emojax.uncertainty import conformal, conformal_sets
-from emojax.uncertainty.conformal_examples import DEFAULTS, METHODS
+from emojax.uncertainty.conformal_examples import (
+  DEFAULTS,
+  METHODS,
+  VOTE_METHODS,
+)
 
 KEY = 'conformal'
 COVERAGES = (0.8, 0.9, 0.95)
@@ -45,6 +47,8 @@ def fit(
     clips: The run's validation clips, with labels, subjects and maybe votes.
     bin_values: [K], or None without binned tasks.
   """
+  from emojax.evaluation import coverage_labels as measured  # asks JAX
+
   found = {'tasks': {}, VOTES: {}}
   for one in measured.labels(schema, clips):
     where = found[VOTES if one.votes else 'tasks']
@@ -63,6 +67,9 @@ def fit(
 
 def _described(schema: tasks.Schema, clips) -> Json:
   """What the thresholds were fitted on; `soft` tasks have shares as labels."""
+  from emojax.evaluation import coverage_labels as measured
+  from emojax.evaluation.context import FIT_SPLIT
+
   frames, groups = measured.count(clips)
   soft = [
     one.task.name
@@ -220,5 +227,5 @@ def _expected(groups: int, coverage: float) -> str:
 def known_methods(kind: str, votes: bool) -> tuple[str, ...]:
   """Methods that model.json may name."""
   if votes:
-    return measured.VOTE_METHODS if kind == 'categorical' else ()
+    return VOTE_METHODS if kind == 'categorical' else ()
   return tuple(m for m in METHODS[kind] if m != 'vote_classes')

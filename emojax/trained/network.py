@@ -5,15 +5,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import numpy as np
 
 from emojax import models
-from emojax.data.transform import augment, geometry, images
-from emojax.evaluation import schema_from_json
+from emojax.data.transform import augment, geometry
 from emojax.experiments.relative_uncertainty import read_outs
 from emojax.models import one_network
 from emojax.models.cnn_rnn import CNNRNN, FramesCNNRNN
 from emojax.models.uncertainty_net import UncertaintyNet
+from emojax.tasks import schema_from_json
 
 # Attributes of networks that `models.build` does not take.
 ATTRIBUTES = frozenset({
@@ -27,14 +26,15 @@ DEFAULTS = inspect.signature(models.build).parameters
 Metadata = Mapping[str, Any]
 
 
-def build(metadata: Metadata):
+def build(metadata: Metadata, lowering: str = 'auto'):
   """The Flax module; raises whatever a network says of strange settings."""
   m = metadata['model']
   made = {'cnn_rnn': _recurrent, 'uncertainty_net': _uncertainty}
-  return made.get(m['name'], _plain)(metadata, dict(m.get('attributes', {})))
+  attributes = dict(m.get('attributes', {}))
+  return made.get(m['name'], _plain)(metadata, attributes, lowering)
 
 
-def _plain(metadata: Metadata, attributes, name: str = ''):
+def _plain(metadata: Metadata, attributes, lowering: str, name: str = ''):
   """A network of `models.build`."""
   m, schema = metadata['model'], schema_from_json(metadata['schema'])
 
@@ -44,6 +44,7 @@ def _plain(metadata: Metadata, attributes, name: str = ''):
       schema,
       _seen_size(metadata),
       channels=metadata['preprocessing']['channels'],
+      lowering=lowering,
       **m['options'],
     )
 
@@ -62,16 +63,16 @@ def heads(metadata: Metadata) -> int:
   return metadata['model'].get('attributes', {}).get('heads', 0)
 
 
-def _recurrent(metadata: Metadata, attributes):
+def _recurrent(metadata: Metadata, attributes, lowering: str):
   """A CNN, and a GRU on its features (papers 001 and 002)."""
   gru, length, name = (attributes.pop(key) for key in ('gru', 'length', 'cnn'))
   if min(gru, length) < 1:
     raise ValueError(f'gru {gru}, length {length}: expected at least 1')
-  cnn = _plain(metadata, attributes, name)
+  cnn = _plain(metadata, attributes, lowering, name)
   return FramesCNNRNN(cnn, CNNRNN(cnn.schema, cnn.hidden, gru), length)
 
 
-def _uncertainty(metadata: Metadata, attributes):
+def _uncertainty(metadata: Metadata, attributes, lowering: str):
   """A network that has learned to doubt (paper 003)."""
   options = dict(metadata['model']['options'])
   dtype = options.pop('dtype', 'float32')
@@ -79,6 +80,7 @@ def _uncertainty(metadata: Metadata, attributes):
     schema=schema_from_json(metadata['schema']),
     image_size=_seen_size(metadata),
     dtype=models.DTYPES[dtype],
+    lowering=lowering,
     **options,
     **attributes,
   )
@@ -91,18 +93,6 @@ def _seen_size(metadata: Metadata) -> int:
   image = jax.ShapeDtypeStruct((1, 1, size, size, data['channels']), 'uint8')
   cut = augment.evaluation(data.get('augment', 'none'))
   return jax.eval_shape(cut, image).shape[2]
-
-
-def colours(image: np.ndarray, preprocessing: Mapping[str, Any]) -> np.ndarray:
-  """Images uint8 [..., 3] with the colours that the network was trained on.
-
-  Grey [..., 1] with one channel; grey in three equal channels where the training
-  images had no colours, which colours would be foreign to.
-  """
-  channels = preprocessing['channels']
-  if channels == 3 and not preprocessing.get('grey', False):
-    return image
-  return np.repeat(images.grey(image), channels, -1)
 
 
 def outputs(metadata: Metadata) -> Callable:

@@ -16,13 +16,18 @@ def path(name: str) -> pathlib.Path | None:
   return FOLDER / name if name in names() else None
 
 
+def on_hub(name: str) -> bool:
+  """Whether it is `hf://user/name`; a path of pathlib has lost a slash."""
+  return name.startswith('hf:/')
+
+
 def find(name: str) -> pathlib.Path:
   """Where a model is: in this package, on the hub (`hf://user/name`), a folder.
 
   Raises:
     ModelError: If the hub's cannot be had.
   """
-  if name.startswith('hf:/'):  # `hf:/` too: a path of pathlib has lost a slash
+  if on_hub(name):
     from emojax.trained import hub  # which imports JAX
 
     return hub.fetch(name)

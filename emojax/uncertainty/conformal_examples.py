@@ -18,6 +18,7 @@ METHODS = {
   'binned': ('mass', 'cqr'),
 }
 DEFAULTS = {'categorical': 'lac', 'binary': 'units', 'binned': 'mass'}
+VOTE_METHODS = ('lac', 'vote_classes')
 _CLASS_SCORES = {'aps': scoring.aps, 'raps': scoring.raps}
 
 

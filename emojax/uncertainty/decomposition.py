@@ -9,8 +9,6 @@ same kind.
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import scipy.special
 
@@ -34,7 +32,8 @@ class Uncertainty(NamedTuple):
 
 
 def _numpy_like(array):
-  return jnp if isinstance(array, jax.Array) else np
+  # Not by JAX's types: models on ONNX Runtime do without importing it.
+  return array.__array_namespace__()
 
 
 def _finite_or_nan(logits):
@@ -55,12 +54,15 @@ def probabilities(task: tasks.Task, logits: Array | np.floating) -> Any:
     finite, and for all classes of their softmax: infinity is no certainty.
   """
   logits = _finite_or_nan(tasks.split_logits(task, logits))
-  on_device = _numpy_like(logits) is jnp
+  if _numpy_like(logits) is np:
+    if task.kind == 'binary':
+      return scipy.special.expit(logits)
+    return scipy.special.softmax(logits, axis=-1)
+  import jax  # it is there, as the array is its own
+
   if task.kind == 'binary':
-    return jax.nn.sigmoid(logits) if on_device else scipy.special.expit(logits)
-  if on_device:
-    return jax.nn.softmax(logits)
-  return scipy.special.softmax(logits, axis=-1)
+    return jax.nn.sigmoid(logits)
+  return jax.nn.softmax(logits)
 
 
 def entropy(probs: Array) -> Array:

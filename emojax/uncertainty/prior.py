@@ -28,8 +28,6 @@ logits take NumPy or JAX arrays and return the same kind.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from emojax import tasks
@@ -90,7 +88,7 @@ def apply(
   shift = prior.get(task.name)
   if shift is None:
     return logits
-  xp = jnp if isinstance(logits, jax.Array) else np
+  xp = logits.__array_namespace__()
   return logits - xp.asarray(shift, logits.dtype)
 
 

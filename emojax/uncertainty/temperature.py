@@ -10,7 +10,6 @@ or log(p / (1 - p)) for binary tasks.
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.optimize
 import scipy.special
 
 from emojax import tasks, uncertainty
@@ -34,6 +33,8 @@ def _sigmoid_nll(beta, logits, labels):
 
 def _minimise(nll, logits, labels) -> float:
   """The NLL is convex in 1 / T: one minimum, which a bounded search finds."""
+  import scipy.optimize  # slow to import: not for `emojax.load`
+
   result = scipy.optimize.minimize_scalar(
     lambda log_t: nll(np.exp(-log_t), logits, labels),
     bounds=np.log(BOUNDS),

@@ -1,6 +1,8 @@
 """Images in memory, checked and brought to a model's size."""
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -77,6 +79,24 @@ def check(image) -> np.ndarray:
 def grey(image: np.ndarray) -> np.ndarray:
   """Luma uint8 [..., 1] of colours uint8 [..., 3]."""
   return np.rint(image @ LUMA).astype(np.uint8)[..., None]
+
+
+def as_trained(
+  image: np.ndarray, preprocessing: Mapping[str, Any]
+) -> np.ndarray:
+  """Images uint8 [..., 3] with the colours that a network was trained on.
+
+  Grey [..., 1] with one channel; grey in three equal channels where the training
+  images had no colours, which colours would be foreign to.
+
+  Args:
+    image: The images.
+    preprocessing: 'channels', and 'grey' where the training images were.
+  """
+  channels = preprocessing['channels']
+  if channels == CHANNELS and not preprocessing.get('grey', False):
+    return image
+  return np.repeat(grey(image), channels, -1)
 
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:
