@@ -159,7 +159,7 @@ def _scaled(model: Model, logits: Arrays) -> Arrays:
     if values is not None:
       scaled = jnp.stack(
         [
-          temperature.apply(task, one, np.float32(t))
+          temperature.apply(task, one, np.asarray(t, np.float32))
           for one, t in zip(logits[task.name], values, strict=True)
         ]
       )
