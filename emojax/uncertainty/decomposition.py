@@ -6,14 +6,18 @@ the epistemic part is 0. All functions take NumPy or JAX arrays and return the
 same kind.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import scipy.special
 
 from emojax import tasks
-from emojax.losses.types import Array
+
+if TYPE_CHECKING:  # which asks for JAX
+  from emojax.losses.types import Array
 
 
 class Uncertainty(NamedTuple):

@@ -25,13 +25,17 @@ that it does not name, and all binned ones, stay as they are. All functions of
 logits take NumPy or JAX arrays and return the same kind.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from emojax import tasks
-from emojax.losses.types import Array
+
+if TYPE_CHECKING:  # which asks for JAX
+  from emojax.losses.types import Array
 
 Prior = dict[str, np.ndarray]
 Json = dict[str, Any]

@@ -7,14 +7,18 @@ arrays. For probabilities without logits (an ensemble's mean, say) pass log p,
 or log(p / (1 - p)) for binary tasks.
 """
 
-from typing import Any, NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import scipy.special
 
 from emojax import tasks, uncertainty
-from emojax.losses.types import Array
 from emojax.metrics import calibration
+
+if TYPE_CHECKING:  # which asks for JAX
+  from emojax.losses.types import Array
 
 # Separable labels would be fitted best by T -> 0, random ones by infinity.
 BOUNDS = (1e-3, 1e3)

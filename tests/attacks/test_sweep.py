@@ -17,8 +17,6 @@ import pytest
 
 from emojax.engine.checkpoint import CheckpointError
 
-pytestmark = pytest.mark.slow
-
 # Errors that say by their message what is wrong with which file.
 CLEAR = (ValueError, OSError, CheckpointError)
 MAX_MESSAGE = 2000
@@ -28,9 +26,10 @@ SEEDS = range(int(os.environ.get('EMOJAX_ATTACK_SEEDS', 2)))
 UNTOLD = ('swapped', 'missing', 'an empty folder')
 
 # Orbax leaves futures behind when it cannot read a file.
-pytestmark = pytest.mark.filterwarnings(
-  'ignore::pytest.PytestUnraisableExceptionWarning'
-)
+pytestmark = [
+  pytest.mark.slow,
+  pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning'),
+]
 
 
 @pytest.fixture(scope='module')

@@ -52,6 +52,7 @@ def test_members_communicate_after_training_only(devices):
   assert size <= sum(c.nbytes for c in found) <= size + 3 * weights
 
 
+@pytest.mark.slow
 def test_a_batch_communicates_within_its_member():
   found = collectives(compiled(2, 2, 2).as_text())
   training = [c for c in found if c.in_loop]
@@ -59,6 +60,7 @@ def test_a_batch_communicates_within_its_member():
   assert {c.groups for c in training} == {((0, 1), (2, 3))}
 
 
+@pytest.mark.slow
 def test_members_on_more_devices_cost_each_device_the_same():
   one, many = compiled(1, 1), compiled(4, 4)
   assert one.cost_analysis()['flops'] == pytest.approx(

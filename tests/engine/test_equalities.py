@@ -39,6 +39,7 @@ def test_it_learns():
   assert (logs['loss/total'][:, -1] < logs['loss/total'][:, 0]).all()
 
 
+@pytest.mark.slow
 def test_members_differ():
   state, _, _ = reference()
   kernel = state.params.tree()['au']['kernel']
@@ -63,9 +64,8 @@ def test_vectorised_members_are_the_mapped_ones():
   toy.assert_close(other_soft, soft)
 
 
-@pytest.mark.parametrize(
-  'epochs_per_call', [pytest.param(0, marks=pytest.mark.slow), 3]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize('epochs_per_call', [0, 3])
 def test_segments_are_the_whole(epochs_per_call):
   state, logs, soft = reference()
   trainer = toy.trainer(epochs_per_call=epochs_per_call)
@@ -95,12 +95,13 @@ def test_only_the_soft_labels_are_missing():
   toy.assert_same(segment.soft_labels, soft)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'stream_steps',
   [
-    pytest.param(1, marks=pytest.mark.slow),
+    1,
     3,
-    pytest.param(100, marks=pytest.mark.slow),
+    100,
   ],
 )
 def test_streamed_is_resident(stream_steps):
@@ -121,9 +122,8 @@ def test_devices_of_members(members, devices):
   toy.assert_close(many, one)
 
 
-@pytest.mark.parametrize(
-  'mesh', [pytest.param((1, 3), marks=pytest.mark.slow), (2, 2)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize('mesh', [(1, 3), (2, 2)])
 def test_devices_of_a_batch(mesh):
   # Batches of six clips; the loss, its gradients, BatchNorm and the random
   # draws are those of the whole batch.
@@ -175,6 +175,7 @@ def test_pmap_of_vmap_is_the_same_program():
   toy.assert_close(flat, (state, logs))
 
 
+@pytest.mark.slow
 def test_no_collectives_between_members_while_training():
   trainer = toy.trainer(4, member_devices=4)
   program = programs.steps_program(trainer.method, trainer.mesh, 1)

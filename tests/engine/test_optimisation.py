@@ -141,6 +141,7 @@ def trained(optimizer, steps=20):
   return packed.tree()
 
 
+@pytest.mark.slow
 def test_weight_decay_is_adamw():
   found = trained(optimisation.with_decay(optax.scale_by_adam(), DECAY))
   params, target = problem()

@@ -328,6 +328,7 @@ def test_labels_without_frames_are_in_no_mean_and_named(
       assert one['total'] is not None
 
 
+@pytest.mark.slow
 def test_temperatures_do_without_labels_without_frames(run, predictions):
   scored = without_labels(run, 'test', au=[2])
   found = evaluate(run.schema, predictions, scored, seed=3)[0]

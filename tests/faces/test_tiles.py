@@ -89,6 +89,7 @@ def test_what_an_edge_cuts_is_not_a_face():
   assert found.boxes.tolist() == [list(map(float, box))]
 
 
+@pytest.mark.slow
 def test_a_group_in_a_photo_of_24_million_pixels():
   """Faces of 60 pixels, which are 13 where the whole picture is looked at."""
   pytest.importorskip('onnxruntime', reason='needs emojax[faces]')

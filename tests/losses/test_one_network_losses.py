@@ -42,6 +42,7 @@ def as_targets(values, mask):
   }
 
 
+@pytest.mark.slow
 def test_every_head_learns_from_its_own_teacher():
   rng = np.random.default_rng(0)
   heads = {

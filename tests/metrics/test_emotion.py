@@ -74,6 +74,7 @@ def _expected(probs, targets):
   return values | {'total': total}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('jit', [False, True])
 def test_matches_scikit_learn(jit):
   probs, targets = _frames(seed=int(jit))

@@ -45,6 +45,7 @@ def test_the_table_names_every_model(capsys, monkeypatch):
   assert 'trunk' not in printed
 
 
+@pytest.mark.slow
 def test_the_table_shows_parts_if_asked(capsys, monkeypatch):
   one = {'emenet_v': models.MODELS['emenet_v']}
   monkeypatch.setattr(models, 'MODELS', one)

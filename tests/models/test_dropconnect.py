@@ -149,6 +149,7 @@ def alexnet(**changes):
   return AlexNet(SCHEMA, **sizes, lowering='lax', **changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('noise', 'placement', 'first'),
   [
@@ -212,6 +213,7 @@ def test_unknown_settings(setting):
     jax.eval_shape(lambda: models.init(model, jax.random.key(0)))
 
 
+@pytest.mark.slow
 def test_published_sizes():
   """Those of torchvision, whose last layer has 1000 outputs."""
   thousand = (tasks.expr_task(tuple(f'class {i}' for i in range(1000))),)

@@ -20,6 +20,7 @@ def params(model):
   return models.init(model, jax.random.key(0))['params']
 
 
+@pytest.mark.slow
 def test_convolutions_are_kaiming_normal_over_the_outputs(params):
   kernel = np.asarray(params['trunk']['conv_45']['expand']['kernel'])
   assert kernel.std() == pytest.approx(math.sqrt(2 / 512), rel=0.02)

@@ -72,6 +72,7 @@ def test_passes_of_a_hydra_are_its_heads_in_order_and_around():
       np.testing.assert_array_equal(value, right)
 
 
+@pytest.mark.slow
 def test_passes_of_a_dirichlet_are_draws_around_its_mean():
   model, variables, inputs = made('dirichlet')
   mean = model.apply(variables, inputs, train=False)
@@ -120,6 +121,7 @@ def test_mean_logits_of_certain_members_are_finite():
   np.testing.assert_allclose(scipy.special.expit(found), right, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_networks_of_the_registry_serve_as_trunk():
   schema = (tasks.expr_task(('neutral', 'anger')),)
   model = one_network.build(

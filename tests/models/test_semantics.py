@@ -104,6 +104,7 @@ def test_dropout_follows_train_unless_told(small):
   assert all(jax.tree.leaves(moved))
 
 
+@pytest.mark.slow
 def test_heads_drop_in_different_places():
   features = jnp.ones((2, 3, 8))
   for kind in ('paper', 'published'):
@@ -151,6 +152,7 @@ def test_lowerings_agree():
     np.testing.assert_allclose(got[name], value, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_bfloat16_is_close_and_returns_float32(small):
   model, variables, inputs = small
   want, _ = apply(model, variables, inputs, train=False)

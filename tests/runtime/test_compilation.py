@@ -124,6 +124,7 @@ def compile_one(folder, constant, *how):
   assert process.returncode == 0, process.stderr
 
 
+@pytest.mark.slow
 def test_goes_on_in_a_folder_that_jax_used_without_a_bound(tmp_path):
   compile_one(tmp_path, 1)
   before = set(tmp_path.glob('*-cache'))

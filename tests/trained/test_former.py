@@ -48,6 +48,7 @@ def test_a_store_reads_as_it_did(former, expected):
       assert value.argmax(-1).tolist() == labels
 
 
+@pytest.mark.slow
 def test_a_model_predicts_as_it_did(former, expected):
   model = emojax.load(former / 'model')
   output = model.predict(make.images())

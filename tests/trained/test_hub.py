@@ -79,6 +79,7 @@ def test_a_model_of_the_hub_predicts_as_the_folder(server, there, tmp_path):
   assert 'pytorch_model.bin' not in asked
 
 
+@pytest.mark.slow
 def test_revisions(there):
   old = there.refs['main']
   there.refs['v1'] = old
@@ -91,6 +92,7 @@ def test_revisions(there):
     emojax.load('hf://ann/ferplus@v2')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('down', ['gone', 'offline'])
 def test_what_is_in_the_cache_needs_no_network(
   server, there, monkeypatch, down
@@ -111,6 +113,7 @@ def test_what_is_in_the_cache_needs_no_network(
     emojax.load('hf://ann/other')
 
 
+@pytest.mark.slow
 def test_newer_states_are_seen(there):
   hub.fetch('hf://ann/ferplus')
   there.commit('main', {'README.md': b'# another card\n'})
@@ -118,6 +121,7 @@ def test_newer_states_are_seen(there):
   assert (found / 'README.md').read_bytes() == b'# another card\n'
 
 
+@pytest.mark.slow
 def test_damage_is_noticed(there, folder):
   data = bytearray((folder / 'weights.safetensors').read_bytes())
   data[-1] ^= 1
@@ -160,6 +164,7 @@ def test_the_extra_is_named(monkeypatch):
     emojax.load('hf://ann/ferplus')
 
 
+@pytest.mark.slow
 def test_pushed_and_loaded_again(server, folder, tmp_path, capsys):
   copy = tmp_path / 'model'
   copy.mkdir()
@@ -233,6 +238,7 @@ def test_without_a_login(server, folder, capsys, monkeypatch):
   assert not server.repositories
 
 
+@pytest.mark.slow
 def test_predict_takes_them(there, tmp_path, capsys):
   from PIL import Image
 

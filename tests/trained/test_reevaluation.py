@@ -119,6 +119,7 @@ def test_own_validation_split_is_said_to_be_optimistic(run_path):
   assert 'epochs were selected on this split' in text
 
 
+@pytest.mark.slow
 def test_faces_with_fewer_classes_in_another_order(run_path, faces):
   path = faces('fer2013')
   found, folder, _ = execute(
@@ -310,6 +311,7 @@ def test_others_files_are_not_touched(run_path, tmp_path):
   assert before == {p: p.read_bytes() for p in other.rglob('*') if p.is_file()}
 
 
+@pytest.mark.slow
 def test_without_the_runs_data_there_is_a_note(run_path, monkeypatch):
   def gone(data, split):
     if split == 'val':

@@ -70,6 +70,7 @@ def test_the_scores_are_of_these_weights(name):
       assert found[kind][key] == pytest.approx(kept[kind][key], abs=2e-3)
 
 
+@pytest.mark.slow
 def test_sets_grow_with_their_coverage(name):
   model = emojax.load(name)
   rng = np.random.default_rng(1)

@@ -31,6 +31,7 @@ def sources(affwild2_store):
   return {'affwild2': stored, 'expw': _faces(9)}
 
 
+@pytest.mark.slow
 def test_clips_are_those_of_their_sources(sources):
   both = joined.JoinedClips(sources, tasks.ABAW2021)
   first = len(sources['affwild2'])

@@ -158,6 +158,7 @@ def test_memory_can_do_better_than_any_single_frame(many):
   assert found > nll(truth['expr'], truth['expr'], held_out)
 
 
+@pytest.mark.slow
 def test_a_voice_can_tell_what_is_hidden():
   params = parameters.sample_clip_parameters(6, 120, 8, frame_rate=7.5)
   gaps = hidden.sample(params, 0.6)

@@ -148,6 +148,7 @@ def test_random_crop_and_ten_crop():
     geometry.random_crop(u, images, 50)
 
 
+@pytest.mark.slow
 def test_random_erasing_covers_its_range_of_areas():
   ones = jnp.ones((400, 1, 30, 30, 3))
   u = _numbers(transforms.ERASE_NUMBERS, 400)

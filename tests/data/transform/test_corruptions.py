@@ -137,6 +137,7 @@ def test_occlusion_covers_one_square_by_the_mean(share):
   assert len(places) > 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('kind', corruptions.KINDS)
 @pytest.mark.parametrize('channels', [1, 3])
 def test_severities_ascend_whatever_the_batches(kind, channels):

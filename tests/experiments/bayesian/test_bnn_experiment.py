@@ -130,6 +130,7 @@ def test_results(reference):
   assert 'Deep ensemble, 3' in text
 
 
+@pytest.mark.slow
 def test_same_settings_same_run_and_a_killed_one_resumes(reference, tmp_path):
   predict = experiment._predict
 

@@ -31,9 +31,8 @@ def results_of(pool, judges, seed=0, replicates=60):
   return {'studies': {'alexnet': {'ensemble': study}}}
 
 
-@pytest.mark.parametrize(
-  'trials', [5, pytest.param(60, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize('trials', [5, 60])
 def test_members_without_skill_show_none_of_the_seven_claims(trials):
   """Pure noise has a lower NLL, confidence, divergence and error against votes."""
   judges, logits = judges_of()

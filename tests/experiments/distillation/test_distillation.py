@@ -337,11 +337,12 @@ def test_finished_generations_are_not_trained_again(
 
 
 # Orbax reads arrays side by side; what the first failure leaves behind complains.
+@pytest.mark.slow
 @pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
 @pytest.mark.parametrize(
   ('call', 'where'),
   [
-    pytest.param(2, 'Tea/2', marks=pytest.mark.slow),
+    (2, 'Tea/2'),
     (3, 'Stu1/1'),
   ],
   ids=['last', 'first'],
@@ -450,6 +451,7 @@ def test_damaged_files_of_a_finished_generation(tmp_path, reference, name):
   )
 
 
+@pytest.mark.slow
 def test_pretrained_trunk_goes_into_fresh_members(tmp_path):
   torch = pytest.importorskip(
     'torch', reason='PyTorch parity: pip install emojax[parity]'

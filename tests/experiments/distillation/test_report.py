@@ -142,9 +142,8 @@ ROWS = {  # by table, whether PC has rows in it
 }
 
 
-@pytest.mark.parametrize(
-  'corrected', [True, pytest.param(False, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize('corrected', [True, False])
 def test_prior_correction_has_a_row_in_every_table(full, tmp_path, corrected):
   results = copy.deepcopy(full[1])
   numbers = iter(range(10))

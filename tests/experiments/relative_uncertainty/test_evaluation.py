@@ -169,6 +169,7 @@ def test_nothing_is_said_of_plain_training_below_the_floor():
   assert {row[3] for row in findings.all_findings(found)} == {'no'}
 
 
+@pytest.mark.slow
 def test_equal_methods_lead_no_more_often_than_chance():
   """Four methods, three rows: wrong in at most 5 % of the reports."""
   rng, wrong, trials = np.random.default_rng(0), 0, 300
