@@ -7,14 +7,17 @@ differ in memory (`model.head`) and sound alone: RUNS/clips-v-frames, clips-v-gr
 clips-va-frames and clips-va-gru. Prints, in Markdown, each one's expected NLL on the
 hidden and on the visible frames of its test clips, and its scores, as means over the
 members of single networks; and the differences, paired by member: members of equal
-number have the same seed and see the same clips in the same order.
+number have the same seed and see the same clips in the same order. `--figure` draws
+the curves of their training.
 """
 
 import argparse
+import io
 import json
 import pathlib
 import sys
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 from benchmarks import tables
@@ -23,6 +26,7 @@ from benchmarks.prior_correction import estimate, two_sided
 from emojax import tasks
 from emojax.data.embedded import hidden, parameters
 from emojax.evaluation import Predictions
+from emojax.host import files
 from emojax.metrics import calibration
 from emojax.report import verdicts
 from emojax.report.estimates import Estimate
@@ -50,6 +54,12 @@ HIGHER = {
   'va/ccc/arousal': 'Arousal CCC',
 }
 ROWS = (*LOWER, *HIGHER.values())
+CURVES = {
+  'val/nll': 'validation NLL',
+  'val/expr/f1': 'EXPR F1',
+  'val/va/score': 'CCC of valence + of arousal',
+}
+STYLES = (('C7', '-'), ('C0', '-'), ('C1', '--'), ('C3', '--'))  # as `NAMES`
 
 
 def read(folder: pathlib.Path):
@@ -67,7 +77,7 @@ def read(folder: pathlib.Path):
         f'{folder / name} cannot be read ({error}): run it first'
       ) from error
   config = found[0]['config']
-  if config['data']['name'] != 'embedded' or not config['data']['hidden']:
+  if config['data']['name'] != 'embedded' or not config['data'].get('hidden'):
     raise ValueError(f'{folder} has no hidden frames: set data.hidden')
   return config, found[1]
 
@@ -170,12 +180,36 @@ def differences(found: dict[str, dict[str, np.ndarray]]) -> tables.Table:
   return tables.Table(title, ['', *ROWS], rows, [note])
 
 
+def curves(runs: pathlib.Path) -> bytes:
+  """PNG of the validation scores by epoch: mean and range of the members."""
+  figure, axes = plt.subplots(1, len(CURVES), figsize=(9, 3))
+  for name, (colour, line) in zip(NAMES, STYLES, strict=True):
+    text = (runs / name / 'metrics.jsonl').read_text()
+    rows = [json.loads(one) for one in text.splitlines()]
+    epochs = sorted({row['epoch'] for row in rows})
+    for ax, (key, title) in zip(axes, CURVES.items(), strict=True):
+      y = np.array([[r[key] for r in rows if r['epoch'] == e] for e in epochs])
+      x = np.array(epochs) + 1
+      ax.plot(x, y.mean(1), color=colour, ls=line, label=NAMES[name])
+      ax.fill_between(x, y.min(1), y.max(1), color=colour, alpha=0.15, lw=0)
+      ax.set_title(title, fontsize=10)
+      ax.set_xlabel('epoch')
+      ax.spines[['top', 'right']].set_visible(False)
+  axes[0].legend(fontsize=7, frameon=False)
+  figure.tight_layout()
+  made = io.BytesIO()
+  figure.savefig(made, dpi=110)
+  plt.close(figure)
+  return made.getvalue()
+
+
 def main():
   """Prints the tables."""
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
-  parser.add_argument('runs', type=pathlib.Path)
+  parser.add_argument('runs', type=pathlib.Path, help='folder of the runs')
+  parser.add_argument('--figure', type=pathlib.Path, help='a PNG of the curves')
   args = parser.parse_args()
   try:
     check_comparable({name: read(args.runs / name)[0] for name in NAMES})
@@ -184,6 +218,8 @@ def main():
     sys.exit(str(error))
   for table in (levels(found), differences(found)):
     print(table.markdown() + '\n')
+  if args.figure:
+    files.write_bytes(args.figure, curves(args.runs))
 
 
 if __name__ == '__main__':

@@ -47,7 +47,8 @@ def parser() -> argparse.ArgumentParser:
   source.add_argument(
     '--model',
     metavar='NAME',
-    help='a model of this package or the folder of an exported one instead',
+    help='a model of this package, the folder of an exported one, or one of the '
+    'hub, hf://user/name, instead',
   )
   add('--out', required=True, metavar='DIR', help='folder to write')
   add('--generation', metavar='Stu1', help='the last finished one without it')

@@ -130,7 +130,8 @@ def convert(
   It is compared on faces of the embedded data set, as there is no run.
 
   Args:
-    source: Name of a model of this package, or folder of an exported one.
+    source: Name of a model of this package, folder of an exported one, or one of
+      the hub, 'hf://user/name'.
     out: Folder to write; must not exist, or be empty.
     formats: 'onnx', 'jax' or both.
     tolerance: As for `export`.
@@ -150,7 +151,7 @@ def convert(
     raise ExportError(
       '--format safetensors: the model has this form already; name onnx or jax'
     )
-  folder = shipped.path(os.fspath(source)) or pathlib.Path(source)
+  folder = shipped.find(os.fspath(source))
   if not os.path.lexists(folder):
     raise release.ModelError(shipped.unknown(os.fspath(source)))
   metadata = release.read_metadata(folder)

@@ -257,6 +257,18 @@ def test_predict_takes_them(there, tmp_path, capsys):
   assert tables[0] == tables[1]
 
 
+@pytest.mark.slow
+def test_export_converts_them(there, tmp_path):
+  pytest.importorskip('onnx', reason='needs the extra `onnx`')
+  asked = ['export', '--model=hf://ann/ferplus', f'--out={tmp_path / "out"}']
+  assert cli.main([*asked, '--format=onnx']) == 0
+  found = emojax.load(tmp_path / 'out' / 'model.onnx').predict(faces())
+  expected = emojax.load('ferplus').predict(faces())
+  np.testing.assert_allclose(
+    found.probabilities['expr'], expected.probabilities['expr'], atol=1e-5
+  )
+
+
 def test_the_hubs_own_parser_reads_the_card_of_the_package():
   module = importlib.import_module('huggingface_hub')
   text = (shipped.FOLDER / 'ferplus' / 'README.md').read_text()

@@ -39,6 +39,13 @@ def write(folder: pathlib.Path, worse: float, **changes):
   scores = dict.fromkeys(hidden_networks.HIGHER, 0.5)
   results = {'generations': {'Tea': {'members': [scores] * 2}}}
   (folder / 'results.json').write_text(json.dumps(results))
+  lines = [
+    {'epoch': e, 'member': m} | dict.fromkeys(hidden_networks.CURVES, e + m)
+    for e in range(2)
+    for m in range(2)
+  ]
+  text = ''.join(json.dumps(line) + '\n' for line in lines)
+  (folder / 'metrics.jsonl').write_text(text)
   found = Predictions('Tea', TASKS, {'test': logits}, [0, 0])
   found.save(folder / 'predictions' / 'Tea.npz')
   return config
@@ -61,8 +68,11 @@ def test_who_knows_the_posterior_has_its_entropy(tmp_path):
 def test_the_page(tmp_path, monkeypatch, capsys):
   for i, name in enumerate(hidden_networks.NAMES):
     write(tmp_path / name, worse=0.1 * i)
-  monkeypatch.setattr('sys.argv', ['hidden_networks', str(tmp_path)])
+  figure = tmp_path / 'curves.png'
+  said = ['hidden_networks', str(tmp_path), f'--figure={figure}']
+  monkeypatch.setattr('sys.argv', said)
   hidden_networks.main()
+  assert figure.read_bytes().startswith(b'\x89PNG')
   text = capsys.readouterr().out
   assert text.count('| with memory and voices |') == 1
   assert "Holm's adjustment over the 32 differences" in text
