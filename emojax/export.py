@@ -16,12 +16,16 @@ program of JAX, with everything from uint8 images to uncertainties in it
 
   python -m emojax.export --model=ferplus --out=exported/ferplus --format=onnx
 
+With --format web it is a page for browsers as well (docs/web.md): any web server hands
+out its files, and pictures stay on the device of whoever opens it.
+
 The folder appears when everything in it is written, or not at all. Before, the
 model must give on some of the run's validation clips what the run itself has
 predicted there, and every other form what the model says.
 """
 
 import argparse
+import pathlib
 import sys
 from collections.abc import Sequence
 
@@ -77,9 +81,15 @@ def parser() -> argparse.ArgumentParser:
   )
   add(
     '--format',
-    metavar='safetensors,onnx,jax',
+    metavar='safetensors,onnx,jax,web',
     type=lambda text: text.split(','),
     help='what is written (safetensors; of a --model onnx)',
+  )
+  add(
+    '--web-runtime',
+    metavar='FOLDER|TARBALL',
+    help='the npm package onnxruntime-web that goes into a page, where there is no '
+    'registry to get it from',
   )
   add(
     '--tolerance',
@@ -114,6 +124,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
   found.tolerance = TOLERANCE if found.tolerance is None else found.tolerance
   if not 0 <= found.tolerance < 1:
     made.error('--tolerance: expected a number in [0, 1)')
+  if found.web_runtime is not None and 'web' not in found.format:
+    made.error('--web-runtime is of a page: name web as --format')
   return found
 
 
@@ -121,11 +133,13 @@ def main(arguments: Sequence[str]) -> int:
   """Returns the exit code; see the module's docstring."""
   found = parse(arguments)
   try:
+    formats, page = _page(found)
     if found.model is not None:
       out = exporting.convert(
-        found.model, found.out, found.format, found.tolerance
+        found.model, found.out, formats, found.tolerance, page
       )
       print(f'{out} is ready')
+      _say_page(out, page)
       return 0
     run = runs.open_run(found.workdir)
     out = exporting.export(
@@ -136,14 +150,45 @@ def main(arguments: Sequence[str]) -> int:
       validate=not found.without_validation,
       half=found.half,
       crop=found.crop_rule,
-      formats=found.format,
+      formats=formats,
       tolerance=found.tolerance,
+      page=page,
     )
   except (CheckpointError, ImportError, OSError, ValueError) as error:
     print(f'error: {error}', file=sys.stderr)
     return 1
   print(f'{out} is ready; {out / release.CARD} describes it')
+  _say_page(out, page)
   return 0
+
+
+def _page(found: argparse.Namespace) -> tuple[list[str], exporting.Page | None]:
+  """(forms but the page, what makes the page), if one is asked for."""
+  if 'web' not in found.format:
+    return found.format, None
+  from emojax.web import folder
+
+  formats = list(found.format)
+  formats.remove('web')  # once: `exporting` refuses what is named twice
+  name = pathlib.Path(found.model or found.workdir).resolve().name
+  return formats, folder.Page(name, found.web_runtime)
+
+
+def _say_page(out: pathlib.Path, page: exporting.Page | None):
+  """How to look at the page, and what it weighs."""
+  if page is None:
+    return
+  from emojax.web import folder
+
+  size = folder.wire(out)
+  print(f'{size / 1e6:.1f} MB to load; to look at it: '
+        f'python -m http.server --directory {out}')  # fmt: skip
+  if size > folder.WIRE:
+    print(
+      f'note: more than {folder.WIRE / 1e6:.0f} MB, which is slow on phones: '
+      'export with --half, or fewer --members',
+      file=sys.stderr,
+    )
 
 
 if __name__ == '__main__':

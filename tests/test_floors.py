@@ -9,6 +9,7 @@ FLOORS = (
   ('__main__',),
   ('cli',),
   ('__init__', 'answer', 'evaluate', 'export', 'main', 'publish', 'push'),
+  ('web',),
   ('answers', 'trained'),
   ('experiments',),
   ('report',),

@@ -115,6 +115,16 @@ def load(
   return package.build(files, _opener(threads), min_score, longest)
 
 
+def weights(name: str = DEFAULT) -> dict[str, bytes]:
+  """Contents of a detector's files by name, compared with their digests.
+
+  Raises:
+    DataError: As `load`.
+  """
+  package = PACKAGES[name]
+  return dict(zip(package.digests, _weights(package), strict=True))
+
+
 def checked(function: Callable) -> Detector:
   """Returns a user's function as a detector whose answers are looked at.
 

@@ -9,8 +9,8 @@ import pathlib
 import shutil
 import time
 import uuid
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import flax.traverse_util
 import jax
@@ -49,6 +49,17 @@ class ExportError(ValueError):
   """The export cannot be written; the message says what to do."""
 
 
+class Page(Protocol):
+  """What makes a page of a model in ONNX's form (`emojax.web.folder.Page`)."""
+
+  def check(self, metadata: Mapping[str, Any]) -> None:
+    """Raises ExportError for a model that the page cannot ask."""
+
+  def files(self, metadata: Mapping[str, Any], onnx: bytes) -> dict[str, bytes]:
+    """Contents by path, without the model's."""
+    ...
+
+
 def export(
   run: runs.TrainedRun,
   out: str | os.PathLike,
@@ -59,6 +70,7 @@ def export(
   crop: str | None = None,
   formats: Sequence[str] = ('safetensors',),
   tolerance: float = forms.TOLERANCE,
+  page: Page | None = None,
 ) -> pathlib.Path:
   """Writes a release of some members of a generation.
 
@@ -73,6 +85,7 @@ def export(
       were cut; `emojax predict` cuts faces alike.
     formats: Some of `forms.FORMATS`.
     tolerance: Largest difference between the model in one form and another.
+    page: A page for browsers that is written, too.
 
   Returns:
     `out`.
@@ -85,7 +98,7 @@ def export(
   """
   out = pathlib.Path(out)
   _check_free(out)
-  _check_formats(formats)
+  _check_formats(formats, page)
   chosen = run.choose_generations(generation and [generation])[-1]
   run = run.select([chosen])
   numbers = run.choose_members(members)
@@ -109,13 +122,18 @@ def export(
     metadata[guarantees.KEY] = guarantees.fit(
       run.schema, corrected, sets[FIT_SPLIT], run.bin_values()
     )
+  if page is not None:
+    page.check(metadata)
   files, some = _files(run, metadata, weights, half), None
   if validate:
     key = FIT_SPLIT if FIT_SPLIT in written else next(iter(written))
     model = pretrained.Model(metadata, weights)
     _compare(run, model, written[key], sets[key], half)
     some = sets[key]
-  _write(out, _formed(files, formats, metadata, weights, some, tolerance))
+  if 'safetensors' not in formats:
+    files = {release.CARD: files[release.CARD]}
+  files |= _formed(formats, metadata, weights, some, tolerance, page)
+  _write(out, files)
   return out
 
 
@@ -124,6 +142,7 @@ def convert(
   out: str | os.PathLike,
   formats: Sequence[str],
   tolerance: float = forms.TOLERANCE,
+  page: Page | None = None,
 ) -> pathlib.Path:
   """Writes an exported model in other forms.
 
@@ -133,8 +152,9 @@ def convert(
     source: Name of a model of this package, folder of an exported one, or one of
       the hub, 'hf://user/name'.
     out: Folder to write; must not exist, or be empty.
-    formats: 'onnx', 'jax' or both.
+    formats: 'onnx', 'jax' or both; with a page also none.
     tolerance: As for `export`.
+    page: As for `export`.
 
   Returns:
     `out`.
@@ -146,7 +166,7 @@ def convert(
   """
   out = pathlib.Path(out)
   _check_free(out)
-  _check_formats(formats)
+  _check_formats(formats, page)
   if 'safetensors' in formats:
     raise ExportError(
       '--format safetensors: the model has this form already; name onnx or jax'
@@ -155,31 +175,34 @@ def convert(
   if not os.path.lexists(folder):
     raise release.ModelError(shipped.unknown(os.fspath(source)))
   metadata = release.read_metadata(folder)
+  if page is not None:
+    page.check(metadata)
   weights = release.read_weights(folder, metadata)
   card = folder / release.CARD
   files = {release.CARD: card.read_bytes()} if card.is_file() else {}
-  files |= forms.encode(formats, metadata, weights, None, tolerance)
+  files |= _formed(formats, metadata, weights, None, tolerance, page)
   _write(out, files)
   return out
 
 
-def _check_formats(formats: Sequence[str]):
+def _check_formats(formats: Sequence[str], page: Page | None):
   known = ', '.join(forms.FORMATS)
   for name in formats:
     if name not in forms.FORMATS:
-      raise ExportError(f'--format {name!r}: expected some of {known}')
-  if not formats or len(set(formats)) < len(formats):
-    raise ExportError(f'--format: expected some of {known}, each once')
+      raise ExportError(f'--format {name!r}: expected some of {known}, web')
+  if not (formats or page) or len(set(formats)) < len(formats):
+    raise ExportError(f'--format: expected some of {known}, web, each once')
 
 
 def _formed(
-  files: dict[str, bytes], formats, metadata, weights, clips, tolerance
+  formats, metadata, weights, clips, tolerance, page: Page | None
 ) -> dict[str, bytes]:
-  """The files of all forms that are asked for, and the card."""
-  made = forms.encode(formats, metadata, weights, clips, tolerance)
-  if 'safetensors' in formats:
-    return files | made
-  return {release.CARD: files[release.CARD]} | made
+  """The files of all forms that are asked for but weights, and of a page."""
+  if page is None:
+    return forms.encode(formats, metadata, weights, clips, tolerance)
+  every = dict.fromkeys([*formats, 'onnx'])
+  made = forms.encode(every, metadata, weights, clips, tolerance)
+  return made | page.files(metadata, made[forms.ONNX])
 
 
 def _prior(
@@ -309,6 +332,7 @@ def _write(out: pathlib.Path, files: dict[str, bytes]):
   temporary.mkdir()
   try:
     for name, data in files.items():
+      (temporary / name).parent.mkdir(parents=True, exist_ok=True)
       with open(temporary / name, 'wb') as file:
         file.write(data)
         file.flush()

@@ -21,6 +21,8 @@ FORMAT = 'emojax-onnx-1'
 # Texts in the file's metadata: the digest is of the graph and all other texts.
 KIND, MODEL, DIGEST = 'emojax-format', 'emojax-model', 'emojax-digest'
 MAX_BYTES = 2**31 - 1  # what protobuf reads
+# What `unpacked` computes, and how much larger than the file it may become.
+FOLDED, GROWTH = ('Cast', 'Mul'), 8
 INSTALL = "ONNX files need the extra 'onnx': pip install 'emojax[onnx]'"
 AGAIN = 'restore it or export the model again'
 
@@ -145,6 +147,69 @@ def tensors(graph: Any) -> Iterator[Any]:
       if attribute.HasField('t'):
         yield attribute.t
       yield from attribute.tensors
+
+
+def unpacked(data: bytes) -> bytes:
+  """A graph whose kernels are computed: single precision, batch norms in them.
+
+  A runtime would compute in advance whatever depends on nothing, in memory that
+  nobody bounds (`onnx_model.session`). Here it is what exports leave to it, casts and
+  products no larger than their factors, up to a few times the file.
+  """
+  onnx = library()
+  model = onnx.load_model_from_string(data)
+  tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+  made: dict[str, np.ndarray] = {}
+  left, kept = min(MAX_BYTES - len(data), GROWTH * len(data)), []
+  for node in model.graph.node:
+    array = None
+    if node.op_type in FOLDED and all(
+      name in made or name in tensors for name in node.input
+    ):
+      array = _computed(onnx, node, [
+        made[x] if x in made else onnx.numpy_helper.to_array(tensors[x])
+        for x in node.input
+      ])  # fmt: skip
+    if array is None or array.nbytes > left:
+      kept.append(node)
+      continue
+    left -= array.nbytes
+    made[node.output[0]] = array
+  used = {name for node in kept for name in node.input}
+  used |= {output.name for output in model.graph.output}
+  used |= {name for node in kept for name in _of_bodies(node)}
+  for name, array in made.items():
+    if name in used:
+      model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+  del model.graph.node[:]
+  model.graph.node.extend(kept)
+  return model.SerializeToString()
+
+
+def _computed(onnx: Any, node: Any, inputs) -> np.ndarray | None:
+  """What a node of `FOLDED` gives; None where it is left to the runtime."""
+  if node.op_type == 'Cast':
+    to = onnx.helper.get_node_attr_value(node, 'to')
+    return (
+      inputs[0].astype(np.float32) if to == onnx.TensorProto.FLOAT else None
+    )
+  try:
+    shape = np.broadcast_shapes(*(array.shape for array in inputs))
+  except ValueError:
+    return None
+  if all(array.shape != shape for array in inputs):
+    return None
+  with np.errstate(all='ignore'):  # outputs that are not finite are noticed
+    return np.multiply(*inputs)
+
+
+def _of_bodies(node: Any) -> Iterator[str]:
+  """Names that the bodies of a loop use."""
+  for attribute in node.attribute:
+    if attribute.HasField('g'):
+      for graph in graphs(attribute.g):
+        yield from (name for inner in graph.node for name in inner.input)
+        yield from (output.name for output in graph.output)
 
 
 def _check_numbers(onnx: Any, model: Any):

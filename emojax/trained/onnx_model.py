@@ -4,6 +4,8 @@ model = emojax.load('exported/model.onnx')
 output = model.predict(images)      # as every other model
 """
 
+import functools
+import os
 import pathlib
 from typing import Any
 
@@ -20,6 +22,9 @@ from emojax.trained.answering import (
 )
 
 LEARNED_MEMBERS = 'learned/members'
+# Of the machine's memory, what arrays of all graphs together may take: what asks for
+# more is an error, before the system ends the process for it.
+SHARE = 0.5
 
 
 def logits_of(task: tasks.Task) -> str:
@@ -122,16 +127,44 @@ def session(data: bytes) -> Any:
     import onnxruntime
   except ImportError as error:
     raise ImportError(f'{onnx_file.INSTALL} ({error})') from error
+  _bound_memory()
   options = onnxruntime.SessionOptions()
+  options.add_session_config_entry('session.use_env_allocators', '1')
   options.intra_op_num_threads = threads.cores()
   options.add_session_config_entry('session.intra_op.allow_spinning', '0')
   options.log_severity_level = 3
   try:
     return onnxruntime.InferenceSession(
-      data, options, providers=['CPUExecutionProvider']
+      onnx_file.unpacked(data),
+      options,
+      providers=['CPUExecutionProvider'],
+      # It would compute outside of the bounded memory; exports have folded theirs.
+      disabled_optimizers=['ConstantFolding'],
     )
   except Exception as error:  # ONNX Runtime's own kinds
     raise ModelError(f'the graph cannot be opened: {_line(error)}') from error
+
+
+@functools.cache
+def _bound_memory():
+  """Lets sessions share an arena that has an end; once in a process.
+
+  Sizes are known only when a graph runs, so that it cannot be told from the file
+  how much it asks for.
+  """
+  import onnxruntime
+
+  most = int(SHARE * os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES'))
+  onnxruntime.create_and_register_allocator(
+    onnxruntime.OrtMemoryInfo(
+      'Cpu',
+      onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR,
+      0,
+      onnxruntime.OrtMemType.DEFAULT,
+    ),
+    # 1: no more than is asked for; by default sizes are doubled.
+    onnxruntime.OrtArenaCfg({'max_mem': most, 'arena_extend_strategy': 1}),
+  )
 
 
 def _line(error: Exception) -> str:

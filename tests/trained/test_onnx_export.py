@@ -1,5 +1,6 @@
 """Models in other forms: written only if they say the same, read only if known."""
 
+import itertools
 import json
 import re
 import shutil
@@ -436,3 +437,106 @@ def test_the_shipped_weights_as_onnx(tmp_path):
       np.testing.assert_allclose(*pair, atol=1e-5)
   with pytest.raises(ModelError, match='answers single images, not clips of 2'):
     model.predict(faces[None, :2])
+
+
+def grown(read, nodes, arrays):
+  """Adds the sum of what nodes make of `one` to the logits, as `huge`."""
+  graph = read.graph
+  logits = next(o.name for o in graph.output if o.name.endswith('/logits'))
+  for node in graph.node:
+    for i, name in enumerate(node.output):
+      node.output[i] = 'inner' if name == logits else name
+    for i, name in enumerate(node.input):
+      node.input[i] = 'inner' if name == logits else name
+  arrays = {'one': np.ones(1, np.float32)} | arrays
+  for name, array in arrays.items():
+    graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+  make = onnx.helper.make_node
+  graph.node.extend(nodes)
+  graph.node.append(make('ReduceSum', ['huge'], ['sum'], keepdims=0))
+  graph.node.append(make('Add', ['inner', 'sum'], [logits]))
+
+
+def expanded(read):
+  node = onnx.helper.make_node('Expand', ['one', 'size'], ['huge'])
+  grown(read, [node], {'size': np.array([10**12])})
+
+
+def padded(read):
+  node = onnx.helper.make_node('Pad', ['one', 'size'], ['huge'])
+  grown(read, [node], {'size': np.array([0, 10**12])})
+
+
+def doubled(read):
+  names = ['one', *(f'twice{i}' for i in range(40)), 'huge']
+  nodes = [
+    onnx.helper.make_node('Concat', [a, a], [b], axis=0)
+    for a, b in itertools.pairwise(names)
+  ]
+  grown(read, nodes, {})
+
+
+def multiplied(read):
+  """Outer products, which are not computed in advance either."""
+  names = ['row', *(f'product{i}' for i in range(5)), 'huge']
+  nodes = [
+    onnx.helper.make_node('Mul', [a, 'column' if i == 0 else f'column{i}'], [b])
+    for i, (a, b) in enumerate(itertools.pairwise(names))
+  ]
+  columns = {
+    'column' if i == 0 else f'column{i}': np.ones((100,) + (1,) * (i + 1), 'f')
+    for i in range(6)
+  }
+  grown(read, nodes, columns | {'row': np.ones(100, 'f')})
+
+
+BOUNDED = """
+import resource, sys
+import numpy as np
+from emojax.trained import onnx_model
+import emojax, pathlib
+onnx_model.SHARE = 0.02
+model = emojax.load(sys.argv[1])
+try:
+  model.predict(np.zeros((1, 1, 32, 32, 3), np.uint8))
+except ValueError as error:
+  print(error)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.parametrize('change', [expanded, padded, doubled, multiplied])
+def test_graphs_that_ask_for_more_memory_than_there_is(change, changed):
+  """An error, and not the end of the process."""
+  path = changed(change)
+  done = subprocess.run(
+    [sys.executable, '-c', BOUNDED, path],
+    capture_output=True, text=True, check=False, timeout=120,
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr[-2000:]
+  error, most = done.stdout.splitlines()
+  assert re.match('the graph cannot be run: .*memory', error)
+  assert int(most) < 2500  # MiB
+
+
+def test_kernels_are_computed_before_a_runtime_does(folder):
+  """Nothing that depends on nothing is left to it, and answers stay the same."""
+  import onnxruntime
+
+  data = (folder / forms.ONNX).read_bytes()
+  made = onnx_file.unpacked(data)
+  constant = {x.name for x in onnx.load_from_string(made).graph.initializer}
+  for node in onnx.load_from_string(made).graph.node:
+    if node.op_type in onnx_file.FOLDED:
+      assert not set(node.input) <= constant
+  sessions = [
+    onnxruntime.InferenceSession(x, providers=['CPUExecutionProvider'])
+    for x in (data, made)
+  ]
+  images = np.random.default_rng(0).integers(0, 256, (1, 2, 32, 32, 3))
+  names = [x.name for x in sessions[0].get_inputs()]
+  assert names == [x.name for x in sessions[1].get_inputs()]
+  if names == ['image']:
+    inputs = {'image': images.astype(np.uint8)}
+    for a, b in zip(*(x.run(None, inputs) for x in sessions), strict=True):
+      np.testing.assert_allclose(a, b, atol=1e-6)
