@@ -350,6 +350,9 @@ def _conclude(run: Run, names: list[str], console: Console) -> dict[str, Any]:
       priors=run.priors,
     )
     results |= run.outcome()
+    kind = one_network.from_config(run.config)
+    if len(names) > 1 and kind != one_network.MEAN:
+      results['distill'] = kind  # what students have learned
     run.write(results, curves)
     report.write(run.path(), getattr(run.dataset, results['split']))
   report.terminal(results, console)

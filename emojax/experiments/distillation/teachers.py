@@ -158,7 +158,8 @@ def take(path: pathlib.Path, folder: workdir.Workdir, schema, trainer) -> Best:
   said = {'run': str(path.resolve()), 'weights': whole.hexdigest()}
   workdir.write_json(folder / FILE, said)
   epoch = trainer.place(np.asarray(epochs, np.int32))
-  return Best(*trainer.place_weights(weights), epoch)
+  params, model_state = trainer.place_weights(weights)
+  return Best(params, model_state, epoch)
 
 
 def _curves(path: pathlib.Path) -> list[dict[str, Any]]:
