@@ -1,7 +1,7 @@
 """What one network knows of its teachers' ensemble, and what it costs.
 
   python -m benchmarks.one_network RUN ... --out docs/results/one-network.md \
-    --figure docs/results/figures/one-network.png
+    --figure docs/results/figures/one-network/frontier.png
 
 reads finished runs of configs/gen.py or configs/ferplus.py, of one setting but for
 seeds and students (`distill`), and writes a row for each way to answer: a teacher,
