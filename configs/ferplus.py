@@ -70,9 +70,12 @@ def votes() -> ConfigDict:
   config.ensemble.size = 5
 
   config.distill = ConfigDict()
-  # 'mean' of the teachers, as in the paper; 'hydra' or 'dirichlet': students that
-  # are one network each and answer as all teachers do (docs/one-network.md).
+  # 'mean' of the teachers, as in the paper; 'hydra', 'dirichlet', 'credal',
+  # 'logit_gaussian' or 'beta': students that are one network each and answer as all
+  # teachers do (docs/one-network.md).
   config.distill.method = 'mean'
+  config.distill.students = 0  # of a generation; 0: as many as teachers
+  config.distill.teachers = ''  # or a finished run, whose teachers are taken
 
   config.train = ConfigDict()
   config.train.epochs = 6

@@ -36,6 +36,8 @@ NEUTRAL: dict[str, Any] = {
   'data.hidden': 0.0,
   'data.voice': 'face',
   'distill.method': 'mean',
+  'distill.students': 0,
+  'distill.teachers': '',
 }
 # Papers 001 and 002 have a stage of their own for recurrent networks.
 STAGED = ('schedule', 'warmup_epochs', 'weight_decay', 'ema', 'select')

@@ -5,12 +5,14 @@ axis of M members behind those of clips and frames, and one axis of probabilitie
 
   Hydra, M heads          as `multitask_loss`: [B, L, M, A], [B, L, M, E], and
                           expected values [B, L, M, D]
-  Dirichlet               'binary' [B, L, M, A], 'categorical' [B, L, M, E],
-                          'binned' [B, L, M, D, K], all probabilities
+  distributions           'binary' [B, L, M, A], 'categorical' [B, L, M, E],
+                          'binned' [B, L, M, D, K], probabilities or centred
+                          logits, as the family says (`ops.families`)
 
 Masks are those of the labels, without that axis.
 """
 
+import types
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,7 +22,6 @@ import jax.numpy as jnp
 from emojax import tasks
 from emojax.losses import reductions
 from emojax.losses.multitask import multitask_loss
-from emojax.ops import dirichlet
 
 
 def hydra_loss(
@@ -60,17 +61,18 @@ def hydra_loss(
   return jax.tree.map(lambda *x: sum(x) / count, *found)
 
 
-def dirichlet_loss(
-  outputs: Mapping[str, Any], targets: tasks.Targets, schema, weights
+def distribution_loss(
+  family: types.ModuleType,
+  outputs: Mapping[str, Any],
+  targets: tasks.Targets,
+  schema,
+  weights,
 ):
-  """Weighted sum of the tasks' `ops.dirichlet.nll`, over all labels of a task.
-
-  Malinin, Mlodozeniec and Gales, "Ensemble distribution distillation", ICLR 2020,
-  Eq. 8, without their annealing of a temperature.
+  """Weighted sum of the tasks' losses of a family, over all labels of a task.
 
   Args:
-    outputs: Task -> (logits, log precision), as
-      `ops.dirichlet.concentrations` takes them.
+    family: Of `ops.families`.
+    outputs: Task -> what the family's functions take of it.
     targets: Of the module's docstring.
     schema: The tasks.
     weights: Of the tasks, [number of tasks].
@@ -80,18 +82,14 @@ def dirichlet_loss(
   """
   losses = {}
   for task in schema:
-    logits, log_precision = outputs[task.name]
     value, mask = targets[task.name]
-    probs = jnp.moveaxis(value, 2, 0)
-    if task.kind == 'binary':
-      probs = jnp.stack([1 - probs, probs], -1)
     # What is masked may be anything: keep it out of the gradients.
-    known = mask[..., None] > 0
-    probs = jnp.where(known, probs, 1 / probs.shape[-1])
-    alpha = dirichlet.concentrations(task, logits, log_precision)
-    alpha = jnp.where(known, alpha, 1)
-    losses[task.name] = reductions.masked_mean(
-      dirichlet.nll(alpha, probs), mask
-    )
+    known = mask > 0 if task.kind == 'binary' else mask[..., None] > 0
+    said = jnp.moveaxis(value, 2, 0)
+    choices = 2 if task.kind == 'binary' else said.shape[-1]
+    anything = 0 if family.LABELS == 'logits' else 1 / choices
+    said = jnp.where(known, said, anything)
+    values, counts = family.loss(task, said, *outputs[task.name])
+    losses[task.name] = reductions.masked_mean(values * counts, mask, counts)
   stacked = jnp.stack([losses[task.name] for task in schema])
   return jnp.sum(jnp.asarray(weights) * stacked), losses

@@ -56,8 +56,19 @@ def multiply_accumulates(model, variables) -> int:
   # This lowering has one operation for each convolution.
   model = model.clone(lowering='lax')
   inputs = models.example_inputs(model)
-  program = jax.make_jaxpr(lambda v, x: model.apply(v, x, train=False))
-  return _in_jaxpr(program(variables, inputs).jaxpr)
+  return of_program(
+    lambda v, x: model.apply(v, x, train=False), variables, inputs
+  )
+
+
+def of_program(function, *args) -> int:
+  """Multiply-accumulates of every product in a function's program.
+
+  Args:
+    function: Of arrays; convolutions are counted with the lowering 'lax'.
+    *args: Its arguments, or their shapes; nothing is computed.
+  """
+  return _in_jaxpr(jax.make_jaxpr(function)(*args).jaxpr)
 
 
 def _in_jaxpr(jaxpr) -> int:

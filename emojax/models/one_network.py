@@ -3,13 +3,13 @@
 Any network of the registry is the trunk: it is built for more tasks than there are
 labels for, and each of them gets a head of its own.
 
-  hydra       M heads of every task, each the student of one teacher
-  dirichlet   beside the logits of the mean, the precision of a Dirichlet
-              distribution (Beta for action units)
+  hydra              M heads of every task, each the student of one teacher
+  a family           of distributions (`ops.families`): beside a task's outputs those
+                     of the family's further tasks
 
 Its logits are those of the mean distribution. A stochastic pass (`train=False,
 dropout=True`, the contract of MC dropout) is a member: of a Hydra the head of that
-number, of a Dirichlet a draw.
+number, of a distribution a draw.
 """
 
 import dataclasses
@@ -20,22 +20,17 @@ import jax
 import jax.numpy as jnp
 
 from emojax import tasks
-from emojax.ops import dirichlet
+from emojax.ops.families import FAMILIES
 from emojax.tasks import Schema, Task
 
-KINDS = ('hydra', 'dirichlet')
-MEMBERS, PRECISION = 'members', 'precision'
+KINDS = ('hydra', *FAMILIES)
+MEMBERS, PARAMETERS = 'members', 'parameters'
 MOST_HEADS = 64  # of a task; a model of strangers may ask for any number
 
 
 def head_name(task: str, number: int) -> str:
   """Name of the task of a Hydra's head."""
   return f'{task}_{number}'
-
-
-def precision_name(task: str) -> str:
-  """Name of the task whose outputs are a task's log precisions."""
-  return f'{task}_{PRECISION}'
 
 
 def widened(kind: str, schema: Schema, heads: int) -> Schema:
@@ -57,12 +52,8 @@ def widened(kind: str, schema: Schema, heads: int) -> Schema:
       for task in schema
       for m in range(heads)
     )
-  return (*schema, *map(_precision, schema))
-
-
-def _precision(task: Task) -> Task:
-  labels = ('all',) if task.kind == 'categorical' else task.labels
-  return Task(precision_name(task.name), 'binary', labels)
+  further = FAMILIES[kind].further
+  return (*schema, *(other for task in schema for other in further(task)))
 
 
 class OneNetwork(nn.Module):
@@ -108,8 +99,8 @@ class OneNetwork(nn.Module):
 
     Returns:
       float32 logits [B, L, num_outputs] by task, and beside those of the mean what
-      the loss reads: 'members' (task -> [B, L, M, num_outputs]) or 'precision'
-      (task -> [B, L, labels]).
+      the loss reads: 'members' (task -> [B, L, M, num_outputs]) or 'parameters'
+      (task -> outputs [B, L, ...] of the task and of its further ones).
     """
     drawn = bool(dropout) and not train
     found = self.trunk(inputs, train, False if drawn else dropout)
@@ -125,18 +116,24 @@ class OneNetwork(nn.Module):
         return {name: jnp.take(x, head, 2) for name, x in members.items()}
       means = {t.name: mean_logits(t, members[t.name], 2) for t in self.schema}
       return {**means, MEMBERS: members}
-    logits = {task.name: found[task.name] for task in self.schema}
-    precision = {t.name: found[precision_name(t.name)] for t in self.schema}
+    family = FAMILIES[self.distribution]
+    outputs = {
+      task.name: (
+        found[task.name],
+        *(found[other.name] for other in family.further(task)),
+      )
+      for task in self.schema
+    }
     if drawn:
       key = self.make_rng('dropout')
       return {
-        task.name: dirichlet.draw(
-          jax.random.fold_in(key, i), task,
-          logits[task.name], precision[task.name],
+        task.name: family.draw(
+          jax.random.fold_in(key, i), task, *outputs[task.name]
         )
         for i, task in enumerate(self.schema)
-      }  # fmt: skip
-    return {**logits, PRECISION: precision}
+      }
+    means = {t.name: family.mean(t, *outputs[t.name]) for t in self.schema}
+    return {**means, PARAMETERS: outputs}
 
 
 def mean_logits(task: Task, logits, axis: int) -> jax.Array:

@@ -5,11 +5,24 @@ import jax.numpy as jnp
 
 from emojax import tasks
 
+LABELS = 'probabilities'  # of the teachers, what `loss` takes
 SMOOTHING = 1e-4  # of members' probabilities, which may be 0
 # Of the sum of the concentrations, over choices. Above, differences of log-gamma
 # functions are rounded away in float32.
 LOG_PRECISION = (-4.0, 6.0)
 LEAST = 1e-6  # concentration
+
+
+def further(task: tasks.Task) -> tuple[tasks.Task, ...]:
+  """The task of the log precisions, one for each distribution."""
+  labels = ('all',) if task.kind == 'categorical' else task.labels
+  return (tasks.Task(f'{task.name}_precision', 'binary', labels),)
+
+
+def mean(task: tasks.Task, logits, log_precision) -> jax.Array:
+  """Logits of the mean distribution, which are outputs of their own."""
+  del task, log_precision
+  return logits
 
 
 def concentrations(task: tasks.Task, logits, log_precision):
@@ -59,6 +72,26 @@ def nll(alpha, probs):
   lgamma = jax.scipy.special.gammaln
   normaliser = lgamma(alpha).sum(-1) - lgamma(alpha.sum(-1))
   return normaliser - ((alpha - 1) * mean_log).sum(-1)
+
+
+def loss(task: tasks.Task, said, logits, log_precision):
+  """Minus the log-density of what the teachers say.
+
+  Malinin, Mlodozeniec and Gales, "Ensemble distribution distillation", ICLR 2020,
+  Eq. 8, without their annealing of a temperature.
+
+  Args:
+    task: The task.
+    said: Probabilities of M teachers, [M, ..., A], [M, ..., E], [M, ..., D, K].
+    logits: As `concentrations` takes them.
+    log_precision: As `concentrations` takes them.
+
+  Returns:
+    (losses [..., A], [...] or [..., D], what each counts for).
+  """
+  if task.kind == 'binary':
+    said = jnp.stack([1 - said, said], -1)
+  return nll(concentrations(task, logits, log_precision), said), 1.0
 
 
 def draw(key, task: tasks.Task, logits, log_precision) -> jax.Array:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from emojax.settings.kinds import SettingError
-from emojax.settings.table import STILLS
+from emojax.settings.table import FAMILIES, STILLS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -251,16 +251,18 @@ RULES = (
   Rule(
     ('eval.mc_samples',),
     ('model.dropout', 'distill.method'),
-    lambda rate, method: rate == 0 and method != 'dirichlet',
+    lambda rate, method: rate == 0 and method not in FAMILIES,
     off=(0,),
   ),
   Rule(
     ('distill.method',), ('generations',), is_(0), 'generations=1', ('mean',)
   ),
+  Rule(('distill.students',), ('generations',), is_(0), 'generations=1', (0,)),
+  Rule(('distill.teachers',), ('generations',), is_(0), 'generations=1', ('',)),
   Rule(
     ('loss.reweight_students',),
     ('distill.method',),
-    is_('dirichlet'),
+    is_one_of(*FAMILIES),
     off=(False,),
   ),
   # Learning rates.

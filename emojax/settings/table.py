@@ -19,6 +19,8 @@ from emojax.settings.kinds import (
 
 STILLS = ('alexnet', 'vgg16', 'vgg16_bn', 'densenet121')  # networks of images
 MOST_HEADS = 64  # of a student, `models.one_network.MOST_HEADS`
+# Distributions over what teachers say, `ops.families.FAMILIES`.
+FAMILIES = ('dirichlet', 'credal', 'logit_gaussian', 'beta')
 MULTITASK = ('multitask_cnn', 'multitask_cnn_torchvision')
 STEMS = ('imagenet', 'cifar', 'half')
 LEARNERS = (  # of `relative_uncertainty.learners.METHODS`
@@ -56,8 +58,10 @@ GENERAL = {
   'study.tables.*': several('variants that a table shows', str),
   'ensemble.size': whole('members', 1),
   'distill.method': choice(
-    'what students learn of the teachers', 'mean', 'hydra', 'dirichlet'
+    'what students learn of the teachers', 'mean', 'hydra', *FAMILIES
   ),
+  'distill.students': whole('students of a generation; 0: as many as teachers'),
+  'distill.teachers': text('finished run whose teachers are taken as they are'),
   'ensemble.seeds': whole('teachers, each with students of its own', 1),
   'ensemble.noise': choice(
     "noise of an ensemble's members", 'dropout', 'dropconnect', 'none'

@@ -230,6 +230,8 @@ class TrainedRun:
       config: The run's configuration with other settings under `runtime`.
     """
     config = ConfigDict((config or self.config).to_dict())
+    if 'ensemble' in config:  # of the run: a Hydra has as many heads
+      config.ensemble = self.config.ensemble
     if 'pretrained' in config.model:
       config.model.pretrained = ''  # the weights are in the run
     r = config.runtime

@@ -10,6 +10,7 @@ import scipy.special
 from emojax import losses, tasks
 from emojax.losses import one_network
 from emojax.ops import dirichlet
+from emojax.ops.families import FAMILIES
 
 SCHEMA = (
   tasks.au_task(('AU1', 'AU2')),
@@ -95,8 +96,8 @@ def test_dirichlet_is_the_masked_mean_of_the_densities():
     )
     for t in SCHEMA
   }
-  loss, by_task = one_network.dirichlet_loss(
-    outputs, as_targets(said, mask), SCHEMA, WEIGHTS
+  loss, by_task = one_network.distribution_loss(
+    dirichlet, outputs, as_targets(said, mask), SCHEMA, WEIGHTS
   )
   for task in SCHEMA:
     total = count = 0.0
@@ -114,7 +115,9 @@ def test_dirichlet_is_the_masked_mean_of_the_densities():
 
 
 @pytest.mark.parametrize('junk', [np.nan, np.inf])
-def test_what_is_masked_is_in_no_gradient(junk):
+@pytest.mark.parametrize('family', FAMILIES)
+def test_what_is_masked_is_in_no_gradient(family, junk):
+  family = FAMILIES[family]
   rng = np.random.default_rng(2)
   said = probabilities(rng, B, L, M)
   mask = {k: np.zeros_like(v) for k, v in masks(rng).items()}
@@ -123,14 +126,15 @@ def test_what_is_masked_is_in_no_gradient(junk):
   )
 
   def loss(outputs):
-    return one_network.dirichlet_loss(outputs, targets, SCHEMA, WEIGHTS)[0]
+    return one_network.distribution_loss(
+      family, outputs, targets, SCHEMA, WEIGHTS
+    )[0]
 
   outputs = {
-    t.name: (
-      jnp.ones((B, L, t.num_outputs)),
-      jnp.ones((B, L, 1 if t.name == 'expr' else 2)),
-    )
-    for t in SCHEMA
+    task.name: [
+      jnp.ones((B, L, t.num_outputs)) for t in (task, *family.further(task))
+    ]
+    for task in SCHEMA
   }
   value, slopes = jax.value_and_grad(loss)(outputs)
   assert value == 0
@@ -147,8 +151,8 @@ def test_the_best_dirichlet_has_the_teachers_mean_and_their_spread():
   schema = SCHEMA[1:2]
 
   def loss(outputs):
-    return one_network.dirichlet_loss(
-      {'expr': outputs}, targets, schema, jnp.ones(1)
+    return one_network.distribution_loss(
+      dirichlet, {'expr': outputs}, targets, schema, jnp.ones(1)
     )[0]
 
   outputs = jnp.zeros((2, 1, 3)), jnp.zeros((2, 1, 1))
@@ -168,3 +172,18 @@ def test_the_best_dirichlet_has_the_teachers_mean_and_their_spread():
   alpha = dirichlet.concentrations(schema[0], *found)
   total = np.asarray(alpha).sum(-1)[:, 0]
   np.testing.assert_allclose(total, [200, 6], rtol=0.12)
+
+
+def test_weights_of_a_family_count_in_the_mean():
+  rng = np.random.default_rng(4)
+  said, mask = probabilities(rng, B, L, M), masks(rng)
+  family, schema = FAMILIES['beta'], SCHEMA[:1]
+  outputs = [jnp.float32(rng.normal(size=(B, L, 2))) for _ in range(2)]
+  targets = as_targets({'au': said['au']}, mask)
+  found, _ = one_network.distribution_loss(
+    family, {'au': outputs}, targets, schema, jnp.ones(1)
+  )
+  each = jnp.float32(np.moveaxis(said['au'], 2, 0))
+  values, weights = map(np.asarray, family.loss(schema[0], each, *outputs))
+  right = (values * weights * mask['au']).sum() / (weights * mask['au']).sum()
+  np.testing.assert_allclose(found, right, rtol=1e-5)

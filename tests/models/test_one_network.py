@@ -9,6 +9,7 @@ from engine import toy
 
 from emojax import models, tasks, uncertainty
 from emojax.models import one_network
+from emojax.ops.families import FAMILIES
 
 
 def made(kind, heads=3):
@@ -73,8 +74,9 @@ def test_passes_of_a_hydra_are_its_heads_in_order_and_around():
 
 
 @pytest.mark.slow
-def test_passes_of_a_dirichlet_are_draws_around_its_mean():
-  model, variables, inputs = made('dirichlet')
+@pytest.mark.parametrize('kind', ['dirichlet', 'logit_gaussian', 'beta'])
+def test_passes_of_a_distribution_are_draws_around_its_mean(kind):
+  model, variables, inputs = made(kind)
   mean = model.apply(variables, inputs, train=False)
 
   def run(key):
@@ -90,6 +92,19 @@ def test_passes_of_a_dirichlet_are_draws_around_its_mean():
     right = uncertainty.probabilities(task, np.float64(mean[task.name]))
     np.testing.assert_allclose(probs.mean(0), right, atol=0.03)
     assert probs.std(0).min() > 0.01
+
+
+@pytest.mark.parametrize('kind', FAMILIES)
+def test_what_the_loss_reads_are_the_outputs_of_the_further_tasks(kind):
+  model, variables, inputs = made(kind)
+  found = model.apply(variables, inputs, train=False)
+  family = FAMILIES[kind]
+  for task in toy.SCHEMA:
+    outputs = found[one_network.PARAMETERS][task.name]
+    sizes = [t.num_outputs for t in (task, *family.further(task))]
+    assert [x.shape[-1] for x in outputs] == sizes
+    right = family.mean(task, *outputs)
+    np.testing.assert_array_equal(found[task.name], right)
 
 
 def test_passes_have_no_dropout_and_training_has():

@@ -114,6 +114,8 @@ DEAD = [
   ),
   ('gen', {'generations': 0}),
   ('gen', {'generations': 0, 'distill__method': 'hydra'}),
+  ('gen', {'generations': 0, 'distill__students': 1}),
+  ('gen', {'generations': 0, 'distill__teachers': 'RUN'}),
   (
     'gen',
     {'distill__method': 'dirichlet', 'loss__reweight_students': True},

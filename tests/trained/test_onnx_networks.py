@@ -7,6 +7,7 @@ from answers import made_model
 
 from emojax import models, tasks
 from emojax.models import resnet
+from emojax.ops.families import FAMILIES
 from emojax.trained import deployed, network
 from emojax.trained.model import Model
 
@@ -80,6 +81,15 @@ CASES = {
   'rul': lambda: doubting('rul', 'log_sigma'),
   'dul': lambda: doubting('dul', 'log_sigma'),
   'conf': lambda: doubting('conf', 'confidence', 'pooled'),
+  'hydra': lambda: said(
+    'emenet_v', ALL, attributes={'distribution': 'hydra', 'heads': 3}
+  ),
+  **{
+    kind: lambda kind=kind: said(
+      'emenet_v', ALL, attributes={'distribution': kind}
+    )
+    for kind in FAMILIES
+  },
 }  # fmt: skip
 QUICK = ('scn', 'conf')  # the others compile for longer
 NAMES = [n if n in QUICK else pytest.param(n, marks=SLOW) for n in CASES]

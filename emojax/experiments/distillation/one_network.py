@@ -1,9 +1,10 @@
 """Students that are one network each and answer as all teachers do.
 
 `distill.method` says how: 'mean' is paper 000, whose students learn the mean of the
-teachers; 'hydra' and 'dirichlet' learn what every teacher says by itself, so that
-what the teachers disagree on is not lost (docs/one-network.md). A student's logits
-are those of its mean distribution; its stochastic passes are its members.
+teachers; a 'hydra' and distributions (`ops.families`) learn what every teacher says by
+itself, so that what the teachers disagree on is not lost (docs/one-network.md). A
+student's logits are those of its mean distribution; its stochastic passes are its
+members.
 """
 
 import dataclasses
@@ -17,7 +18,9 @@ from emojax.engine import methods, optimisation
 from emojax.engine.member import Method
 from emojax.losses import one_network as member_losses
 from emojax.models import one_network
-from emojax.models.one_network import MEMBERS, PRECISION
+from emojax.models.one_network import MEMBERS, PARAMETERS
+from emojax.ops import logit_gaussian
+from emojax.ops.families import FAMILIES
 from emojax.uncertainty import prior as priors
 
 MEAN = 'mean'
@@ -27,6 +30,13 @@ def from_config(config) -> str:
   """How students learn; 'mean' in runs of before."""
   part = config.get('distill', {})
   return optimisation.setting(part, 'method', 'distill')
+
+
+def students_from_config(config) -> int:
+  """Students of a generation; as many as teachers unless `distill.students`."""
+  part = config.get('distill', {})
+  found = optimisation.setting(part, 'students', 'distill')
+  return found or config.ensemble.size
 
 
 def heads_from_config(config) -> int:
@@ -42,10 +52,9 @@ def passes_from_config(config) -> int:
 
 def notes_from_config(config) -> tuple[str, ...]:
   """What whoever uses a student must know."""
-  inside = {
-    'hydra': f'one head for each of {config.ensemble.size} teachers',
-    'dirichlet': 'a distribution over the answers of its teachers',
-  }[from_config(config)]
+  inside = 'a distribution over the answers of its teachers'
+  if from_config(config) == 'hydra':
+    inside = f'one head for each of {config.ensemble.size} teachers'
   samples = heads_from_config(config) or 'S'
   return (
     f'every member has inside it {inside}: predict(..., samples={samples}) has '
@@ -77,15 +86,16 @@ def loss_of(kind: str, schema: tasks.Schema, bin_values) -> Callable:
       bin_values=bin_values,
     )
 
-  def dirichlet(outputs, targets, hparams):
-    pairs = {
-      task.name: (outputs[task.name], outputs[PRECISION][task.name])
-      for task in schema
-    }
-    weights = hparams['task_weight']
-    return member_losses.dirichlet_loss(pairs, targets, schema, weights)
+  def distribution(outputs, targets, hparams):
+    return member_losses.distribution_loss(
+      FAMILIES[kind],
+      outputs[PARAMETERS],
+      targets,
+      schema,
+      hparams['task_weight'],
+    )
 
-  return {'hydra': hydra, 'dirichlet': dirichlet}[kind]
+  return hydra if kind == 'hydra' else distribution
 
 
 def with_members(method: Method, model) -> Method:
@@ -133,7 +143,7 @@ def member_labels(
   """`logits of a member -> what a student learns from it`, by task.
 
   Args:
-    kind: 'hydra' or 'dirichlet'.
+    kind: 'hydra' or the name of a family.
     schema: The tasks.
     prior: Log weights that are taken out first; {} for none.
     bin_values: [K].
@@ -143,10 +153,10 @@ def member_labels(
     corrected = priors.correct(schema, outputs, prior) if prior else outputs
     if kind == 'hydra':
       return methods.soft_labels(schema, corrected, bin_values)
-    return {
-      task.name: uncertainty.probabilities(task, corrected[task.name])
-      for task in schema
-    }
+    read = uncertainty.probabilities
+    if FAMILIES[kind].LABELS == 'logits':
+      read = logit_gaussian.centred
+    return {task.name: read(task, corrected[task.name]) for task in schema}
 
   return labels
 

@@ -41,10 +41,14 @@ def _done(results: Results) -> str:
   network, were = ('network', 'was') if count == 1 else ('networks', 'were')
   text = f'{count} {network} (the teachers) {were} trained to tell {tasks} from faces'
   if len(names) > 1:
-    text += (
-      f', and as many students ({_list(names[1:])}) on the mean answers of the '
-      f'{"teachers" if len(names) == 2 else "generation before"}'
-    )
+    students = results['generations'][names[1]]['num_members']
+    many = 'as many' if students == count else str(students)
+    teachers = 'the teachers' if len(names) == 2 else 'the generation before'
+    learned = f'the mean answers of {teachers}'
+    if results.get('distill'):
+      learned = 'what each of the teachers answers'
+    noun = 'student' if students == 1 < count else 'students'
+    text += f', and {many} {noun} ({_list(names[1:])}) on {learned}'
   return f'{text}.'
 
 

@@ -22,8 +22,14 @@ from emojax.engine import plan as plans
 from emojax.engine.trainer import Generation, Trainer, settings_from_config
 from emojax.evaluation import Predictions, choose_split, evaluate
 from emojax.experiments import frame
-from emojax.experiments.distillation import one_network, priors, report
+from emojax.experiments.distillation import (
+  one_network,
+  priors,
+  report,
+  teachers,
+)
 from emojax.experiments.distillation.published import TEACHERS
+from emojax.experiments.protocol import predictions_path
 from emojax.models import convert
 from emojax.report import validity
 from emojax.runtime import damage, training, workdir
@@ -36,6 +42,13 @@ MC_STREAM = 1_000_000  # keys of the dropout passes, apart from training's
 def generation_name(number: int) -> str:
   """'Tea', 'Stu1', 'Stu2', ... as in the paper's tables."""
   return f'Stu{number}' if number else TEACHERS
+
+
+def members_from_config(config, number: int) -> int:
+  """Members of a generation: teachers, or students."""
+  if number:
+    return one_network.students_from_config(config)
+  return config.ensemble.size
 
 
 def method_from_config(config, dataset: Dataset, mesh):
@@ -113,6 +126,7 @@ def generations_from_config(config, dataset: Dataset):
 
 def _hparams(config, dataset: Dataset, number: int):
   """Learning rate and class weights of a generation's members, [M, ...]."""
+  members = members_from_config(config, number)
   found = priors.weights_from_config(config, dataset.train.targets, number)
   values = {
     'learning_rate': config.train.learning_rate,
@@ -120,9 +134,9 @@ def _hparams(config, dataset: Dataset, number: int):
     'class_weight': found.get('expr', 1),
   }
   return {
-    key: np.broadcast_to(
-      np.float32(value), (config.ensemble.size, *np.shape(value))
-    ).astype('float32')
+    key: np.broadcast_to(np.float32(value), (members, *np.shape(value))).astype(
+      'float32'
+    )
     for key, value in values.items()
   }
 
@@ -149,11 +163,9 @@ class Run(frame.Run):
     return self.path('predictions', f'{name}_soft_labels.npz')
 
 
-def trainers_from_config(config, dataset: Dataset, mesh, method):
+def trainers_from_config(config, dataset: Dataset, mesh, method, members):
   """Trainer and predictor of a generation; see `Run`."""
-  chosen = settings_from_config(
-    config, config.ensemble.size, config.train.epochs
-  )
+  chosen = settings_from_config(config, members, config.train.epochs)
   clips = dataset.train, dataset.val, dataset.val.targets
   trainer = predictor = Trainer(method, chosen, mesh, *clips)
   if optimisation.setting(config.eval, 'flip', 'eval'):
@@ -168,25 +180,27 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   See `protocol.Experiment.run`.
   """
   settings.check(settings.flatten(config.to_dict()))
-  mesh = stack.make_mesh(
-    config.runtime.member_devices,
-    config.runtime.batch_devices,
-    config.ensemble.size,
-  )
+  mesh = _mesh(config, config.ensemble.size)
   # What no network can be is said before the data set is made.
   validity.floor_from_config(config)
   models.from_config(config, tasks.ABAW2021)
   if config.generations and one_network.from_config(config) != one_network.MEAN:
     one_network.model_from_config(config, tasks.ABAW2021)
+  taken = None
+  if not predictions_path(folder.path, TEACHERS).exists():
+    taken = teachers.from_config(config)
+  if taken:
+    teachers.check_settings(taken, config.to_dict())
   with console.status('making the data set'):
     dataset = load.from_config(config.data)
   data = frame.data_of(dataset)
   frame.keep(folder, data, console)
+  if taken:
+    teachers.check_data(taken, dataset)
   method = method_from_config(config, dataset, mesh)
-  trainers = students = trainers_from_config(config, dataset, mesh, method)
-  if config.generations and one_network.from_config(config) != one_network.MEAN:
-    method = students_from_config(config, dataset, mesh)
-    students = trainers_from_config(config, dataset, mesh, method)
+  size = config.ensemble.size
+  trainers = trainers_from_config(config, dataset, mesh, method, size)
+  students = _students(config, dataset, trainers)
   names = [generation_name(k) for k in range(config.generations + 1)]
   weighted = priors.of_generations(
     config, dataset.schema, dataset.train.targets
@@ -204,6 +218,23 @@ def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
   return _conclude(this, names, console)
 
 
+def _mesh(config, members: int):
+  """Devices of a generation."""
+  r = config.runtime
+  return stack.make_mesh(r.member_devices, r.batch_devices, members)
+
+
+def _students(config, dataset: Dataset, trainers):
+  """Trainer and predictor of students: those of teachers if nothing differs."""
+  count = one_network.students_from_config(config)
+  plain = one_network.from_config(config) == one_network.MEAN
+  if not config.generations or (plain and count == config.ensemble.size):
+    return trainers
+  mesh = _mesh(config, count)
+  method = students_from_config(config, dataset, mesh)
+  return trainers_from_config(config, dataset, mesh, method, count)
+
+
 def _run_generation(
   run: Run, name: str, generation: Generation
 ) -> PyTree | None:
@@ -211,8 +242,8 @@ def _run_generation(
   marker, epochs = run.predictions_path(name), run.config.train.epochs
   with training.stack(run.session, name, [marker], epochs) as missing:
     if missing:
-      segment = training.train(run.session, run.trainer, name, generation)
-      _finish_generation(run, name, generation.number, segment)
+      best, soft = _trained(run, name, generation)
+      _finish_generation(run, name, generation, best, soft)
   if not generation.soft_labels:
     return None
   path = run.labels_path(name)
@@ -221,15 +252,29 @@ def _run_generation(
       return dict(labels)
 
 
-def _finish_generation(run: Run, name: str, number: int, segment):
+def _trained(run: Run, name: str, generation: Generation):
+  """The best weights of a generation, and its soft labels if they are there."""
+  taken = teachers.from_config(run.config)
+  if generation.number or taken is None:
+    segment = training.train(run.session, run.trainer, name, generation)
+    return segment.state.best, segment.soft_labels
+  run.session.progress.skip(run.config.train.epochs)
+  folder, schema = run.session.folder, run.dataset.schema
+  return teachers.take(taken, folder, schema, run.trainer), None
+
+
+def _finish_generation(run: Run, name: str, generation: Generation, best, soft):
   """Writes weights, soft labels and predictions of a trained generation."""
-  trainer, best = run.trainer, segment.state.best
+  trainer, number = run.trainer, generation.number
   weights = {'params': best.params, 'model_state': best.model_state}
   checkpoint.save_tree(run.weights_path(name), trainer.fetch(weights))
-  if segment.soft_labels is not None:
-    soft = _member_labels(run, name, best)
-    soft = soft or _corrected_labels(run, name, best) or segment.soft_labels
-    workdir.write_arrays(run.labels_path(name), soft)
+  if generation.soft_labels:
+    found = _member_labels(run, name, best)
+    found = found or _corrected_labels(run, name, best) or soft
+    found = found or trainer.ensemble_labels(
+      best.params, best.model_state, trainer.train
+    )
+    workdir.write_arrays(run.labels_path(name), found)
   run.session.progress.describe(f'{name}: predicting')
   dataset = run.dataset
   sets = {'val': dataset.val, 'test': dataset.test}
@@ -305,6 +350,9 @@ def _conclude(run: Run, names: list[str], console: Console) -> dict[str, Any]:
       priors=run.priors,
     )
     results |= run.outcome()
+    kind = one_network.from_config(run.config)
+    if len(names) > 1 and kind != one_network.MEAN:
+      results['distill'] = kind  # what students have learned
     run.write(results, curves)
     report.write(run.path(), getattr(run.dataset, results['split']))
   report.terminal(results, console)

@@ -17,17 +17,24 @@ def summary(results: Results, findings: Sequence[Finding]) -> str:
 
 def headline(results: Results, findings: Sequence[Finding]) -> str:
   """What was scored, the best model, and how many findings are shown."""
-  names = results['names']
-  members = results['generations'][names[0]]['num_members']
   return ' '.join(
     [
-      f'{_plural(members, "member")} per generation ({", ".join(names)}), '
-      f'scored on the {split_name(results)} set of {results["dataset"]} '
+      f'{sizes(results)}, scored on the {split_name(results)} set of {results["dataset"]} '
       f'({_plural(results["num_frames"], "frame")}).',
       *_best(results),
       verdicts.tally([finding.verdict for finding in findings]),
     ]
   )
+
+
+def sizes(results: Results) -> str:
+  """How many members each generation has."""
+  names = results['names']
+  found = [results['generations'][name]['num_members'] for name in names]
+  if len(set(found)) == 1:
+    return f'{_plural(found[0], "member")} per generation ({", ".join(names)})'
+  pairs = zip(found, names, strict=True)
+  return ', '.join(f'{_plural(n, "member")} ({name})' for n, name in pairs)
 
 
 def _plural(count: int, noun: str) -> str:

@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import types
 
 import jax
 import jax.numpy as jnp
@@ -17,15 +18,19 @@ import emojax
 from emojax import evaluate, settings, tasks, uncertainty
 from emojax.data.clips import evaluation_sets
 from emojax.engine import methods
-from emojax.experiments.distillation import one_network, trained
+from emojax.experiments.distillation import one_network, teachers, trained
+from emojax.experiments.distillation import run as distillation
 from emojax.models import init
 from emojax.models import one_network as models
+from emojax.ops.families import FAMILIES
+from emojax.runtime import provenance
 from emojax.settings import SettingError, table
 from emojax.trained import exporting, network, reevaluation, rescoring
 from emojax.trained import run as runs
 from emojax.trained.folder import ModelError
 
-KINDS = ('hydra', 'dirichlet')
+KINDS = models.KINDS
+TRAINED = ('hydra', 'dirichlet', 'credal', 'logit_gaussian')
 
 
 def checked(*named, **changes):
@@ -59,8 +64,99 @@ def test_settings_that_make_no_sense_together_are_refused():
     checked('eval.mc_samples', model__dropout=0.0)
 
 
-def test_settings_and_networks_have_one_limit():
+def test_settings_and_networks_have_one_limit_and_the_same_families():
   assert table.MOST_HEADS == models.MOST_HEADS
+  assert table.FAMILIES == tuple(FAMILIES)
+  assert settings.find('distill.method').choices == ('mean', *models.KINDS)
+
+
+def test_students_may_be_fewer_than_teachers():
+  for count, students in ((0, 3), (1, 1), (4, 4)):
+    config = small_run.config(
+      distill__method='hydra', distill__students=count, ensemble__size=3
+    )
+    sizes = [distillation.members_from_config(config, n) for n in (0, 1)]
+    assert sizes == [3, students]
+    assert one_network.heads_from_config(config) == 3
+  for name, value in (('students', 2), ('teachers', 'runs/one')):
+    with pytest.raises(SettingError, match='means nothing while'):
+      checked(
+        f'distill.{name}', **{f'distill__{name}': value, 'generations': 0}
+      )
+
+
+def kept(path, **changes):
+  """A folder with the settings of a run, and a file where its teachers end."""
+  config = small_run.config(**changes).to_dict()
+  (path / 'predictions').mkdir(parents=True)
+  (path / 'predictions' / 'Tea.npz').touch()
+  (path / 'config.json').write_text(json.dumps({'config': config}))
+  return path
+
+
+def test_teachers_are_taken_of_a_run_that_would_train_the_same(tmp_path):
+  config = small_run.config(
+    distill__method='credal', distill__students=1, eval__mc_samples=7,
+    loss__correct_teachers=True, runtime__cpu_devices=2,
+  )  # fmt: skip
+  path = kept(tmp_path / 'same', generations=0)
+  teachers.check_settings(path, config.to_dict())
+  stored = json.loads((path / 'config.json').read_text())
+  for name in ('mixup', 'ema'):  # runs that are older than these settings
+    del stored['config']['train'][name]
+  del stored['config']['distill']
+  (path / 'config.json').write_text(json.dumps(stored))
+  teachers.check_settings(path, config.to_dict())
+
+
+@pytest.mark.parametrize(
+  ('name', 'value'),
+  [
+    ('seed', 1), ('data.seed', 1), ('train.epochs', 9), ('model.width', 0.5),
+    ('ensemble.size', 5), ('loss.reweight', False),
+  ],
+)  # fmt: skip
+def test_teachers_that_are_others_are_refused(tmp_path, name, value):
+  path = kept(tmp_path / 'other', **{name.replace('.', '__'): value})
+  with pytest.raises(teachers.TeachersError, match=f'{name}: {value!r} there'):
+    teachers.check_settings(path, small_run.config().to_dict())
+
+
+def test_what_has_no_teachers_is_refused(tmp_path):
+  config = small_run.config().to_dict()
+  with pytest.raises(teachers.TeachersError, match='not of a run'):
+    teachers.check_settings(tmp_path / 'nothing', config)
+  path = kept(tmp_path / 'begun')
+  (path / 'predictions' / 'Tea.npz').unlink()
+  with pytest.raises(teachers.TeachersError, match='no finished teachers'):
+    teachers.check_settings(path, config)
+  for text in (
+    '',
+    '[]',
+    '{"config": 3}',
+    '{"config": {"experiment": "bayesian"}}',
+  ):
+    (path / 'config.json').write_text(text)
+    with pytest.raises(teachers.TeachersError, match='not of a run'):
+      teachers.check_settings(path, config)
+
+
+def test_teachers_of_other_data_are_refused(tmp_path):
+  data = types.SimpleNamespace(
+    train=toy.train_clips(), val=toy.clips(4), schema=toy.SCHEMA
+  )
+  with pytest.raises(teachers.TeachersError, match='does not say'):
+    teachers.check_data(tmp_path, data)
+  sets = {'train': data.train, 'val': data.val}
+  said = provenance.describe(sets, data.schema)
+  (tmp_path / provenance.FILE).write_text(json.dumps(said))
+  teachers.check_data(tmp_path, data)
+  fewer = types.SimpleNamespace(**vars(data))
+  fewer.train = data.train.take(np.arange(3))
+  with pytest.raises(
+    teachers.TeachersError, match='other data: train: 3 clips now'
+  ):
+    teachers.check_data(tmp_path, fewer)
 
 
 def test_runs_of_before_learned_the_mean():
@@ -118,11 +214,15 @@ def test_targets_have_the_members_answers_where_frames_have_labels(kind):
     value, mask = found[task.name]
     np.testing.assert_array_equal(mask, mean[task.name].mask)
     probs = uncertainty.probabilities(task, logits[task.name])
+    if kind == 'logit_gaussian':
+      value = uncertainty.probabilities(
+        task, np.reshape(value, (*value.shape[:3], -1))
+      )
     if task.kind == 'binned' and kind == 'hydra':
       probs = probs @ bins
     np.testing.assert_allclose(value, np.moveaxis(probs, 0, 2), atol=1e-6)
     middle = value.mean(2)
-    if task.kind == 'binned' and kind == 'dirichlet':
+    if task.kind == 'binned' and kind != 'hydra':
       middle = middle @ bins
     np.testing.assert_allclose(middle, mean[task.name].value, atol=1e-5)
 
@@ -172,16 +272,62 @@ def test_models_that_say_what_no_student_is_are_refused(attributes, words):
     network.build(metadata)
 
 
-@pytest.fixture(scope='module', params=KINDS)
-def finished(request, tmp_path_factory):
-  """(kind, folder) of a finished small run."""
-  path = tmp_path_factory.mktemp('one') / request.param
+@pytest.fixture(scope='module')
+def taught(tmp_path_factory):
+  """Folder of a small run of teachers alone."""
+  path = tmp_path_factory.mktemp('one') / 'teachers'
   with trained_run.small_and_quick():
-    results = trained_run.train(
-      path, distill__method=request.param, eval__mc_samples=4
-    )
-    assert set(results['generations']) == {'Tea', 'Stu1'}
-    yield request.param, path
+    trained_run.train(path, generations=0)
+    yield path
+
+
+@pytest.fixture(scope='module', params=TRAINED)
+def finished(request, taught, tmp_path_factory):
+  """(kind, folder) of a finished small run, with the teachers of another."""
+  path = tmp_path_factory.mktemp('one') / request.param
+  results = trained_run.train(
+    path, distill__method=request.param, eval__mc_samples=4,
+    distill__teachers=str(taught),
+  )  # fmt: skip
+  assert set(results['generations']) == {'Tea', 'Stu1'}
+  return request.param, path
+
+
+@pytest.mark.slow
+def test_a_run_with_taken_teachers_is_the_one_that_trains_them(
+  finished, taught, tmp_path
+):
+  kind, path = finished
+  said = json.loads((path / 'teachers.json').read_text())
+  assert said['run'] == str(taught.resolve())
+  assert len(said['weights']) == 64
+  if kind != 'dirichlet':
+    return
+  own = tmp_path / 'own'
+  trained_run.train(own, distill__method=kind, eval__mc_samples=4)
+  for name in ('Tea', 'Stu1'):
+    first, second = (runs.open_run(x).predictions(name) for x in (own, path))
+    toy.assert_same(first.logits, second.logits)
+    toy.assert_same(first.mc, second.mc)
+    assert first.epochs == second.epochs
+  lines = [(x / 'metrics.jsonl').read_text() for x in (own, path)]
+  assert lines[0] == lines[1]
+
+
+@pytest.mark.slow
+def test_one_student_of_two_teachers(taught, tmp_path):
+  path = tmp_path / 'one'
+  changes = {
+    'distill__method': 'hydra', 'distill__teachers': str(taught),
+    'distill__students': 1,
+  }  # fmt: skip
+  results = trained_run.train(path, **changes)
+  counts = [g['num_members'] for g in results['generations'].values()]
+  assert counts == [2, 1]
+  model = emojax.load(
+    exporting.export(runs.open_run(path).select(['Stu1']), tmp_path / 'model')
+  )
+  assert (model.num_members, network.heads(model.metadata)) == (1, 2)
 
 
 @pytest.mark.slow
@@ -189,7 +335,7 @@ def test_passes_of_students_are_their_members_and_scored(finished):
   kind, path = finished
   run = runs.open_run(path)
   found = run.predictions('Stu1')
-  passes = {'hydra': 2, 'dirichlet': 4}[kind]
+  passes = 2 if kind == 'hydra' else 4
   for task in run.schema:
     probs = uncertainty.probabilities(
       task, np.float64(found.mc['test'][task.name])
@@ -236,7 +382,9 @@ def test_an_exported_student_answers_as_in_the_run(finished, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_that_lost_its_students_trains_the_same_ones(finished, tmp_path):
+def test_a_run_that_lost_its_students_trains_the_same_ones(
+  finished, taught, tmp_path
+):
   kind, path = finished
   again = tmp_path / 'again'
   shutil.copytree(path, again)
@@ -244,7 +392,10 @@ def test_a_run_that_lost_its_students_trains_the_same_ones(finished, tmp_path):
     (again / name).unlink()
   for name in ('checkpoints/Stu1', 'checkpoints/running'):
     shutil.rmtree(again / name, ignore_errors=True)
-  trained_run.train(again, distill__method=kind, eval__mc_samples=4)
+  trained_run.train(
+    again, distill__method=kind, eval__mc_samples=4,
+    distill__teachers=str(taught),
+  )  # fmt: skip
   first, second = (
     runs.open_run(where).predictions('Stu1') for where in (path, again)
   )
@@ -265,6 +416,14 @@ def test_such_a_run_is_evaluated_again(finished, tmp_path):
   )
   assert found == kept
   if kind == 'hydra':
+    request = evaluate.parse(  # one student has all of its heads
+      [f'--workdir={path}', '--members=0', f'--out={tmp_path / "first"}']
+    )
+    folder = rescoring.execute(
+      reevaluation.prepare(request), Console(file=io.StringIO())
+    )
+    part = json.loads((folder / 'results.json').read_text())['generations']
+    assert part['Stu1']['members'][0] == kept['Stu1']['members'][0]
     request = evaluate.parse(
       [f'--workdir={path}', '--mc-samples=3', f'--out={tmp_path / "three"}']
     )

@@ -539,3 +539,27 @@ def test_selective_prediction_has_a_table(full):
   for generation in results['generations'].values():
     del generation['selective']  # as in results of before
   assert tables_extra.selective(results) is None
+
+
+def test_students_of_another_kind_or_number_are_named_as_what_they_are():
+  def of(students, **more):
+    generations = {
+      name: {'num_members': size}
+      for name, size in (('Tea', 5), ('Stu1', students))
+    }
+    schema = [{'name': 'expr'}]
+    return {
+      'names': ['Tea', 'Stu1'],
+      'generations': generations,
+      'schema': schema,
+      **more,
+    }
+
+  said = plain._done(of(5))
+  assert said.endswith(
+    'as many students (Stu1) on the mean answers of the teachers.'
+  )
+  said = plain._done(of(1, distill='credal'))
+  assert said.endswith('1 student (Stu1) on what each of the teachers answers.')
+  assert summary.sizes(of(5)) == '5 members per generation (Tea, Stu1)'
+  assert summary.sizes(of(1)) == '5 members (Tea), 1 member (Stu1)'
