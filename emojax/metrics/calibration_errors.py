@@ -12,7 +12,7 @@ import numpy as np
 from emojax.metrics import calibration
 
 BINS = 15  # as Guo et al. (2017) and most of who followed
-SAMPLE = 500  # entries whose distances the width of a kernel is of
+SAMPLE = 200  # entries whose distances the width of a kernel is of
 
 
 def _pair(confidence, outcome):
@@ -221,16 +221,23 @@ def skce(
   if probs.shape[1] == 2:  # a line: |p - q| is sqrt(2) times that of the first
     line = max(width / np.sqrt(2), 1 / 500)
     return 2 * _laplacian(probs[:, 0], residual, line) / (n * (n - 1))
-  import scipy.spatial.distance  # slow to import: not for `emojax.load`
-
-  kernel = scipy.spatial.distance.cdist(probs, probs)
-  kernel = np.exp(-kernel / width)
-  total = np.sum(kernel @ residual * residual) - np.sum(residual**2)
+  # In float32, n^2 roots and exponentials take a third of the time.
+  kernel = np.exp(_distances(np.float32(probs)) / np.float32(-width))
+  total = np.sum((kernel @ np.float32(residual)) * residual)
+  total -= np.sum(residual**2)  # each with itself
   return float(total / (n * (n - 1)))
 
 
-def _median_distance(probs) -> float:
-  import scipy.spatial.distance
+def _distances(points) -> np.ndarray:
+  """Between all pairs, [n, n]; by products of matrices, which are fast."""
+  square = np.sum(points**2, -1)
+  found = square[:, None] + square - 2 * points @ points.T
+  np.fill_diagonal(found, 0)
+  return np.sqrt(found.clip(0))
 
-  step = -(-len(probs) // SAMPLE)
-  return float(np.median(scipy.spatial.distance.pdist(probs[::step]))) or 1.0
+
+def _median_distance(probs) -> float:
+  some = probs[:: -(-len(probs) // SAMPLE)]
+  return (
+    float(np.median(_distances(some)[np.triu_indices(len(some), 1)])) or 1.0
+  )

@@ -142,6 +142,6 @@ def minimise(
     jac=True,
     method='L-BFGS-B',
     bounds=[(-limit, limit)] * len(start),
-    options={'maxiter': 2000, 'ftol': 1e-11, 'gtol': 1e-6},
+    options={'maxiter': 2000, 'ftol': 1e-10, 'gtol': 1e-6},
   )
   return result.x
