@@ -185,13 +185,14 @@ def main(arguments: Sequence[str]) -> int:
     if asked.out:
       page.check(asked.out)
     found = by_task(dict(audits(asked.runs, asked.keep)))
+    made = page.tables_of(found)
     if asked.out:
-      page.write(asked.out, found)
+      page.write(asked.out, found, made)
   except (OSError, ValueError) as error:
     print(f'error: {error}', file=sys.stderr)
     return 1
   console = rich.console.Console(width=max(160, rich.console.Console().width))
-  for table in page.tables_of(found):
+  for table in made:
     table.print(console)
   return 0
 

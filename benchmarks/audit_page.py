@@ -2,7 +2,7 @@
 
 import collections
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -128,7 +128,7 @@ def _ranks(
     ideal = tables.MISSING
     if name in metrics.METRICS:
       soft = values(found, name, 'truth')[:, inside]
-      ideal = text(over_seeds(ranks(soft, true[:, inside]).kendall))
+      ideal = text(over_seeds(ranks(soft, true[:, inside], 0).kendall))
     _, p = gaps.get((task, name), (None, 1.0))
     bold = '**' if p <= verdicts.LEVEL else ''
     most = collections.Counter(one.picked).most_common(1)[0][0]
@@ -274,8 +274,12 @@ def check(path: pathlib.Path) -> None:
     raise ValueError(f'{path} has no lines {START} and {END}')
 
 
-def write(path: pathlib.Path, found: Mapping[str, Audits]) -> None:
-  """Puts tables and the figure between the markers of a page."""
+def write(
+  path: pathlib.Path,
+  found: Mapping[str, Audits],
+  made: Sequence[tables.Table],
+) -> None:
+  """Puts `tables_of` and the figure between the markers of a page."""
   check(path)
   before, rest = path.read_text().split(START, 1)
   after = rest.split(END, 1)[1]
@@ -284,10 +288,6 @@ def write(path: pathlib.Path, found: Mapping[str, Audits]) -> None:
   name, caption = FIGURE
   report_files.draw(folder, [(name, lambda: scatter(found), caption)])
   picture = f'![{caption}](figures/{path.stem}/{name}.png)'
-  body = '\n\n'.join([picture, *_bodies(tables_of(found))])
-  made = f'{before}{START}\n\n{body}\n\n{END}{after}'
-  files.write_bytes(path, made.encode())
-
-
-def _bodies(found: Sequence[tables.Table]) -> Iterator[str]:
-  yield from (table.markdown() for table in found)
+  body = '\n\n'.join([picture, *(table.markdown() for table in made)])
+  text = f'{before}{START}\n\n{body}\n\n{END}{after}'
+  files.write_bytes(path, text.encode())

@@ -9,7 +9,7 @@ import scipy.stats
 from benchmarks.prior_correction import estimate
 from emojax.report.estimates import Estimate
 
-PERMUTATIONS = 999
+PERMUTATIONS = 499
 
 
 class Ranks(NamedTuple):
@@ -32,14 +32,18 @@ class Ranks(NamedTuple):
   chance: float
 
 
-def ranks(values: np.ndarray, distances: np.ndarray, seed: int = 0) -> Ranks:
+def ranks(
+  values: np.ndarray,
+  distances: np.ndarray,
+  permutations: int = PERMUTATIONS,
+) -> Ranks:
   """Compares a metric with the distance over K methods.
 
   Args:
     values: The metric, lower is better, [seeds, K]; NaN for methods without, the
       same in all seeds, which it cannot pick.
     distances: True ones, [seeds, K].
-    seed: Of the permutations.
+    permutations: Of the methods, for `chance`; NaN with 0.
 
   Raises:
     ValueError: If fewer than two methods have the metric.
@@ -56,7 +60,7 @@ def ranks(values: np.ndarray, distances: np.ndarray, seed: int = 0) -> Ranks:
   signs = [[_signs(x) for x in pair] for pair in pairs]
   kendall = np.array([_tau(*pair) for pair in signs])
   return Ranks(
-    kendall, np.array(spearman), regret, picked, _chance(signs, seed)
+    kendall, np.array(spearman), regret, picked, _chance(signs, permutations)
   )
 
 
@@ -75,15 +79,17 @@ def _tau(first, second) -> float:
   return float(np.sum(first * second) / size) if size else float('nan')
 
 
-def _chance(signs, seed: int) -> float:
+def _chance(signs, permutations: int) -> float:
   """Of mean taus of permuted methods.
 
   Methods are the same in all seeds, and so is each permutation: what is near by
   its kind is near everywhere, so that seeds are not independent.
   """
-  rng = np.random.default_rng(seed)
+  if not permutations:
+    return float('nan')
+  rng = np.random.default_rng(0)
   found = []
-  for _ in range(PERMUTATIONS):
+  for _ in range(permutations):
     order = rng.permutation(len(signs[0][0]))
     taus = [_tau(one[np.ix_(order, order)], other) for one, other in signs]
     found.append(abs(np.mean(taus)))

@@ -28,8 +28,10 @@ def hydra_loss(
 ):
   """Mean over the heads of each one's loss against its own teacher.
 
-  Tran et al., "Hydra: Preserving ensemble diversity for model distillation", 2020,
-  Eq. 4, with the losses of paper 000's students.
+  Tran et al., "Hydra: Preserving ensemble diversity for model distillation", 2020
+  (arXiv 2001.04694): the mean over heads of the divergence from each one's teacher,
+  here with the losses of paper 000's students. The number of the equation could not
+  be checked.
 
   Args:
     heads: Task -> logits [B, L, M, num_outputs].
@@ -65,8 +67,10 @@ def dirichlet_loss(
 ):
   """Weighted sum of the tasks' `ops.dirichlet.nll`, over all labels of a task.
 
-  Malinin, Mlodozeniec and Gales, "Ensemble distribution distillation", ICLR 2020,
-  Eq. 8, without their annealing of a temperature.
+  Malinin, Mlodozeniec and Gales, "Ensemble distribution distillation", ICLR 2020
+  (arXiv 1905.00076): the negative log-likelihood of the teachers' distributions,
+  without their annealing of a temperature. The number of the equation could not be
+  checked.
 
   Args:
     outputs: Task -> (logits, log precision), as
