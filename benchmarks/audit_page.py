@@ -279,7 +279,7 @@ def write(
   found: Mapping[str, Audits],
   made: Sequence[tables.Table],
 ) -> None:
-  """Puts `tables_of` and the figure between the markers of a page."""
+  """Puts `tables_of` between the markers of a page, and draws its figure."""
   check(path)
   before, rest = path.read_text().split(START, 1)
   after = rest.split(END, 1)[1]
@@ -287,7 +287,6 @@ def write(
   folder.mkdir(parents=True, exist_ok=True)
   name, caption = FIGURE
   report_files.draw(folder, [(name, lambda: scatter(found), caption)])
-  picture = f'![{caption}](figures/{path.stem}/{name}.png)'
-  body = '\n\n'.join([picture, *(table.markdown() for table in made)])
+  body = '\n\n'.join(table.markdown() for table in made)
   text = f'{before}{START}\n\n{body}\n\n{END}{after}'
   files.write_bytes(path, text.encode())

@@ -9,7 +9,7 @@ import scipy.stats
 from benchmarks.prior_correction import estimate
 from emojax.report.estimates import Estimate
 
-PERMUTATIONS = 499
+PERMUTATIONS = 999
 
 
 class Ranks(NamedTuple):
