@@ -35,7 +35,7 @@ class Ranks(NamedTuple):
 def ranks(
   values: np.ndarray,
   distances: np.ndarray,
-  permutations: int = PERMUTATIONS,
+  permutations: int | None = None,
 ) -> Ranks:
   """Compares a metric with the distance over K methods.
 
@@ -43,11 +43,13 @@ def ranks(
     values: The metric, lower is better, [seeds, K]; NaN for methods without, the
       same in all seeds, which it cannot pick.
     distances: True ones, [seeds, K].
-    permutations: Of the methods, for `chance`; NaN with 0.
+    permutations: Of the methods, for `chance`; NaN with 0, `PERMUTATIONS` if None.
 
   Raises:
     ValueError: If fewer than two methods have the metric.
   """
+  if permutations is None:
+    permutations = PERMUTATIONS
   values, distances = np.float64(values), np.float64(distances)
   known = np.isfinite(values).all(0)
   if known.sum() < 2:

@@ -177,7 +177,8 @@ def test_one_temperature_of_equal_labels_is_the_usual_one():
   np.testing.assert_allclose(found_, expected)
 
 
-def test_the_page_keeps_what_is_around_the_tables(found, tmp_path):
+def test_the_page_keeps_what_is_around_the_tables(found, tmp_path, monkeypatch):
+  monkeypatch.setattr(audit_ranks, 'PERMUTATIONS', 9)
   path = tmp_path / 'page.md'
   path.write_text(f'# T\n\n{page.START}\nformer\n{page.END}\n\nafter\n')
   made_ = page.tables_of(found)
