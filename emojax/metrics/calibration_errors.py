@@ -16,7 +16,8 @@ SAMPLE = 200  # entries whose distances the width of a kernel is of
 
 
 def _pair(confidence, outcome):
-  confidence, outcome = np.float64(confidence), np.float64(outcome)
+  confidence = np.asarray(confidence, np.float64)
+  outcome = np.asarray(outcome, np.float64)
   if confidence.ndim != 1 or confidence.shape != outcome.shape:
     raise ValueError(
       f'shapes {confidence.shape} and {outcome.shape} must be equal and '
@@ -208,7 +209,8 @@ def skce(
   Raises:
     ValueError: If shapes differ, values are not finite, or n < 2.
   """
-  probs, labels = np.float64(probs), np.float64(labels)
+  probs = np.asarray(probs, np.float64)
+  labels = np.asarray(labels, np.float64)
   if probs.ndim != 2 or probs.shape != labels.shape or len(probs) < 2:
     raise ValueError(
       f'skce: shapes {probs.shape} and {labels.shape}: expected [n, C] twice, n '
@@ -222,7 +224,7 @@ def skce(
     line = max(width / np.sqrt(2), 1 / 500)
     return 2 * _laplacian(probs[:, 0], residual, line) / (n * (n - 1))
   # In float32, n^2 roots and exponentials take a third of the time.
-  kernel = np.exp(_distances(np.float32(probs)) / np.float32(-width))
+  kernel = np.exp(_distances(probs.astype(np.float32)) / np.float32(-width))
   total = np.sum((kernel @ np.float32(residual)) * residual)
   total -= np.sum(residual**2)  # each with itself
   return float(total / (n * (n - 1)))

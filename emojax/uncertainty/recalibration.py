@@ -81,7 +81,9 @@ def _checked(column: Column) -> Column:
     )
   if not (np.isfinite(logits).all() and np.isfinite(labels).all()):
     raise ValueError(f'{name}: logits and labels that count must be finite')
-  missing = [c for c, found in zip(classes, labels.any(0)) if not found]
+  missing = [
+    c for c, found in zip(classes, np.atleast_1d(labels.any(0))) if not found
+  ]
   if missing:
     raise ValueError(
       f'{name}: no frame to fit has {", ".join(missing)}; without an example '
