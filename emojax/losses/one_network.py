@@ -29,8 +29,10 @@ def hydra_loss(
 ):
   """Mean over the heads of each one's loss against its own teacher.
 
-  Tran et al., "Hydra: Preserving ensemble diversity for model distillation", 2020,
-  Eq. 4, with the losses of paper 000's students.
+  Tran et al., "Hydra: Preserving ensemble diversity for model distillation", 2020
+  (arXiv 2001.04694): the mean over heads of the divergence from each one's teacher,
+  here with the losses of paper 000's students. The number of the equation could not
+  be checked.
 
   Args:
     heads: Task -> logits [B, L, M, num_outputs].

@@ -2,9 +2,9 @@
 
 A detector of foreign samples is judged as if every known one should be kept. Who
 acts on answers wants the right ones: a known sample whose answer is wrong may as
-well be rejected. Narasimhan et al. (ICLR 2024) minimise a weighted sum of the same
-two errors with a price on rejection; here, as in Xia and Bouganis (ACCV 2022), the
-curve has all rates of rejection.
+well be rejected. Narasimhan et al. (ICLR 2024; from memory, its equations could not
+be checked) minimise a weighted sum of the same two errors with a price on rejection;
+here, as in Xia and Bouganis (ACCV 2022), the curve has all rates of rejection.
 """
 
 from typing import NamedTuple
@@ -41,7 +41,10 @@ def scod(
   wrong one 1 - `cost` and any foreign sample `cost`; a `share` of all samples is
   foreign, whatever the numbers at hand. The area is over recalls. Of equally
   uncertain samples a threshold keeps any part: the same part of the right, the
-  wrong and the foreign ones.
+  wrong and the foreign ones. Compared with the authors' code (SIRC,
+  plot_vary_sc_params.py), not with the text: their alpha is 1 - `share`, of an equal
+  number of samples; their weight of known ones is 1 - `cost`; their area takes the
+  risk at the end of each step of recall, equally uncertain ones together.
 
   Args:
     wrong: bool or 0/1, [n], of samples of the known kind.

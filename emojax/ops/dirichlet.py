@@ -77,8 +77,9 @@ def nll(alpha, probs):
 def loss(task: tasks.Task, said, logits, log_precision):
   """Minus the log-density of what the teachers say.
 
-  Malinin, Mlodozeniec and Gales, "Ensemble distribution distillation", ICLR 2020,
-  Eq. 8, without their annealing of a temperature.
+  Malinin, Mlodozeniec and Gales, "Ensemble distribution distillation", ICLR 2020
+  (arXiv 1905.00076), without their annealing of a temperature. The number of the
+  equation could not be checked.
 
   Args:
     task: The task.
