@@ -83,7 +83,7 @@ def fold(
   for layer in found:
     holder = _at(params, layer.path)
     stats = _at(state.get('batch_stats', {}), layer.path)
-    if layer.foldable and stats is not None:
+    if layer.foldable and stats and holder:
       _fold_one(layer, holder, stats)
   return params, state
 
@@ -142,7 +142,8 @@ def _copied(tree: PyTree) -> PyTree:
   return tree
 
 
-def _at(tree: Mapping[str, Any], path: Sequence[str]) -> dict[str, Any] | None:
+def _at(tree: dict[str, Any], path: Sequence[str]) -> dict[str, Any]:
+  """What is at a path of nested dictionaries; {} if nothing is."""
   for name in path:
     tree = tree.get(name, {})
-  return tree or None
+  return tree
