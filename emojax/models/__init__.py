@@ -144,15 +144,23 @@ def init(model, key) -> dict[str, Any]:
   stream (see `initialisers`), so they differ from those of `model.init`.
   """
 
-  def variables(key):
-    return model.init(key, example_inputs(model), train=False)
-
-  shapes = jax.eval_shape(variables, key)['params']
-  size = sum(math.prod(s.shape) for s in jax.tree.leaves(shapes))
+  size = sum(
+    math.prod(s.shape) for s in jax.tree.leaves(shapes(model)['params'])
+  )
 
   @jax.jit
   def draw(key):
     with initialisers.one_stream(key, size):
-      return variables(key)
+      return model.init(key, example_inputs(model), train=False)
 
   return draw(key)
+
+
+@functools.lru_cache(maxsize=32)
+def shapes(model) -> dict[str, Any]:
+  """Shapes and dtypes of what `init` draws; networks are traced once."""
+
+  def variables(key):
+    return model.init(key, example_inputs(model), train=False)
+
+  return jax.eval_shape(variables, jax.random.key(0))

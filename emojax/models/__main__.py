@@ -3,7 +3,6 @@
 import argparse
 from collections.abc import Sequence
 
-import jax
 import rich.console
 import rich.table
 from clu import parameter_overview
@@ -64,7 +63,7 @@ def table(
 def overview(name: str, image_size: int, width: float) -> str:
   """Names, shapes and sizes of a model's parameters; nothing is computed."""
   model = models.build(name, tasks.ABAW2021, image_size, width=width)
-  made = jax.eval_shape(lambda: models.init(model, jax.random.key(0)))
+  made = models.shapes(model)
   return parameter_overview.get_parameter_overview(
     made['params'], include_stats=False
   )

@@ -29,7 +29,7 @@ class Count(NamedTuple):
 
 def count(model) -> Count:
   """Counts a model of `models.build` without computing anything."""
-  variables = jax.eval_shape(lambda: models.init(model, jax.random.key(0)))
+  variables = models.shapes(model)
   params = variables['params']
   total = num_parameters(params)
   return Count(

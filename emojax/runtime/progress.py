@@ -59,12 +59,16 @@ class TrainingProgress:
     self._progress.update(self._task, total=(task.total or 0) - epochs)
 
   def epoch(self, name: str, epoch: int, epochs: int, log: dict[str, Any]):
-    """Reports an epoch: losses and validation metrics, mean over members."""
+    """Reports an epoch: losses and validation metrics, mean over members.
+
+    Losses are those of the members that learned: who has stopped has none.
+    """
     mean = {key: float(np.mean(value)) for key, value in log.items()}
+    learned = np.asarray(log.get('stopped', 0)) == 0
     losses = '  '.join(
-      f'{key.removeprefix("loss/")} {value:.3f}'
-      for key, value in mean.items()
-      if key.startswith('loss/')
+      f'{key.removeprefix("loss/")} {np.asarray(value)[learned].mean():.3f}'
+      for key, value in log.items()
+      if key.startswith('loss/') and learned.any()
     )
     scores = '  '.join(
       f'{key.split("/")[1] if key.endswith("/score") else "total"} {value:.3f}'
@@ -77,7 +81,7 @@ class TrainingProgress:
       (f'{name:>5}', 'bold'),
       f' epoch {epoch + 1:>2}/{epochs}  ',
       ('loss', 'dim'),
-      f' {losses}  ',
+      f' {losses or "– (all have stopped)"}  ',
       ('val', 'dim'),
       f' {scores}',
     )

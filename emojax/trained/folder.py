@@ -11,7 +11,6 @@ import pathlib
 from typing import Any
 
 import flax.traverse_util
-import jax
 import numpy as np
 
 import emojax
@@ -149,9 +148,7 @@ def _check_arrays(path: pathlib.Path, metadata, flat: dict[str, np.ndarray]):
   try:
     module = network.build(metadata)
     network.outputs(metadata)  # it has a read-out of that name
-    variables = jax.eval_shape(
-      lambda key: models.init(module, key), jax.random.key(0)
-    )
+    variables = models.shapes(module)
   except Exception as error:  # whatever a network says of strange settings
     line = (str(error).splitlines() or [''])[0][:300]
     raise ModelError(

@@ -50,6 +50,17 @@ def test_progress(console):
   assert f'{NAME} 1.000' in shown(console)
 
 
+def test_losses_are_of_the_members_that_learned(console):
+  log = {'loss/total': np.array([2.0, 0.0]), 'val/total': np.array([0.5, 0.7])}
+  with TrainingProgress(console, 3) as progress:
+    progress.epoch('Tea', 0, 3, log | {'stopped': np.array([0.0, 1.0])})
+    progress.epoch('Tea', 1, 3, log | {'stopped': np.ones(2)})
+  text = shown(console)
+  assert 'total 2.000' in text
+  assert 'total 0.600' in text
+  assert 'all have stopped' in text
+
+
 def test_work_in_parallel(console):
   made = parallel.run(
     str.upper,

@@ -48,6 +48,12 @@ def test_claims_of_paper_001_wait_for_their_own_stacks():
   assert waiting == [False] * 2 + [True] * 3
 
 
+def test_a_single_student_makes_no_claim_about_ensembles():
+  rows = {name: row(0.5) for name in ('CNN teacher', 'CNN student')}
+  (claim,) = incomplete_labels.claims_of({}, rows)
+  assert claim.text.startswith('Students (mean) beat their teacher')
+
+
 def test_claims_of_paper_002_wait_for_their_own_stacks():
   names = ['2 subsets', '3 subsets', 'no sharing', 'with sharing']
   names += ['GRU 8 teacher', 'GRU 8 student', 'CNN extractor']
