@@ -151,29 +151,6 @@ def training(spec) -> tuple[Callable[[int], None], dict]:
   return run, facts
 
 
-def prediction(spec) -> tuple[Callable[[int], None], dict]:
-  """Makes `run(times)`: logits of one clip that has all frames."""
-  set_up(spec)
-  mesh, members = stack.make_mesh(spec['devices']), spec['members']
-  m = method(spec['size'], spec['lowering'])
-  chunk = stack.default_chunk() if spec['chunk'] < 0 else spec['chunk']
-  image = problems.images(spec['size'], spec['frames'])
-  size = stack.padded_size(members, mesh)
-  state = fresh(m, size)
-  args = (
-    stack.put(state.params, mesh, stack.MEMBER),
-    stack.put(state.model_state, mesh, stack.MEMBER),
-    stack.put({'image': image}, mesh),
-  )
-  execute, facts = compiled(programs.predict_program(m, mesh, chunk, 1), *args)
-
-  def run(times):
-    for _ in range(times):
-      jax.device_get(execute(*args))
-
-  return run, facts
-
-
 def gradients(m: member.Method, image, values) -> dict[str, PyTree]:
   """Loss and gradients of one batch, logits without batch statistics.
 

@@ -1,12 +1,18 @@
-"""Latency of an ensemble's predictions: emojax and PyTorch, in turns.
+"""An ensemble's predictions by emojax and its rivals as deployed, in turns.
 
   python -m benchmarks.inference
   python -m benchmarks.inference --sizes 112 --members 5 --frames 1,64
   python -m benchmarks.inference --quick
 
-Logits of all members for one clip, from uint8 images in memory to arrays on the
-host: the predict program, against PyTorch modules in evaluation mode and
-`torch.inference_mode`, one after the other, not compiled.
+Logits of all members for stills, from uint8 images in memory to arrays on the host:
+an exported model as `emojax.load` gives it; the same model's ONNX graph in ONNX
+Runtime; and the network in PyTorch: frozen, with BatchNorm in its kernels and
+oneDNN's fused operations (`torch.jit.optimize_for_inference`), by `torch.compile`,
+and eager. Rivals choose between threads in every operation and a stream per core,
+PyTorch also between layouts, before they are timed.
+
+Times are of the clock; 'of processors' adds up all cores, which a loaded machine does
+not lengthen as much. Who is over --limit is compared with nothing.
 """
 
 import sys
@@ -15,30 +21,31 @@ import rich.console
 
 from benchmarks import options, tables, workers
 
-ENGINE = 'benchmarks.engine:prediction'
+ENGINE = 'benchmarks.deployed:prediction'
+ONNX = 'benchmarks.deployed:onnx_runtime'
 TORCH = 'benchmarks.torch_emenet:prediction'
-RIVAL = 'PyTorch'
+RIVAL = 'ONNX Runtime'
+KINDS = ('frozen', 'compiled', 'eager')  # of PyTorch
 
 
 def contenders(size: int, frames: int, members: int, args):
   """All ways to predict."""
-  spec = {'size': size, 'frames': frames, 'members': members}
-  engine = spec | {'chunk': -1, 'lowering': 'auto', 'devices': 1}
-  engine['cache'] = args.compilation_cache
   cores = workers.cores()
-  devices = min(cores, members)
-  found = [workers.Contender('emojax, 1 device', ENGINE, engine)]
-  if devices > 1:
-    spread = engine | {'devices': devices}
+  spec = {'size': size, 'frames': frames, 'members': members}
+  spec |= {'threads': cores, 'devices': 1, 'cache': args.compilation_cache}
+  found = [
+    workers.Contender('emojax', ENGINE, spec),
+    workers.Contender(RIVAL, ONNX, spec),
+  ]
+  for kind in KINDS:
     found.append(
-      workers.Contender(f'emojax, {devices} devices', ENGINE, spread)
+      workers.Contender(f'PyTorch, {kind}', TORCH, spec | {'kind': kind})
     )
-  found.append(workers.Contender(RIVAL, TORCH, spec | {'threads': cores}))
   return found
 
 
 def group(size, frames, members, args, console) -> tables.Table:
-  """Times one size, clip length and number of members."""
+  """Times one size, number of stills and of members."""
   title = f'Inference: {size} px, {members} members, {frames} frames at once'
   entries = contenders(size, frames, members, args)
   with console.status('') as status:
@@ -60,9 +67,9 @@ def group(size, frames, members, args, console) -> tables.Table:
 
 
 def main():
-  parser = options.parser(__doc__, members='5', seconds=0.5)
+  parser = options.parser(__doc__, members='1,5', seconds=0.5)
   parser.add_argument(
-    '--frames', type=options.numbers, default='1,64', help='of a clip'
+    '--frames', type=options.numbers, default='1,16,64', help='at once'
   )
   args = options.parse(parser, sizes='32', members='2', frames='1,4')
   console = rich.console.Console()
@@ -74,8 +81,8 @@ def main():
       for frames in args.frames:
         found.append(group(size, frames, members, args, console))
         found[-1].print(console)
-  if args.out:
-    tables.write(args.out, heading, found)
+        if args.out:  # with what there is, if the rest is interrupted
+          tables.write(args.out, heading, found)
 
 
 if __name__ == '__main__':

@@ -86,18 +86,24 @@ def comparison(
     images: How many images it has.
   """
   cost = {c: median(c.samples) / units(c) for c in contenders if c.samples}
-  base = next((cost[c] for c in cost if c.name == rival), None)
+  warm = [c for c in cost if not c.cold]
+  base = next((cost[c] for c in warm if c.name == rival), None)
   rows, notes = [], []
   for c in contenders:
     if c in cost:
-      ratio = MISSING if base is None else f'{base / cost[c]:.2f}x'
+      known = base is not None and not c.cold
+      ratio = f'{base / cost[c]:.2f}x' if known else MISSING
       rate = f'{images(c) / median(c.samples):.3g}'
       time = spread(c.samples, 1000 / units(c))
-      rows.append([c.name, time, rate, ratio, f'{c.memory / 1024:.2f}'])
+      busy = spread(c.processor, 1000 / units(c))
+      memory = f'{c.memory / 1024:.2f}'
+      rows.append([c.name, time, busy, rate, ratio, memory])
     else:
-      rows.append([c.name, *[MISSING] * 4])
+      rows.append([c.name, *[MISSING] * 5])
     notes += [f'{c.name}: {note}' for note in _notes(c)]
-  columns = ['', f'ms per {unit}', 'images/s', f'vs {rival}', 'peak GiB']
+  columns = ['', f'ms per {unit}', 'of processors', 'images/s']
+  columns += [f'vs {rival}', 'peak GiB']
+  notes.append(f'{processor()}; load average behind it {load()}')
   return Table(title, columns, rows, notes)
 
 
@@ -114,20 +120,25 @@ def _notes(c: workers.Contender):
 def environment() -> str:
   """A line on the machine and the versions."""
   versions = []
-  for name in ('jax', 'jaxlib', 'flax', 'torch'):
+  for name in ('jax', 'jaxlib', 'flax', 'torch', 'onnxruntime'):
     try:
       versions.append(f'{name} {importlib.metadata.version(name)}')
     except importlib.metadata.PackageNotFoundError:
       versions.append(f'{name} is not installed')
-  load = f'{os.getloadavg()[0]:.1f}' if hasattr(os, 'getloadavg') else '?'
   return (
-    f'{datetime.date.today()}, {_processor()}, {workers.cores()} cores in use, '
+    f'{datetime.date.today()}, {processor()}, {workers.cores()} cores in use, '
     f'Python {platform.python_version()}, {", ".join(versions)}; load average '
-    f'at the start {load} (0 on a quiet machine).'
+    f'at the start {load()} (0 on a quiet machine).'
   )
 
 
-def _processor() -> str:
+def load() -> str:
+  """Processes that wanted a core in the last minute, those measured included."""
+  return f'{os.getloadavg()[0]:.1f}' if hasattr(os, 'getloadavg') else '?'
+
+
+def processor() -> str:
+  """Model of the processor, as far as the system says it."""
   info = pathlib.Path('/proc/cpuinfo')
   if info.exists():
     for line in info.read_text().splitlines():

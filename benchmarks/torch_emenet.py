@@ -5,9 +5,8 @@ loss is that of a student of paper 000 (Eqs. 8, 10 and 11), where all frames are
 labelled.
 """
 
-import copy
-import time
 from collections.abc import Callable
+from concurrent import futures
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from torch.nn import functional as F
 from benchmarks import problem as problems
 from benchmarks import workers
 from emojax import tasks
+from emojax.trained import members
 
 # name, channels in the middle and at the end, stride, number of units.
 STAGES = (
@@ -238,25 +238,75 @@ def training(spec) -> tuple[Callable[[int], None], dict]:
   return run, {'note': f'{layout}, {device}'}
 
 
+KINDS = ('eager', 'frozen', 'compiled')
+
+
+@torch.inference_mode()
 def prediction(spec) -> tuple[Callable[[int], None], dict]:
-  """Makes `run(times)`, the members' logits for one clip of all frames."""
-  torch.set_num_threads(spec['threads'])
-  size, frames = spec['size'], spec['frames']
-  device = _device()
-  image = torch.tensor(problems.images(size, frames), device=device)
-  stack = [EMENet(size).to(device).eval() for _ in range(spec['members'])]
+  """Makes `run(times)`, the members' logits for stills, in the fastest way.
 
-  @torch.inference_mode()
-  def predict(models, times=1):
+  'frozen' has BatchNorm in its kernels and oneDNN's fused operations, 'compiled'
+  is `torch.compile`, which lays arrays out as it likes. Threads are inside every operation,
+  or each core has a stream of its own, for a part of the stills of a member.
+  """
+  kind, cores = spec['kind'], spec['threads']
+  image = torch.tensor(problems.images(spec['size'], spec['frames']))[0][
+    :, None
+  ]
+  image = image.to(_device())
+
+  def jobs(layout, number, parts):
+    """Models and their stills; the parts of a member have one model."""
+    made, pieces = [], image.chunk(parts)
+    for _ in range(number):
+      model = EMENet(spec['size']).to(_device()).eval().to_format(layout)
+      model = _deploy(model, pieces[0], kind)
+      made += [(model, piece) for piece in pieces]
+    return made
+
+  layout = 'channels_last'
+  if kind != 'compiled':
+    layout = workers.fastest(
+      {name: _way(jobs(name, 1, 1), cores, cores) for name in FORMATS}
+    )
+  parts = members.parts_of(len(image), spec['members'], cores)
+  ways = {'all threads': _way(jobs(layout, spec['members'], 1), cores, cores)}
+  if cores > 1:
+    streams = jobs(layout, spec['members'], parts)
+    ways['a stream per core'] = _way(streams, 1, cores)
+  chosen = workers.fastest(ways)
+
+  def run(times):
     for _ in range(times):
-      outputs = [model(image) for model in models]
-      {k: torch.stack([o[k] for o in outputs]).cpu() for k in outputs[0]}
+      ways[chosen]()
 
-  layout = _fastest(
-    lambda f: _bind(predict, [copy.deepcopy(stack[0]).to_format(f)])
-  )
-  stack = [model.to_format(layout) for model in stack]
-  return _bind(predict, stack), {'note': f'{layout}, {device}'}
+  return run, {'note': f'{layout}, {chosen}, {_device()}'}
+
+
+def _deploy(model, image, kind: str) -> Callable:
+  if kind == 'frozen':
+    traced = torch.jit.trace(model, image, strict=False, check_trace=False)
+    return torch.jit.optimize_for_inference(torch.jit.freeze(traced))
+  return torch.compile(model) if kind == 'compiled' else model
+
+
+def _way(jobs, threads: int, cores: int) -> Callable[[], None]:
+  """Runs jobs (model, images) one after the other, or as many as there are cores."""
+
+  def one(job):
+    torch.set_num_threads(threads)
+    with torch.inference_mode():
+      return {k: v.cpu().numpy() for k, v in job[0](job[1]).items()}
+
+  def run():
+    if threads > 1 or cores == 1:
+      for job in jobs:
+        one(job)
+    else:
+      with futures.ThreadPoolExecutor(cores) as pool:
+        list(pool.map(one, jobs))
+
+  return run
 
 
 def _bind(function, *args):
@@ -272,17 +322,12 @@ def _wait():
     torch.cuda.synchronize()
 
 
-def _fastest(make: Callable, repeats: int = 3) -> str:
-  """The memory format whose best time out of `repeats` is the shortest."""
-  best = {}
-  for name in FORMATS:
-    run = make(name)
+def _fastest(make: Callable) -> str:
+  """The memory format in which a step takes the shortest."""
+
+  def waited(run):
     run()
-    times = []
-    for _ in range(repeats):
-      start = time.perf_counter()
-      run()
-      _wait()
-      times.append(time.perf_counter() - start)
-    best[name] = min(times)
-  return min(best, key=best.get)
+    _wait()
+
+  ways = {name: _bind(waited, make(name)) for name in FORMATS}
+  return workers.fastest(ways)

@@ -16,9 +16,11 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Callable, Mapping
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MAX_STEPS = 64
+COMPILING = ('benchmarks.engine', 'benchmarks.deployed:prediction')
 NO_TORCH = "PyTorch is not installed: pip install -e '.[parity]'"
 
 
@@ -82,6 +84,8 @@ class Contender:
     name: Of its row in the table.
     members: Members that it trains or predicts with.
     samples: Seconds per step of each run so far.
+    processor: The same of all cores together, its processes alone.
+    cold: Whether the only sample is of a first step, over the limit.
     memory: Peak memory of its processes after they were built, MiB.
     reason: Why there are no samples, or None.
     facts: What its (last) worker says about itself.
@@ -96,6 +100,7 @@ class Contender:
     self.name, self.make, self.specs = name, make, specs
     self.members = sum(spec['members'] for spec in specs)
     self.samples, self.memory, self.facts = [], 0.0, {}
+    self.processor, self.cold, self._busy = [], False, 0.0
     self.reason = None
     self._workers, self._steps = [], 1
 
@@ -121,6 +126,7 @@ class Contender:
     answers = [worker.receive() for worker in self._workers]
     seconds = time.perf_counter() - start
     self.memory = sum(answer['memory'] for answer in answers)
+    self._busy = sum(answer['processor'] for answer in answers) / steps
     return seconds / steps
 
   def warm_up(self, seconds: float, limit: float, steps: int = 0):
@@ -132,7 +138,12 @@ class Contender:
       first = self._time(1)
       if first > limit:
         self.samples.append(first)
-        self.facts['note'] = 'a single step, without a warm-up'
+        self.processor.append(self._busy)
+        self.cold = True
+        self.facts['note'] = (
+          f'its first step took longer than {limit:g} s: it is the only one, '
+          'without a warm-up, and compared with nothing'
+        )
         self.close()
         return
       wanted = steps or round(seconds / self._time(1))
@@ -145,6 +156,7 @@ class Contender:
     if self._workers:
       try:
         self.samples.append(self._time(self._steps))
+        self.processor.append(self._busy)
       except WorkerError as error:
         self._give_up(error)
 
@@ -168,9 +180,7 @@ def compete(contenders, rounds, seconds, limit, steps=0, report=str):
   """
   try:
     report('building')
-    compiling = [
-      c for c in contenders if c.make.startswith('benchmarks.engine')
-    ]
+    compiling = [c for c in contenders if c.make.startswith(COMPILING)]
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
       list(pool.map(Contender.build, compiling))
     for contender in contenders:
@@ -188,6 +198,20 @@ def compete(contenders, rounds, seconds, limit, steps=0, report=str):
   finally:
     for contender in contenders:
       contender.close()
+
+
+def fastest(ways: Mapping[str, Callable], repeats: int = 3) -> str:
+  """The way whose best time out of `repeats` is the shortest."""
+  best = {}
+  for name, run in ways.items():
+    run()
+    times = []
+    for _ in range(repeats):
+      start = time.perf_counter()
+      run()
+      times.append(time.perf_counter() - start)
+    best[name] = min(times)
+  return min(best, key=best.__getitem__)
 
 
 def peak_memory() -> float:
@@ -230,8 +254,10 @@ def _serve(answer):
       run, facts = make(message['spec'])
       answer(facts | {'fresh_peak': forget_peak()})
     else:
+      used = time.process_time()
       run(message['run'])
-      answer({'memory': peak_memory()})
+      used = time.process_time() - used
+      answer({'memory': peak_memory(), 'processor': used})
 
 
 def main():

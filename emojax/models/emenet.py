@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from emojax.models.heads import TemporalHead
-from emojax.models.layers import checked_images
+from emojax.models.layers import checked_images, in_blocks
 from emojax.models.marblenet import MarbleNet
 from emojax.models.mobilefacenet import MobileFaceNet
 from emojax.tasks import Schema
@@ -28,6 +28,8 @@ class EMENet(nn.Module):
     dtype: Compute dtype; parameters, statistics and logits are float32.
     axis_name: Mapped batch axis: BatchNorm is synchronised over it and dropout
       masks are drawn for the whole batch.
+    block: Frames that the encoders see at a time, but in training; 0 for all. What
+      a layer says to the next one then stays in the caches (`folding.block`).
   """
 
   schema: Schema
@@ -41,6 +43,7 @@ class EMENet(nn.Module):
   lowering: str = 'auto'
   dtype: Any = jnp.float32
   axis_name: str | None = None
+  block: int = 0
 
   @nn.compact
   def __call__(self, inputs, train: bool, dropout: bool | None = None):
@@ -84,7 +87,11 @@ class EMENet(nn.Module):
     module = encoder(
       self.width, self.lowering, self.dtype, self.axis_name, name=name
     )
-    x = module(x.reshape(-1, *x.shape[2:]).astype(self.dtype), train)
+    x = x.reshape(-1, *x.shape[2:])
+    if self.block and not train:
+      x = in_blocks(module, x, self.block, self.dtype)
+    else:
+      x = module(x.astype(self.dtype), train)
     return x.reshape(*lead, -1)
 
   def _checked(self, inputs):

@@ -41,7 +41,8 @@ class ConvNorm(nn.Module):
   """Convolution without bias, BatchNorm and optionally PReLU.
 
   BatchNorm is PyTorch's: running statistics move by 0.1 and hold the unbiased
-  variance. The parameters are `kernel`, `scale`, `bias` and `slope`.
+  variance. The parameters are `kernel`, `scale`, `bias` and `slope`; of a trained
+  layer that was folded (`folding.fold`) `kernel`, `shift` and `slope`.
 
   Attributes:
     features: Output channels.
@@ -84,7 +85,20 @@ class ConvNorm(nn.Module):
       groups=groups,
       lowering=self.lowering,
     )
+    if not train and self.has_variable('params', 'shift'):
+      return self._folded(x)
     return self._norm(x, train)
+
+  def _folded(self, x):
+    """What is left of BatchNorm behind a kernel with its scale, and PReLU."""
+    shape = (self.features,)
+    z = x + self.param('shift', nn.initializers.zeros, shape)
+    if self.relu:
+      return jnp.maximum(z, 0).astype(x.dtype)
+    if self.prelu:
+      slope = self.param('slope', nn.initializers.zeros, shape)
+      z = jnp.maximum(z, 0) + slope * jnp.minimum(z, 0)
+    return z.astype(x.dtype)
 
   def _norm(self, x, train):
     shape = (self.features,)
@@ -141,6 +155,32 @@ def batch_count(x, axis_name, name) -> int:
       'variance: train with at least two frames in a batch'
     )
   return count
+
+
+def in_blocks(module, x, block: int, dtype):
+  """Applies a trained encoder to frames [N, ...], at most `block` at a time.
+
+  Blocks are as even as they can be; zeros fill up the last one.
+
+  Args:
+    module: Bound, `(x, train) -> [N, F]`, whose frames do not know each other.
+    x: [N, ...].
+    block: Frames, at least 1.
+    dtype: What the frames of a block become when it is their turn.
+  """
+  rows = x.shape[0]
+  number = -(-rows // block)
+  if number <= 1:
+    return module(x.astype(dtype), False)
+  size = -(-rows // number)
+  x = jnp.pad(x, [(0, number * size - rows)] + [(0, 0)] * (x.ndim - 1))
+  # A bound module must not be called inside a loop: it might change variables.
+  alone, variables = module.unbind()
+  found = lax.map(
+    lambda part: alone.apply(variables, part.astype(dtype), False),
+    x.reshape(number, size, *x.shape[1:]),
+  )
+  return found.reshape(-1, *found.shape[2:])[:rows]
 
 
 class Linear(nn.Module):

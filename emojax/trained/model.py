@@ -12,7 +12,6 @@ import os
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from emojax import tasks
@@ -20,6 +19,7 @@ from emojax.engine import flip
 from emojax.trained import folder as release
 from emojax.trained import network, shipped
 from emojax.trained.answering import Answering, ModelError, Output, in_batches
+from emojax.trained.members import Members
 
 PyTree = Any
 __all__ = ['Model', 'Output', 'load']
@@ -45,35 +45,25 @@ class Model(Answering):
     self._flip = metadata.get('flip', False)
     if not isinstance(self._flip, bool):
       raise ModelError(f'flip: expected true or false, found {self._flip!r}')
-    self._forward = jax.jit(self._all_members)
-    self._passes = jax.jit(self._all_passes)
 
   def one(self, params, state, inputs, key=None, number=None):
     """What one member says, in one stochastic pass if there is a key."""
+    return self._said(self._network, params, state, inputs, key, number)
+
+  @functools.cached_property
+  def _members(self) -> Members:
+    """All of them; made when first asked, as other forms of a model do not."""
+    return Members(self._said, self._network, self._params, self._state)
+
+  def _said(self, network, params, state, inputs, key, number):
     variables = {'params': params, **state}
 
     def predict(x):
-      return self._outputs(self._network, variables, x, key, number)
+      return self._outputs(network, variables, x, key, number)
 
     if self._flip:
       return flip.over_both(predict, self.schema)(inputs)
     return predict(inputs)
-
-  def _all_members(self, params, state, inputs):
-    return jax.lax.map(lambda x: self.one(x[0], x[1], inputs), (params, state))
-
-  def _all_passes(self, params, state, inputs, keys):
-    """[M * S, ...], the passes of a member next to each other."""
-
-    def member(x):
-      params, state, keys = x
-      return jax.lax.map(
-        lambda one: self.one(params, state, inputs, *one),
-        (keys, jnp.arange(len(keys))),
-      )
-
-    found = jax.lax.map(member, (params, state, keys))
-    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), found)
 
   def logits(
     self,
@@ -98,10 +88,7 @@ class Model(Answering):
     inputs, keys = self.inputs(image, audio), self._keys(samples, seed)
 
     def run(chosen, start):
-      forward = self._forward
-      if keys is not None:
-        forward = functools.partial(self._passes, keys=keys(start))
-      return jax.device_get(forward(self._params, self._state, chosen))
+      return self._members(chosen, None if keys is None else keys(start))
 
     return in_batches(run, inputs, batch)
 
