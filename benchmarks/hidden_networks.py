@@ -8,7 +8,8 @@ clips-va-frames and clips-va-gru. Prints, in Markdown, each one's expected NLL o
 hidden and on the visible frames of its test clips, and its scores, as means over the
 members of single networks; and the differences, paired by member: members of equal
 number have the same seed and see the same clips in the same order. `--figure` draws
-the curves of their training.
+the curves of their training. `--stages` draws those of papers 001 and 002 instead,
+RUNS/incomplete and RUNS/shared.
 """
 
 import argparse
@@ -180,6 +181,29 @@ def differences(found: dict[str, dict[str, np.ndarray]]) -> tables.Table:
   return tables.Table(title, ['', *ROWS], rows, [note])
 
 
+def stages(runs: pathlib.Path) -> bytes:
+  """PNG of the validation totals of two-stage runs: mean and range of members."""
+  names = {'incomplete': 'paper 001', 'shared': 'paper 002'}
+  figure, axes = plt.subplots(1, len(names), figsize=(9, 3.4))
+  for ax, (folder, title) in zip(axes, names.items(), strict=True):
+    text = (runs / folder / 'metrics.jsonl').read_text()
+    rows = [json.loads(one) for one in text.splitlines()]
+    for name in dict.fromkeys(row['generation'] for row in rows):
+      found: dict[int, list[float]] = {}
+      for row in rows:
+        if row['generation'] == name:
+          found.setdefault(row['epoch'] + 1, []).append(row['val/total'])
+      x, y = list(found), list(found.values())
+      (line,) = ax.plot(x, [np.mean(one) for one in y], label=name)
+      low, high = ([f(one) for one in y] for f in (min, max))
+      ax.fill_between(x, low, high, color=line.get_color(), alpha=0.12, lw=0)
+    ax.set_title(f'{title}: validation total', fontsize=10)
+    ax.set_xlabel('epoch')
+    ax.spines[['top', 'right']].set_visible(False)
+    ax.legend(fontsize=7, frameon=False, ncols=2)
+  return _png(figure)
+
+
 def curves(runs: pathlib.Path) -> bytes:
   """PNG of the validation scores by epoch: mean and range of the members."""
   figure, axes = plt.subplots(1, len(CURVES), figsize=(9, 3))
@@ -196,6 +220,10 @@ def curves(runs: pathlib.Path) -> bytes:
       ax.set_xlabel('epoch')
       ax.spines[['top', 'right']].set_visible(False)
   axes[0].legend(fontsize=7, frameon=False)
+  return _png(figure)
+
+
+def _png(figure) -> bytes:
   figure.tight_layout()
   made = io.BytesIO()
   figure.savefig(made, dpi=110)
@@ -210,7 +238,13 @@ def main():
   )
   parser.add_argument('runs', type=pathlib.Path, help='folder of the runs')
   parser.add_argument('--figure', type=pathlib.Path, help='a PNG of the curves')
+  parser.add_argument(
+    '--stages', type=pathlib.Path, help='a PNG of papers 001 and 002, alone'
+  )
   args = parser.parse_args()
+  if args.stages:
+    files.write_bytes(args.stages, stages(args.runs))
+    return
   try:
     check_comparable({name: read(args.runs / name)[0] for name in NAMES})
     found = {name: members(args.runs / name) for name in NAMES}
