@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.special
-import scipy.stats
 
 from emojax import tasks
 
@@ -96,8 +95,10 @@ def nodes(size: int) -> np.ndarray:
     float32 [2 * 2 ** NODES, size], of Sobol's sequence in the middle of its cells:
     no number is drawn, so that all versions have the same points.
   """
+  import scipy.stats.qmc  # slow to import: not for `emojax.load`
+
   sobol = scipy.stats.qmc.Sobol(size, scramble=False).random_base2(NODES)
-  half = scipy.stats.norm.ppf(sobol + 0.5 / 2**NODES)
+  half = scipy.special.ndtri(sobol + 0.5 / 2**NODES)
   return np.concatenate([half, -half]).astype(np.float32)
 
 

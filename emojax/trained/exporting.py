@@ -332,8 +332,10 @@ def _write(out: pathlib.Path, files: dict[str, bytes]):
   temporary.mkdir()
   try:
     for name, data in files.items():
-      (temporary / name).parent.mkdir(parents=True, exist_ok=True)
-      with open(temporary / name, 'wb') as file:
+      path = temporary / name
+      if path.parent != temporary:
+        path.parent.mkdir(parents=True, exist_ok=True)
+      with open(path, 'wb') as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -68,6 +68,7 @@ def found():
   return tool.by_task(json.loads(json.dumps(numbers)))
 
 
+@pytest.mark.slow
 def test_what_undoes_the_bias_is_nearest(found):
   for task in ('au', 'expr'):
     one = found[task]['0']['methods']
@@ -85,6 +86,7 @@ def test_what_undoes_the_bias_is_nearest(found):
     assert one['Stu1 (corrected), TS, single']['unbiased']
 
 
+@pytest.mark.slow
 def test_numbers_are_those_of_the_metrics(found):
   seed = made(0)
   frames = seed.frames['test']['expr']
@@ -109,6 +111,7 @@ def test_numbers_are_those_of_the_metrics(found):
   assert max(gaps) - min(gaps) < 1e-4
 
 
+@pytest.mark.slow
 def test_true_coverage_is_near_what_is_counted(found):
   for by_seed in found.values():
     for audit in by_seed.values():
@@ -177,6 +180,7 @@ def test_one_temperature_of_equal_labels_is_the_usual_one():
   np.testing.assert_allclose(found_, expected)
 
 
+@pytest.mark.slow
 def test_the_page_keeps_what_is_around_the_tables(found, tmp_path, monkeypatch):
   monkeypatch.setattr(audit_ranks, 'PERMUTATIONS', 9)
   path = tmp_path / 'page.md'
@@ -197,6 +201,7 @@ def test_the_page_keeps_what_is_around_the_tables(found, tmp_path, monkeypatch):
     page.write(path, found, made_)
 
 
+@pytest.mark.slow
 def test_runs_that_do_not_fit_together_are_refused(found, tmp_path, capsys):
   with pytest.raises(ValueError, match='at least two seeds'):
     tool.by_task({0: {}})

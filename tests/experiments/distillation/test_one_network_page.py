@@ -111,6 +111,7 @@ def test_runs_of_other_settings_are_not_compared(tmp_path):
     page.read(same)
 
 
+@pytest.mark.slow
 def test_costs_are_counted(tmp_path):
   config = page.read(finished(tmp_path / 'run', 'mean')).config
 
@@ -127,6 +128,7 @@ def test_costs_are_counted(tmp_path):
   assert one < macs('dirichlet', 1, 4) < macs('hydra', 1, 3) < 3 * one
 
 
+@pytest.mark.slow
 def test_the_page_is_written_between_its_markers(tmp_path, capsys):
   runs = [
     finished(tmp_path / 'mean', 'mean', improving=['Tea']),
