@@ -169,7 +169,8 @@ def convert(
   _check_formats(formats, page)
   if 'safetensors' in formats:
     raise ExportError(
-      '--format safetensors: the model has this form already; name onnx or jax'
+      '--format safetensors: the model has this form already; name onnx, jax or '
+      'web'
     )
   folder = shipped.find(os.fspath(source))
   if not os.path.lexists(folder):
@@ -320,6 +321,13 @@ def _compare(
 def _check_free(out: pathlib.Path):
   if out.exists() and (not out.is_dir() or any(out.iterdir())):
     raise ExportError(f'--out {out} exists already: choose another folder')
+  for folder in out.absolute().parents:
+    if folder.exists():
+      if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise ExportError(
+          f'--out {out}: nothing can be written to {folder}: choose another folder'
+        )
+      break
 
 
 def _write(out: pathlib.Path, files: dict[str, bytes]):
@@ -339,6 +347,7 @@ def _write(out: pathlib.Path, files: dict[str, bytes]):
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+    _check_free(out)  # another export may have written it meanwhile
     os.replace(temporary, out)  # an empty folder is replaced, no other
   finally:
     shutil.rmtree(temporary, ignore_errors=True)

@@ -46,6 +46,11 @@ def read_metadata(folder: pathlib.Path) -> dict[str, Any]:
         f'{folder} is the folder of a run, not an exported model: `python -m '
         f'emojax.export --workdir={folder} --out=DIR` makes a model of it'
       )
+    if (folder / 'model.onnx').is_file():
+      raise ModelError(
+        f'{folder} holds no exported model with weights, but model.onnx alone: '
+        'export it with --format safetensors, too'
+      )
     raise ModelError(
       f'{folder} holds no exported model ({METADATA} is missing): make one '
       'with python -m emojax.export'

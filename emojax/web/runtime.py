@@ -69,7 +69,10 @@ def _given(path: pathlib.Path) -> dict[str, bytes]:
       return _unpacked(path.read_bytes(), str(path))
     return _of_folder(path / 'package' if (path / 'package').is_dir() else path)
   except OSError as error:
-    raise ExportError(f'--web-runtime {path}: {error.strerror}') from error
+    where = error.filename or path
+    raise ExportError(
+      f'--web-runtime {path}: {where}: {error.strerror}; {REMEDY}'
+    ) from error
 
 
 def _of_folder(folder: pathlib.Path) -> dict[str, bytes]:

@@ -91,7 +91,14 @@ def test_a_process_of_the_same_number_was_killed(tmp_path):
 
 def test_of_two_at_once_the_second_fails(tmp_path):
   exporting._write(tmp_path / 'model', FILES)
-  with pytest.raises(OSError, match='model'):
+  with pytest.raises(exporting.ExportError, match='model exists already'):
     exporting._write(tmp_path / 'model', {'model.json': b'other'})
   assert contents(tmp_path / 'model') == FILES
   assert os.listdir(tmp_path) == ['model']
+
+
+def test_a_folder_that_cannot_be_is_refused_before_any_work(tmp_path):
+  (tmp_path / 'file').write_text('x')
+  with pytest.raises(exporting.ExportError, match='nothing can be written to'):
+    exporting._check_free(tmp_path / 'file' / 'sub' / 'model')
+  exporting._check_free(tmp_path / 'new' / 'sub' / 'model')
