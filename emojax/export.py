@@ -139,7 +139,7 @@ def main(arguments: Sequence[str]) -> int:
         found.model, found.out, formats, found.tolerance, page
       )
       print(f'{out} is ready')
-      _say_page(out, page)
+      _say_page(out, page, 'which has fewer members')
       return 0
     run = runs.open_run(found.workdir)
     out = exporting.export(
@@ -158,7 +158,7 @@ def main(arguments: Sequence[str]) -> int:
     print(f'error: {error}', file=sys.stderr)
     return 1
   print(f'{out} is ready; {out / release.CARD} describes it')
-  _say_page(out, page)
+  _say_page(out, page, 'with --half, or fewer --members')
   return 0
 
 
@@ -174,8 +174,8 @@ def _page(found: argparse.Namespace) -> tuple[list[str], exporting.Page | None]:
   return formats, folder.Page(name, found.web_runtime)
 
 
-def _say_page(out: pathlib.Path, page: exporting.Page | None):
-  """How to look at the page, and what it weighs."""
+def _say_page(out: pathlib.Path, page: exporting.Page | None, smaller: str):
+  """How to look at the page, what it weighs, and what would make it smaller."""
   if page is None:
     return
   from emojax.web import folder
@@ -186,7 +186,7 @@ def _say_page(out: pathlib.Path, page: exporting.Page | None):
   if size > folder.WIRE:
     print(
       f'note: more than {folder.WIRE / 1e6:.0f} MB, which is slow on phones: '
-      'export with --half, or fewer --members',
+      f'export a model {smaller}',
       file=sys.stderr,
     )
 

@@ -2,8 +2,8 @@
 
 A detector of foreign samples is judged as if every known one should be kept. Who
 acts on answers wants the right ones: a known sample whose answer is wrong may as
-well be rejected. Narasimhan et al. (ICLR 2024; from memory, its equations could not
-be checked) minimise a weighted sum of the same two errors with a price on rejection;
+well be rejected. Narasimhan et al. (ICLR 2024; its equations could not be
+checked) minimise a weighted sum of the same two errors with a price on rejection;
 here, as in Xia and Bouganis (ACCV 2022), the curve has all rates of rejection.
 """
 

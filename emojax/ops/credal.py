@@ -87,7 +87,8 @@ def intersection(lower, upper):
 def loss(task: tasks.Task, said, logits, width, weight=None):
   """Cross-entropy of p*, and squared errors of widths (their mean) and of beta.
 
-  CREDIT's loss without its temperature (of 2.5).
+  CREDIT's loss, as others have described it (its text could not be checked), without
+  its temperature of 2.5.
 
   Args:
     task: The task.

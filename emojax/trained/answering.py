@@ -222,6 +222,7 @@ class Answering:
       ModelError: If the network's outputs are not finite for some frame: they
         are no answer. `unsure` marks such frames.
     """
+    _check_output(output)
     found = {}
     for task in self.schema:
       probs = output.probabilities[task.name]
@@ -261,6 +262,7 @@ class Answering:
     Raises:
       ModelError: If the model has no such sets, or its outputs are not finite.
     """
+    _check_output(output)
     if not output.calibrated:
       raise ModelError(
         'prediction sets were calibrated without temperatures and stochastic '
@@ -313,6 +315,7 @@ class Answering:
     Returns:
       bool [...]; True where the uncertainty is not finite.
     """
+    _check_output(output)
     limit = self._limit(task, kind, share)
     return ~(getattr(output.uncertainty[task], kind) <= limit)  # NaN, too
 
@@ -344,6 +347,7 @@ class Answering:
       ModelError: If the model is a single network, which has no epistemic
         uncertainty, or has no such thresholds.
     """
+    _check_output(output)
     if kind not in ('aleatoric', 'total'):
       raise ModelError(f"kind {kind!r}: expected 'aleatoric' or 'total'")
     if self.num_members == 1:
@@ -384,6 +388,14 @@ class Answering:
         f'no threshold for task {task!r}, {kind!r}, share {share}; there are '
         f'{json.dumps(limits)}'
       ) from None
+
+
+def _check_output(output: Any):
+  """Raises ModelError for what no model has said."""
+  if not isinstance(output, Output):
+    raise ModelError(
+      f'expected what predict(...) has returned, not {type(output).__name__}'
+    )
 
 
 def in_batches(

@@ -135,6 +135,8 @@ def push(upload: Upload, reference: Reference, private: bool = False) -> str:
     ModelError: If it cannot be; says why.
   """
   client = _client(str(reference))
+  if client.get_token() is None:
+    raise ModelError(f'{reference}: {LOG_IN}')
   api = client.HfApi(library_name='emojax', library_version=emojax.__version__)
   try:
     api.create_repo(reference.repo, private=private or None, exist_ok=True)

@@ -131,7 +131,13 @@ def _fetched() -> bytes:
 def _packed(npm: str) -> bytes:
   with tempfile.TemporaryDirectory() as folder:
     done = subprocess.run(
-      [npm, 'pack', '--silent', f'{PACKAGE}@{VERSION}'],
+      [
+        npm,
+        'pack',
+        '--loglevel=error',
+        '--fetch-retries=1',
+        f'{PACKAGE}@{VERSION}',
+      ],
       cwd=folder,
       capture_output=True,
       text=True,
@@ -140,8 +146,8 @@ def _packed(npm: str) -> bytes:
     )
     packed = list(pathlib.Path(folder).glob('*.tgz'))
     if done.returncode or len(packed) != 1:
-      lines = done.stderr.strip().splitlines() or ['no package']
-      raise OSError(f'npm: {lines[-1]}')
+      lines = done.stderr.strip().splitlines() or ['npm: no package']
+      raise OSError(lines[0])  # of many, that with the code of the error
     return packed[0].read_bytes()
 
 

@@ -108,6 +108,13 @@ def test_thresholds_mark_the_share_they_name(run, model, clips):
     model.unsure(output, 0.3)
 
 
+@pytest.mark.parametrize('name', ['answers', 'sets', 'unsure', 'route'])
+@pytest.mark.parametrize('value', [None, np.zeros((1, 1, 48, 48, 3), np.uint8)])
+def test_what_no_model_has_said_has_no_answer(model, name, value):
+  with pytest.raises(release.ModelError, match='expected what predict'):
+    getattr(model, name)(value)
+
+
 def test_answers(run, model, output):
   answers = model.answers(output)
   best = output.probabilities['expr'].argmax(-1)

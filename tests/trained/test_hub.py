@@ -238,6 +238,13 @@ def test_without_a_login(server, folder, capsys, monkeypatch):
   assert not server.repositories
 
 
+def test_without_any_login_nobody_is_asked(server, folder, capsys, monkeypatch):
+  monkeypatch.delenv('HF_TOKEN')
+  forget()
+  assert 'hf auth login' in refused(capsys, str(folder), 'ann/new', '--yes')
+  assert not server.seen
+
+
 @pytest.mark.slow
 def test_predict_takes_them(there, tmp_path, capsys):
   from PIL import Image

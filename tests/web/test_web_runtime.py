@@ -110,6 +110,15 @@ def test_a_registry_that_cannot_be_reached_is_one_line(
     assert '\n' not in str(e.value)
 
 
+def test_what_npm_says_is_passed_on(small, monkeypatch, tmp_path):
+  npm = tmp_path / 'npm'
+  npm.write_text('#!/bin/sh\necho "npm error code ECONNREFUSED" >&2\nexit 1\n')
+  npm.chmod(0o755)
+  monkeypatch.setattr(runtime.shutil, 'which', lambda _: str(npm))
+  with pytest.raises(ExportError, match=r'ECONNREFUSED.*--web-runtime'):
+    runtime.load()
+
+
 def test_the_digests_are_those_of_the_package(runtime_files):
   assert runtime_files.keys() == runtime.DIGESTS.keys()
   assert runtime_files[runtime.BINARY].startswith(b'\0asm')

@@ -22,9 +22,9 @@ export class Engine {
     };
   }
 
-  // What about.json says, when everything is loaded.
-  open() {
-    return this.#ask({ kind: 'open' }).then(({ result }) => result);
+  // `about` again, when everything that it names is loaded.
+  open(about) {
+    return this.#ask({ kind: 'open', about }).then(({ result }) => result);
   }
 
   // {result: answers, bitmap}; the bitmap is not the page's meanwhile.

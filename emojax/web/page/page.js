@@ -1,5 +1,6 @@
 // What happens when: files, webcam, answers. Tells others by the event emojax-answers.
 
+import { readAbout } from './about.js';
 import { Camera } from './camera.js';
 import { cards, reading } from './cards.js';
 import { draw } from './draw.js';
@@ -159,14 +160,14 @@ async function start() {
   const buttons = [get('file'), get('camera')];
   for (const button of buttons) button.disabled = true;
   say('Loading the networks …');
-  const total = (await (await fetch(new URL('about.json', import.meta.url))).json()).files;
-  const sum = Object.values(total).reduce((a, b) => a + b);
+  const read = await readAbout();
+  const sum = Object.values(read.files).reduce((a, b) => a + b);
   let loaded = 0;
   engine = new Engine((count) => {
     loaded += count;
     get('progress').value = Math.min(1, loaded / sum);
   });
-  about = await engine.open();
+  about = await engine.open(read);
   get('progress').remove();
   get('fair').textContent = about.fair_use;
   get('reading').replaceChildren(...reading(about));

@@ -13,16 +13,26 @@ let about, detect, model;
 
 async function open(told) {
   const file = (name) => bytes(new URL(name, ROOT), told);
-  about = JSON.parse(new TextDecoder().decode(await file('page/about.json')));
   const names = about.detector.files.map((name) => `detector/${name}`);
   const [runtime, onnx, ...networks] = await Promise.all(
     ['runtime/ort.wasm.gz', 'model.onnx', ...names].map(file),
   );
+  await checkModel(onnx);
   await useRuntime(runtime);
   const detectors = [];
   for (const one of networks) detectors.push(await inOrder(one));
   detect = detector(detectors, about.detector);
   model = await network(onnx);
+}
+
+// Labels and crops of one model would be wrong for another one.
+async function checkModel(onnx) {
+  if (!globalThis.crypto?.subtle) return; // without https there is none
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', onnx));
+  const text = [...digest].map((x) => x.toString(16).padStart(2, '0')).join('');
+  if (!text.startsWith(about.digest)) {
+    throw new Error('model.onnx is not the one that this page was exported with');
+  }
 }
 
 // In stripes, as the canvases of phones are small.
@@ -53,6 +63,7 @@ async function look({ bitmap, live }) {
 self.onmessage = async ({ data: { id, kind, ...asked } }) => {
   try {
     if (kind === 'open') {
+      ({ about } = asked);
       await open((count) => self.postMessage({ loaded: count }));
       self.postMessage({ id, result: about });
     } else {
