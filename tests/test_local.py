@@ -17,7 +17,9 @@ number = int(sys.argv[-1].split('=')[1])
 print('hello', sys.argv[1], os.environ['XLA_FLAGS'].split()[-1], flush=True)
 {}
 """
-SLEEP = 'time.sleep(60)'
+# In short pieces: a signal that comes between Python's look for one and the call
+# that sleeps is handled only when that call returns.
+SLEEP = '[time.sleep(0.1) for _ in range(600)]'
 
 
 def start(tmp_path, body: str, *options: str, argument='x', grace=30.0):

@@ -62,7 +62,8 @@ with StopFlag() as stop:
   while not stop:
     print('.' * 200)  # a signal may come in the middle of printing
   print('stopping', flush=True)
-  time.sleep(60)
+  for _ in range(600):  # a signal just before a call that sleeps waits for its end
+    time.sleep(0.1)
 """
 
 
