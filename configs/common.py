@@ -43,7 +43,7 @@ def runtime(config: ConfigDict, predict_clips: int):
   config.runtime.stream_steps = 0  # 0: data resident on the device
   config.runtime.cpu_devices = 0  # 0: as many as share the members evenly
   config.runtime.member_devices = 0  # 0: all that have members to train
-  config.runtime.lowering = 'auto'  # of convolutions: 'lax' or 'matmul'
+  config.runtime.lowering = 'auto'  # of convolutions: lax, matmul, conv
   # Of float32 products on accelerators: 'high' or 'highest' (docs/scaling.md).
   config.runtime.precision = 'default'
 

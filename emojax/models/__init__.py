@@ -70,7 +70,7 @@ def build(
     hidden: Size of a GRU's state.
     dropout: Dropout rate in [0, 1).
     head: 'paper', 'published' or, of EMENet, 'frames'; see `heads.TemporalHead`.
-    lowering: 'auto', 'lax' or 'matmul'; see `ops.conv`.
+    lowering: 'auto', 'lax', 'matmul' or 'conv'; see `ops.conv`.
     dtype: Compute dtype, 'float32' or 'bfloat16'.
     axis_name: Mapped batch axis, or None.
     channels: Channels of the images, 1 or 3.
