@@ -70,19 +70,25 @@ def main():
     for way, (chunk, block) in ways.items()
     for name, *rest in compiled(args.size, whole, chunk, block)
   }
-  times = {key: [] for key in made}
+  times, said = {key: [] for key in made}, {}
   for _ in range(args.rounds):
     for key, (executable, placed, _) in made.items():
       start = time.process_time()
-      jax.block_until_ready(executable(*placed))
+      said[key] = jax.block_until_ready(executable(*placed))
       times[key].append(time.process_time() - start)
-  for key, (executable, _, seconds) in made.items():
+  for (way, name), (executable, _, seconds) in made.items():
     memory = executable.memory_analysis().temp_size_in_bytes / MIB
-    each = statistics.median(times[key]) / whole * 1e3
+    each = statistics.median(times[way, name]) / whole * 1e3
     print(
-      f'{key[0]}, {key[1]}: {each:.2f} ms a still, {memory:.0f} MiB, '
-      f'compiled in {seconds:.1f} s'
+      f'{way}, {name}: {each:.2f} ms a still, {memory:.0f} MiB, compiled in '
+      f'{seconds:.1f} s; logits differ by '
+      f'{difference(said[way, "predict"], said["as they are", "predict"]):.0e}'
     )
+
+
+def difference(found, expected) -> float:
+  """The largest one of two dictionaries of arrays."""
+  return max(float(abs(found[k] - expected[k]).max()) for k in expected)
 
 
 if __name__ == '__main__':

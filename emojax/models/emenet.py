@@ -100,7 +100,7 @@ class EMENet(nn.Module):
       self.width, self.lowering, self.dtype, self.axis_name, name=name
     )
     x = x.reshape(-1, *x.shape[2:])
-    if self.block and not train:
+    if self.block and not (train or self.is_initializing()):
       x = in_blocks(module, x, self.block, self.dtype)
     else:
       x = module(x.astype(self.dtype), train)
