@@ -42,14 +42,9 @@ def drawn_entropy(counts: np.ndarray, drawn: np.ndarray) -> np.ndarray:
   known = (drawn > 0) & (drawn <= total)
   found, size = np.zeros(counts.shape), np.where(known, drawn, 1)[:, None]
   for hits in range(1, int(size.max()) + 1):
-    # scipy's comb is 0 where more are wanted than there are.
-    ways = scipy.special.comb(counts, hits) * scipy.special.comb(
-      total[:, None] - counts, size - hits
-    )
     share = np.minimum(hits / size, 1)
-    found -= ways * share * np.log(share)
-  found = found.sum(1) / scipy.special.comb(total, size[:, 0])
-  return np.where(known, found, np.nan)
+    found -= _hypergeometric(total, counts, size, hits) * share * np.log(share)
+  return np.where(known, found.sum(1), np.nan)
 
 
 def _extrapolated(counts: np.ndarray, fewer: np.ndarray) -> np.ndarray:
@@ -129,22 +124,50 @@ def concentration(
   return alpha
 
 
-def left_out(counts: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-  """NLL of each vote given the face's others; NaN for one vote; [F].
+def left_out(
+  counts: np.ndarray, alpha: np.ndarray, asked: np.ndarray | None = None
+) -> np.ndarray:
+  """NLL of a vote given some of the face's others; [F].
 
   However well `alpha` fits, nobody's is lower on average than that of who says the
   posterior, and that is its entropy.
 
   Args:
     counts: [F, E].
-    alpha: Dirichlet distribution before the others are seen, [E].
+    alpha: Dirichlet distribution before any vote is seen, [E].
+    asked: How many others are seen, int [F]; all of them without it.
+
+  Returns:
+    Mean over the votes and over the choices of others; NaN where there are not so
+    many.
   """
-  total = counts.sum(1)
-  others = (np.maximum(counts - 1, 0) + alpha) / np.maximum(
-    total - 1 + alpha.sum(), 1e-9
-  )[:, None]
-  found = -(_shares(counts) * np.log(others)).sum(1)
-  return np.where(total > 1, found, np.nan)
+  counts = np.asarray(counts, int)
+  others = counts.sum(1) - 1
+  asked = np.asarray(others if asked is None else asked, int)
+  known = (0 <= asked) & (asked <= others) & (others >= 0)
+  size = np.where(known, asked, 0)[:, None]
+  alike, found = np.maximum(counts - 1, 0), np.zeros(counts.shape)
+  for hits in range(int(size.max()) + 1):
+    said = (hits + alpha) / (size + alpha.sum())
+    found -= _hypergeometric(others, alike, size, hits) * np.log(said)
+  return np.where(known, (_shares(counts) * found).sum(1), np.nan)
+
+
+def _hypergeometric(
+  total: np.ndarray, alike: np.ndarray, size: np.ndarray, hits: int
+) -> np.ndarray:
+  """Chances that `size` [F, 1] of `total` [F] have `hits` of `alike` [F, E]."""
+  others = total[:, None] - alike
+  return (
+    _choose(alike, hits)
+    * _choose(others, size - hits)
+    / _choose(total[:, None], size)
+  )
+
+
+def _choose(total: np.ndarray, size) -> np.ndarray:
+  # 0 where more are wanted than there are; its annotations have numbers only.
+  return np.asarray(scipy.special.comb(total, size))
 
 
 class Limits(NamedTuple):

@@ -79,6 +79,22 @@ def test_bounds_hold_for_any_posterior(votes):
   assert upper == pytest.approx(entropy(POSTERIOR))
 
 
+def test_others_are_drawn_among_the_face_s_other_votes():
+  alpha, votes = np.array([0.5, 0.2]), [0, 0, 0, 1, 1]
+  found = []
+  for vote, *others in itertools.permutations(votes):
+    seen = np.bincount(others[:2], minlength=2) + alpha
+    found.append(-np.log(seen[vote] / seen.sum()))
+  counts = np.array([[3, 2], [1, 1]])
+  one, unknown = limits_lib.left_out(counts, alpha, np.array([2, 2]))
+  assert one == pytest.approx(np.mean(found))
+  assert np.isnan(unknown)
+  # Nobody is asked: the prior alone.
+  one = limits_lib.left_out(counts[:1], alpha, np.array([0]))
+  prior = alpha / alpha.sum()
+  assert one == pytest.approx(-(np.array([0.6, 0.4]) * np.log(prior)).sum())
+
+
 def test_the_concentration_is_the_most_likely_one():
   rng = np.random.default_rng(0)
   true = np.array([0.8, 0.4, 0.2])
