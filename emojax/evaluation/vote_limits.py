@@ -19,7 +19,7 @@ import scipy.special
 from emojax.evaluation import resampling
 from emojax.evaluation.votes import entropy
 
-LOWER, UPPER = 'never too high (Zhang)', 'never too low (leave one vote out)'
+LOWER, UPPER = 'lower bound (Zhang)', 'upper bound (leave one vote out)'
 MODEL = 'Dirichlet-multinomial'
 SPLITS, DRAWS = 20, 20
 
