@@ -322,6 +322,7 @@ def predict_rows(
   predict: Callable,
   inputs: PyTree,
   chunk: int,
+  count: jax.Array | None = None,
 ) -> PyTree:
   """Applies `predict` to every clip, `chunk` at a time to bound the memory.
 
@@ -333,22 +334,43 @@ def predict_rows(
     predict: `inputs of a chunk -> outputs [chunk, ...]`.
     inputs: Arrays [N, ...]; N a multiple of `chunk` times the batch devices.
     chunk: Clips per call of the model.
+    count: Number of clips that are asked for, int32, if the rest are padding:
+      the network is not applied to chunks of padding alone, whose outputs are 0.
   """
   folded = jax.tree.map(lambda x: x.reshape(-1, chunk, *x.shape[1:]), inputs)
-  axis = method.axis_name
+  axis, first = method.axis_name, 0
   if axis is not None:
     here, size = jax.lax.axis_index(axis), jax.lax.axis_size(axis)
+    share = jax.tree.leaves(folded)[0].shape[0] // size
+    first = here * share
     folded = jax.tree.map(
-      lambda x: jax.lax.dynamic_slice_in_dim(
-        x, here * (x.shape[0] // size), x.shape[0] // size
-      ),
-      folded,
+      lambda x: jax.lax.dynamic_slice_in_dim(x, first, share), folded
     )
-  outputs = jax.lax.map(predict, folded)
+  if count is None:
+    outputs = jax.lax.map(predict, folded)
+  else:
+    outputs = _map_until(predict, folded, -(-count // chunk) - first)
   outputs = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), outputs)
   if axis is not None:
     outputs = jax.lax.all_gather(outputs, axis, tiled=True)
   return outputs
+
+
+def _map_until(fn: Callable, xs: PyTree, end: jax.Array) -> PyTree:
+  """`lax.map` over [K, ...] that leaves zeros from element `end` on."""
+  fn = jax.jit(fn, inline=True)  # traced once
+  one = jax.tree.map(lambda x: x[0], xs)
+  shapes = jax.eval_shape(fn, one)
+
+  def zeros(_):
+    return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+
+  def step(numbered):
+    number, x = numbered
+    return jax.lax.cond(number < end, fn, zeros, x)
+
+  length = jax.tree.leaves(xs)[0].shape[0]
+  return jax.lax.map(step, (jnp.arange(length), xs))
 
 
 def isolated(fn: Callable, true: jax.Array, *args) -> PyTree:

@@ -176,19 +176,25 @@ def finish_program(method: member.Method, mesh, chunk: int) -> Callable:
 def predict_program(
   method: member.Method, mesh, chunk: int, predict_chunk: int
 ) -> Program:
-  """Returns the jitted (params, model_state, inputs) -> outputs [M, N, ...].
+  """Predictions.
 
-  Weights are trees, or `Packed` as a state has them.
+  Returns:
+    A jitted function of (params, model_state, inputs, count) -> outputs
+    [M, N, ...]; from clip `count` on the inputs are padding, and outputs mean
+    nothing. Weights are trees, or `Packed` as a state has them.
   """
 
-  def one(stacked, inputs):
+  def one(stacked, shared):
     predict = member.predict_with(method, *stacked)
-    return member.predict_rows(method, predict, inputs, predict_chunk)
+    return member.predict_rows(
+      method, predict, shared[0], predict_chunk, shared[1]
+    )
 
-  def program(params, model_state, inputs):
-    return map_members(one, chunk)((params, model_state), inputs)
+  def program(params, model_state, inputs, count):
+    return map_members(one, chunk)((params, model_state), (inputs, count))
 
-  return _program(program, mesh, (STACKED, STACKED, SHARED), STACKED)
+  in_specs = (STACKED, STACKED, SHARED, SHARED)
+  return _program(program, mesh, in_specs, STACKED)
 
 
 def sample_program(
@@ -201,14 +207,16 @@ def sample_program(
   """Stochastic passes (MC dropout).
 
   Returns:
-    A jitted function of (params, model_state, keys [M, S], inputs) -> outputs
-    [M, S, N, ...]; with `predict` -> (outputs [M, N, ...] without randomness,
-    these). Whatever does not depend on the key, such as a trunk below the first
-    dropout, is computed once for all of them.
+    A jitted function of (params, model_state, keys [M, S], inputs, count) ->
+    outputs [M, S, N, ...]; with `predict` -> (outputs [M, N, ...] without
+    randomness, these). `count` as in `predict_program`. Whatever does not depend
+    on the key, such as a trunk below the first dropout, is computed once for all
+    of them.
   """
 
-  def one(stacked, inputs):
+  def one(stacked, shared):
     *weights, keys = stacked
+    inputs, count = shared
 
     def passes(chunk_and_number):
       x, number = chunk_and_number
@@ -227,12 +235,14 @@ def sample_program(
     num = jax.tree.leaves(inputs)[0].shape[0]
     numbers = jnp.arange(num) // predict_chunk  # a new mask for every chunk
     samples, outputs = member.predict_rows(
-      method, passes, (inputs, numbers), predict_chunk
+      method, passes, (inputs, numbers), predict_chunk, count
     )
     samples = jax.tree.map(lambda s: jnp.moveaxis(s, 1, 0), samples)
     return (outputs, samples) if predict else samples
 
-  def program(params, model_state, keys, inputs):
-    return map_members(one, chunk)((params, model_state, keys), inputs)
+  def program(params, model_state, keys, inputs, count):
+    stacked = (params, model_state, keys)
+    return map_members(one, chunk)(stacked, (inputs, count))
 
-  return _program(program, mesh, (STACKED, STACKED, STACKED, SHARED), STACKED)
+  in_specs = (STACKED, STACKED, STACKED, SHARED, SHARED)
+  return _program(program, mesh, in_specs, STACKED)

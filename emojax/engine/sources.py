@@ -42,11 +42,16 @@ def padded_inputs(source: ClipSource, multiple: int) -> dict[str, Any]:
   return gather_inputs(source, np.minimum(indices, len(source) - 1))
 
 
-def blocks(source: ClipSource, multiple: int) -> Iterator[dict[str, Any]]:
+def blocks(
+  source: ClipSource, multiple: int
+) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
   """All inputs in blocks of one size, the last one padded.
 
   A block is as many times `multiple` clips as `BLOCK_BYTES` holds. The next one
   is read while the caller works on this one.
+
+  Yields:
+    (inputs, how many of these clips are the source's, int32).
   """
   one = gather_inputs(source, np.zeros(1, int))
   clip_bytes = sum(x.nbytes for x in jax.tree.leaves(one))
@@ -54,7 +59,8 @@ def blocks(source: ClipSource, multiple: int) -> Iterator[dict[str, Any]]:
 
   def read(start):
     indices = np.arange(start, start + size)
-    return gather_inputs(source, np.minimum(indices, len(source) - 1))
+    inputs = gather_inputs(source, np.minimum(indices, len(source) - 1))
+    return inputs, np.int32(min(size, len(source) - start))
 
   return _read_ahead(read, range(0, len(source), size))
 

@@ -389,7 +389,7 @@ class Trainer:
   def predict(self, params, model_state, source) -> PyTree:
     """Outputs of every member for every clip, NumPy [M, N, ...]."""
     return self._in_blocks(
-      lambda inputs: self._predict(params, model_state, inputs), source, 1
+      lambda *block: self._predict(params, model_state, *block), source, 1
     )
 
   def sample(self, params, model_state, source, key, samples: int) -> PyTree:
@@ -399,7 +399,7 @@ class Trainer:
     """
     keys = self._block_keys(key, samples)
     return self._in_blocks(
-      lambda inputs: self._sample(params, model_state, next(keys), inputs),
+      lambda *block: self._sample(params, model_state, next(keys), *block),
       source,
       2,
     )
@@ -417,8 +417,8 @@ class Trainer:
       return self.predict(params, model_state, source), ()
     keys = self._block_keys(key, samples)
 
-    def run(inputs):
-      found = self._predict_and_sample(params, model_state, next(keys), inputs)
+    def run(*block):
+      found = self._predict_and_sample(params, model_state, next(keys), *block)
       return found if keep else (found[0], ())
 
     return self._in_blocks(run, source, (1, 2))
@@ -450,8 +450,8 @@ class Trainer:
     """
     label = jax.jit(soft_labels or self.method.soft_labels)
 
-    def run(inputs):
-      soft = label(self._predict(params, model_state, inputs))
+    def run(*block):
+      soft = label(self._predict(params, model_state, *block))
       return jax.tree.map(
         lambda x: x[: self.settings.members].mean(0)[None], soft
       )
@@ -472,7 +472,7 @@ class Trainer:
     """
     label = jax.jit(labels)
     return self._in_blocks(
-      lambda inputs: label(self._predict(params, model_state, inputs)),
+      lambda *block: label(self._predict(params, model_state, *block)),
       source,
       1,
     )
@@ -481,13 +481,13 @@ class Trainer:
     """Runs over a source in equal blocks and joins the outputs.
 
     Args:
-      run: Inputs of a block on the mesh -> outputs.
+      run: Inputs of a block on the mesh, how many clips count -> outputs.
       source: The clips.
       axes: Axis of the clips in the outputs, or one for each part of a tuple.
     """
     blocks = []
-    for inputs in sources.blocks(source, self._multiple):
-      blocks.append(self.fetch(run(self.share(inputs))))
+    for block in sources.blocks(source, self._multiple):
+      blocks.append(self.fetch(run(*self.share(block))))
 
     def join(axis, *parts):
       return jax.tree.map(lambda *x: _joined(x, axis, len(source)), *parts)

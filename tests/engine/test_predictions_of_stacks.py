@@ -1,11 +1,13 @@
 """Predictions and stochastic passes of a stack, block by block."""
 
+import types
+
 import jax
 import numpy as np
 import pytest
 import toy
 
-from emojax.engine import sources
+from emojax.engine import member, sources
 
 SAMPLES = 3
 
@@ -73,7 +75,8 @@ def test_every_pass_draws_its_own_masks(found):
 
 def test_every_block_draws_its_own_masks(stack):
   trainer, weights = stack
-  block = next(sources.blocks(trainer.val, trainer._multiple))['image']
+  inputs, _ = next(sources.blocks(trainer.val, trainer._multiple))
+  block = inputs['image']
   twice = trainer.val.take(np.tile(np.arange(len(block)) % 4, 2))
   _, samples = trainer.predict_and_sample(
     *weights, twice, jax.random.key(5), SAMPLES
@@ -117,15 +120,44 @@ def test_what_is_not_wanted_is_not_kept(stack, found):
 def test_keys_belong_to_pass_member_and_block(stack):
   """As written down here: other masks would be other published numbers."""
   trainer, weights = stack
-  first = next(sources.blocks(trainer.val, trainer._multiple))
+  block = next(sources.blocks(trainer.val, trainer._multiple))
   keys = jax.random.split(jax.random.key(5), (trainer._size, SAMPLES))
   keys = jax.vmap(jax.vmap(lambda k: jax.random.fold_in(k, 0)))(keys)
   expected = trainer.fetch(
-    trainer._sample(*weights, trainer.place(keys), trainer.share(first))
+    trainer._sample(*weights, trainer.place(keys), *trainer.share(block))
   )
   found = trainer.sample(*weights, trainer.val, jax.random.key(5), SAMPLES)
-  count = min(len(first['image']), 7)
+  count = int(block[1])
   for name, array in expected.items():
     np.testing.assert_array_equal(
       found[name][:, :, :count], array[:, :, :count], err_msg=name
     )
+
+
+@pytest.mark.parametrize('count', [0, 1, 4, 5, 12])
+@pytest.mark.parametrize('shards', [1, 3])
+def test_chunks_of_padding_are_left_out(count, shards):
+  """A network is applied to as many chunks of four as have a clip that counts."""
+  seen = []
+
+  def network(x):
+    jax.debug.callback(lambda y: seen.append(y.tolist()), x)
+    return {'logits': x * 2 + 1}
+
+  mesh = jax.make_mesh((shards,), ('batch',))
+  method = types.SimpleNamespace(axis_name='batch' if shards > 1 else None)
+
+  def program(x, count):
+    return member.predict_rows(method, network, x, 4, count)
+
+  spec = jax.sharding.PartitionSpec()
+  mapped = jax.shard_map(
+    program, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=False
+  )
+  x = np.arange(12)
+  found = np.asarray(jax.jit(mapped)(x, np.int32(count))['logits'])
+  jax.effects_barrier()
+  chunks = -(-count // 4)
+  np.testing.assert_array_equal(found[: chunks * 4], (2 * x + 1)[: chunks * 4])
+  np.testing.assert_array_equal(found[chunks * 4 :], 0)
+  assert sorted(seen) == x.reshape(3, 4)[:chunks].tolist()

@@ -59,8 +59,11 @@ def test_blocks_are_the_source_in_equal_pieces(monkeypatch, clips_per_block):
   source = Source()
   one = source.clips.image[0].nbytes
   monkeypatch.setattr(sources, 'BLOCK_BYTES', clips_per_block * one)
-  blocks = [x['image'] for x in sources.blocks(source, 4)]
+  found = list(sources.blocks(source, 4))
+  blocks = [inputs['image'] for inputs, _ in found]
   size = max(4, clips_per_block // 4 * 4)
+  counts = [int(count) for _, count in found]
+  assert counts == [min(size, 11 - k) for k in range(0, 11, size)]
   assert {len(block) for block in blocks} == {size}
   assert len(blocks) == -(-11 // size)
   joined = np.concatenate(blocks)
@@ -71,7 +74,8 @@ def test_blocks_are_the_source_in_equal_pieces(monkeypatch, clips_per_block):
 
 def test_block_is_never_smaller_than_the_multiple(monkeypatch):
   monkeypatch.setattr(sources, 'BLOCK_BYTES', 1)
-  assert [len(x['image']) for x in sources.blocks(Source(), 6)] == [6, 6]
+  found = sources.blocks(Source(), 6)
+  assert [(len(x['image']), int(n)) for x, n in found] == [(6, 6), (6, 5)]
 
 
 @pytest.mark.parametrize('steps', [1, 2, 3, 7, 50])
@@ -139,8 +143,8 @@ def test_failure_of_the_reading_thread_surfaces(monkeypatch):
   source = Source(fail_at=9)
   monkeypatch.setattr(sources, 'BLOCK_BYTES', 1)
   blocks = sources.blocks(source, 4)
-  assert len(next(blocks)['image']) == 4
-  assert len(next(blocks)['image']) == 4
+  assert len(next(blocks)[0]['image']) == 4
+  assert len(next(blocks)[0]['image']) == 4
   with pytest.raises(OSError, match='clip 9 is damaged'):
     next(blocks)
 
