@@ -92,12 +92,21 @@ def do(
     if one.state == FINISHED:
       continue
     console.print(one.path.name, style='bold', highlight=False)
-    code = subprocess.run([*program, *one.command]).returncode
+    code = _ended([*program, *one.command])
     if code:
       raise ValueError(
         f'{one.path} ended with status {code}; the same command goes on from '
         'there'
       )
+
+
+def _ended(command: Sequence[str]) -> int:
+  """Status of a command that has all the time it wants to stop at Ctrl-C."""
+  with subprocess.Popen(command) as process:
+    try:
+      return process.wait()
+    except KeyboardInterrupt:  # which the command was sent, too
+      return process.wait()
 
 
 def show(

@@ -65,6 +65,21 @@ def test_what_is_finished_is_not_done_again(tmp_path, console):
   assert (tmp_path / 'first' / 'results.json').read_text() == 'kept'
 
 
+# Ctrl-C while it works: it writes what it has and ends as emojax.main does.
+STOPPED = (
+  'import os, pathlib, signal, sys, time; os.kill(os.getppid(), signal.SIGINT);'
+  'time.sleep(0.5); pathlib.Path(sys.argv[2], "kept").touch(); sys.exit(130)'
+)
+
+
+def test_what_is_interrupted_may_stop_in_order(tmp_path, console):
+  (plan,) = pieces(tmp_path, ['run'])
+  plan.path.mkdir()
+  with pytest.raises(ValueError, match='run ended with status 130'):
+    planned_runs.do([plan], console, (sys.executable, '-c', STOPPED))
+  assert (plan.path / 'kept').exists()
+
+
 def every_run(folder):
   seeds = range(2)
   return ferplus_controls.plan(folder, 'DATA', 'RAW', seeds) + (
