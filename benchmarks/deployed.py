@@ -71,7 +71,7 @@ def onnx_runtime(spec) -> tuple[Callable[[int], None], dict]:
       "ONNX Runtime is not installed: pip install -e '.[onnx]'"
     ) from error
   engine.set_up(spec)
-  made = model(spec['size'], spec['members'], 'lax')
+  made = model(spec['size'], spec['members'], 'conv')
   said = deployed.signature(made.metadata)
   graph = translate.model(deployed.function(made), said.inputs, said.symbols)
   data, image = graph.SerializeToString(), stills(spec)

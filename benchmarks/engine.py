@@ -14,17 +14,19 @@ from emojax.data.clips.clips import Clips
 from emojax.data.transform.augment import augmentation
 from emojax.engine import member, methods, programs, stack
 from emojax.engine.trainer import Settings, Trainer
+from emojax.models import folding
 from emojax.runtime import compilation
 
 PyTree = Any
 
 
-def method(size: int, lowering='auto', dropout=0.5) -> member.Method:
+def method(size: int, lowering='auto', dropout=0.5, block=0) -> member.Method:
   """Paper 000 with EMENet-V of width 1; as with PyTorch, nothing is augmented."""
+  model = models.build(
+    'emenet_v', problems.SCHEMA, size, lowering=lowering, dropout=dropout
+  )
   return methods.multitask(
-    models.build(
-      'emenet_v', problems.SCHEMA, size, lowering=lowering, dropout=dropout
-    ),
+    folding.with_block(model, block),
     problems.SCHEMA,
     augment=augmentation('none'),
     bin_values=tasks.bin_values(),

@@ -32,7 +32,7 @@ from emojax.engine.optimisation import NEUTRAL
 from emojax.experiments.distillation import one_network
 from emojax.host import files
 from emojax.report import style, validity
-from emojax.settings import flatten
+from emojax.settings import flatten, is_how
 
 STUDENTS = 'Stu1'
 TEACHER, TOGETHER = 'one teacher', 'all teachers'
@@ -95,14 +95,15 @@ def check(found: Sequence[Found]):
 
 
 FREE = (
-  'seed', 'data.seed', 'data.path', 'distill.', 'runtime.', 'generations',
-  'eval.',
+  'seed', 'data.seed', 'data.path', 'distill.', 'generations', 'eval.',
 )  # fmt: skip
 
 
 def _compared(config: ConfigDict) -> dict[str, Any]:
   flat = NEUTRAL | flatten(config.to_dict())
-  return {k: v for k, v in flat.items() if not k.startswith(FREE)}
+  return {
+    k: v for k, v in flat.items() if not (k.startswith(FREE) or is_how(k))
+  }
 
 
 def rows(found: Sequence[Found]) -> dict[Way, list[Scores]]:

@@ -52,7 +52,7 @@ def cost(way: Way, config: ConfigDict, schema, timed: bool = True) -> Cost:
   """
   config = ConfigDict(config.to_dict())
   config.distill = config.get('distill', ConfigDict())
-  make, image = _program(way, config, schema, 'lax')
+  make, image = _program(way, config, schema, 'conv')
   macs = count.of_program(make, image) // FRAMES * way.members
   if not timed:
     return Cost(macs, float('nan'))

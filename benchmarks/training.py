@@ -52,7 +52,7 @@ def contenders(size: int, members: int, args, plain: bool):
     )
   if plain:
     few = min(members, PLAIN_MEMBERS)
-    spec = engine | {'chunk': 0, 'lowering': 'lax', 'members': few}
+    spec = engine | {'chunk': 0, 'lowering': 'conv', 'members': few}
     name = f'lax.conv, vmapped ({few} members)'
     found.append(workers.Contender(name, ENGINE, spec))
   return found

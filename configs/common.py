@@ -35,7 +35,7 @@ def schedule(train: ConfigDict, decay_every: int, decay_factor: float = 0.1):
 
 
 def runtime(config: ConfigDict, predict_clips: int):
-  """How, not what: these may differ when a run is resumed."""
+  """How, not what: all but the precision may differ when a run is resumed."""
   config.runtime = ConfigDict()
   config.runtime.epochs_per_call = 1  # 0: all epochs in one call
   config.runtime.member_chunk = -1  # members vectorised at a time; -1: auto
@@ -43,7 +43,9 @@ def runtime(config: ConfigDict, predict_clips: int):
   config.runtime.stream_steps = 0  # 0: data resident on the device
   config.runtime.cpu_devices = 0  # 0: as many as share the members evenly
   config.runtime.member_devices = 0  # 0: all that have members to train
-  config.runtime.lowering = 'auto'  # of convolutions: 'lax' or 'matmul'
+  config.runtime.lowering = 'auto'  # of convolutions: lax, matmul, conv
+  # Of float32 products on accelerators: 'high' or 'highest' (docs/scaling.md).
+  config.runtime.precision = 'default'
 
 
 def two_stage() -> ConfigDict:

@@ -154,9 +154,10 @@ def main(arguments: Sequence[str]) -> int:
   # After the arguments, so that --help and errors do not wait for JAX.
   from rich.console import Console
 
+  from emojax import settings
   from emojax.engine.checkpoint import CheckpointError
   from emojax.host.terminal import say
-  from emojax.runtime import compilation, devices
+  from emojax.runtime import compilation, devices, memory
   from emojax.trained import reevaluation, rescoring
 
   console = Console()
@@ -165,11 +166,19 @@ def main(arguments: Sequence[str]) -> int:
     evaluation = reevaluation.prepare(request)
     config = evaluation.config
     devices.set_cpu_devices(config.ensemble.size, config.runtime.cpu_devices)
-    folder = rescoring.execute(evaluation, console)
+    values = settings.flatten(config.to_dict())
+    with memory.explained(values, training=False):
+      folder = rescoring.execute(evaluation, console)
   except KeyboardInterrupt:
     console.print('stopped; the same command goes on where it was')
     return INTERRUPTED
-  except (CheckpointError, ImportError, OSError, ValueError) as error:
+  except (
+    CheckpointError,
+    ImportError,
+    OSError,
+    ValueError,
+    memory.OutOfMemoryError,
+  ) as error:
     say(console, ('error:', 'bold red'), f' {error}')
     return 1
   say(console, f'Report: {folder / "report.html"}')

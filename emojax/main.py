@@ -117,7 +117,14 @@ def execute(config) -> int:
   from emojax.engine.checkpoint import CheckpointError
   from emojax.host import processes, terminal
   from emojax.host.signals import StopRequested
-  from emojax.runtime import compilation, devices, loggers, training, workdir
+  from emojax.runtime import (
+    compilation,
+    devices,
+    loggers,
+    memory,
+    training,
+    workdir,
+  )
 
   processes.check_count(_PROCESSES.value)
   experiment = experiments.module(config.experiment)
@@ -138,7 +145,8 @@ def execute(config) -> int:
         'another --workdir to run again.'
       )
       return 0
-    experiment.run(config, folder, console)
+    with memory.explained(settings.flatten(config.to_dict())):
+      experiment.run(config, folder, console)
   except StopRequested as stop:
     say(f'{stop}: saved in {folder.path}. Run the same command to resume.')
     return INTERRUPTED
@@ -150,6 +158,7 @@ def execute(config) -> int:
     ImportError,
     OSError,
     ValueError,
+    memory.OutOfMemoryError,
     training.DivergedError,
   ) as error:
     if FLAGS.verbosity > 0:  # --verbosity=1: developers want the traceback

@@ -10,6 +10,7 @@ import sys
 import time
 import types
 
+import jax
 import pytest
 import run_files
 import small_run
@@ -231,6 +232,11 @@ def test_finished_run_of_another_configuration(invoke, monkeypatch, capsys):
     (OSError(28, 'No space left', 'a[/x]'), 1, "No space left: 'a[/x]'"),
     (FileNotFoundError(2, 'No such file', 'x.pt'), 1, "No such file: 'x.pt'"),
     (ImportError('pip install emojax[parity]'), 1, 'emojax[parity]'),
+    (
+      jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: Out of memory.\nDump'),
+      1,
+      'Out of memory: lower config.runtime.predict_clips (now 4) or config.',
+    ),
   ],
 )
 def test_how_a_run_may_end(

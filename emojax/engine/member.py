@@ -356,6 +356,18 @@ def predict_rows(
   return outputs
 
 
+@jax.custom_batching.custom_vmap
+def _any(true: jax.Array) -> jax.Array:
+  """A truth value; of members side by side the one value that all of them have."""
+  return true
+
+
+@_any.def_vmap
+def _any_member(size: int, batched, true: jax.Array) -> tuple[jax.Array, bool]:
+  del size, batched
+  return jnp.any(true), False
+
+
 def _map_until(fn: Callable, xs: PyTree, end: jax.Array) -> PyTree:
   """`lax.map` over [K, ...] that leaves zeros from element `end` on."""
   fn = jax.jit(fn, inline=True)  # traced once
@@ -377,7 +389,8 @@ def isolated(fn: Callable, true: jax.Array, *args) -> PyTree:
   """`fn(*args)` as a branch, so that XLA compiles it by itself.
 
   Merged with what reads its results, it may be computed several times, and
-  round differently in segments of different lengths.
+  round differently in segments of different lengths. It is one branch for a whole
+  stack, too: by a value of each member XLA would compute it in any case, and select.
 
   Args:
     fn: A function without gradient.
@@ -390,7 +403,7 @@ def isolated(fn: Callable, true: jax.Array, *args) -> PyTree:
   def never(*_):
     return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
 
-  return jax.lax.cond(true, fn, never, *args)
+  return jax.lax.cond(_any(true), fn, never, *args)
 
 
 def finish_epoch(

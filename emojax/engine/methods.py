@@ -256,7 +256,9 @@ def soft_labels(schema: Schema, outputs, bin_values) -> dict[str, jax.Array]:
   labels = {}
   for task in schema:
     probs = uncertainty.probabilities(task, outputs[task.name])
-    labels[task.name] = probs @ bin_values if task.kind == 'binned' else probs
+    if task.kind == 'binned':  # accelerators would round both to a few bits
+      probs = jnp.matmul(probs, bin_values, precision='highest')
+    labels[task.name] = probs
   return labels
 
 

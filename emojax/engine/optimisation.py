@@ -38,6 +38,7 @@ NEUTRAL: dict[str, Any] = {
   'distill.method': 'mean',
   'distill.students': 0,
   'distill.teachers': '',
+  'runtime.precision': 'default',
 }
 # Papers 001 and 002 have a stage of their own for recurrent networks.
 STAGED = ('schedule', 'warmup_epochs', 'weight_decay', 'ema', 'select')

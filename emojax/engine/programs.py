@@ -15,6 +15,7 @@ from emojax.engine.packing import unpack
 from emojax.engine.stack import BATCH, MEMBER, ensemble_mean, map_members
 
 STACKED, SHARED = P(MEMBER), P()
+PRECISIONS = ('default', 'high', 'highest')
 
 
 # Drawing weights runs once, so its compilation is what takes time: about forty
@@ -22,7 +23,42 @@ STACKED, SHARED = P(MEMBER), P()
 QUICK = {'xla_backend_optimization_level': 0}
 
 
-def _program(fn, mesh, in_specs, out_specs, donate=(), options=None) -> Program:
+def at_precision(fn: Callable, precision: str) -> Callable:
+  """A function whose products and convolutions are traced at a precision.
+
+  Args:
+    fn: Of arrays. Gradients that it takes inside are of the same precision.
+    precision: 'default', which leaves JAX's own setting, 'high' or 'highest'
+      (`jax.lax.Precision`). JAX takes names of number formats, too, and means these
+      levels by them: 'bfloat16' is TF32 on a GPU.
+
+  Raises:
+    ValueError: On another precision.
+  """
+  if precision not in PRECISIONS:
+    raise ValueError(
+      f'precision {precision!r}: expected one of {", ".join(PRECISIONS)}'
+    )
+  if precision == 'default':
+    return fn
+
+  def traced(*args):
+    with jax.default_matmul_precision(precision):
+      return fn(*args)
+
+  return traced
+
+
+def _program(
+  fn,
+  mesh,
+  in_specs,
+  out_specs,
+  donate=(),
+  options=None,
+  precision='default',
+) -> Program:
+  fn = at_precision(fn, precision)
   # Gradients and statistics use explicit collectives, so variance checking
   # has nothing to add; without it the same functions run under pmap.
   mapped = jax.shard_map(
@@ -71,9 +107,15 @@ def _soft_labels(method, state, inputs, predict_chunk):
 
 
 def generation_program(
-  method: member.Method, mesh, chunk: int, predict_chunk: int
+  method: member.Method,
+  mesh,
+  chunk: int,
+  predict_chunk: int,
+  precision: str = 'default',
 ) -> Callable:
   """The one program that trains every generation, in whole or in segments.
+
+  For `precision`, here and below, see `at_precision`.
 
   Returns:
     A jitted function of (state, hparams, weight, plan, num_epochs, num_steps,
@@ -124,10 +166,13 @@ def generation_program(
 
   plan_spec = P(MEMBER, None, None, BATCH)
   in_specs = (STACKED, STACKED, STACKED, plan_spec, *([SHARED] * 5))
-  return _program(program, mesh, in_specs, (STACKED, STACKED, SHARED), donate=0)
+  out_specs = (STACKED, STACKED, SHARED)
+  return _program(program, mesh, in_specs, out_specs, 0, precision=precision)
 
 
-def steps_program(method: member.Method, mesh, chunk: int) -> Callable:
+def steps_program(
+  method: member.Method, mesh, chunk: int, precision: str = 'default'
+) -> Callable:
   """Streaming: trains on a chunk of rows that the host has gathered.
 
   Returns:
@@ -150,7 +195,9 @@ def steps_program(method: member.Method, mesh, chunk: int) -> Callable:
   plan_spec = P(MEMBER, None, BATCH)
   rows_spec = P(MEMBER, BATCH)
   in_specs = (STACKED, STACKED, STACKED, plan_spec, SHARED, rows_spec)
-  return _program(program, mesh, in_specs, STACKED, donate=(0, 1))
+  return _program(
+    program, mesh, in_specs, STACKED, donate=(0, 1), precision=precision
+  )
 
 
 def finish_program(method: member.Method, mesh, chunk: int) -> Callable:
@@ -174,7 +221,11 @@ def finish_program(method: member.Method, mesh, chunk: int) -> Callable:
 
 
 def predict_program(
-  method: member.Method, mesh, chunk: int, predict_chunk: int
+  method: member.Method,
+  mesh,
+  chunk: int,
+  predict_chunk: int,
+  precision: str = 'default',
 ) -> Program:
   """Predictions.
 
@@ -194,7 +245,7 @@ def predict_program(
     return map_members(one, chunk)((params, model_state), (inputs, count))
 
   in_specs = (STACKED, STACKED, SHARED, SHARED)
-  return _program(program, mesh, in_specs, STACKED)
+  return _program(program, mesh, in_specs, STACKED, precision=precision)
 
 
 def sample_program(
@@ -203,6 +254,7 @@ def sample_program(
   chunk: int,
   predict_chunk: int,
   predict: bool = False,
+  precision: str = 'default',
 ) -> Program:
   """Stochastic passes (MC dropout).
 
@@ -245,4 +297,4 @@ def sample_program(
     return map_members(one, chunk)(stacked, (inputs, count))
 
   in_specs = (STACKED, STACKED, STACKED, SHARED, SHARED)
-  return _program(program, mesh, in_specs, STACKED)
+  return _program(program, mesh, in_specs, STACKED, precision=precision)

@@ -230,7 +230,8 @@ def ensemble_mean(
   values: jax.Array, weight: jax.Array, axis: str | None = None
 ) -> jax.Array:
   """Weighted mean over the member axis, across devices where `axis` is given."""
-  total = jnp.tensordot(weight, values, axes=1)
+  # Accelerators would round the values to eight bits or eleven, whatever they are.
+  total = jnp.tensordot(weight, values, axes=1, precision='highest')
   count = weight.sum()
   if axis is not None:
     total, count = jax.lax.psum((total, count), axis)

@@ -18,6 +18,7 @@ import numpy as np
 
 from emojax.engine import member, programs, sources, stack
 from emojax.engine import plan as plans
+from emojax.engine.optimisation import setting
 from emojax.engine.packing import pack, unpack
 from emojax.host import processes
 
@@ -36,6 +37,7 @@ class Settings:
     chunk: Members vectorised at a time (`stack.map_members`).
     predict_chunk: Clips per call of the model without gradients.
     stream_steps: Steps whose rows are gathered at a time; 0 for resident data.
+    precision: Of products and convolutions (`programs.at_precision`).
   """
 
   members: int
@@ -45,6 +47,7 @@ class Settings:
   chunk: int = 1
   predict_chunk: int = 16
   stream_steps: int = 0
+  precision: str = 'default'
 
 
 def settings_from_config(
@@ -67,6 +70,7 @@ def settings_from_config(
     chunk=stack.default_chunk() if r.member_chunk < 0 else r.member_chunk,
     predict_chunk=predict_chunk or r.predict_clips,
     stream_steps=r.stream_steps,
+    precision=setting(r, 'precision', 'runtime'),
   )
 
 
@@ -142,12 +146,13 @@ class Trainer:
   def _generation(self) -> Callable:
     s = self.settings
     return programs.generation_program(
-      self.method, self.mesh, s.chunk, s.predict_chunk
+      self.method, self.mesh, s.chunk, s.predict_chunk, s.precision
     )
 
   @functools.cached_property
   def _steps(self) -> Callable:
-    return programs.steps_program(self.method, self.mesh, self.settings.chunk)
+    s = self.settings
+    return programs.steps_program(self.method, self.mesh, s.chunk, s.precision)
 
   @functools.cached_property
   def _finish(self) -> Callable:
@@ -157,21 +162,21 @@ class Trainer:
   def _predict(self) -> Callable:
     s = self.settings
     return programs.predict_program(
-      self.method, self.mesh, s.chunk, s.predict_chunk
+      self.method, self.mesh, s.chunk, s.predict_chunk, s.precision
     )
 
   @functools.cached_property
   def _sample(self) -> Callable:
-    s = self.settings
-    return programs.sample_program(
-      self.method, self.mesh, s.chunk, s.predict_chunk
-    )
+    return self._sampling(predict=False)
 
   @functools.cached_property
   def _predict_and_sample(self) -> Callable:
+    return self._sampling(predict=True)
+
+  def _sampling(self, predict: bool) -> Callable:
     s = self.settings
     return programs.sample_program(
-      self.method, self.mesh, s.chunk, s.predict_chunk, predict=True
+      self.method, self.mesh, s.chunk, s.predict_chunk, predict, s.precision
     )
 
   @functools.cached_property

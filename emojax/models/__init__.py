@@ -10,7 +10,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from emojax.models import initialisers
+from emojax.host import caches
+from emojax.models import folding, initialisers
 from emojax.models.alexnet import AlexNet
 from emojax.models.densenet import DenseNet121
 from emojax.models.emenet import EMENet
@@ -70,7 +71,7 @@ def build(
     hidden: Size of a GRU's state.
     dropout: Dropout rate in [0, 1).
     head: 'paper', 'published' or, of EMENet, 'frames'; see `heads.TemporalHead`.
-    lowering: 'auto', 'lax' or 'matmul'; see `ops.conv`.
+    lowering: 'auto', 'lax', 'matmul' or 'conv'; see `ops.conv`.
     dtype: Compute dtype, 'float32' or 'bfloat16'.
     axis_name: Mapped batch axis, or None.
     channels: Channels of the images, 1 or 3.
@@ -101,9 +102,12 @@ def build(
 
 
 def from_config(config, schema: Schema, axis_name: str | None = None):
-  """Makes the model of `config.model`; see `build`."""
+  """Makes the model of `config.model`; see `build`.
+
+  On CPUs EMENet predicts in blocks of frames that fit a core's caches.
+  """
   m = config.model
-  return build(
+  made = build(
     m.name,
     schema,
     config.data.image_size,
@@ -115,6 +119,12 @@ def from_config(config, schema: Schema, axis_name: str | None = None):
     lowering=config.runtime.lowering,
     axis_name=axis_name,
   )
+  if (
+    not isinstance(made, EMENet) or resolve_lowering(made.lowering) != 'matmul'
+  ):
+    return made
+  frames = folding.fitting(made.largest_layer(), caches.per_core())
+  return folding.with_block(made, frames)
 
 
 def _check(value, what, valid):

@@ -54,7 +54,7 @@ def _doubled_biases(params) -> int:
 def multiply_accumulates(model, variables) -> int:
   """Those of every product in the model's program for one frame."""
   # This lowering has one operation for each convolution.
-  model = model.clone(lowering='lax')
+  model = model.clone(lowering='conv')
   inputs = models.example_inputs(model)
   return of_program(
     lambda v, x: model.apply(v, x, train=False), variables, inputs
@@ -65,7 +65,7 @@ def of_program(function, *args) -> int:
   """Multiply-accumulates of every product in a function's program.
 
   Args:
-    function: Of arrays; convolutions are counted with the lowering 'lax'.
+    function: Of arrays; convolutions are counted with the lowering 'conv'.
     *args: Its arguments, or their shapes; nothing is computed.
   """
   return _in_jaxpr(jax.make_jaxpr(function)(*args).jaxpr)

@@ -6,9 +6,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from emojax.models.heads import TemporalHead
-from emojax.models.layers import checked_images, in_blocks
+from emojax.models.layers import checked_images, in_blocks, scaled
 from emojax.models.marblenet import MarbleNet
-from emojax.models.mobilefacenet import MobileFaceNet
+from emojax.models.mobilefacenet import STAGES, MobileFaceNet
 from emojax.tasks import Schema
 
 
@@ -44,6 +44,18 @@ class EMENet(nn.Module):
   dtype: Any = jnp.float32
   axis_name: str | None = None
   block: int = 0
+
+  def largest_layer(self) -> int:
+    """Bytes of a frame that the trunk's largest layer reads and writes.
+
+    That is the first expansion; of the narrowest trunks the first convolution,
+    which reads the image. Nothing is traced.
+    """
+    size, half = self.image_size, -(-self.image_size // 2)
+    stem, middle = (scaled(c, self.width) for c in (64, STAGES[0][1]))
+    first = size**2 * self.channels + half**2 * stem
+    most = max(first, half**2 * (stem + middle))
+    return most * jnp.dtype(self.dtype).itemsize
 
   @nn.compact
   def __call__(self, inputs, train: bool, dropout: bool | None = None):

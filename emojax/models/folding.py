@@ -89,14 +89,23 @@ def fold(
 
 
 def block(found: Sequence[Layer], cache: int) -> int:
-  """Frames whose largest layer fits a cache, at least 1.
+  """Frames whose largest layer fits a cache, at least 1; see `fitting`.
 
   Args:
     found: Layers of the network.
+    cache: Bytes that a core has.
+  """
+  return fitting(max((layer.size for layer in found), default=1), cache)
+
+
+def fitting(largest: int, cache: int) -> int:
+  """Frames that fit a cache, at least 1.
+
+  Args:
+    largest: Bytes of a frame that the largest layer reads and writes.
     cache: Bytes that a core has. A virtual machine is told of caches that others
       use, too; more than `MOST_BYTES` are not counted on.
   """
-  largest = max((layer.size for layer in found), default=1)
   return max(1, min(cache, MOST_BYTES) // largest)
 
 

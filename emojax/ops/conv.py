@@ -1,17 +1,25 @@
-"""Convolution with two lowerings: `lax` and shifted products (`matmul`)."""
+"""Convolution with several lowerings: XLA's own, and shifted products."""
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from emojax.ops import shapes
-from emojax.ops.depthwise import depthwise_conv
+from emojax.ops.depthwise import depthwise_conv, is_global
+from emojax.ops.gradients import custom_vjp
 
-LOWERINGS = ('auto', 'lax', 'matmul')
+LOWERINGS = ('auto', 'lax', 'matmul', 'conv')
 
 
 def resolve_lowering(lowering: str) -> str:
-  """Returns 'lax' or 'matmul'; 'auto' is 'matmul' on CPU, else 'lax'."""
+  """The lowering that is meant: 'auto' is 'matmul' on CPU, else 'lax'.
+
+  'matmul' has no convolution at all. 'conv' is one of XLA's for each, as ONNX has
+  them. 'lax' is that but where members side by side would make a slow one of it:
+  1x1 convolutions are products (not convolutions of as many groups as members), and
+  gradients of depth-wise kernels are sums (not convolutions with `batch_group_count`,
+  which on GPUs take as long as dense ones: github.com/jax-ml/jax/issues/13800).
+  """
   if lowering not in LOWERINGS:
     raise ValueError(
       f'lowering {lowering!r}: expected one of {", ".join(LOWERINGS)}'
@@ -33,7 +41,7 @@ def conv(
     padding: Zeros on both sides; an int, or one per spatial dimension.
     dilation: An int, or one per spatial dimension.
     groups: 1 (dense) or I (depth-wise, O = I).
-    lowering: 'auto', 'lax' or 'matmul'; see `resolve_lowering`.
+    lowering: 'auto', 'lax', 'matmul' or 'conv'; see `resolve_lowering`.
 
   Returns:
     [N, H', W', O] or [N, T', O].
@@ -47,16 +55,21 @@ def conv(
   padding = shapes.per_axis(padding, rank, 'padding')
   dilation = shapes.per_axis(dilation, rank, 'dilation')
   shapes.out_sizes(x.shape[1:-1], kernel.shape, strides, padding, dilation)
-  if resolve_lowering(lowering) == 'lax':
-    return _lax(x, kernel, strides, padding, dilation, groups)
+  lowering, how = resolve_lowering(lowering), (strides, padding, dilation)
+  if lowering == 'conv':
+    return _convolution(x, kernel, *how, groups)
   if groups > 1:
-    return depthwise_conv(x, kernel, strides, padding, dilation)
+    if lowering == 'matmul' or is_global(x, kernel, padding, dilation):
+      return depthwise_conv(x, kernel, *how)
+    return _grouped(x, kernel, *how)
   if kernel.shape[:-2] == (1,) * rank and not any(padding):
     return _pointwise(x, kernel, strides)
-  return _im2col(x, kernel, strides, padding, dilation)
+  if lowering == 'lax':
+    return _convolution(x, kernel, *how, groups)
+  return _im2col(x, kernel, *how)
 
 
-def _lax(x, kernel, strides, padding, dilation, groups):
+def _convolution(x, kernel, strides, padding, dilation, groups):
   spatial = 'HW'[-len(strides) :]
   return lax.conv_general_dilated(
     x,
@@ -67,6 +80,34 @@ def _lax(x, kernel, strides, padding, dilation, groups):
     dimension_numbers=(f'N{spatial}C', f'{spatial}IO', f'N{spatial}C'),
     feature_group_count=groups,
   )
+
+
+@custom_vjp(2, 3, 4)
+def _grouped(x, kernel, strides, padding, dilation):
+  """Depth-wise convolution by XLA's, with the kernel's gradient as sums."""
+  groups = x.shape[-1]
+  return _convolution(x, kernel, strides, padding, dilation, groups)
+
+
+def _grouped_forward(x, kernel, *how):
+  return _grouped(x, kernel, *how), (x, kernel)
+
+
+def _grouped_backward(strides, padding, dilation, saved, dy):
+  x, kernel = saved
+  how = (strides, padding, dilation)
+
+  def of_input(x):
+    return _convolution(x, kernel, *how, x.shape[-1])
+
+  (dx,) = jax.linear_transpose(of_input, x)(dy)
+  taps = shapes.shifted(x, kernel.shape[:-2], *how)
+  axes = tuple(range(dy.ndim - 1))
+  sums = [jnp.sum(tap.astype(jnp.float32) * dy, axes) for tap in taps]
+  return dx, jnp.stack(sums).reshape(kernel.shape).astype(kernel.dtype)
+
+
+_grouped.defvjp(_grouped_forward, _grouped_backward)
 
 
 def _pointwise(x, kernel, strides):

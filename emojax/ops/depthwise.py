@@ -33,7 +33,7 @@ def _forward(x, kernel, strides, padding, dilation):
     x, kernel = x[:, None], kernel[None]
     y, saved = _forward(x, kernel, *_planar(strides, padding, dilation))
     return y[:, 0], saved
-  if _is_global(x, kernel, padding, dilation):
+  if is_global(x, kernel, padding, dilation):
     y = jnp.sum(x * kernel[:, :, 0], (1, 2), keepdims=True)
     return y.astype(x.dtype), (x, kernel)
   out = shapes.out_sizes(x.shape[1:3], kernel.shape, strides, padding, dilation)
@@ -50,7 +50,8 @@ def _planar(strides, padding, dilation):
   return (1, *strides), (0, *padding), (1, *dilation)
 
 
-def _is_global(x, kernel, padding, dilation):
+def is_global(x, kernel, padding, dilation) -> bool:
+  """Whether a kernel is as large as the image, so that one place is left."""
   full = x.shape[1:3] == kernel.shape[:2]
   return full and not any(padding) and max(dilation) == 1
 
@@ -91,7 +92,7 @@ def _backward(strides, padding, dilation, saved, dy):
     dx, dk = _backward(*settings, saved, dy[:, None])
     return dx[:, 0], dk[0]
   x, kernel = saved
-  if dy.shape[1:3] == (1, 1) and _is_global(x, kernel, padding, dilation):
+  if dy.shape[1:3] == (1, 1) and is_global(x, kernel, padding, dilation):
     return dy * kernel[:, :, 0], jnp.sum(x * dy, 0)[:, :, None]
   plans = [
     _phases(k, s, p, d)

@@ -18,7 +18,7 @@ import emojax
 from emojax.engine.optimisation import NEUTRAL
 from emojax.host import files, processes
 from emojax.host.files import UNFINISHED
-from emojax.settings import flatten, renamed
+from emojax.settings import flatten, is_how, renamed
 
 LOCK = '.lock'
 # Locks of this process, and the threads that work under them.
@@ -147,8 +147,8 @@ class Workdir:
   def open(self):
     """Makes the folder, or checks that it belongs to this configuration.
 
-    Keys under `runtime` may differ: they decide how a run is computed, not
-    what. So may `eval.floor`, which decides what its numbers may be said to show.
+    Settings that decide how a run is computed, not what (`settings.is_how`), may
+    differ. So may `eval.floor`, which decides what its numbers may be said to show.
 
     Raises:
       WorkdirError: If the folder holds another run or somebody's files.
@@ -182,7 +182,7 @@ class Workdir:
       f'  {key}: {found.get(key, "(absent)")!r} there, '
       f'{wanted.get(key, "(absent)")!r} now'
       for key in sorted(found.keys() | wanted.keys())
-      if not key.startswith(('runtime.', 'eval.floor'))
+      if not (is_how(key) or key == 'eval.floor')
       and found.get(key, missing) != wanted.get(key, missing)
     ]
     if differing and not self.begun():

@@ -12,6 +12,7 @@ from emojax.settings.checks import (
   describe,
   find,
   flatten,
+  is_how,
 )
 from emojax.settings.former import arguments, current, renamed
 from emojax.settings.kinds import Setting, SettingError
@@ -32,5 +33,6 @@ __all__ = [
   'describe',
   'find',
   'flatten',
+  'is_how',
   'renamed',
 ]

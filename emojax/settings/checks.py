@@ -31,6 +31,15 @@ def find(name: str, experiment: str | None = None) -> Setting | None:
   return None
 
 
+def is_how(name: str) -> bool:
+  """Whether a setting decides how something is computed, not what.
+
+  The precision is none: it is that of every step, and a run that went on with
+  another one would have been trained by two, of which config.json knows one.
+  """
+  return name.startswith('runtime.') and name != 'runtime.precision'
+
+
 def check_one(name: str, value: Any, experiment: str | None = None):
   """Raises SettingError on an unknown setting or a value that cannot be meant."""
   setting = find(name, experiment)

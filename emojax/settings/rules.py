@@ -265,6 +265,15 @@ RULES = (
     is_one_of(*FAMILIES),
     off=(False,),
   ),
+  # bfloat16 is multiplied exactly anyway. Paper 003's heads are float32.
+  Rule(
+    ('runtime.precision',),
+    ('model.dtype',),
+    is_('bfloat16'),
+    'model.dtype=float32',
+    ('default',),
+    ('bayesian', 'distillation', *TWO_STAGE),
+  ),
   # Learning rates.
   Rule(
     ('train.decay_every', 'train.decay_factor', 'train.decay_start'),

@@ -268,7 +268,15 @@ RUNTIME = {
   'runtime.cpu_devices': whole('CPU devices; 0: as fit the members'),
   'runtime.member_devices': whole('devices of members; 0: all'),
   'runtime.batch_devices': whole('devices that share a batch', 1),
-  'runtime.lowering': choice('of convolutions', 'auto', 'lax', 'matmul'),
+  'runtime.lowering': choice(
+    'of convolutions', 'auto', 'lax', 'matmul', 'conv'
+  ),
+  'runtime.precision': choice(
+    "of accelerators' float32 products; the same when a run goes on",
+    'default',
+    'high',
+    'highest',
+  ),
 }
 
 SETTINGS: dict[str, Setting] = {

@@ -67,7 +67,7 @@ def function(model: Model):
   """`(image, audio=None) -> arrays by name`; see docs/export.md.
 
   Args:
-    model: Made with the lowering 'lax': what others run as one convolution.
+    model: Made with the lowering 'conv': what others run as one convolution.
   """
   stills = signature(model.metadata).stills
   # Traced once, and called by every member: they are unrolled, not mapped over.

@@ -55,7 +55,7 @@ def encode(
   inputs = _inputs(metadata, clips)
   seen = inputs['image'], inputs.get('audio')
   expected = Model(metadata, weights)
-  made = Model(_in_single(metadata), weights, 'lax')
+  made = Model(_in_single(metadata), weights, 'conv')
   answers = (
     expected.predict(*seen),
     expected.predict(*seen, temperature=True)

@@ -9,6 +9,7 @@ import pytest
 from jax.sharding import PartitionSpec as P
 
 from emojax.engine import stack
+from emojax.engine.member import isolated
 
 
 def members(num: int):
@@ -44,6 +45,23 @@ def test_chunk_decides_what_is_vectorised(chunk, loops):
   mapped = stack.map_members(scale, chunk)
   text = str(jax.make_jaxpr(mapped)(members(5), {'factor': 3.0}))
   assert ('scan' in text) == loops
+
+
+@pytest.mark.parametrize('chunk', [0, 2])
+def test_what_is_isolated_is_one_branch_of_a_stack(chunk):
+  """The predicate is a member's own, as the rate is that tells that it is true."""
+
+  def one(member, shared):
+    return isolated(jnp.sin, member['k'] >= 0, member['x'] * shared)
+
+  mapped = jax.jit(stack.map_members(one, chunk))
+  traced = mapped.trace(members(5), np.float32(2))
+  text = traced.lower(lowering_platforms=('cuda',)).as_text()
+  assert 'stablehlo.case' in text
+  assert 'stablehlo.select' not in text
+  found = mapped(members(5), np.float32(2))
+  expected = np.sin(members(5)['x'] * 2)
+  np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_members_come_one_by_one_on_cpu():

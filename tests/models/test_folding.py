@@ -1,6 +1,8 @@
 """Folded networks that see blocks of frames answer as they did."""
 
 import functools
+import pathlib
+import runpy
 
 import flax.linen as nn
 import jax
@@ -9,10 +11,12 @@ import numpy as np
 import pytest
 
 from emojax import models
+from emojax.host import caches
 from emojax.models import folding
 from emojax.models.layers import ConvNorm, in_blocks
 from tests.models import made
 
+CONFIGS = pathlib.Path(__file__).parents[2] / 'configs'
 FOLDED = {  # networks with a ConvNorm
   'emenet_v', 'emenet_va', 'multitask_cnn_torchvision', 'multitask_cnn', 'cnn_rnn',
   'uncertainty_net', 'hydra', 'dirichlet',
@@ -234,10 +238,22 @@ def test_blocks_fit_the_cache():
   found = layers(network, shapes)
   # The widest layer reads 56 x 56 x 64 numbers and writes 56 x 56 x 128.
   assert max(layer.size for layer in found) == 56 * 56 * (64 + 128) * 4
+  assert network.largest_layer() == 56 * 56 * (64 + 128) * 4
   assert folding.block(found, 0) == 1
   assert folding.block(found, 5 << 20) == 2
   assert folding.block(found, 1 << 40) == 3
   assert folding.block([], 1 << 20) >= 1
+
+
+def test_networks_of_runs_see_what_fits_the_caches(monkeypatch):
+  config = runpy.run_path(str(CONFIGS / 'gen.py'))['get_config']('tiny')
+  network = models.from_config(config, made.SCHEMA)
+  found = layers(network, models.shapes(network))
+  assert network.largest_layer() == max(layer.size for layer in found)
+  monkeypatch.setattr(caches, 'per_core', lambda: 7 * network.largest_layer())
+  for lowering, block in (('auto', 7), ('matmul', 7), ('lax', 0)):
+    config.runtime.lowering = lowering
+    assert models.from_config(config, made.SCHEMA).block == block
 
 
 @pytest.mark.parametrize('kind', ['emenet_v', 'hydra'])

@@ -1,4 +1,7 @@
-"""Convolutions: the two lowerings are one function with one gradient."""
+"""Convolutions: all lowerings are one function with one gradient."""
+
+import functools
+import re
 
 import jax
 import jax.numpy as jnp
@@ -22,21 +25,25 @@ def outputs_and_gradients(x, kernel, lowering, **settings_):
     return ops.conv(x, kernel, lowering=lowering, **settings_)
 
   (weights,) = arrays(jax.eval_shape(conv, x, kernel).shape)
-
-  @jax.jit
-  def run(x, kernel):
-    y, pullback = jax.vjp(conv, x, kernel)
-    return y, *pullback(jnp.asarray(weights, y.dtype))
-
-  return run(x, kernel)
+  y, pullback = jax.vjp(conv, x, kernel)
+  return y, *pullback(jnp.asarray(weights, y.dtype))
 
 
 def assert_lowerings_agree(x, kernel, **settings_):
-  want = outputs_and_gradients(x, kernel, 'lax', **settings_)
-  got = outputs_and_gradients(x, kernel, 'matmul', **settings_)
-  for a, b in zip(got, want):
-    assert a.dtype == b.dtype
-    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+  """Compares them with a convolution and gradients of XLA."""
+
+  @jax.jit
+  def run(x, kernel):
+    return [
+      outputs_and_gradients(x, kernel, lowering, **settings_)
+      for lowering in ('conv', 'lax', 'matmul')
+    ]
+
+  want, *found = run(x, kernel)
+  for got in found:
+    for a, b in zip(got, want):
+      assert a.dtype == b.dtype
+      np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
 
 
 # height, width, kernel, stride, padding, dilation, depth-wise
@@ -120,7 +127,7 @@ def test_agrees_with_a_plain_loop():
   for i, j in np.ndindex(3, 5):
     window = x[0, i : i + 3, j : j + 2]
     want[0, i, j] = np.einsum('hwi,hwio->o', window, kernel)
-  for lowering in ('lax', 'matmul'):
+  for lowering in ('lax', 'matmul', 'conv'):
     got = ops.conv(x, kernel, lowering=lowering)
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
@@ -128,6 +135,7 @@ def test_agrees_with_a_plain_loop():
 def test_members_in_a_loop_equal_members_alone():
   x, kernels = arrays((3, 2, 8, 8, 4), (3, 3, 3, 1, 4))
 
+  @jax.jit
   def gradient(x, kernel):
     return outputs_and_gradients(
       x, kernel, 'matmul', strides=2, padding=1, groups=4
@@ -140,12 +148,39 @@ def test_members_in_a_loop_equal_members_alone():
       np.testing.assert_allclose(a[member], b, rtol=1e-4, atol=1e-5)
 
 
+def of_a_stack_on_a_gpu(lowering, size, groups, **settings_):
+  """Names and groups of what a stack of three multiplies with, as text."""
+  x, kernel = arrays((3, 2, 8, 8, 4), (3, size, size, 4 // groups, 4))
+  found = functools.partial(
+    outputs_and_gradients, lowering=lowering, groups=groups, **settings_
+  )
+  traced = jax.jit(jax.vmap(found)).trace(x, kernel)
+  text = traced.lower(lowering_platforms=('cuda',)).as_text()
+  assert 'stablehlo.dot_general' in text or 'stablehlo.convolution' in text
+  return set(re.findall(r'(dot_general|\w+_group_count = \d+)', text))
+
+
+def test_what_accelerators_run_for_a_stack():
+  """Whatever the stack: no groups of whole members, but by the plain form."""
+  for strides in (1, 2):
+    pointwise = of_a_stack_on_a_gpu('lax', 1, 1, strides=strides)
+    assert pointwise == {'dot_general'}
+  depthwise = of_a_stack_on_a_gpu('lax', 3, 4, padding=1)
+  assert 'feature_group_count = 12' in depthwise
+  assert {x for x in depthwise if 'batch' in x} == {'batch_group_count = 1'}
+  plain = of_a_stack_on_a_gpu('conv', 1, 1)
+  assert 'feature_group_count = 3' in plain
+  assert 'batch_group_count = 4' in of_a_stack_on_a_gpu('conv', 3, 4)
+
+
 def test_bfloat16_stays_bfloat16():
   x, kernel = arrays((2, 6, 6, 4), (3, 3, 1, 4))
-  y, dx, dk = outputs_and_gradients(
-    jnp.bfloat16(x), jnp.bfloat16(kernel), 'matmul', padding=1, groups=4
-  )
-  assert {y.dtype, dx.dtype, dk.dtype} == {jnp.dtype('bfloat16')}
+  for lowering in ('lax', 'matmul'):
+    found = functools.partial(
+      outputs_and_gradients, lowering=lowering, padding=1, groups=4
+    )
+    types = jax.eval_shape(found, jnp.bfloat16(x), jnp.bfloat16(kernel))
+    assert {t.dtype for t in types} == {jnp.dtype('bfloat16')}
 
 
 def test_bad_arguments_are_named():

@@ -114,8 +114,11 @@ def test_how_it_is_computed_may_differ(run):
   workdir.Workdir(run.path, changed(runtime__chunk=4)).open()
   # Nor what the numbers may be said to show, which older runs do not name.
   workdir.Workdir(run.path, {**CONFIG, 'eval': {'floor': 0.8}}).open()
+  workdir.Workdir(run.path, changed(runtime__precision='default')).open()
   with pytest.raises(workdir.WorkdirError, match=r'eval\.draws'):
     workdir.Workdir(run.path, {**CONFIG, 'eval': {'draws': 8}}).open()
+  with pytest.raises(workdir.WorkdirError, match="n: 'default' there, 'high'"):
+    workdir.Workdir(run.path, changed(runtime__precision='high')).open()
 
 
 def test_tuples_and_lists_are_the_same(run):

@@ -143,7 +143,7 @@ def test_an_ensemble_says_the_same(name):
   weights = drawn(metadata)
   signature = deployed.signature(metadata)
   made = translate.model(
-    deployed.function(Model(metadata, weights, 'lax')),
+    deployed.function(Model(metadata, weights, 'conv')),
     signature.inputs,
     signature.symbols,
   )

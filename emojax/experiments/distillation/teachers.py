@@ -23,14 +23,13 @@ from emojax.evaluation import Predictions
 from emojax.experiments.distillation.published import TEACHERS
 from emojax.experiments.protocol import predictions_path
 from emojax.runtime import damage, provenance, workdir
-from emojax.settings import flatten, renamed
+from emojax.settings import flatten, is_how, renamed
 
 FILE = 'teachers.json'
-# Settings that teachers do not depend on.
+# Settings that teachers do not depend on, beside `is_how`.
 FREE = (
   'distill.',
   'eval.',
-  'runtime.',
   'generations',
   'loss.correct_teachers',
   'loss.reweight_students',
@@ -86,7 +85,7 @@ def check_settings(path: pathlib.Path, config: dict[str, Any]):
     f'  {key}: {found.get(key, "(absent)")!r} there, '
     f'{wanted.get(key, "(absent)")!r} now'
     for key in sorted(found.keys() | wanted.keys())
-    if not key.startswith(FREE)
+    if not (key.startswith(FREE) or is_how(key))
     and key not in PLACES
     and found.get(key) != wanted.get(key)
   ]

@@ -115,7 +115,7 @@ def test_teachers_are_taken_of_a_run_that_would_train_the_same(tmp_path):
   ('name', 'value'),
   [
     ('seed', 1), ('data.seed', 1), ('train.epochs', 9), ('model.width', 0.5),
-    ('ensemble.size', 1), ('loss.reweight', False),
+    ('ensemble.size', 1), ('loss.reweight', False), ('runtime.precision', 'high'),
   ],
 )  # fmt: skip
 def test_teachers_that_are_others_are_refused(tmp_path, name, value):
