@@ -8,7 +8,7 @@ together (`intervals.members_and_images`).
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from emojax.uncertainty import prior, temperature
 
 Statistics = votes.Statistics
 REPLICATES = 1000
+SCALED, SCALED_BY_VOTES = ' + TS', ' + TS on votes'
 
 
 class Judge:
@@ -51,6 +52,7 @@ class Judge:
         for i, (name, clips) in enumerate(context.ood.items(), 1)
       },
     )
+    self.fits = self._fits()
     self.rows: dict[str, dict[str, Any]] = {}
     self.replicates: dict[str, Statistics] = {}
     self.without: dict[str, Statistics] = {}
@@ -61,10 +63,10 @@ class Judge:
     first = not self.rows
     logits = self._logits(prediction.logits)
     self._add_models(prediction.name, '', logits)
-    if self.context.fit_frames.get(self.task.name) is not None:
-      scaled, found = self._scaled(prediction, logits)
-      self._add_models(prediction.name, ' + TS', scaled)
-      self.rows[f'{prediction.name} single + TS']['temperatures'] = found
+    for suffix, frames in self.fits.items():
+      scaled, found = self._scaled(prediction, logits, frames)
+      self._add_models(prediction.name, suffix, scaled)
+      self.rows[f'{prediction.name} single{suffix}']['temperatures'] = found
     shift = self.context.priors.get(prediction.name, {})
     if prior.changes({k: v for k, v in shift.items() if k == self.task.name}):
       corrected = {
@@ -142,9 +144,23 @@ class Judge:
     }
     return {key: pick(sets[key][name], at) for key, at in places.items()}
 
-  def _scaled(self, prediction: Predictions, logits):
+  def _fits(self) -> dict[str, Frames]:
+    """Validation frames that temperatures are fitted to, by what a row is called."""
+    found = {}
+    if frames := self.context.fit_frames.get(self.task.name):
+      found[SCALED] = frames
+    clips = self.context.fit_clips
+    ballots = getattr(clips, 'votes', None)
+    if ballots is not None:
+      every = valid(clips)
+      share, kept = votes.shares(flatten(ballots)[every], len(self.task.labels))
+      if len(kept):
+        target = tasks.Target(share, np.ones(len(kept)))
+        found[SCALED_BY_VOTES] = Frames(every[kept], target, None)
+    return found
+
+  def _scaled(self, prediction: Predictions, logits, frames: Frames):
     """Divides by temperatures of the validation part, one for each member."""
-    frames = cast(Frames, self.context.fit_frames[self.task.name])
     fit = prediction.logits[FIT_SPLIT][self.task.name]
     found = np.array(
       [

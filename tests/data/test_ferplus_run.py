@@ -4,6 +4,7 @@ import io
 import json
 import pathlib
 import runpy
+import shutil
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import small_run
 import trees
 from rich.console import Console
 
+from benchmarks import exchange_rate, ferplus_controls, vote_scores
 from emojax import models
 from emojax.data import load
 from emojax.data.prepare import command as prepare
@@ -92,7 +94,7 @@ def test_presets():
   assert get_config().data.clip_length == 1
   assert not get_config().loss.reweight
   augmentation(get_config().train.augment, get_config().train.augment_per)
-  with pytest.raises(ValueError, match="no preset 'big'; it has votes, tiny"):
+  with pytest.raises(ValueError, match="no preset 'big'; it has votes, multi"):
     get_config('big')
 
 
@@ -119,8 +121,9 @@ def test_students_learn_from_faces_without_a_majority(folder, tmp_path):
   source = folder / 'fer'
   prepare.prepare('ferplus', source, out, size=48, workers=1, options=options)
   settings = {'data.path': str(out), 'data.ood_path': ''}
-  few = load.from_config(small_config(folder, **settings).data)
-  config = small_config(folder, **settings, **{'data.unlabelled_train': True})
+  alone = small_config(folder, **settings, **{'data.unlabelled_train': False})
+  few = load.from_config(alone.data)
+  config = small_config(folder, **settings)
   dataset = load.from_config(config.data).check()
   assert (len(few.train), len(dataset.train)) == (24, 40)
   mask = dataset.train.targets['expr'].mask[:, 0]
@@ -178,3 +181,47 @@ def test_a_run_is_judged_by_votes(folder, tmp_path, monkeypatch):
   text = (run / 'report.md').read_text()
   assert "## Against the annotators' votes" in text
   assert 'Students less teachers' in console.file.getvalue()
+  check_scores(run.path, found)
+  check_reports(run.path, tmp_path)
+
+
+def check_scores(path, found):
+  """What benchmarks make of the run's files is what the run says itself."""
+  read = vote_scores.read(path)
+  scorer = vote_scores.Scorer(read.test.share, read.label, replicates=3)
+  for name in ('Tea', 'Stu1'):
+    for scaled, suffix in ((False, ''), (True, ' + TS on votes')):
+      probs = read.probabilities(name, scaled)
+      for kind, score in (
+        ('single', scorer.singles), ('ensemble', scorer.ensemble)
+      ):  # fmt: skip
+        mean = found['rows'][f'{name} {kind}{suffix}']['mean']
+        for column, key in (
+          (vote_scores.KL, 'vote/kl'), (vote_scores.ACCURACY, 'hard/acc'),
+          (vote_scores.NLL, 'hard/nll'),
+          (vote_scores.SPEARMAN, 'vote/spearman/total'),
+        ):  # fmt: skip
+          right = pytest.approx(mean[key], abs=1e-6)
+          assert score(probs)[column][0] == right, (name, kind, key)
+
+
+def check_reports(path, tmp_path):
+  """A run is all chains and controls: nothing is better, and that is said."""
+  chains = tmp_path / 'chains'
+  for kind in ('chain', *ferplus_controls.CONTROLS):
+    for seed in range(3):
+      shutil.copytree(path, chains / f'{kind}-{seed}')
+  decided, _, levels = ferplus_controls.report(chains, replicates=5)
+  assert {row[1] for row in decided.rows} == {'not testable here'}
+  assert all('below the floor' in row[2] for row in decided.rows)
+  assert {row[1] for row in levels.rows} == {'3'}
+  # And one of two networks for each number of votes.
+  rates = tmp_path / 'rates'
+  for votes in (1, 10):
+    shutil.copytree(path, exchange_rate.run_path(rates, votes, 2, 0))
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(exchange_rate, 'MEMBERS', 2)
+    made = exchange_rate.scores(exchange_rate.read(rates, (1, 10), (0,)), 5)
+  assert list(made) == ['one teacher', '2 teachers', 'a student of 2']
+  table = exchange_rate.levels(made, vote_scores.KL, 24)
+  assert [row[0] for row in table.rows] == ['1', '10']

@@ -18,17 +18,21 @@ from emojax.uncertainty import temperature
 SCHEMA = (tasks.expr_task(tasks.FERPLUS),)
 
 
-def with_votes(run: Run, seed=0):
-  """The run's test clips with ten votes a frame, some for "unknown"."""
+def voted(clips, seed=0):
+  """Clips with ten votes a frame, some for "unknown"."""
   rng = np.random.default_rng(seed)
-  posterior = np.float64(run.dataset.test.truth['expr'])
+  posterior = np.float64(clips.truth['expr'])
   posterior /= posterior.sum(-1, keepdims=True)
   full = np.concatenate(
     [0.9 * posterior, np.full((*posterior.shape[:-1], 2), 0.05)], -1
   )
   drawn = np.float32(rng.multinomial(10, full))
-  test = dataclasses.replace(run.dataset.test, votes=drawn, truth=None)
-  return dataclasses.replace(run.dataset, test=test)
+  return dataclasses.replace(clips, votes=drawn, truth=None)
+
+
+def with_votes(run: Run):
+  """The run's data with votes for its test clips."""
+  return dataclasses.replace(run.dataset, test=voted(run.dataset.test))
 
 
 @pytest.fixture(scope='module')
@@ -160,6 +164,30 @@ def test_temperatures_come_from_the_validation_set(judged, run):
     assert row['mean'][key] < judged.rows['Tea single']['mean'][key]
   accuracy = [judged.rows[r]['mean']['hard/acc'] for r in judged.rows][:3:2]
   assert accuracy[0] == accuracy[1]
+
+
+def test_temperatures_of_votes_beat_those_of_labels_by_votes(run, dataset):
+  val = voted(run.dataset.val, seed=1)
+  both = dataclasses.replace(dataset, val=val)
+  found = judge.Judge(contexts.make(SCHEMA, both, 0, None, None), replicates=3)
+  tea = run.predictions('Tea', scale=3)
+  found.add(tea)
+  assert list(found.rows) == [
+    f'Tea {kind}{suffix}'
+    for suffix in ('', ' + TS', ' + TS on votes')
+    for kind in ('single', 'ensemble')
+  ]
+  share, kept = votes.shares(val.votes[:, 0], 8)
+  logits = np.float64(tea.logits['val']['expr'][:, kept, 0])
+  fitted = found.rows['Tea single + TS on votes']['temperatures']
+  for one, best in zip(logits, fitted, strict=True):
+    kl = [
+      -(share * scipy.special.log_softmax(one / t, -1)).sum(-1).mean()
+      for t in (best, 0.98 * best, 1.02 * best)
+    ]
+    assert kl[0] == min(kl)
+  labels = found.rows['Tea single + TS']['temperatures']
+  assert not np.allclose(fitted, labels, rtol=0.01)
 
 
 def test_differences_are_paired(judged):

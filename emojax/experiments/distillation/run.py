@@ -260,7 +260,8 @@ def _trained(run: Run, name: str, generation: Generation):
     return segment.state.best, segment.soft_labels
   run.session.progress.skip(run.config.train.epochs)
   folder, schema = run.session.folder, run.dataset.schema
-  return teachers.take(taken, folder, schema, run.trainer), None
+  size = run.config.ensemble.size
+  return teachers.take(taken, folder, schema, run.trainer, size), None
 
 
 def _finish_generation(run: Run, name: str, generation: Generation, best, soft):

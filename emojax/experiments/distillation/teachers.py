@@ -3,7 +3,9 @@
 `distill.teachers=RUN` takes the teachers of a run as they are. It must be a run that
 would train the same ones: the same settings but for those of students, of scores and
 of how it is computed, and the same data by its data.json. What is taken are weights,
-chosen epochs and curves; soft labels and predictions are made of them as ever.
+chosen epochs and curves; soft labels and predictions are made of them as ever. Of more
+teachers than this run has (`ensemble.size`) the first are taken: members draw by their
+number.
 teachers.json keeps where they came from and a digest.
 """
 
@@ -12,6 +14,7 @@ import json
 import pathlib
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
 from emojax.data.clips.clips import Dataset
@@ -31,6 +34,7 @@ FREE = (
   'loss.correct_teachers',
   'loss.reweight_students',
 )
+SIZE = 'ensemble.size'
 # Where data lie, and whether they are read at once: what they are is in data.json.
 PLACES = ('data.path', 'data.memory_gib')
 
@@ -75,6 +79,8 @@ def check_settings(path: pathlib.Path, config: dict[str, Any]):
       f'config.distill.teachers={path} has no finished teachers ({marker.name} is '
       'missing): give the command that trains it again'
     )
+  if wanted.get(SIZE, 0) < found.get(SIZE, 0):
+    wanted[SIZE] = found[SIZE]
   differing = [
     f'  {key}: {found.get(key, "(absent)")!r} there, '
     f'{wanted.get(key, "(absent)")!r} now'
@@ -133,7 +139,13 @@ def check_data(path: pathlib.Path, dataset: Dataset):
     )
 
 
-def take(path: pathlib.Path, folder: workdir.Workdir, schema, trainer) -> Best:
+def take(
+  path: pathlib.Path,
+  folder: workdir.Workdir,
+  schema,
+  trainer,
+  members: int,
+) -> Best:
   """Reads the teachers of a run that has been checked.
 
   Args:
@@ -141,6 +153,7 @@ def take(path: pathlib.Path, folder: workdir.Workdir, schema, trainer) -> Best:
     folder: Of this run, which gets their lines of metrics.jsonl and teachers.json.
     schema: The tasks.
     trainer: Of teachers, whose devices they are put on.
+    members: How many there are here; the first of those there are taken.
 
   Raises:
     CheckpointError: If their files are damaged.
@@ -149,19 +162,20 @@ def take(path: pathlib.Path, folder: workdir.Workdir, schema, trainer) -> Best:
   with damage.explained(marker):
     epochs = Predictions.load(marker, schema).epochs
   weights = checkpoint.load_tree(path / 'checkpoints' / TEACHERS)
+  weights = jax.tree.map(lambda array: array[:members], weights)
   found = digests.of_tree(weights)
   whole = hashlib.sha256(json.dumps(found, sort_keys=True).encode())
-  lines = _curves(path / 'metrics.jsonl')
+  lines = _curves(path / 'metrics.jsonl', members)
   folder.trim_metrics(lambda line: line['generation'] != TEACHERS)
   folder.append_metrics(lines)
   said = {'run': str(path.resolve()), 'weights': whole.hexdigest()}
   workdir.write_json(folder / FILE, said)
-  epoch = trainer.place(np.asarray(epochs, np.int32))
+  epoch = trainer.place(np.asarray(epochs[:members], np.int32))
   params, model_state = trainer.place_weights(weights)
   return Best(params, model_state, epoch)
 
 
-def _curves(path: pathlib.Path) -> list[dict[str, Any]]:
+def _curves(path: pathlib.Path, members: int) -> list[dict[str, Any]]:
   """Lines of the teachers; of a run that was killed the last may be torn."""
   if not path.is_file():
     return []
@@ -169,7 +183,7 @@ def _curves(path: pathlib.Path) -> list[dict[str, Any]]:
   for text in path.read_text().splitlines():
     try:
       line = json.loads(text)
-      if line['generation'] == TEACHERS:
+      if line['generation'] == TEACHERS and line['member'] < members:
         lines.append(line)
     except (KeyError, TypeError, ValueError):
       continue

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from emojax.evaluation.judge import SCALED_BY_VOTES
 from emojax.experiments.distillation.published import TEACHERS
 from emojax.experiments.distillation.tables import PC_NOTE
 from emojax.report import style
@@ -80,13 +81,16 @@ def _votes_title(judged) -> str:
 
 def _votes_note(judged) -> str:
   corrected = any(name.endswith('+ PC') for name in judged['rows'])
+  by_votes = any(name.endswith(SCALED_BY_VOTES) for name in judged['rows'])
   return (
     f'The NLL of the votes themselves, their mean entropy, is '
     f'{judged["entropy"]:.3f}. Single models: mean over the members ± standard '
     'deviation. In brackets: 95 % bootstrap interval over the images '
     f'({judged["replicates"]:,} replicates). TS: temperatures fitted on the '
     'validation set, one for each member; an ensemble with TS averages scaled '
-    'members.' + (f' {PC_NOTE}' if corrected else '')
+    'members.'
+    + (' TS on votes: fitted to the votes for the same faces.' * by_votes)
+    + (f' {PC_NOTE}' if corrected else '')
   )
 
 
@@ -233,6 +237,7 @@ def figure(results: Results, curves: Mapping[str, Any]):
       continue
     look = {'color': styles[name]['color'], 'linestyle': _LINES.get(kind, ':')}
     for method, color in (
+      ('on votes', style.OTHER_METHODS[1]),
       ('MC', style.OTHER_METHODS[0]),
       ('PC', style.OTHER_METHODS[2]),
     ):
@@ -259,6 +264,7 @@ _LINES = {
   'single': '--',
   'ensemble': '-',
   'ensemble + TS': '-.',
+  'ensemble + TS on votes': '-.',
   'single + PC': '--',
   'ensemble + PC': '-',
 }

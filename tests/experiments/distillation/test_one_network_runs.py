@@ -106,6 +106,7 @@ def test_teachers_are_taken_of_a_run_that_would_train_the_same(tmp_path):
   for name in ('mixup', 'ema'):  # runs that are older than these settings
     del stored['config']['train'][name]
   del stored['config']['distill']
+  stored['config']['ensemble']['size'] = 5  # the first two are taken
   (path / 'config.json').write_text(json.dumps(stored))
   teachers.check_settings(path, config.to_dict())
 
@@ -114,7 +115,7 @@ def test_teachers_are_taken_of_a_run_that_would_train_the_same(tmp_path):
   ('name', 'value'),
   [
     ('seed', 1), ('data.seed', 1), ('train.epochs', 9), ('model.width', 0.5),
-    ('ensemble.size', 5), ('loss.reweight', False), ('runtime.precision', 'high'),
+    ('ensemble.size', 1), ('loss.reweight', False), ('runtime.precision', 'high'),
   ],
 )  # fmt: skip
 def test_teachers_that_are_others_are_refused(tmp_path, name, value):
@@ -313,6 +314,23 @@ def test_a_run_with_taken_teachers_is_the_one_that_trains_them(
     assert first.epochs == second.epochs
   lines = [(x / 'metrics.jsonl').read_text() for x in (own, path)]
   assert lines[0] == lines[1]
+
+
+@pytest.mark.slow
+def test_the_first_of_more_teachers(taught, tmp_path):
+  path = tmp_path / 'first'
+  changes = {'ensemble__size': 1, 'distill__teachers': str(taught)}
+  results = trained_run.train(path, **changes)
+  counts = [g['num_members'] for g in results['generations'].values()]
+  assert counts == [1, 1]
+  first, every = (runs.open_run(x).predictions('Tea') for x in (path, taught))
+  for name, found in first.logits['test'].items():
+    right = every.logits['test'][name][:1]
+    np.testing.assert_allclose(found, right, atol=1e-5)
+  assert first.epochs == every.epochs[:1]
+  lines = (path / 'metrics.jsonl').read_text().splitlines()
+  members = {json.loads(line)['member'] for line in lines}
+  assert members == {0}
 
 
 @pytest.mark.slow

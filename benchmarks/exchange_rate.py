@@ -1,0 +1,412 @@
+"""How many annotators' votes is an ensemble member worth, or a student? On FER+.
+
+  python -m benchmarks.exchange_rate runs/rate --source DOWNLOADS \
+    --out docs/results/votes.md
+  python -m benchmarks.exchange_rate runs/rate --source DOWNLOADS --train \
+    --out docs/results/votes.md
+
+The first line says what ten votes allow a perfect predictor, what other annotators
+of a face know of one more, what is finished and what the rest takes; it writes the
+tables of what there is between the markers of a page. The second one does the rest,
+and goes on where it was stopped: data sets whose training labels are 1, 2, 3, 5 and
+all ten votes of a face (`--votes`), for each and each seed five teachers, and
+a student of one, two, three, four and all of them (`--distilled`). Test faces are
+PublicTest, whose votes nobody is trained on.
+
+One more thing is worth so many votes as a single teacher needs to be as good:
+between the numbers of votes that there are, its score is taken to be linear in
+their logarithm.
+"""
+
+import argparse
+import dataclasses
+import pathlib
+import sys
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import rich.console
+
+from benchmarks import planned_runs, prior_correction, tables, vote_scores
+from benchmarks.options import numbers
+from benchmarks.planned_runs import Planned
+from benchmarks.vote_scores import KL, LOWER_IS_BETTER, SPEARMAN
+from emojax.data.readers import ferplus_files, ferplus_rules
+from emojax.data.readers.files.problems import Problems
+from emojax.evaluation import vote_limits, votes
+from emojax.report import validity
+
+CONFIG = 'configs/ferplus.py'
+MEMBERS, ALL = 5, ferplus_rules.ANNOTATORS
+FEWEST = (
+  7  # votes of faces whose annotators are compared: all but one in a hundred
+)
+FREE = (
+  'seed', 'data.seed', 'data.path', 'ensemble.size', 'distill.', 'runtime.',
+)  # fmt: skip
+SINGLE = 'one teacher'
+# Column -> votes -> seed -> scores.
+Found = dict[str, dict[int, dict[int, vote_scores.Scores]]]
+
+
+def together(size: int) -> str:
+  """Column of an ensemble."""
+  return SINGLE if size == 1 else f'{size} teachers'
+
+
+def student(size: int) -> str:
+  """Column of a student of an ensemble."""
+  return f'a student of {size}'
+
+
+def run_path(folder: pathlib.Path, count: int, size: int, seed: int):
+  """Folder of a run: votes of a face, teachers, chain."""
+  return folder / f'votes{count}-teachers{size}-{seed}'
+
+
+def plan(
+  folder: pathlib.Path,
+  source: str,
+  counts: Sequence[int],
+  sizes: Sequence[int],
+  seeds: Sequence[int],
+) -> list[Planned]:
+  """Everything that is to be done, in order.
+
+  Args:
+    folder: Of runs and prepared data.
+    source: FER2013 and FER+, as downloaded.
+    counts: Votes of a face that its label is made of.
+    sizes: Teachers that have a student; those of the largest number are trained.
+    seeds: One for each chain; they draw votes and validation faces, too.
+  """
+  made = []
+  for seed in seeds:
+    for count in counts:
+      data = _prepared(folder, source, count, seed)
+      made += [data] if data not in made else []
+      teachers = run_path(folder, count, MEMBERS, seed)
+      for size in sorted({*sizes, MEMBERS}, reverse=True):
+        settings = {
+          'data.path': data.path, 'seed': seed, 'data.seed': seed,
+          'generations': 1, 'distill.students': 1, 'eval.mc_samples': 0,
+        }  # fmt: skip
+        if size < MEMBERS:
+          settings |= {'ensemble.size': size, 'distill.teachers': teachers}
+        path = run_path(folder, count, size, seed)
+        networks = 1 + MEMBERS * (size == MEMBERS)
+        made.append(planned_runs.run(path, CONFIG, networks, settings))
+  return made
+
+
+def _prepared(folder, source: str, count: int, seed: int) -> Planned:
+  """Labels of some votes are drawn by chain; all votes are the same for all."""
+  drawn = count < ALL
+  path = folder / 'data' / (f'votes{count}-{seed}' if drawn else f'votes{ALL}')
+  options = {
+    'rule': 'raw', 'unlabelled': 'true', 'unlabelled_train': 'true',
+    'duplicates': 'drop_training',
+  }  # fmt: skip
+  if drawn:
+    options |= {'votes': count, 'votes_seed': seed}
+  flags = [
+    part for k, v in options.items() for part in ('--option', f'{k}={v}')
+  ]
+  where = ('--source', source, '--out', str(path), '--size', '48')
+  command = ('emojax.data.prepare', 'ferplus', *where, *flags)
+  return Planned(path, command, 0, 'emojax.json')
+
+
+def ballots(source: pathlib.Path) -> np.ndarray:
+  """Votes for emotions of PublicTest's faces that have any, [F, 8]."""
+  problems = Problems()
+  read = ferplus_files.read_new(source / 'fer2013new.csv', problems)
+  found = [
+    one.votes[: ferplus_rules.NUM_EMOTIONS]
+    for one in read
+    if one.split == 'validation' and one.name and one.votes is not None
+  ]
+  counts = np.array(found, int)
+  return counts[counts.sum(1) > 0]
+
+
+def limits(counts: np.ndarray, seed: int) -> tables.Table:
+  """What a perfect predictor reaches against the votes."""
+  found = vote_limits.limits(counts, seed)
+  rows = [
+    [name, _number(found.kl.get(name)), _number(found.spearman.get(name))]
+    for name in dict.fromkeys((*found.kl, *found.spearman))
+  ]
+  note = (
+    f'{found.faces:,} faces of PublicTest with two votes or more, '
+    f'{counts.sum(1).mean():.2f} each, whose entropy is '
+    f'{votes.entropy(counts / counts.sum(1, keepdims=True)).mean():.3f} on '
+    f'average; splits and draws by seed {seed}.'
+  )
+  title = 'What the votes allow a perfect predictor, by estimator'
+  return tables.Table(
+    title, ['', f'{KL}, at least', f'{SPEARMAN}, at most'], rows, [note]
+  )
+
+
+def annotators(counts: np.ndarray) -> tables.Table:
+  """What other annotators of the same face know of one vote."""
+  counts = counts[counts.sum(1) >= FEWEST]
+  alpha = vote_limits.concentration(counts)
+  plain = votes.entropy(counts / counts.sum(1, keepdims=True)).mean()
+  rows = []
+  for asked in range(FEWEST):
+    each = vote_limits.left_out(counts, alpha, np.full(len(counts), asked))
+    rows.append([str(asked), _number(float(each.mean() - plain))])
+  note = (
+    f'{len(counts):,} faces with {FEWEST} votes for emotions or more. Who knows n of '
+    'them says (n_c + alpha_c) / (n + sum alpha) of another one, by the most likely '
+    'Dirichlet distribution; the mean NLL less the entropy of all votes is on the '
+    'scale of the divergence of predictions.'
+  )
+  title = 'What other annotators of a face know'
+  return tables.Table(title, ['annotators asked', KL], rows, [note])
+
+
+def _number(value: float | None) -> str:
+  return tables.MISSING if value is None else f'{value:.3f}'
+
+
+def read(
+  folder: pathlib.Path, counts: Sequence[int], seeds: Sequence[int]
+) -> dict[tuple[int, int, int], vote_scores.Run]:
+  """Finished runs: (votes, teachers, seed) -> run.
+
+  Raises:
+    ValueError: If they cannot be compared.
+  """
+  found = {}
+  for count in counts:
+    for size in range(1, MEMBERS + 1):
+      for seed in seeds:
+        path = run_path(folder, count, size, seed)
+        if (path / 'results.json').is_file():
+          found[count, size, seed] = vote_scores.read(path)
+  if found:
+    vote_scores.check(list(found.values()), FREE)
+  return found
+
+
+def scores(
+  found: Mapping[tuple[int, int, int], vote_scores.Run], replicates: int
+) -> Found:
+  """Scores of ensembles of all sizes, and of students."""
+  first = next(iter(found.values()))
+  scorer = vote_scores.Scorer(first.test.share, first.label, replicates)
+  made: Found = {}
+
+  def add(column, count, seed, score):
+    made.setdefault(column, {}).setdefault(count, {})[seed] = score
+
+  for (count, size, seed), one in found.items():
+    teachers, students = one.results['names']
+    if size == MEMBERS:
+      probs = one.probabilities(teachers)
+      for some in range(1, MEMBERS + 1):
+        score = subsets(scorer, probs, some)
+        add(together(some), count, seed, score)
+    score = scorer.singles(one.probabilities(students))
+    add(student(size), count, seed, score)
+  return made
+
+
+def subsets(
+  scorer: vote_scores.Scorer, probs: np.ndarray, size: int
+) -> vote_scores.Scores:
+  """Mean over ensembles of a size, in which every member is as often.
+
+  Args:
+    scorer: Of the faces.
+    probs: Of all members, [M, F, E].
+    size: 1 to M: members in a row, the first after the last.
+  """
+  many = len(probs)
+  starts = range(many if size < many else 1)
+  chosen = [[(i + j) % many for j in range(size)] for i in starts]
+  return vote_scores.mean([scorer.ensemble(probs[each]) for each in chosen])
+
+
+def worth(
+  counts: Sequence[int], values: Sequence[float], value: float, lower: bool
+) -> float:
+  """How many votes a single teacher needs to reach a score.
+
+  Args:
+    counts: Votes of a face, increasing.
+    values: Scores of a single teacher by them.
+    value: The score.
+    lower: Whether less is better.
+
+  Returns:
+    The smallest number between the first and the last of `counts` at which the
+    score is reached, linear in its logarithm between them; 0 if it is worse than
+    the first, infinite if it is better than all.
+  """
+  sign = -1 if lower else 1
+  better = sign * np.asarray(values, float)
+  wanted, places = sign * value, np.log(counts)
+  if wanted < better[0]:
+    return 0.0
+  for i in range(len(better) - 1):
+    if better[i] <= wanted <= better[i + 1]:
+      rise = better[i + 1] - better[i]
+      part = (wanted - better[i]) / rise if rise else 0.0
+      return float(np.exp(places[i] + part * (places[i + 1] - places[i])))
+  return np.inf
+
+
+def levels(made: Found, key: str, faces: int) -> tables.Table:
+  """A score by votes (rows) and by who answers (columns)."""
+  columns = _columns(made)
+  counts = sorted({count for by in made.values() for count in by})
+  rows = []
+  for count in counts:
+    cells = []
+    for column in columns:
+      by_seed = made[column].get(count, {})
+      values = [one[key] for one in by_seed.values()]
+      cells.append(_level(values, faces) if values else tables.MISSING)
+    rows.append([str(count), *cells])
+  return tables.Table(f'{key}, by votes of a face', ['votes', *columns], rows)
+
+
+def _level(values: Sequence[np.ndarray], faces: int) -> str:
+  text = vote_scores.over_chains(values, faces).signed().lstrip('+')
+  return f'{text} ({len(values)})'
+
+
+def _columns(made: Found) -> list[str]:
+  sizes = range(1, MEMBERS + 1)
+  order = [together(n) for n in sizes] + [student(n) for n in sizes]
+  return [name for name in order if name in made]
+
+
+def rates(made: Found, key: str) -> tables.Table:
+  """So many votes a single teacher needs: mean of the chains, and their range."""
+  columns = [name for name in _columns(made) if name != SINGLE]
+  single = made.get(SINGLE, {})
+  rows = []
+  for count in sorted(single):
+    cells = []
+    for column in columns:
+      mine = made[column].get(count, {})
+      cells.append(_rate(single, mine, key))
+    rows.append([str(count), *cells])
+  note = (
+    'Of the mean over the chains, and in brackets the smallest and the largest of '
+    'the chains. A dash: not all numbers of votes are finished.'
+  )
+  title = f'Votes that one teacher needs to be as good ({key})'
+  return tables.Table(title, ['votes', *columns], rows, [note])
+
+
+def _rate(single, mine, key: str) -> str:
+  """A cell: all chains of `mine`, and each for itself."""
+  counts, seeds = sorted(single), sorted(mine)
+  every = [single[count].get(seed) for count in counts for seed in seeds]
+  if not seeds or len(counts) < 2 or None in every:
+    return tables.MISSING
+
+  def of(chosen) -> float:
+    curve = [
+      float(np.mean([single[count][seed][key][0] for seed in chosen]))
+      for count in counts
+    ]
+    value = float(np.mean([mine[seed][key][0] for seed in chosen]))
+    return worth(counts, curve, value, key in LOWER_IS_BETTER)
+
+  if len(seeds) == 1:
+    return _votes(of(seeds))
+  each = [of([seed]) for seed in seeds]
+  return f'{_votes(of(seeds))} ({_votes(min(each))} to {_votes(max(each))})'
+
+
+def _votes(count: float) -> str:
+  if count == 0:
+    return 'fewer'
+  return 'more' if np.isinf(count) else f'{count:.1f}'
+
+
+def unfinished(
+  found: Mapping[tuple[int, int, int], vote_scores.Run],
+) -> list[str]:
+  """Sentences about runs that test nothing."""
+  notes = []
+  for run in found.values():
+    said = run.results.get('validity') or {}
+    if text := validity.unfinished(said.get('improving', ())):
+      notes.append(f'{run.path.name}: {text}')
+  return notes
+
+
+def report(
+  folder: pathlib.Path,
+  source: pathlib.Path,
+  counts: Sequence[int],
+  seeds: Sequence[int],
+  replicates: int,
+) -> list[tables.Table]:
+  """All tables of what there is."""
+  cast = ballots(source)
+  made = [limits(cast, 0), annotators(cast)]
+  if found := read(folder, counts, seeds):
+    every = scores(found, replicates)
+    faces = len(next(iter(found.values())).label)
+    made += [levels(every, key, faces) for key in (KL, SPEARMAN)]
+    made += [rates(every, key) for key in (KL, SPEARMAN)]
+    notes = [*made[-1].notes, *unfinished(found)]
+    made[-1] = dataclasses.replace(made[-1], notes=notes)
+  return made
+
+
+def parser() -> argparse.ArgumentParser:
+  """The command line."""
+  made = argparse.ArgumentParser(
+    prog='python -m benchmarks.exchange_rate',
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+    allow_abbrev=False,
+  )
+  add = made.add_argument
+  add('runs', type=pathlib.Path, help='folder of the runs and their data')
+  add('--source', required=True, help='folder of FER2013 and FER+')
+  add('--votes', type=numbers, default='1,2,3,5,10', help='of a face')
+  add('--distilled', type=numbers, default='1,2,3,4,5', help='teachers')
+  planned_runs.add_options(made)
+  return made
+
+
+def main(arguments: Sequence[str]) -> int:
+  """Returns the exit code; see the module's docstring."""
+  asked = parser().parse_args(arguments)
+  console = rich.console.Console(width=max(160, rich.console.Console().width))
+  seeds = range(asked.seeds)
+  every = plan(asked.runs, asked.source, asked.votes, asked.distilled, seeds)
+  try:
+    if asked.train:
+      planned_runs.do(every, console)
+    planned_runs.show(every, asked.minutes, console)
+    made = report(
+      asked.runs,
+      pathlib.Path(asked.source),
+      asked.votes,
+      seeds,
+      asked.replicates,
+    )
+    for one in made:
+      one.print(console)
+    if asked.out:
+      prior_correction.write(asked.out, made)
+  except (OSError, ValueError) as error:
+    print(f'error: {error}', file=sys.stderr)
+    return 1
+  return 0
+
+
+if __name__ == '__main__':
+  sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,129 @@
+"""What a benchmark needs done: what is finished, what it costs, and doing the rest.
+
+Each piece is a command of the package that goes on where it was stopped and writes
+a file of a known name last, so that what is finished is not done again.
+"""
+
+import argparse
+import pathlib
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import rich.console
+
+FINISHED, BEGUN, MISSING = 'finished', 'begun', 'not begun'
+# Of one core, for a training of configs/ferplus.py, as docs/training.md estimates.
+MINUTES = 18.0
+
+
+class Planned(NamedTuple):
+  """A command.
+
+  Attributes:
+    path: The folder that it makes.
+    command: What comes after `python -m`.
+    networks: Trainings of the configuration's length that it has.
+    last: The file that it writes last.
+  """
+
+  path: pathlib.Path
+  command: tuple[str, ...]
+  networks: float
+  last: str = 'results.json'
+
+  @property
+  def state(self) -> str:
+    """`FINISHED`, `BEGUN` or `MISSING`."""
+    if (self.path / self.last).is_file():
+      return FINISHED
+    return BEGUN if self.path.exists() else MISSING
+
+
+def run(
+  path: pathlib.Path, config: str, networks: float, settings: Mapping[str, Any]
+) -> Planned:
+  """A run of emojax.main.
+
+  Args:
+    path: Its folder.
+    config: The configuration file, with a preset.
+    networks: Trainings that it has.
+    settings: Overrides by name.
+  """
+  changes = [f'--config.{k}={v}' for k, v in settings.items()]
+  command = ('emojax.main', f'--config={config}', f'--workdir={path}', *changes)
+  return Planned(path, command, networks)
+
+
+def lines(plan: Sequence[Planned], minutes: float) -> list[str]:
+  """State, hours of a core and command of each piece; what is left in all.
+
+  Args:
+    plan: In the order in which they are to be done.
+    minutes: Of one core that a training takes.
+  """
+  left = [one for one in plan if one.state != FINISHED]
+  hours = sum(one.networks for one in left) * minutes / 60
+  return [
+    f'{one.state:>9}{one.networks * minutes / 60:6.1f} h  '
+    f'python -m {shlex.join(one.command)}'
+    for one in plan
+  ] + [
+    f'{len(plan) - len(left)} of {len(plan)} are finished; the others take '
+    f'{hours:.0f} hours of a core at {minutes:g} minutes a network (--minutes), '
+    'less what was begun'
+  ]
+
+
+def do(
+  plan: Sequence[Planned],
+  console: rich.console.Console,
+  program: Sequence[str] = (sys.executable, '-m'),
+):
+  """Does what is not finished, one after the other.
+
+  Raises:
+    ValueError: If a command ends otherwise than well; names its folder.
+  """
+  for one in plan:
+    if one.state == FINISHED:
+      continue
+    console.print(one.path.name, style='bold', highlight=False)
+    code = _ended([*program, *one.command])
+    if code:
+      raise ValueError(
+        f'{one.path} ended with status {code}; the same command goes on from '
+        'there'
+      )
+
+
+def _ended(command: Sequence[str]) -> int:
+  """Status of a command that has all the time it wants to stop at Ctrl-C."""
+  with subprocess.Popen(command) as process:
+    try:
+      return process.wait()
+    except KeyboardInterrupt:  # which the command was sent, too
+      return process.wait()
+
+
+def show(
+  plan: Sequence[Planned], minutes: float, console: rich.console.Console
+):
+  """Prints the lines of a plan, each whole, so that it can be copied."""
+  for line in lines(plan, minutes):
+    console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def add_options(parser: argparse.ArgumentParser):
+  """What all benchmarks with plans have."""
+  add = parser.add_argument
+  add('--train', action='store_true', help='do what is not finished')
+  add(
+    '--minutes', type=float, default=MINUTES, help='of one core, for a network'
+  )
+  add('--seeds', type=int, default=3, help='chains; 3 for intervals')
+  add('--replicates', type=int, default=1000, help='of the test faces')
+  add('--out', type=pathlib.Path, help='page with markers for the tables')
