@@ -78,6 +78,7 @@ def write(
   """
   with av.open(str(path), 'w') as container:
     stream = container.add_stream(codec, rate=rate, options=options or {})
+    stream.thread_count = 2  # encoders slice pictures by it: as on two cores
     stream.width, stream.height = WIDTH, HEIGHT
     stream.pix_fmt = 'yuvj420p' if codec == 'mjpeg' else 'yuv420p'
     if curve:
