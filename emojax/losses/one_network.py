@@ -25,8 +25,12 @@ from emojax.losses.multitask import multitask_loss
 
 
 def hydra_loss(
-  heads: Mapping[str, Any], targets: tasks.Targets, schema, weights, **options
-):
+  heads: Mapping[str, Any],
+  targets: tasks.Targets,
+  schema: tasks.Schema,
+  weights: jax.Array,
+  **options: Any,
+) -> tuple[jax.Array, dict[str, jax.Array]]:
   """Mean over the heads of each one's loss against its own teacher.
 
   Tran et al., "Hydra: Preserving ensemble diversity for model distillation", 2020
@@ -67,9 +71,9 @@ def distribution_loss(
   family: types.ModuleType,
   outputs: Mapping[str, Any],
   targets: tasks.Targets,
-  schema,
-  weights,
-):
+  schema: tasks.Schema,
+  weights: jax.Array,
+) -> tuple[jax.Array, dict[str, jax.Array]]:
   """Weighted sum of the tasks' losses of a family, over all labels of a task.
 
   Args:

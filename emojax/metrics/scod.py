@@ -33,7 +33,11 @@ class Scod(NamedTuple):
 
 
 def scod(
-  wrong, uncertainty, foreign, share: float = 0.5, cost: float = 0.5
+  wrong: np.ndarray,
+  uncertainty: np.ndarray,
+  foreign: np.ndarray,
+  share: float = 0.5,
+  cost: float = 0.5,
 ) -> Scod:
   """Risk of keeping what is wrong *or* foreign, by the right answers kept.
 

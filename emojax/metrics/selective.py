@@ -108,7 +108,7 @@ class RiskCoverage(NamedTuple):
 ROUNDING = 1e-12  # of a mean loss
 
 
-def risk_coverage(loss, uncertainty) -> RiskCoverage:
+def risk_coverage(loss: np.ndarray, uncertainty: np.ndarray) -> RiskCoverage:
   """Risk as a function of the share of samples that are kept.
 
   The discrete area of Geifman et al. (2019), with the expected risk of a random
@@ -138,7 +138,7 @@ def risk_coverage(loss, uncertainty) -> RiskCoverage:
   )
 
 
-def error_auroc(wrong, uncertainty) -> float | None:
+def error_auroc(wrong: np.ndarray, uncertainty: np.ndarray) -> float | None:
   """Probability that a wrong answer is more uncertain than a right one.
 
   Ties count half.

@@ -12,7 +12,7 @@ from emojax.uncertainty import conformal_votes
 
 ALL = 'all'
 STATES = ('absent', 'present')
-METHODS = {
+METHODS: dict[str, tuple[str, ...]] = {
   'categorical': ('lac', 'aps', 'raps', 'by_class', 'vote_classes'),
   'binary': ('units', 'joint'),
   'binned': ('mass', 'cqr'),

@@ -7,6 +7,7 @@ score within rounding of its threshold may be decided otherwise.
 
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -20,8 +21,12 @@ EVERYTHING = 2.0  # instead of infinity: no score is above 1
 
 
 def sets(
-  task: tasks.Task, probs, fitted: Fitted, coverages: Sequence[float], values
-):
+  task: tasks.Task,
+  probs: jax.Array,
+  fitted: Fitted,
+  coverages: Sequence[float],
+  values: np.ndarray | None,
+) -> jax.Array:
   """Prediction sets at several coverages, by the task's default method.
 
   Args:
@@ -30,7 +35,7 @@ def sets(
       D, K].
     fitted: Thresholds of the method.
     coverages: Those that were fitted.
-    values: Values of the bins [K], for binned tasks.
+    values: Values of the bins [K], of binned tasks; else None will do.
 
   Returns:
     'categorical' bool [..., coverages, E]; 'binary' int32 [..., coverages, A], 1
@@ -48,13 +53,13 @@ def sets(
     return jnp.where(absent == present, -1, present.astype(jnp.int32))
   scores = grown(probs)[..., None, :, :]
   inside = scores <= jnp.float32(bounds)[..., None]
-  ends = edges(values).astype(np.float32)
+  ends = edges(np.asarray(values)).astype(np.float32)
   low = jnp.where(inside, ends[:-1], 2.0).min(-1)
   high = jnp.where(inside, ends[1:], -2.0).max(-1)
   return jnp.stack([low, high], -1)
 
 
-def grown(probs):
+def grown(probs: jax.Array) -> jax.Array:
   """`conformal_scores.grown` of float32 [..., K], without places of numbers."""
   bins = probs.shape[-1]
   peak = probs.argmax(-1)[..., None] == np.arange(bins, dtype=np.int32)

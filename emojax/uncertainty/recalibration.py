@@ -112,7 +112,9 @@ def apart(task: tasks.Task, logits: np.ndarray) -> list[np.ndarray]:
   return [np.stack([zero, split[..., i]], -1) for i in range(len(task.labels))]
 
 
-def softmax_nll(outputs: np.ndarray, labels: np.ndarray):
+def softmax_nll(
+  outputs: np.ndarray, labels: np.ndarray
+) -> tuple[float, np.ndarray]:
   """(mean negative log-likelihood, its gradient) of outputs [n, C]."""
   # Not `scipy.special.logsumexp`, which takes four times as long.
   shifted = outputs - outputs.max(-1, keepdims=True)

@@ -10,6 +10,7 @@ sum rejects ambiguous faces with foreign images.
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 ANSWER, SET, REJECT = 'answer', 'set', 'reject'
 ROUTES = (ANSWER, SET, REJECT)
@@ -27,7 +28,9 @@ class Thresholds(NamedTuple):
   epistemic: float
 
 
-def route(aleatoric, epistemic, thresholds: Thresholds) -> np.ndarray:
+def route(
+  aleatoric: ArrayLike, epistemic: ArrayLike, thresholds: Thresholds
+) -> np.ndarray:
   """What to do with each frame.
 
   Args:
@@ -50,7 +53,10 @@ def route(aleatoric, epistemic, thresholds: Thresholds) -> np.ndarray:
 
 
 def fit(
-  aleatoric, epistemic, reject: float = 0.05, sets: float = 0.2
+  aleatoric: ArrayLike,
+  epistemic: ArrayLike,
+  reject: float = 0.05,
+  sets: float = 0.2,
 ) -> Thresholds:
   """Thresholds by a budget on frames that are known to be of the domain.
 
