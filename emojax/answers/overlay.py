@@ -10,6 +10,7 @@ import fractions
 import functools
 import itertools
 import pathlib
+import platform
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -29,6 +30,11 @@ from emojax.host.terminal import say
 
 FOLDER = 'overlay'
 LONGEST = 1920  # pixels of what is written
+# With AVX-512 the same frames gave other bytes from one process to the next, at the
+# right and lower edge; without it encoding takes no longer (18 against 20 ms at 720p).
+ENCODER = {'preset': 'veryfast', 'crf': '23'}
+if platform.machine().lower() in ('x86_64', 'amd64'):
+  ENCODER['x264-params'] = 'asm=SSE4.2'
 TICKS = 90_000  # of the clock of videos, per second
 _NAME = re.compile(r'[^\w.-]+')
 
@@ -166,7 +172,7 @@ def _video(path: pathlib.Path, first, others):
     stream.codec_context.time_base = fractions.Fraction(1, TICKS)
     # One thread: the same bytes whatever the machine has.
     stream.codec_context.thread_count = 1
-    stream.options = {'preset': 'veryfast', 'crf': '23'}
+    stream.options = ENCODER
     origin, before = first[0], -1
     for time, image in itertools.chain([first], others):
       frame = av.VideoFrame.from_ndarray(_even(image), format='rgb24')
