@@ -172,7 +172,7 @@ def _video(path: pathlib.Path, first, others):
     stream.codec_context.time_base = fractions.Fraction(1, TICKS)
     # One thread: the same bytes whatever the machine has.
     stream.codec_context.thread_count = 1
-    stream.options = ENCODER
+    stream.options = {**ENCODER}
     origin, before = first[0], -1
     for time, image in itertools.chain([first], others):
       frame = av.VideoFrame.from_ndarray(_even(image), format='rgb24')
