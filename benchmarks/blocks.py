@@ -10,6 +10,7 @@ turns; an exported model's blocks are in `benchmarks.inference`.
 """
 
 import argparse
+import math
 import statistics
 import sys
 import time
@@ -18,6 +19,7 @@ import jax
 import numpy as np
 
 from benchmarks import engine, problem, tables
+from benchmarks.planned_runs import positive
 from emojax.engine import programs, stack
 
 PASSES = 10
@@ -52,17 +54,15 @@ def main():
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )
   for name, default in (('size', 48), ('stills', 64), ('block', 18)):
-    parser.add_argument(f'--{name}', type=int, default=default)
-  parser.add_argument('--rounds', type=int, default=9)
+    parser.add_argument(f'--{name}', type=positive, default=default)
+  parser.add_argument('--rounds', type=positive, default=9)
   args = parser.parse_args()
-  whole, fits = (
-    args.stills,
-    np.gcd(args.stills, 1 << (args.block.bit_length() - 1)),
-  )
+  whole = args.stills
+  fits = math.gcd(whole, 1 << (args.block.bit_length() - 1))
   ways = {
     'as they are': (whole, 0),
     'blocks': (whole, args.block),
-    f'{fits} a call': (int(fits), 0),
+    f'{fits} a call': (fits, 0),
   }
   print(tables.environment())
   made = {

@@ -25,9 +25,8 @@ import sys
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import rich.console
 
-from benchmarks import planned_runs, prior_correction, tables, vote_scores
+from benchmarks import planned_runs, tables, vote_scores
 from benchmarks.options import numbers
 from benchmarks.planned_runs import Planned
 from benchmarks.vote_scores import KL, LOWER_IS_BETTER, SPEARMAN
@@ -335,12 +334,17 @@ def _votes(count: float) -> str:
 def unfinished(
   found: Mapping[tuple[int, int, int], vote_scores.Run],
 ) -> list[str]:
-  """Sentences about runs that test nothing."""
+  """Sentences about runs whose networks have not learned enough to be priced."""
   notes = []
   for run in found.values():
     said = run.results.get('validity') or {}
-    if text := validity.unfinished(said.get('improving', ())):
-      notes.append(f'{run.path.name}: {text}')
+    teachers = run.results['generations'][run.results['names'][0]]
+    accuracy = teachers['single_mean'].get('expr/acc')
+    for text in (
+      validity.below(said.get('floor', 0), accuracy),
+      validity.unfinished(said.get('improving', ())),
+    ):
+      notes += [f'{run.path.name} prices nothing: {text}'] if text else []
   return notes
 
 
@@ -366,46 +370,28 @@ def report(
 
 def parser() -> argparse.ArgumentParser:
   """The command line."""
-  made = argparse.ArgumentParser(
-    prog='python -m benchmarks.exchange_rate',
-    description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-    allow_abbrev=False,
-  )
+  made = planned_runs.parser('benchmarks.exchange_rate', __doc__)
   add = made.add_argument
-  add('runs', type=pathlib.Path, help='folder of the runs and their data')
   add('--source', required=True, help='folder of FER2013 and FER+')
   add('--votes', type=numbers, default='1,2,3,5,10', help='of a face')
   add('--distilled', type=numbers, default='1,2,3,4,5', help='teachers')
-  planned_runs.add_options(made)
   return made
 
 
 def main(arguments: Sequence[str]) -> int:
   """Returns the exit code; see the module's docstring."""
-  asked = parser().parse_args(arguments)
-  console = rich.console.Console(width=max(160, rich.console.Console().width))
-  seeds = range(asked.seeds)
+  made = parser()
+  asked = made.parse_args(arguments)
+  for name, most in (('votes', ALL), ('distilled', MEMBERS)):
+    if max(getattr(asked, name)) > most:
+      made.error(f'--{name}: expected at most {most}')
+  seeds, source = range(asked.seeds), pathlib.Path(asked.source)
   every = plan(asked.runs, asked.source, asked.votes, asked.distilled, seeds)
-  try:
-    if asked.train:
-      planned_runs.do(every, console)
-    planned_runs.show(every, asked.minutes, console)
-    made = report(
-      asked.runs,
-      pathlib.Path(asked.source),
-      asked.votes,
-      seeds,
-      asked.replicates,
-    )
-    for one in made:
-      one.print(console)
-    if asked.out:
-      prior_correction.write(asked.out, made)
-  except (OSError, ValueError) as error:
-    print(f'error: {error}', file=sys.stderr)
-    return 1
-  return 0
+
+  def tell():
+    return report(asked.runs, source, asked.votes, seeds, asked.replicates)
+
+  return planned_runs.follow(asked, every, tell)
 
 
 if __name__ == '__main__':

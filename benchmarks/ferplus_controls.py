@@ -21,9 +21,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import rich.console
-
-from benchmarks import planned_runs, prior_correction, tables, vote_scores
+from benchmarks import planned_runs, tables, vote_scores
 from benchmarks.planned_runs import Planned
 from benchmarks.vote_scores import COLUMNS, KL, LOWER_IS_BETTER, SPEARMAN
 from emojax.experiments.distillation import findings
@@ -268,39 +266,23 @@ def report(folder: pathlib.Path, replicates: int) -> list[tables.Table]:
 
 def parser() -> argparse.ArgumentParser:
   """The command line."""
-  made = argparse.ArgumentParser(
-    prog='python -m benchmarks.ferplus_controls',
-    description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-    allow_abbrev=False,
-  )
-  add = made.add_argument
-  add('runs', type=pathlib.Path, help='folder of the runs')
-  add('--data', default='DATA', help='prepared, majority labels')
-  add('--raw', default='', help='prepared, --option rule=raw')
-  planned_runs.add_options(made)
+  made = planned_runs.parser('benchmarks.ferplus_controls', __doc__)
+  made.add_argument('--data', default='DATA', help='prepared, majority labels')
+  made.add_argument('--raw', default='', help='prepared, --option rule=raw')
   return made
 
 
 def main(arguments: Sequence[str]) -> int:
   """Returns the exit code; see the module's docstring."""
   asked = parser().parse_args(arguments)
-  console = rich.console.Console(width=max(160, rich.console.Console().width))
   every = plan(asked.runs, asked.data, asked.raw, range(asked.seeds))
-  try:
-    if asked.train:
-      planned_runs.do(every, console)
-    planned_runs.show(every, asked.minutes, console)
+
+  def tell():
     if asked.out or list(asked.runs.glob(f'{CHAIN}-*/results.json')):
-      made = report(asked.runs, asked.replicates)
-      for one in made:
-        one.print(console)
-      if asked.out:
-        prior_correction.write(asked.out, made)
-  except (OSError, ValueError) as error:
-    print(f'error: {error}', file=sys.stderr)
-    return 1
-  return 0
+      return report(asked.runs, asked.replicates)
+    return []
+
+  return planned_runs.follow(asked, every, tell)
 
 
 if __name__ == '__main__':

@@ -25,7 +25,7 @@ import rich.console
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
-from benchmarks import prior_correction, tables
+from benchmarks import tables
 from benchmarks.one_network_cost import Way, cost
 from emojax import tasks
 from emojax.engine.optimisation import NEUTRAL
@@ -291,7 +291,7 @@ def main(argv: Sequence[str]):
       figure(made, costs).savefig(buffer, format='png')
     files.write_bytes(args.figure, buffer.getvalue())
   if args.out:
-    prior_correction.write(args.out, [shown])
+    tables.fill(args.out, [shown])
 
 
 if __name__ == '__main__':

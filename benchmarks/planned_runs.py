@@ -9,10 +9,12 @@ import pathlib
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import rich.console
+
+from benchmarks import tables
 
 FINISHED, BEGUN, MISSING = 'finished', 'begun', 'not begun'
 # Of one core, for a training of configs/ferplus.py, as docs/training.md estimates.
@@ -117,13 +119,61 @@ def show(
     console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
-def add_options(parser: argparse.ArgumentParser):
-  """What all benchmarks with plans have."""
-  add = parser.add_argument
+def parser(name: str, doc: str) -> argparse.ArgumentParser:
+  """The command line of a benchmark with a plan.
+
+  Args:
+    name: Its module.
+    doc: Its docstring.
+  """
+  made = argparse.ArgumentParser(
+    prog=f'python -m {name}',
+    description=doc,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+    allow_abbrev=False,
+  )
+  add = made.add_argument
+  add('runs', type=pathlib.Path, help='folder of the runs')
   add('--train', action='store_true', help='do what is not finished')
   add(
     '--minutes', type=float, default=MINUTES, help='of one core, for a network'
   )
-  add('--seeds', type=int, default=3, help='chains; 3 for intervals')
-  add('--replicates', type=int, default=1000, help='of the test faces')
+  add('--seeds', type=positive, default=3, help='chains; 3 for intervals')
+  add('--replicates', type=positive, default=1000, help='of the test faces')
   add('--out', type=pathlib.Path, help='page with markers for the tables')
+  return made
+
+
+def positive(text: str) -> int:
+  """A number of things."""
+  if not (text.isdecimal() and int(text)):
+    raise argparse.ArgumentTypeError(f'{text!r}: expected a number above 0')
+  return int(text)
+
+
+def follow(
+  asked: argparse.Namespace,
+  plan: Sequence[Planned],
+  report: Callable[[], Sequence[tables.Table]],
+) -> int:
+  """Does what is asked for, shows the plan and the tables; the exit code.
+
+  Args:
+    asked: Of `parser`.
+    plan: In the order in which it is to be done.
+    report: Makes the tables of what is finished.
+  """
+  console = rich.console.Console(width=max(160, rich.console.Console().width))
+  try:
+    if asked.train:
+      do(plan, console)
+    show(plan, asked.minutes, console)
+    made = report()
+    for one in made:
+      one.print(console)
+    if asked.out:
+      tables.fill(asked.out, made)
+  except (OSError, ValueError) as error:
+    print(f'error: {error}', file=sys.stderr)
+    return 1
+  return 0

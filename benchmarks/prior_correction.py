@@ -21,12 +21,10 @@ import rich.console
 import scipy.stats
 
 from benchmarks import tables
-from emojax.host import files
 from emojax.report import verdicts
 from emojax.report.estimates import Estimate
 
 KINDS = ('plain', 'corrected')
-START, END = '<!-- tables -->', '<!-- end of tables -->'
 TRUTH = {'au': 'AU', 'expr': 'EXPR'}
 SCORES = {
   'au/score': 'AU',
@@ -316,22 +314,6 @@ def everything(runs: Sequence[tuple[Run, Run]]) -> list[tables.Table]:
   return [make(runs, names) for make in makers]
 
 
-def write(path: pathlib.Path, found: Sequence[tables.Table]):
-  """Puts tables between the markers of a page.
-
-  Raises:
-    ValueError: If the page has no such markers.
-  """
-  text = path.read_text()
-  if START not in text or END not in text:
-    raise ValueError(f'{path} has no lines {START} and {END}')
-  before, rest = text.split(START, 1)
-  after = rest.split(END, 1)[1]
-  body = '\n\n'.join(table.markdown() for table in found)
-  made = f'{before}{START}\n\n{body}\n\n{END}{after}'
-  files.write_bytes(path, made.encode())
-
-
 def main(argv: Sequence[str]):
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -342,7 +324,7 @@ def main(argv: Sequence[str]):
   try:
     found = everything(pairs(args.runs))
     if args.out:
-      write(args.out, found)
+      tables.fill(args.out, found)
   except (OSError, ValueError) as error:
     parser.error(str(error))
   for table in found:

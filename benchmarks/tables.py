@@ -12,8 +12,10 @@ import rich.console
 import rich.table
 
 from benchmarks import workers
+from emojax.host import files
 
 MISSING = '–'
+START, END = '<!-- tables -->', '<!-- end of tables -->'  # of a page
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +52,22 @@ class Table:
     console.print(table)
     for note in self.notes:
       console.print(f'  {note}', highlight=False, markup=False)
+
+
+def fill(path: pathlib.Path, found: Sequence[Table]):
+  """Puts tables between the markers of a page.
+
+  Raises:
+    ValueError: If the page has no such markers.
+  """
+  text = path.read_text()
+  if START not in text or END not in text:
+    raise ValueError(f'{path} has no lines {START} and {END}')
+  before, rest = text.split(START, 1)
+  after = rest.split(END, 1)[1]
+  body = '\n\n'.join(table.markdown() for table in found)
+  made = f'{before}{START}\n\n{body}\n\n{END}{after}'
+  files.write_bytes(path, made.encode())
 
 
 def median(samples: Sequence[float]) -> float:

@@ -106,6 +106,14 @@ def test_plans_are_of_settings_that_mean_something(tmp_path):
 
 def test_plans_take_what_they_say(tmp_path):
   plan = {one.path.name: one for one in every_run(tmp_path)}
+  config = runpy.run_path(f'{small_run.ROOT}/{ferplus_controls.CONFIG}')
+  config = config['get_config']()
+  assert config.train.epochs == ferplus_controls.EPOCHS
+  assert config.generations == ferplus_controls.GENERATIONS
+  assert {config.ensemble.size} == {
+    ferplus_controls.MEMBERS,
+    exchange_rate.MEMBERS,
+  }
   # A chain has three generations of five; controls are teachers alone.
   networks = {name: one.networks for name, one in plan.items()}
   assert networks['chain-0'] == 15
@@ -337,6 +345,14 @@ def test_limits_are_of_the_votes_alone(tmp_path, capsys):
   assert 'What other annotators of a face know' in text
   assert text.endswith('after')
   assert exchange_rate.main([str(tmp_path), '--source=nowhere']) == 1
+  for wrong, said in (
+    ('--votes=1,12', '--votes: expected at most 10'),
+    ('--distilled=6', '--distilled: expected at most 5'),
+    ('--seeds=0', "'0': expected a number above 0"),
+  ):
+    with pytest.raises(SystemExit):
+      exchange_rate.main([str(tmp_path), '--source=nowhere', wrong])
+    assert said in capsys.readouterr().err
   assert ferplus_controls.main([str(tmp_path / 'runs')]) == 0
   code = ferplus_controls.main([str(tmp_path / 'runs'), f'--out={page}'])
   assert code == 1
