@@ -8,6 +8,7 @@ import pytest
 import scipy.stats
 
 from benchmarks import prior_correction as page
+from benchmarks import tables
 
 METRICS = (*page.SCORES, *page.PROBABILITIES)
 
@@ -171,7 +172,7 @@ def test_unfinished_runs_are_named(runs):
 def test_what_is_around_the_tables_is_kept(runs, tmp_path):
   out = tmp_path / 'page.md'
   out.write_text(
-    f'# A page\n\n{page.START}\nformer tables\n{page.END}\n\nThe end.\n'
+    f'# A page\n\n{tables.START}\nformer tables\n{tables.END}\n\nThe end.\n'
   )
   page.main([str(runs), '--out', str(out)])
   text = out.read_text()
