@@ -17,6 +17,7 @@ AU = tasks.au_task(('AU1', 'AU2'))
 EXPR = tasks.expr_task(('neutral', 'anger', 'disgust', 'fear'))
 VA = tasks.va_task(bins=5)
 TASKS = (AU, EXPR, VA)
+INTERSECTION = jax.jit(credal.intersection)
 
 
 def outputs(task, seed=0, frames=3):
@@ -42,12 +43,12 @@ def test_a_network_has_two_outputs_a_class_and_one_more():
   assert count == [2 * 2, 2 * 4 + 1, 2 * (2 * 5 + 1)]
 
 
-@given(st.integers(0, 99), st.integers(2, 7), st.integers(1, 5))
+@given(st.integers(0, 99), st.sampled_from([2, 3, 7]), st.integers(1, 5))
 @settings(deadline=None, max_examples=30)
 def test_the_intersection_is_a_distribution_within_the_bounds(seed, c, members):
   said = np.random.default_rng(seed).dirichlet(np.full(c, 0.3), members)
   lower, upper = said.min(0), said.max(0)
-  middle, beta = credal.intersection(jnp.float32(lower), jnp.float32(upper))
+  middle, beta = INTERSECTION(np.float32(lower), np.float32(upper))
   np.testing.assert_allclose(middle.sum(), 1, atol=1e-5)
   assert (middle >= lower - 1e-6).all()
   assert (middle <= upper + 1e-6).all()
