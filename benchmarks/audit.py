@@ -2,14 +2,15 @@
 
   python -m benchmarks.audit runs/prior/plain-* runs/prior/corrected-* --out docs/results/audit.md
 
-reads finished runs of configs/gen.py on embedded data, RUNS/KIND-SEED, every kind with
-the same seeds: what their networks said of the validation and test clips, whose
+reads finished runs of configs/gen.py on embedded data, RUNS/KIND-SEED or RUNS/KIND,
+every kind with the same seeds: what their networks said of the validation and test clips, whose
 posteriors p* are made again from the data's seed. A method is a generation of networks,
 single or as an ensemble, with or without a map that was fitted to the validation frames
 (`audit_methods`). Of each, the true distance KL(p* || p) stands beside every metric that
 labels allow (`audit_metrics`); how far the two order methods alike is said by rank
-correlations within each seed, with Student's 95 % interval over the seeds. Between the
-markers of the page everything is written anew; what is around them is kept.
+correlations within each seed, with Student's 95 % interval over the seeds; a single
+seed has none. Between the markers of the page, or of one of its sections, everything is
+written anew; what is around them is kept.
 """
 
 import argparse
@@ -25,6 +26,7 @@ import rich.console
 from benchmarks import audit_methods as reading
 from benchmarks import audit_metrics as metrics
 from benchmarks import audit_page as page
+from benchmarks import tables
 from emojax import tasks
 from emojax.runtime import workdir
 from emojax.uncertainty import prior
@@ -143,10 +145,8 @@ def by_task(found: Mapping[int, Mapping[str, Json]]) -> dict[str, page.Audits]:
   """Task -> seed -> audit.
 
   Raises:
-    ValueError: If there are less than two seeds, or they have other methods.
+    ValueError: If seeds have other methods.
   """
-  if len(found) < 2:
-    raise ValueError('expected runs of at least two seeds')
   first = next(iter(found.values()))
   made = {
     task: {seed: one.get(task) for seed, one in found.items()} for task in first
@@ -167,9 +167,15 @@ def parser() -> argparse.ArgumentParser:
     allow_abbrev=False,
   )
   made.add_argument(
-    'runs', nargs='+', type=pathlib.Path, help='finished runs, KIND-SEED'
+    'runs',
+    nargs='+',
+    type=pathlib.Path,
+    help='finished runs, KIND-SEED, or KIND with the seed of its settings',
   )
   made.add_argument('--out', type=pathlib.Path, help='a page with markers')
+  made.add_argument(
+    '--section', default='', help='whose markers, where a page has several'
+  )
   made.add_argument(
     '--keep',
     type=pathlib.Path,
@@ -183,11 +189,11 @@ def main(arguments: Sequence[str]) -> int:
   asked = parser().parse_args(arguments)
   try:
     if asked.out:
-      page.check(asked.out)
+      tables.check(asked.out, asked.section)
     found = by_task(dict(audits(asked.runs, asked.keep)))
     made = page.tables_of(found)
     if asked.out:
-      page.write(asked.out, found, made)
+      page.write(asked.out, found, made, asked.section)
   except (OSError, ValueError) as error:
     print(f'error: {error}', file=sys.stderr)
     return 1

@@ -7,7 +7,6 @@ map that was fitted to the validation frames.
 import dataclasses
 import json
 import pathlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -83,7 +82,7 @@ class Seed:
 def by_seed(
   folders: Sequence[pathlib.Path],
 ) -> dict[int, dict[str, runs.TrainedRun]]:
-  """Seed -> kind -> finished run; folders are named KIND-SEED.
+  """Seed -> kind -> finished run; folders are named KIND-SEED, or KIND.
 
   Raises:
     ValueError: If a folder is no finished run on embedded data, or kinds have
@@ -91,13 +90,13 @@ def by_seed(
   """
   kinds: dict[str, dict[int, runs.TrainedRun]] = {}
   for folder in folders:
-    named = re.fullmatch(r'(.+)-(\d+)', folder.name)
-    if not named:
-      raise ValueError(f'{folder}: expected a folder named KIND-SEED')
     run = runs.open_run(folder)
+    kind, _, seed = folder.name.rpartition('-')
+    if not kind or not seed.isdecimal():
+      kind, seed = folder.name, run.config.seed
     if run.config.data.name != 'embedded':
       raise ValueError(f'{folder}: only embedded data know their posteriors')
-    kinds.setdefault(named[1], {})[int(named[2])] = run
+    kinds.setdefault(kind, {})[int(seed)] = run
   seeds = {kind: sorted(found) for kind, found in kinds.items()}
   first, *others = seeds.items()
   for kind, found in others:

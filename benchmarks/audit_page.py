@@ -11,12 +11,10 @@ from benchmarks import audit_metrics as metrics
 from benchmarks import tables
 from benchmarks.audit_ranks import Ranks, over_seeds, ranks
 from benchmarks.prior_correction import cell, two_sided
-from emojax.host import files
 from emojax.report import files as report_files
 from emojax.report import style, verdicts
 from emojax.report.estimates import Estimate
 
-START, END = '<!-- tables -->', '<!-- end of tables -->'
 TITLES = {
   'au': 'action units',
   'expr': 'expressions',
@@ -219,6 +217,55 @@ def _sets(task: str, found: Audits) -> tables.Table:
   )
 
 
+def _networks(task: str, found: Audits) -> tables.Table:
+  """Coverage and size of the sets of each stack, alone and together."""
+  every = methods(found)
+  known = [key for key, one in every.items() if one['sets']]
+  rows, first = [], None
+  for stack, many in dict.fromkeys(
+    (every[key]['stack'], every[key]['many']) for key in known
+  ):
+    key = f'{stack}, PC, {many}'
+    key = key if key in every else f'{stack}, none, {many}'
+    made = np.array(
+      [
+        [a['methods'][key]['sets'][str(c)] for c in metrics.COVERAGES]
+        for a in found.values()
+      ]
+    )  # [seeds, coverages, (true, counted, size)]
+    size = made[:, 1, 2]
+    if many == 'ensemble' and first is None:
+      first = size
+    rows.append((key, made, size))
+  lines = [
+    [
+      key,
+      *(
+        f'{cell(list(made[:, i, 0]))} / {made[:, i, 1].mean():.3f}'
+        for i in range(len(metrics.COVERAGES))
+      ),
+      cell(list(size)),
+      tables.MISSING if first is None else cell(list(size / first)),
+    ]
+    for key, made, size in rows
+  ]
+  return tables.Table(
+    f'Sets of each network, true / counted coverage: {TITLES.get(task, task)}',
+    [
+      'networks', '80 %', '90 %', '95 %', 'size (90 %)',
+      'of the first ensemble',
+    ],
+    lines,
+  )  # fmt: skip
+
+
+def _alone(found: Audits) -> bool:
+  """Whether some stack is one network, which has no ensemble."""
+  every = methods(found).values()
+  together = {one['stack'] for one in every if one['many'] == 'ensemble'}
+  return bool({one['stack'] for one in every} - together)
+
+
 def tables_of(found: Mapping[str, Audits]) -> list[tables.Table]:
   """All tables of the page."""
   near = {task: compared(one, unbiased(one)) for task, one in found.items()}
@@ -227,12 +274,15 @@ def tables_of(found: Mapping[str, Audits]) -> list[tables.Table]:
     *(_ranks(task, one, near[task], gaps) for task, one in found.items()),
     *(_distances(task, one) for task, one in found.items()),
     *(_sets(task, one) for task, one in found.items()),
+    *(_networks(task, one) for task, one in found.items() if _alone(one)),
   ]
   note = (
     "bold: another τ than the NLL's, paired by seed, at the level "
     f"{verdicts.LEVEL} after Holm's adjustment over the {len(gaps)} differences "
     'of all tasks'
   )
+  if len(next(iter(found.values()))) == 1:
+    note = 'one seed: no intervals, and no verdict on any difference'
   first = made[0]
   made[0] = tables.Table(
     first.title, first.columns, first.rows, [*first.notes, note]
@@ -267,26 +317,27 @@ FIGURE = (
 )
 
 
-def check(path: pathlib.Path) -> None:
-  """Raises ValueError unless a page has markers."""
-  text_ = path.read_text()
-  if START not in text_ or END not in text_:
-    raise ValueError(f'{path} has no lines {START} and {END}')
-
-
 def write(
   path: pathlib.Path,
   found: Mapping[str, Audits],
   made: Sequence[tables.Table],
+  section: str = '',
 ) -> None:
-  """Puts `tables_of` between the markers of a page, and draws its figure."""
-  check(path)
-  before, rest = path.read_text().split(START, 1)
-  after = rest.split(END, 1)[1]
+  """Puts `tables_of` between the markers of a page, and draws its figure.
+
+  Args:
+    path: The page.
+    found: Task -> audits.
+    made: Its tables.
+    section: Whose markers, where a page has several.
+
+  Raises:
+    ValueError: If the page has no such markers.
+  """
+  tables.check(path, section)
   folder = path.parent / 'figures' / path.stem
   folder.mkdir(parents=True, exist_ok=True)
   name, caption = FIGURE
+  name = f'{name}-{section}' if section else name
   report_files.draw(folder, [(name, lambda: scatter(found), caption)])
-  body = '\n\n'.join(table.markdown() for table in made)
-  text = f'{before}{START}\n\n{body}\n\n{END}{after}'
-  files.write_bytes(path, text.encode())
+  tables.fill(path, made, section)

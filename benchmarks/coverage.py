@@ -25,7 +25,7 @@ from benchmarks import tables
 from emojax import tasks
 from emojax.data import load
 from emojax.evaluation import coverage_generation as coverage
-from emojax.experiments.distillation import tables_sets
+from emojax.report import prediction_sets
 from emojax.runtime import provenance, workdir
 from emojax.trained import run as runs
 from emojax.uncertainty import prior
@@ -78,7 +78,7 @@ def rows(found: dict[str, Any]) -> Iterator[list[str]]:
   """A row for each task and method."""
   for title, methods in found.items():
     for method, by_level in methods.items():
-      cells = [tables_sets.coverage_text(one) for one in by_level.values()]
+      cells = [prediction_sets.coverage_text(one) for one in by_level.values()]
       middle = by_level['0.9']
       single = middle.get('single', {}).get('size')
       yield [

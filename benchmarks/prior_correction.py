@@ -107,9 +107,14 @@ def scores(run: Run, name: str, way: str, what: str) -> Mapping[str, float]:
 
 
 def estimate(values: Sequence[float | None]) -> Estimate:
-  """Mean over the seeds with its standard error; unknown if a seed has none."""
+  """Mean over the seeds with its standard error; unknown if a seed has none.
+
+  A single seed has a value without an error.
+  """
   if None in values:
     return Estimate(None, None)
+  if len(values) == 1:
+    return Estimate(values[0], None)
   return Estimate(
     float(np.mean(values)), float(scipy.stats.sem(values)), len(values) - 1
   )

@@ -54,19 +54,37 @@ class Table:
       console.print(f'  {note}', highlight=False, markup=False)
 
 
-def fill(path: pathlib.Path, found: Sequence[Table]):
+def markers(section: str = '') -> tuple[str, str]:
+  """The lines around the tables of a page, or of one of its sections."""
+  of = f' of {section} -->' if section else ' -->'
+  return START.replace(' -->', of), END.replace(' -->', of)
+
+
+def check(path: pathlib.Path, section: str = ''):
+  """Raises ValueError unless a page has these markers."""
+  text = path.read_text()
+  start, end = markers(section)
+  if start not in text or end not in text:
+    raise ValueError(f'{path} has no lines {start} and {end}')
+
+
+def fill(path: pathlib.Path, found: Sequence[Table], section: str = ''):
   """Puts tables between the markers of a page.
+
+  Args:
+    path: The page.
+    found: The tables.
+    section: Whose markers, where a page has several.
 
   Raises:
     ValueError: If the page has no such markers.
   """
-  text = path.read_text()
-  if START not in text or END not in text:
-    raise ValueError(f'{path} has no lines {START} and {END}')
-  before, rest = text.split(START, 1)
-  after = rest.split(END, 1)[1]
+  check(path, section)
+  start, end = markers(section)
+  before, rest = path.read_text().split(start, 1)
+  after = rest.split(end, 1)[1]
   body = '\n\n'.join(table.markdown() for table in found)
-  made = f'{before}{START}\n\n{body}\n\n{END}{after}'
+  made = f'{before}{start}\n\n{body}\n\n{end}{after}'
   files.write_bytes(path, made.encode())
 
 

@@ -57,6 +57,10 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
     'a trained run as a model that others load',
     _module('emojax.export'),
   ),
+  'calibrate': (
+    'what a model promises, fitted on data of your own',
+    _module('emojax.calibrate'),
+  ),
   'push': (
     'an exported model to the Hugging Face Hub',
     _module('emojax.push'),

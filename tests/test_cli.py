@@ -124,11 +124,13 @@ def test_presets_are_found_from_anywhere(tmp_path):
 def test_every_command_has_its_module():
   import importlib
 
-  for name in ('answer', 'evaluate', 'export', 'publish', 'push'):
+  for name in (
+    'answer', 'calibrate', 'evaluate', 'export', 'publish', 'push',
+  ):  # fmt: skip
     assert callable(importlib.import_module(f'emojax.{name}').main)
   assert set(cli.COMMANDS) == {
-    'predict', 'train', 'evaluate', 'export', 'push', 'prepare', 'report',
-    'models',
+    'predict', 'train', 'evaluate', 'export', 'calibrate', 'push', 'prepare',
+    'report', 'models',
   }  # fmt: skip
 
 

@@ -8,7 +8,16 @@ PACKAGE = pathlib.Path(__file__).parents[1] / 'emojax'
 FLOORS = (
   ('__main__',),
   ('cli',),
-  ('__init__', 'answer', 'evaluate', 'export', 'main', 'publish', 'push'),
+  (
+    '__init__',
+    'answer',
+    'calibrate',
+    'evaluate',
+    'export',
+    'main',
+    'publish',
+    'push',
+  ),
   ('web',),
   ('answers', 'trained'),
   ('experiments',),

@@ -14,6 +14,7 @@ PACKAGE = ROOT / 'emojax'
 DOORS = {
   '__main__',
   'answer',
+  'calibrate',
   'cli',
   'evaluate',
   'export',

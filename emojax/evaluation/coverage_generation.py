@@ -1,7 +1,7 @@
 """Coverage and size of the prediction sets of one generation."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from emojax.evaluation.coverage_labels import Labels, labels
 from emojax.evaluation.frames import valid
 from emojax.evaluation.predictions import Predictions
 from emojax.uncertainty import conformal_sets, prior
-from emojax.uncertainty.conformal_examples import DEFAULTS
 
 COVERAGES = (0.8, 0.9, 0.95)
 SHOWN = 0.9  # the coverage for which frames are told apart
@@ -20,6 +19,18 @@ Json = dict[str, Any]
 Logits = Mapping[str, np.ndarray]
 # (calibrated on, tested on), with the logits of their clips.
 Pair = tuple[Labels, Labels, Logits, Logits]
+
+
+class Side(NamedTuple):
+  """Clips, and what networks say of them.
+
+  Attributes:
+    clips: With labels, and maybe votes.
+    logits: Task -> [M, N, L, outputs], as `predict` corrects them.
+  """
+
+  clips: Any
+  logits: Logits
 
 
 def of_generation(
@@ -37,34 +48,110 @@ def of_generation(
       predictions are not finite.
 
   Returns:
-    `held_out` and `halves`, each as of `evaluate`; the first is None where the
-    validation set is itself scored, has no labels or predictions that are not
-    finite. `other_labels` names tasks
-    whose labels are shares of votes in one of both sets only: what thresholds of
-    one promise is not what is counted in the other.
+    As `checked`.
   """
   schema, bins = context.scored, context.bin_values
   shift = context.priors.get(prediction.name) or {}
-  test = prior.correct(schema, prediction.logits[context.split], shift)
-  pairs = halves(schema, context.clips, test, context.seed)
-  found = {'held_out': None, 'halves': evaluate(pairs, bin_values=bins)}
-  found['other_labels'] = []
-  if _of_use(context, prediction, notes):
-    val = prior.correct(schema, prediction.logits[FIT_SPLIT], shift)
-    clips = context.fit_clips, val, context.clips, test
-    found['held_out'] = evaluate(held_out(schema, *clips), bin_values=bins)
-    found['other_labels'] = other_labels(schema, clips[0], clips[2])
+
+  def side(split, clips):
+    logits = prediction.logits[split]
+    return Side(clips, prior.correct(schema, logits, shift))
+
+  fit = None
+  if (
+    context.fit_clips is not None
+    and FIT_SPLIT in prediction.logits
+    and _finite(prediction, FIT_SPLIT, context.fit_clips, notes)
+  ):
+    fit = side(FIT_SPLIT, context.fit_clips)
+  test = side(context.split, context.clips)
+  return checked(schema, fit, test, context.seed, bins)
+
+
+def of_stack(
+  prediction: Predictions,
+  clips: Mapping[str, Any],
+  split: str,
+  seed: int,
+  bin_values=None,
+  members: slice | Sequence[int] = slice(None),
+) -> Json:
+  """Prediction sets of some networks as they are, without prior correction.
+
+  By the usual methods alone: the papers that ask for this have many stacks.
+
+  Args:
+    prediction: Of the stack.
+    clips: Set -> clips with labels: `split`, and 'val' if it has chosen epochs
+      and is another one.
+    split: The set that is tested.
+    seed: Of the halves.
+    bin_values: [K], needed by binned tasks.
+    members: Which of the stack's, an index of its first axis.
+
+  Returns:
+    As `checked`, and `notes`: why something is missing.
+  """
+  notes: list[str] = []
+  sides = {
+    key: Side(one, {k: x[members] for k, x in prediction.logits[key].items()})
+    for key, one in clips.items()
+    if key in prediction.logits and _finite(prediction, key, one, notes)
+  }
+  found: Json = {'held_out': None, 'halves': None, 'other_labels': []}
+  if split in sides:
+    fit = sides.get(FIT_SPLIT) if split != FIT_SPLIT else None
+    of = prediction.schema, fit, sides[split], seed, bin_values
+    found = checked(*of, usual=True)
+  return found | {'notes': notes}
+
+
+def checked(
+  schema: tasks.Schema,
+  fit: Side | None,
+  test: Side,
+  seed: int,
+  bin_values=None,
+  usual: bool = False,
+) -> Json:
+  """Every promise twice: by the validation set, and by half of who is tested.
+
+  Args:
+    schema: The tasks.
+    fit: The validation set; None where it is itself tested, or of no use.
+    test: Who is tested.
+    seed: Of the halves.
+    bin_values: [K], needed by binned tasks.
+    usual: Whether only the usual methods are of interest.
+
+  Returns:
+    `held_out` and `halves`, each as of `evaluate`; the first is None without
+    `fit`. `other_labels` names tasks whose labels are shares of votes in one of
+    both sets only: what thresholds of one promise is not what is counted in the
+    other.
+  """
+  pairs = halves(schema, *test, seed)
+  found = {
+    'held_out': None,
+    'halves': evaluate(pairs, bin_values=bin_values, usual=usual),
+    'other_labels': [],
+  }
+  if fit is not None:
+    pairs = held_out(schema, *fit, *test)
+    found['held_out'] = evaluate(pairs, bin_values=bin_values, usual=usual)
+    found['other_labels'] = other_labels(schema, fit.clips, test.clips)
   return found
 
 
-def _of_use(context: Context, prediction: Predictions, notes: list[str]):
-  """Whether there are predictions of the validation set to calibrate on."""
-  if context.fit_clips is None or FIT_SPLIT not in prediction.logits:
-    return False
+def _finite(
+  prediction: Predictions, split: str, clips, notes: list[str]
+) -> bool:
+  """Whether predictions of a set are of use; a note says why they are not."""
   try:
-    prediction.check_finite(FIT_SPLIT, valid(context.fit_clips))
+    prediction.check_finite(split, valid(clips))
   except ValueError as error:
-    notes.append(f'no prediction sets by the validation set: {error}')
+    name = 'validation' if split == FIT_SPLIT else split
+    notes.append(f'no prediction sets by the {name} set: {error}')
     return False
   return True
 
@@ -113,13 +200,19 @@ def halves(
       yield one.take(inside), one.take(~inside), logits, logits
 
 
-def evaluate(pairs, coverages: Sequence[float] = COVERAGES, bin_values=None):
+def evaluate(
+  pairs,
+  coverages: Sequence[float] = COVERAGES,
+  bin_values=None,
+  usual: bool = False,
+):
   """Fits prediction sets and counts how often they hold the truth.
 
   Args:
     pairs: Of `held_out` or `halves`.
     coverages: In (0, 1).
     bin_values: [K], needed by binned tasks.
+    usual: Whether only the usual methods are of interest.
 
   Returns:
     Task (and 'TASK votes') -> method -> coverage as text -> `measure` of the
@@ -138,7 +231,7 @@ def evaluate(pairs, coverages: Sequence[float] = COVERAGES, bin_values=None):
         str(c): _one(fitted_on, tested, probs, method, c, bin_values)
         for c in coverages
       }
-      for method in tested.methods
+      for method in (tested.usual if usual else tested.methods)
     }
   return found
 
@@ -163,7 +256,7 @@ def _one(
     )
 
   found = score(slice(None), shown)
-  if shown and (tested.votes or method == DEFAULTS[task.kind]):
+  if shown and method in tested.usual:
     rows = [score([m], False) for m in range(len(probs[0]))]
     found['single'] = {
       key: float(np.mean([row[key] for row in rows]))

@@ -13,7 +13,11 @@ from emojax import tasks
 from emojax.evaluation import votes as ballots
 from emojax.evaluation.frames import flatten, labelled, pick, valid
 from emojax.uncertainty import conformal
-from emojax.uncertainty.conformal_examples import METHODS, VOTE_METHODS
+from emojax.uncertainty.conformal_examples import (
+  DEFAULTS,
+  METHODS,
+  VOTE_METHODS,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +44,11 @@ class Labels:
     if self.votes:
       return VOTE_METHODS
     return tuple(m for m in METHODS[self.task.kind] if m != 'vote_classes')
+
+  @property
+  def usual(self) -> tuple[str, ...]:
+    """Those of `methods` that models use unless another one is asked for."""
+    return VOTE_METHODS if self.votes else (DEFAULTS[self.task.kind],)
 
   @property
   def title(self) -> str:

@@ -14,7 +14,13 @@ from rich.console import Console
 
 from emojax.host import processes
 from emojax.host.terminal import say
-from emojax.report import figures_uncertainty, files, page, table
+from emojax.report import (
+  figures_uncertainty,
+  files,
+  page,
+  prediction_sets,
+  table,
+)
 from emojax.report.table import Cell, Section, Table, cells
 
 Results = Mapping[str, Any]
@@ -80,6 +86,7 @@ def write(folder: str | os.PathLike, clips=None) -> pathlib.Path:
     page.Paragraph(headline(results), lead=True),
     *tables(results),
     *found.values(),
+    *prediction_sets.section(prediction_sets.of_generations(results)),
     page.Heading('Where this comes from'),
     page.Facts(_facts(results)),
   ]

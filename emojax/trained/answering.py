@@ -376,13 +376,14 @@ class Answering:
         raise ModelError(
           'the model was exported without validation data, so it has no '
           'thresholds of uncertainty: compare output.uncertainty with limits of '
-          'your own, or export it again with the data of the run'
+          'your own, export it again with the data of the run, or calibrate it '
+          '(python -m emojax.calibrate)'
         ) from None
       if kind == 'aleatoric' and kind not in limits.get(task, {kind: 0}):
         raise ModelError(
           "the model was exported before there were thresholds of 'aleatoric' "
-          "uncertainty: ask for kind='total', or export it again with the data "
-          'of its run'
+          "uncertainty: ask for kind='total', export it again with the data "
+          'of its run, or calibrate it (python -m emojax.calibrate)'
         ) from None
       raise ModelError(
         f'no threshold for task {task!r}, {kind!r}, share {share}; there are '

@@ -12,11 +12,12 @@ from emojax.trained.description import KINDS
 from emojax.uncertainty import temperature
 
 SHARES = (0.01, 0.05, 0.1, 0.2)
+NO_TEMPERATURES = 'no temperatures of '  # how such a note begins
 
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-  """What is fitted on the run's validation set.
+  """What is fitted on frames that were not trained on.
 
   Attributes:
     temperatures: Task -> temperatures by member (nested lists), or None where
@@ -39,7 +40,7 @@ def calibrate(
   Args:
     schema: The tasks.
     logits: Task -> logits [M, N, L, outputs] of the chosen members for `clips`.
-    clips: Clips with the labels of the run's validation set.
+    clips: Clips with labels: the run's validation set, or other ones.
   """
   fitted, notes = {}, []
   for task in schema:
@@ -49,7 +50,7 @@ def calibrate(
       fitted[task.name] = _temperatures(task, logits[task.name], clips)
     except ValueError as error:
       fitted[task.name] = None
-      notes.append(f'no temperatures of {task.name}: {error}')
+      notes.append(f'{NO_TEMPERATURES}{task.name}: {error}')
   index = valid(clips)
   doubt = detection.frame_uncertainty(schema, logits, index)
   limits = {

@@ -22,6 +22,7 @@ TITLES = {
   'va/rmse/arousal': 'Arousal: root mean square error',
 }
 LOAD = "emojax.load('.')  # this folder"
+SECTION = '## Temperatures and thresholds'
 TEMPLATE = """\
 # {title}
 
@@ -55,7 +56,7 @@ resized), clips of consecutive frames (trained on {length}){audio}.
 
 {numbers}
 
-## Temperatures and thresholds
+{section}
 
 {calibration}
 
@@ -129,6 +130,7 @@ def render(
     audio=f', with sound: {escape(data["audio"])}' if data['audio'] else '',
     numbers=_numbers(metadata, results) if numbers is None else numbers,
     load=load,
+    section=SECTION,
     calibration=_calibration(metadata),
     origin=_origin(metadata),
   )
@@ -229,6 +231,10 @@ def _numbers(metadata, results) -> str:
 
 def _calibration(metadata) -> str:
   lines = [f'- {escape(note)}' for note in metadata['notes']]
+  where = guarantees.fitted_on(metadata)
+  of = 'so many validation frames lie'
+  if where != guarantees.fitted_on({}):
+    of = f'so many frames of {where} lie'
   for task, values in metadata.get('prior', {}).items():
     low, high = min(values.values()), max(values.values())
     lines.append(
@@ -242,18 +248,34 @@ def _calibration(metadata) -> str:
       flat = [x for v in values for x in (v if isinstance(v, list) else [v])]
       lines.append(
         f'- {code(task)}: temperatures from {min(flat):.3g} to {max(flat):.3g}, '
-        'fitted on the validation set (`predict(..., temperature=True)`)'
+        f'fitted on {where} (`predict(..., temperature=True)`)'
       )
   limits = metadata['thresholds']['uncertainty'].get('mean', {})
   for kind, shares in limits.items():
     text = ', '.join(f'{v:.3f} ({float(k):.0%})' for k, v in shares.items())
-    lines.append(
-      f'- {kind} uncertainty above which so many validation frames lie: {text}'
-    )
+    lines.append(f'- {kind} uncertainty above which {of}: {text}')
   lines += guarantees.card_lines(metadata)
   if metadata['thresholds']['decision']:
     lines.append('- an action unit is present above a probability of 0.5')
   return '\n'.join(lines)
+
+
+def recalibrated(text: str, metadata: Mapping[str, Any]) -> str:
+  """A card with the section on temperatures and thresholds made anew.
+
+  What people have written elsewhere stays.
+
+  Args:
+    text: A card of `render`, which may have been edited.
+    metadata: model.json as it is now.
+  """
+  made = f'{SECTION}\n\n{_calibration(metadata)}\n'
+  text = text.replace(NO_UNSURE, UNSURE)
+  before, heading, rest = text.partition(f'{SECTION}\n')
+  if not heading:
+    return f'{text.rstrip()}\n\n{made}'
+  _, following, after = rest.partition('\n## ')
+  return f'{before}{made}{following}{after}'
 
 
 def _origin(metadata) -> str:

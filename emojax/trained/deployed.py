@@ -139,7 +139,8 @@ def _of_task(model: Model, task: tasks.Task, probs) -> Arrays:
   found = {f'{task.name}/probabilities': probs}
   if task.kind == 'binned':
     # Accelerators round what is multiplied otherwise: to three digits.
-    expected = jnp.matmul(probs, model.bin_values, precision='highest')
+    bins = jnp.asarray(model.bin_values)
+    expected = jnp.matmul(probs, bins, precision='highest')
     found |= {name: expected[..., i] for i, name in enumerate(task.labels)}
   said: dict[str, Any] = model.metadata.get(guarantees.KEY) or {'tasks': {}}
   method = DEFAULTS[task.kind]

@@ -1,14 +1,8 @@
 """Writes some members of a finished run as a model that others load."""
 
 import dataclasses
-import glob
-import hashlib
-import json
 import os
 import pathlib
-import shutil
-import time
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -18,17 +12,16 @@ import numpy as np
 
 from emojax import uncertainty
 from emojax.evaluation.context import FIT_SPLIT
-from emojax.runtime import workdir
 from emojax.trained import arrays, describing, forms, guarantees, shipped
 from emojax.trained import card as model_card
 from emojax.trained import folder as release
 from emojax.trained import model as pretrained
 from emojax.trained import run as runs
 from emojax.trained.calibration import Calibration, calibrate
+from emojax.trained.writing import ExportError, check_free, write
 from emojax.uncertainty import prior as priors
 from emojax.uncertainty.prior import Prior
 
-LITTER_SECONDS = 3600
 COMPARED = 4  # clips on which the model must agree with the run
 # Largest difference of probabilities: rounding, which is coarser on another
 # backend (TF32, other algorithms) and in bfloat16.
@@ -43,10 +36,6 @@ UNKNOWN_PRIOR = (
   'known: the run is older than its priors.json, and its training data were not '
   'at hand or have changed'
 )
-
-
-class ExportError(ValueError):
-  """The export cannot be written; the message says what to do."""
 
 
 class Page(Protocol):
@@ -97,7 +86,7 @@ def export(
     RunError: If the run lacks what is asked for.
   """
   out = pathlib.Path(out)
-  _check_free(out)
+  check_free(out)
   _check_formats(formats, page)
   chosen = run.choose_generations(generation and [generation])[-1]
   run = run.select([chosen])
@@ -133,7 +122,7 @@ def export(
   if 'safetensors' not in formats:
     files = {release.CARD: files[release.CARD]}
   files |= _formed(formats, metadata, weights, some, tolerance, page)
-  _write(out, files)
+  write(out, files)
   return out
 
 
@@ -165,7 +154,7 @@ def convert(
     DifferentError: As `export`.
   """
   out = pathlib.Path(out)
-  _check_free(out)
+  check_free(out)
   _check_formats(formats, page)
   if 'safetensors' in formats:
     raise ExportError(
@@ -182,7 +171,7 @@ def convert(
   card = folder / release.CARD
   files = {release.CARD: card.read_bytes()} if card.is_file() else {}
   files |= _formed(formats, metadata, weights, None, tolerance, page)
-  _write(out, files)
+  write(out, files)
   return out
 
 
@@ -239,21 +228,12 @@ def _files(
     {**weights['model_state'], 'params': weights['params']}
   )
   kept = {k: arrays.half(k, a) for k, a in flat.items()} if half else flat
-  data = release.encode_weights(kept, metadata)
-  card = model_card.render(
-    metadata, run.results(), sum(a.size for a in flat.values())
-  )
-  metadata['files'] = {release.WEIGHTS: hashlib.sha256(data).hexdigest()}
+  size = sum(array.size for array in flat.values())
+  card = model_card.render(metadata, run.results(), size)
   try:
-    release.check_metadata(metadata)
-    text = json.dumps(metadata, indent=1, allow_nan=False)
+    return release.contents(kept, metadata, card)
   except ValueError as error:
     raise ExportError(f'{run.path} cannot be exported: {error}') from error
-  return {
-    release.WEIGHTS: data,
-    release.METADATA: (text + '\n').encode(),
-    release.CARD: card.encode(),
-  }
 
 
 def _written(
@@ -316,50 +296,3 @@ def _compare(
         f'more than {tolerance:g}. The weights or the data have changed since '
         'the run was trained, so nothing was written'
       )
-
-
-def _check_free(out: pathlib.Path):
-  if out.exists() and (not out.is_dir() or any(out.iterdir())):
-    raise ExportError(f'--out {out} exists already: choose another folder')
-  for folder in out.absolute().parents:
-    if folder.exists():
-      if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise ExportError(
-          f'--out {out}: nothing can be written to {folder}: choose another folder'
-        )
-      break
-
-
-def _write(out: pathlib.Path, files: dict[str, bytes]):
-  """Writes a folder that is there in whole or not at all."""
-  out.parent.mkdir(parents=True, exist_ok=True)
-  _sweep(out)
-  # In a container every process may have the same number.
-  unique = uuid.uuid4().hex
-  temporary = out.with_name(f'.{out.name}.{unique}{workdir.UNFINISHED}')
-  temporary.mkdir()
-  try:
-    for name, data in files.items():
-      path = temporary / name
-      if path.parent != temporary:
-        path.parent.mkdir(parents=True, exist_ok=True)
-      with open(path, 'wb') as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    _check_free(out)  # another export may have written it meanwhile
-    os.replace(temporary, out)  # an empty folder is replaced, no other
-  finally:
-    shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _sweep(out: pathlib.Path):
-  """Removes what killed exports to the same folder were writing.
-
-  Writing takes seconds; what is younger may be of an export at work.
-  """
-  for path in out.parent.glob(
-    f'.{glob.escape(out.name)}.*{workdir.UNFINISHED}'
-  ):
-    if time.time() - path.stat().st_mtime > LITTER_SECONDS:
-      shutil.rmtree(path, ignore_errors=True)

@@ -98,6 +98,26 @@ def encode_weights(
   return arrays.encode(flat, texts)
 
 
+def contents(
+  flat: dict[str, np.ndarray], metadata: dict[str, Any], card: str
+) -> dict[str, bytes]:
+  """The files of a model, by name; completes `metadata` with their digests.
+
+  Args:
+    flat: Weights by name, as they are kept.
+    metadata: What model.json says.
+    card: README.md.
+
+  Raises:
+    ValueError: If the metadata are of no use; names the key.
+  """
+  data = encode_weights(flat, metadata)
+  metadata['files'] = {WEIGHTS: hashlib.sha256(data).hexdigest()}
+  check_metadata(metadata)
+  text = json.dumps(metadata, indent=1, allow_nan=False)
+  return {WEIGHTS: data, METADATA: (text + '\n').encode(), CARD: card.encode()}
+
+
 def read_weights(folder: pathlib.Path, metadata: dict[str, Any]) -> PyTree:
   """Reads {'params': ..., 'model_state': ...}, NumPy [M, ...].
 
@@ -105,13 +125,27 @@ def read_weights(folder: pathlib.Path, metadata: dict[str, Any]) -> PyTree:
     ModelError: If the file is missing or damaged, does not fit the network or
       its description, or holds numbers that are not finite.
   """
+  return tree(read_arrays(folder, metadata))
+
+
+def tree(flat: dict[str, np.ndarray]) -> PyTree:
+  """{'params': ..., 'model_state': ...} of arrays by name, in float32."""
+  whole = {name: arrays.single(name, array) for name, array in flat.items()}
+  found: dict[Any, Any] = flax.traverse_util.unflatten_dict(whole, sep='/')
+  return {'model_state': {}, **found}
+
+
+def read_arrays(
+  folder: pathlib.Path, metadata: dict[str, Any]
+) -> dict[str, np.ndarray]:
+  """Reads the weights by name, as they are kept; raises as `read_weights`."""
   path = folder / WEIGHTS
   data = _checked_bytes(path, metadata['files'][WEIGHTS])
   try:
-    flat, texts = arrays.decode(data)
+    kept, texts = arrays.decode(data)
   except arrays.FormatError as error:
     raise ModelError(f'{path}: {error}') from error
-  flat = {name: arrays.single(name, array) for name, array in flat.items()}
+  flat = {name: arrays.single(name, array) for name, array in kept.items()}
   _check_arrays(path, metadata, flat)
   check_finite(path, flat)
   # Models of former versions have no such digest.
@@ -120,8 +154,7 @@ def read_weights(folder: pathlib.Path, metadata: dict[str, Any]) -> PyTree:
       f'{folder / METADATA} is not what {WEIGHTS} was exported with (labels, '
       'thresholds and settings count): restore it or export the model again'
     )
-  tree = flax.traverse_util.unflatten_dict(flat, sep='/')
-  return {'model_state': {}, **tree}
+  return kept
 
 
 def _checked_bytes(path: pathlib.Path, digest: str) -> bytes:

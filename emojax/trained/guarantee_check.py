@@ -66,10 +66,15 @@ def _count(found: Any, where: str):
 
 def _check_calibration(found: Any, where: str):
   _object(found, where)
-  soft = found.get('soft', [])  # exports of before do not say
-  if not isinstance(soft, list) or not all(type(s) is str for s in soft):
-    raise ValueError(f'{where}.soft: expected names of tasks')
-  said = {k: v for k, v in found.items() if k != 'soft'}
+  # Exports of before do not say what is soft.
+  for key, what in (('soft', 'names of tasks'), ('notes', 'sentences')):
+    texts = found.get(key, [])
+    if not isinstance(texts, list) or not all(type(s) is str for s in texts):
+      raise ValueError(f'{where}.{key}: expected {what}')
+  if 'data' in found and not isinstance(found['data'], str):
+    raise ValueError(f'{where}.data: expected a text')
+  optional = ('soft', 'notes', 'data')
+  said = {k: v for k, v in found.items() if k not in optional}
   _keys(said, where, ('split', 'frames', 'subjects', 'selected_on'))
   _count(found['frames'], f'{where}.frames')
   _count(found['subjects'], f'{where}.subjects')

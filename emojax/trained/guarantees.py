@@ -7,6 +7,7 @@ that is some hundred numbers whatever the data, every one of them can be checked
 and nobody's faces are behind a single one. Another coverage needs another export.
 """
 
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from emojax import tasks, uncertainty
-from emojax.report.markdown import code
+from emojax.report.markdown import code, escape
 from emojax.uncertainty import conformal, conformal_sets
 from emojax.uncertainty.conformal_examples import (
   DEFAULTS,
@@ -27,9 +28,29 @@ COVERAGES = (0.8, 0.9, 0.95)
 VOTES = 'votes'
 AGAIN = (
   'export it again, with the data of its run (python -m emojax.export '
-  '--workdir=RUN --out=DIR)'
+  '--workdir=RUN --out=DIR), or calibrate it (python -m emojax.calibrate)'
 )
 Json = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+  """What thresholds are fitted on.
+
+  Attributes:
+    split: Its name.
+    selected_on: Whether its scores chose the epoch of every member.
+    data: Name of the data set; '' for that of the training.
+    notes: What its labels lack.
+  """
+
+  split: str = 'val'
+  selected_on: bool = True
+  data: str = ''
+  notes: tuple[str, ...] = ()
+
+
+VALIDATION = Source()  # of the run
 
 
 class NoSetsError(ValueError):
@@ -37,15 +58,20 @@ class NoSetsError(ValueError):
 
 
 def fit(
-  schema: tasks.Schema, logits: Mapping[str, np.ndarray], clips, bin_values
+  schema: tasks.Schema,
+  logits: Mapping[str, np.ndarray],
+  clips,
+  bin_values,
+  source: Source = VALIDATION,
 ) -> Json:
   """What model.json says of prediction sets.
 
   Args:
     schema: The tasks.
     logits: Task -> [M, N, L, outputs] for `clips`, corrected as `predict` does.
-    clips: The run's validation clips, with labels, subjects and maybe votes.
+    clips: Clips with labels, subjects and maybe votes.
     bin_values: [K], or None without binned tasks.
+    source: What the clips are.
   """
   from emojax.evaluation import coverage_labels as measured  # asks JAX
 
@@ -60,15 +86,14 @@ def fit(
       where.setdefault(one.task.name, {})[method] = to_json(fitted)
   return {
     'coverages': list(COVERAGES),
-    'calibration': _described(schema, clips),
+    'calibration': _described(schema, clips, source),
     **found,
   }
 
 
-def _described(schema: tasks.Schema, clips) -> Json:
+def _described(schema: tasks.Schema, clips, source: Source) -> Json:
   """What the thresholds were fitted on; `soft` tasks have shares as labels."""
   from emojax.evaluation import coverage_labels as measured
-  from emojax.evaluation.context import FIT_SPLIT
 
   frames, groups = measured.count(clips)
   soft = [
@@ -77,13 +102,22 @@ def _described(schema: tasks.Schema, clips) -> Json:
     if one.soft and not one.votes
   ]
   return {
-    'split': FIT_SPLIT,
+    **({'data': source.data} if source.data else {}),
+    'split': source.split,
     'frames': frames,
     'subjects': groups,
-    # Whose scores chose the epoch of every member.
-    'selected_on': True,
+    'selected_on': source.selected_on,
     'soft': soft,
+    **({'notes': list(source.notes)} if source.notes else {}),
   }
+
+
+def fitted_on(metadata: Json) -> str:
+  """'the validation set', or what thresholds and temperatures are of instead."""
+  said = (metadata.get(KEY) or {}).get('calibration', {})
+  if 'data' not in said:
+    return 'the validation set'
+  return f'the split {code(said["split"])} of {code(said["data"])}'
 
 
 def to_json(fitted: conformal_sets.Fitted) -> Json:
@@ -193,12 +227,16 @@ def card_lines(metadata: Json) -> Iterator[str]:
   n, frames = (said['calibration'][key] for key in ('subjects', 'frames'))
   levels = ', '.join(f'{c:.0%} ({_expected(n, c)})' for c in said['coverages'])
   of = f'{n:,} people' if n < frames else f'{n:,} images, each by itself'
+  chosen = ', which chose nothing of the model'
+  if said['calibration']['selected_on']:
+    chosen = ', on which the epochs were selected, too, so that a little less may be true'
   yield (
     f'- sets that hold the truth for at least such a share of new images like '
     f'these, from new people (`sets(output, 0.9)`): {levels}; calibrated on {of}, '
-    'of the validation set, on which the epochs were selected, too, so that a '
-    'little less may be true. On other data nothing is promised'
+    f'of {fitted_on(metadata)}{chosen}. On other data nothing is promised'
   )
+  for note in said['calibration'].get('notes', ()):
+    yield f'- {escape(note)}'
   if soft := said['calibration'].get('soft'):
     yield (
       f'- the truth of {", ".join(map(code, soft))} is one vote, drawn at random '

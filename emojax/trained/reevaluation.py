@@ -68,11 +68,16 @@ class Request:
 def completed(run: runs.TrainedRun) -> ConfigDict:
   """The run's configuration with the settings that its experiment lacks."""
   config = ConfigDict(run.config.to_dict())
-  for name, value in ABSENT.items():
-    config.data[name] = config.data.get(name, value)
+  complete(config.data)
   if not run.experiment().FOREIGN:  # how many to make if they are asked for
     config.data.ood_clips = EMBEDDED_CLIPS['ood_clips']
   return config
+
+
+def complete(data):
+  """Adds to settings of data what some experiments do not have."""
+  for name, value in ABSENT.items():
+    data[name] = data.get(name, value)
 
 
 def settings(run: runs.TrainedRun, request: Request):
@@ -246,7 +251,8 @@ def prepare(request: Request) -> Evaluation:
     notes += _changed(run, kept, request, config, split)
   if request.ood is None:
     _check_foreign(run, kept, ood)
-  key = FIT_SPLIT if own and _is_validation(run, name) else 'test'
+  chosen = own and is_validation(run.config.data, name)
+  key = FIT_SPLIT if chosen else 'test'
   if key == FIT_SPLIT:
     notes.append('epochs were selected on this split: scores are optimistic')
   elif name == 'train' and own:
@@ -334,9 +340,13 @@ def _check_foreign(run, kept, ood: dict[str, Any]):
       )
 
 
-def _is_validation(run: runs.TrainedRun, split: str) -> bool:
-  """Whether a split of the run's data is the one that chose its epochs."""
-  data = run.config.data
+def is_validation(data, split: str) -> bool:
+  """Whether a split of a run's own data is the one that chose its epochs.
+
+  Args:
+    data: `config.data` of the run.
+    split: Name of the split.
+  """
   if data.name == 'embedded':
     return evaluation_sets.EMBEDDED_SPLITS.get(split) == 'val'
   # With a fraction, the validation clips were taken out of the training split.

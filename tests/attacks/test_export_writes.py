@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from emojax.trained import exporting
+from emojax.trained import writing
 
 FILES = {
   'model.json': b'{}',
@@ -40,7 +40,7 @@ class Disk:
     """Writes an export to `out`; returns the number of writes."""
     self.folder, self.number, self.writes = str(out.parent), number, 0
     try:
-      exporting._write(out, FILES)
+      writing.write(out, FILES)
     finally:
       self.folder = None
     return self.writes
@@ -78,27 +78,27 @@ def test_what_killed_exports_leave_is_swept(tmp_path):
   for path in (old, other):
     os.utime(path, (0, 0))
   out = tmp_path / 'model'
-  exporting._write(out, FILES)
+  writing.write(out, FILES)
   assert sorted(tmp_path.iterdir()) == sorted([young, other, out])
 
 
 def test_a_process_of_the_same_number_was_killed(tmp_path):
   """In a container all of them may have the same."""
   (tmp_path / f'.model.{os.getpid()}.emojax-tmp').mkdir()
-  exporting._write(tmp_path / 'model', FILES)
+  writing.write(tmp_path / 'model', FILES)
   assert contents(tmp_path / 'model') == FILES
 
 
 def test_of_two_at_once_the_second_fails(tmp_path):
-  exporting._write(tmp_path / 'model', FILES)
-  with pytest.raises(exporting.ExportError, match='model exists already'):
-    exporting._write(tmp_path / 'model', {'model.json': b'other'})
+  writing.write(tmp_path / 'model', FILES)
+  with pytest.raises(writing.ExportError, match='model exists already'):
+    writing.write(tmp_path / 'model', {'model.json': b'other'})
   assert contents(tmp_path / 'model') == FILES
   assert os.listdir(tmp_path) == ['model']
 
 
 def test_a_folder_that_cannot_be_is_refused_before_any_work(tmp_path):
   (tmp_path / 'file').write_text('x')
-  with pytest.raises(exporting.ExportError, match='nothing can be written to'):
-    exporting._check_free(tmp_path / 'file' / 'sub' / 'model')
-  exporting._check_free(tmp_path / 'new' / 'sub' / 'model')
+  with pytest.raises(writing.ExportError, match='nothing can be written to'):
+    writing.check_free(tmp_path / 'file' / 'sub' / 'model')
+  writing.check_free(tmp_path / 'new' / 'sub' / 'model')

@@ -11,7 +11,7 @@ from benchmarks import audit as tool
 from benchmarks import audit_methods as reading
 from benchmarks import audit_metrics as metrics
 from benchmarks import audit_page as page
-from benchmarks import audit_ranks
+from benchmarks import audit_ranks, tables
 from emojax import tasks, uncertainty
 from emojax.uncertainty import temperature
 
@@ -123,6 +123,61 @@ def test_true_coverage_is_near_what_is_counted(found):
           assert size >= 0
 
 
+def one_seed():
+  """Made-up numbers: two teachers and a student that is one network."""
+  rng, found = np.random.default_rng(0), {}
+  for stack, kinds in (('Tea', ('single', 'ensemble')), ('Stu1', ('single',))):
+    for name in ('none', 'PC'):
+      for many in kinds:
+        numbers = dict.fromkeys((*metrics.METRICS, metrics.SIZE), 0.0)
+        found[f'{stack}, {name}, {many}'] = {
+          'stack': stack,
+          'map': name,
+          'many': many,
+          'unbiased': name == 'PC',
+          'kl': float(rng.uniform()),
+          'labels': {key: float(rng.uniform()) for key in numbers},
+          'truth': {key: float(rng.uniform()) for key in metrics.METRICS},
+          'sets': {
+            str(c): [c, c + 0.01, 2.0 + (stack == 'Stu1')]
+            for c in metrics.COVERAGES
+          },
+        }
+  optimum = dict.fromkeys(metrics.METRICS, 0.0)
+  return {'expr': {0: {'methods': found, 'optimum': optimum}}}
+
+
+def test_one_seed_has_numbers_and_no_verdicts(monkeypatch):
+  monkeypatch.setattr(audit_ranks, 'PERMUTATIONS', 9)
+  first, *_, last = page.tables_of(one_seed())
+  assert 'one seed: no intervals' in first.notes[-1]
+  assert not any('±' in cell or '**' in cell for r in first.rows for cell in r)
+  assert last.title.startswith('Sets of each network')
+  assert last.rows[0][1:] == [
+    '0.800 / 0.810', '0.900 / 0.910', '0.950 / 0.960', '2.000', '1.000'
+  ]  # fmt: skip
+  assert [row[0] for row in last.rows] == [
+    'Tea, PC, single', 'Tea, PC, ensemble', 'Stu1, PC, single'
+  ]  # fmt: skip
+  assert last.rows[2][-1] == '1.500'
+
+
+def test_sections_of_a_page_are_filled_by_their_names(tmp_path):
+  path = tmp_path / 'page.md'
+  start, end = tables.markers('one network')
+  whole, stop = tables.markers()
+  path.write_text(f'{whole}\na\n{stop}\n{start}\nb\n{end}\n')
+  made_ = [tables.Table('T', ['x'], [['1']])]
+  tables.fill(path, made_, 'one network')
+  text = path.read_text()
+  assert f'{whole}\na\n{stop}' in text
+  assert '\nb\n' not in text
+  tables.fill(path, made_)
+  assert path.read_text().count('### T') == 2
+  with pytest.raises(ValueError, match='no lines <!-- tables of x -->'):
+    tables.fill(path, made_, 'x')
+
+
 def test_sets_hold_what_is_in_them():
   truth = np.array([[0.2, 0.7]])
   held = metrics.holds(AU, np.array([[1, -1]]), truth, None)
@@ -184,13 +239,15 @@ def test_one_temperature_of_equal_labels_is_the_usual_one():
 def test_the_page_keeps_what_is_around_the_tables(found, tmp_path, monkeypatch):
   monkeypatch.setattr(audit_ranks, 'PERMUTATIONS', 9)
   path = tmp_path / 'page.md'
-  path.write_text(f'# T\n\n{page.START}\nformer\n{page.END}\n\nafter\n')
+  start, end = tables.markers()
+  path.write_text(f'# T\n\n{start}\nformer\n{end}\n\nafter\n')
   made_ = page.tables_of(found)
   page.write(path, found, made_)
   text = path.read_text()
   assert text.startswith('# T\n\n')
   assert text.endswith('\n\nafter\n')
   assert 'former' not in text
+  assert not any('Sets of each network' in table.title for table in made_)
   for table in made_:
     assert f'### {table.title}' in text
     assert all(len(row) == len(table.columns) for row in table.rows)

@@ -16,11 +16,12 @@ from emojax.evaluation import (
   evaluate,
 )
 from emojax.evaluation.coverage_labels import Labels, labels, mean, subjects
-from emojax.experiments.distillation import tables_sets
+from emojax.report import prediction_sets
 from emojax.uncertainty import conformal_sets, prior
 
 AU, EXPR, VA = SCHEMA = synthetic_run.SCHEMA
 BINS = tasks.bin_values()
+USUAL = {'au': 'units', 'expr': 'lac', 'va': 'mass'}
 
 
 @pytest.fixture(scope='module')
@@ -114,7 +115,7 @@ def test_the_usual_methods_have_single_members(measured):
     for method, found in methods.items()
     if 'single' in found['0.9']
   }
-  assert single == {('au', 'units'), ('expr', 'lac'), ('va', 'mass')}
+  assert single == set(USUAL.items())
   for task, method in single:
     found = measured[task][method]['0.9']['single']
     assert 0 < found['coverage'] <= 1
@@ -165,7 +166,8 @@ def test_validation_predictions_that_are_nan_are_a_note(run, evaluated):
 
 
 def test_the_report_has_what_was_measured(evaluated):
-  table = tables_sets.coverage(evaluated)
+  sets = prediction_sets.of_generations(evaluated)
+  table = prediction_sets.coverage(sets)
   rows = dict(table.sections[0].rows)
   part = evaluated['generations']['Tea']['sets']['held_out']['expr']['lac']
   low, high = part['0.8']['parts']['all']['band']
@@ -174,7 +176,7 @@ def test_the_report_has_what_was_measured(evaluated):
   assert rows['EXPR, lac'][3].value == part['0.9']['size']
   assert ' of 24)' in rows['AU, units'][1]
   assert len(table.sections) == 2
-  cases = dict(tables_sets.worst(evaluated).sections[0].rows)['EXPR, lac']
+  cases = dict(prediction_sets.worst(sets).sections[0].rows)['EXPR, lac']
   told = part['0.9']['by_class']
   name = min(told, key=lambda n: told[n]['coverage'])
   assert cases[0] == f'{name} ({told[name]["coverage"]:.2f})'
@@ -184,17 +186,19 @@ def test_coverage_outside_its_band_is_marked():
   part = {'band': [0.8, 0.9], 'infinite': False}
   for value, sign in ((0.79, '<'), (0.85, ''), (0.91, '>')):
     one = part | {'coverage': value}
-    text = tables_sets.coverage_text({'coverage': value, 'parts': {'all': one}})
+    text = prediction_sets.coverage_text(
+      {'coverage': value, 'parts': {'all': one}}
+    )
     assert text == f'{sign}{value:.3f} [0.800, 0.900]'
   full = {'coverage': 1.0, 'parts': {'all': part | {'infinite': True}}}
-  assert tables_sets.coverage_text(full) == 'all'
+  assert prediction_sets.coverage_text(full) == 'all'
 
 
 def test_sets_of_everything_have_no_worst_cases(evaluated):
-  results = copy.deepcopy(evaluated)
-  sets = results['generations']['Tea']['sets']['held_out']
-  sets['expr']['lac']['0.9']['parts']['all']['infinite'] = True
-  rows = dict(tables_sets.worst(results).sections[0].rows)
+  sets = copy.deepcopy(evaluated['generations']['Tea']['sets'])
+  part = sets['held_out']['expr']['lac']['0.9']['parts']['all']
+  part['infinite'] = True
+  rows = dict(prediction_sets.worst({'Tea': sets}).sections[0].rows)
   assert [cell.value for cell in rows['EXPR, lac']] == [None] * 3
   assert rows['EXPR, aps'][0]
 
@@ -203,9 +207,46 @@ def test_results_of_before_have_no_such_tables(evaluated):
   tea = {
     k: v for k, v in evaluated['generations']['Tea'].items() if k != 'sets'
   }
-  before = evaluated | {'generations': {'Tea': tea}}
-  assert tables_sets.coverage(before) is None
-  assert tables_sets.worst(before) is None
+  before = prediction_sets.of_generations({'generations': {'Tea': tea}})
+  assert prediction_sets.tables(before) == []
+  assert prediction_sets.section(before) == []
+
+
+def test_a_stack_has_the_usual_sets_of_its_members(run, logits):
+  prediction = run.predictions(members=2)
+  clips = {'val': run.dataset.val, 'test': run.dataset.test}
+  found = coverage_generation.of_stack(prediction, clips, 'test', 5, BINS, [1])
+  one = {key: {name: x[1:] for name, x in logits[key].items()} for key in clips}
+  whole = coverage_generation.checked(
+    SCHEMA,
+    coverage_generation.Side(clips['val'], one['val']),
+    coverage_generation.Side(clips['test'], one['test']),
+    5,
+    BINS,
+  )
+  for key in ('held_out', 'halves'):
+    assert found[key] == {
+      task: {method: whole[key][task][method]} for task, method in USUAL.items()
+    }
+  assert (found['other_labels'], found['notes']) == ([], [])
+  rows = prediction_sets.coverage({'a': found, 'b': None}, 'thresholds')
+  assert [len(section.rows) for section in rows.sections] == [3, 3]
+  assert rows.sections[0].rows[1][0] == 'a: EXPR, lac'
+
+
+def test_a_stack_without_numbers_says_why(run):
+  broken = run.predictions(members=2)
+  clips = {'val': run.dataset.val, 'test': run.dataset.test}
+  broken.logits['val']['va'][1, 3, 0] = np.nan
+  found = coverage_generation.of_stack(broken, clips, 'test', 5, BINS)
+  assert found['held_out'] is None
+  assert set(found['halves']) == set(USUAL)
+  table = prediction_sets.coverage({'Tea': found})
+  assert 'no prediction sets by the validation set: Tea' in table.note
+  broken.logits['test']['va'][1, 3, 0] = np.nan
+  found = coverage_generation.of_stack(broken, clips, 'test', 5, BINS)
+  assert prediction_sets.section({'Tea': found}) == []
+  assert len(found['notes']) == 2
 
 
 def test_labels_of_two_kinds_are_named(run):

@@ -223,6 +223,8 @@ THRESHOLDS = ('conformal', 'tasks', 'expr', 'lac', 'all', 'thresholds')
     (('conformal', 'calibration', 'selected_on'), 1, 'expected true or false'),
     (('conformal', 'calibration', 'split'), 1, 'split: expected a text'),
     (('conformal', 'calibration', 'soft'), 'expr', 'soft: expected names of'),
+    (('conformal', 'calibration', 'notes'), [1], 'notes: expected sentences'),
+    (('conformal', 'calibration', 'data'), 1, 'data: expected a text'),
     (('conformal', 'tasks'), [], 'conformal.tasks: expected an object'),
     (('conformal', 'tasks', 'pose'), {}, 'tasks.pose: there is no such task'),
     (

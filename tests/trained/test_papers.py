@@ -1,6 +1,7 @@
 """Runs of papers 001 to 004 after training: their own numbers, on other data, too."""
 
 import dataclasses
+import hashlib
 import io
 import json
 import pathlib
@@ -21,8 +22,8 @@ from emojax.experiments.bayesian import report as bayesian_report
 from emojax.experiments.relative_uncertainty import learners
 from emojax.models import resnet
 from emojax.runtime import overrides, workdir
-from emojax.trained import exporting, reevaluation, rescoring
 from emojax.trained import folder as release
+from emojax.trained import reevaluation, rescoring
 from emojax.trained import run as runs
 
 pytestmark = pytest.mark.slow
@@ -312,6 +313,7 @@ def test_the_report_has_its_tables(trained, evaluated):
   assert 'ensemble' in text
   assert ('Learned uncertainty' in text) == (name == 'relative_uncertainty')
   assert ('foreign images' in text) == (name == 'bayesian')
+  assert '## Prediction sets' in text
   html = (evaluated[0] / 'report.html').read_text()
   assert '<table' in html
 
@@ -409,9 +411,7 @@ def test_strange_descriptions_are_refused(
   metadata['model'] |= change
   weights = {'params': model._params, **model._state}
   data = release.encode_weights(release.flat_names(weights), metadata)
-  metadata['files'] = {
-    release.WEIGHTS: exporting.hashlib.sha256(data).hexdigest()
-  }
+  metadata['files'] = {release.WEIGHTS: hashlib.sha256(data).hexdigest()}
   (tmp_path / release.WEIGHTS).write_bytes(data)
   (tmp_path / release.METADATA).write_text(json.dumps(metadata))
   with pytest.raises(release.ModelError, match=message):

@@ -99,6 +99,15 @@ def test_models_of_before_have_no_sets(name):
     model.sets(output)
 
 
+def test_both_routes_have_thresholds(name):
+  said = json.loads((shipped.FOLDER / name / folder.METADATA).read_text())
+  limits = said['thresholds']['uncertainty']
+  for kind in ('aleatoric', 'epistemic'):
+    by_share = limits['mean'][kind]
+    assert list(by_share) == ['0.01', '0.05', '0.1', '0.2']
+    assert sorted(by_share.values(), reverse=True) == list(by_share.values())
+
+
 def test_thresholds_of_no_use_are_refused(name):
   metadata = emojax.load(name).metadata
   folder.check_metadata(metadata)

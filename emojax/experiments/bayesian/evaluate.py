@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from emojax import uncertainty
-from emojax.evaluation import Predictions
+from emojax.evaluation import Predictions, coverage_generation
 from emojax.evaluation import votes as votes_lib
 from emojax.experiments.bayesian import comparison, sampling, scores
 from emojax.experiments.bayesian.faces import TASK, Faces
@@ -76,7 +76,9 @@ def study(
     (results, curves). Results: what `sampling.curves` returns, `change` and
     `rival`: see `comparison.compare`, `best`: sizes with the least error and calibration error,
     `deterministic`: scores of the networks without noise, mean over them (MC
-    methods only), `uncertainty`: see `decomposition`. Curves: `reliability` at
+    methods only), `uncertainty`: see `decomposition`, `sets`: see
+    `coverage_generation.of_stack`, without noise, as models have them. Curves:
+    `reliability` at
     both best sizes and `uncertain`: see `most_uncertain`.
   """
   members = [
@@ -101,6 +103,9 @@ def study(
   found |= {'members': len(members), 'pool': len(members[0].pool)}
   found |= {'best': best, 'epochs': [int(e) for e in prediction.epochs]}
   found['uncertainty'] = decomposition(members, judges, foreign)
+  found['sets'] = coverage_generation.of_stack(
+    prediction, faces.known, faces.split, setting.seed
+  )
   drawn = {
     'reliability': {
       name: sampling.reliability(members, judges, size)

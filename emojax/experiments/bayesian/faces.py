@@ -7,7 +7,7 @@ the votes of ten annotators.
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -51,6 +51,11 @@ class Faces(NamedTuple):
   def clips(self) -> Clips:
     """The faces that are scored."""
     return getattr(self.dataset, self.split)
+
+  @property
+  def known(self) -> dict[str, Any]:
+    """The faces with labels by set: those of `split` and of validation."""
+    return {'val': self.dataset.val, self.split: self.clips}
 
 
 def from_config(data) -> Faces:

@@ -12,7 +12,7 @@ from emojax.experiments.bayesian import figures, findings, tables
 from emojax.experiments.bayesian.findings import METHODS, NETWORKS
 from emojax.host import processes
 from emojax.host.terminal import show_rows
-from emojax.report import files, page, table, verdicts
+from emojax.report import files, page, prediction_sets, table, verdicts
 from emojax.runtime import workdir
 
 TITLE = 'Bayesian neural networks for facial emotion'
@@ -143,6 +143,7 @@ def _blocks(results: Results, config: Results, pictures) -> list[page.Block]:
       content += [page.Heading(title), *blocks]
   return [
     *content,
+    *prediction_sets.section(tables.prediction_sets(results), by='thresholds'),
     page.Heading('The run'),
     page.Facts(_facts(results, config)),
   ]

@@ -29,11 +29,15 @@ class Run(frame.Run):
 
   faces: Faces
 
-  def sets(self) -> dict[str, Any]:
-    """The images to predict."""
+  def sampled(self) -> dict[str, Any]:
+    """The images that stochastic passes are drawn for."""
     foreign = self.faces.dataset.ood.items()
     scored = {self.faces.split: self.faces.clips}
     return scored | {f'ood/{name}': clips for name, clips in foreign}
+
+  def sets(self) -> dict[str, Any]:
+    """The images to predict: those, and what models are calibrated on."""
+    return self.faces.known | self.sampled()
 
 
 def run(config, folder: workdir.Workdir, console: Console) -> dict[str, Any]:
@@ -142,7 +146,7 @@ def _predict(run: Run, kind: Stack, name: str, weights: PyTree, epochs):
     key = jax.random.fold_in(base, SAMPLE_STREAM + kind.number)
     passes = {
       key_: _sample(run, trainer, parts, clips, key)
-      for key_, clips in run.sets().items()
+      for key_, clips in run.sampled().items()
     }
   Predictions(
     kind.predicts(name),

@@ -28,6 +28,15 @@ VOTES = (
 KINDS = ('total', 'aleatoric', 'epistemic')
 
 
+def prediction_sets(results: Results) -> dict[str, Any]:
+  """What is known of prediction sets, by network and method."""
+  return {
+    f'{NETWORKS[network]}, {METHODS[method]}': study.get('sets')
+    for network, methods in results['studies'].items()
+    for method, study in methods.items()
+  }
+
+
 def against_labels(results: Results) -> Table:
   """Error, likelihood and calibration against hard labels."""
   return _table(

@@ -14,12 +14,17 @@ from emojax.experiments.distillation import (
   plain,
   tables,
   tables_extra,
-  tables_sets,
   votes,
 )
 from emojax.experiments.distillation.published import TEACHERS
 from emojax.experiments.distillation.summary import summary
-from emojax.report import examples, figures_training, figures_uncertainty, page
+from emojax.report import (
+  examples,
+  figures_training,
+  figures_uncertainty,
+  page,
+  prediction_sets,
+)
 
 Figure = tuple[str, Callable[[], Any], str]
 # Of captions, where the posteriors are known.
@@ -178,7 +183,16 @@ _SECTIONS = (
       tables_extra.selective,
     ),
   ),
-  ('Prediction sets', (), (tables_sets.coverage, tables_sets.worst)),
+  (
+    prediction_sets.TITLE,
+    (),
+    tuple(
+      lambda results, table=table: table(
+        prediction_sets.of_generations(results)
+      )
+      for table in (prediction_sets.coverage, prediction_sets.worst)
+    ),
+  ),
   ('Out-of-domain uncertainty', ('ood_roc',), (tables_extra.out_of_domain,)),
   (
     'Against the known posteriors',

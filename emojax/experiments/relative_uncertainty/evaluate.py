@@ -9,7 +9,8 @@ import numpy as np
 import scipy.special
 import sklearn.metrics
 
-from emojax.evaluation import scores, votes
+from emojax.evaluation import coverage_generation, scores, votes
+from emojax.evaluation.context import FIT_SPLIT
 from emojax.experiments.relative_uncertainty import members as members_lib
 from emojax.experiments.relative_uncertainty import outputs as saved
 from emojax.metrics import correlation, ood, selective
@@ -28,7 +29,8 @@ def evaluate(run) -> tuple[dict[str, Any], dict[str, Any]]:
 
   Returns:
     (results, curves). `results['methods'][method][level]` has 'members' (one
-    dictionary of metrics per repetition), 'mean' and 'std' (of the sample).
+    dictionary of metrics per repetition), 'mean' and 'std' (of the sample), and
+    'sets', of the repetitions together (`coverage_generation.of_stack`).
 
   Raises:
     ValueError: if an output of a member is not finite.
@@ -51,8 +53,12 @@ def evaluate(run) -> tuple[dict[str, Any], dict[str, Any]]:
     rows = [
       member_metrics(truth, found, m) for m in range(len(found['labels']))
     ]
+    predictions = saved.predictions(name, run.task, found)
     levels = {
-      level: scores.summarise([rows[m][0] for m in run.members.of_level(level)])
+      level: {
+        **scores.summarise([rows[m][0] for m in run.members.of_level(level)]),
+        'sets': _sets(run, predictions, level),
+      }
       for level in run.members.levels
     }
     results['methods'][name] = levels
@@ -61,6 +67,18 @@ def evaluate(run) -> tuple[dict[str, Any], dict[str, Any]]:
       for level in run.members.levels
     }
   return results, curves
+
+
+def _sets(run, predictions, level: str) -> dict[str, Any]:
+  """Coverage of the sets of the repetitions at a noise level together."""
+  dataset, split = run.dataset, 'test'
+  clips = {split: dataset.test}
+  if dataset.test is not dataset.val:
+    clips |= {FIT_SPLIT: dataset.val}
+  members = list(run.members.of_level(level))
+  return coverage_generation.of_stack(
+    predictions, clips, split, run.config.seed, members=members
+  )
 
 
 def check_finite(method: str, found):

@@ -1,6 +1,12 @@
 """What a trained stack says about images, as arrays on disk."""
 
+from collections.abc import Mapping
+
 import numpy as np
+
+from emojax import tasks
+from emojax.evaluation import Predictions
+from emojax.evaluation.context import FIT_SPLIT
 
 
 def evenly(count: int, limit: int) -> np.ndarray:
@@ -29,6 +35,8 @@ def examined_images(run) -> np.ndarray:
 def predict(run, trainer, state) -> dict[str, np.ndarray]:
   """Outputs of every member for the test and some training images.
 
+  And logits for the validation images, on which models are calibrated.
+
   Args:
     run: See `run.Run`.
     trainer: The method's trainer.
@@ -36,17 +44,39 @@ def predict(run, trainer, state) -> dict[str, np.ndarray]:
 
   Returns:
     'test/logits' [M, N, K], 'test/uncertainty' [M, N], 'test/features' [N, D]
-    (of member 0) and the same for 'train' without features.
+    (of member 0), the same for 'train' without features, and 'val/logits' unless
+    the test images are those of validation.
   """
-  found = {}
+  found, weights = {}, (state.params, state.model_state)
+  if run.dataset.test is not run.dataset.val:
+    outputs = trainer.predict(*weights, run.dataset.val)
+    found[f'{FIT_SPLIT}/logits'] = outputs[run.task.name][:, :, 0]
   chosen = examined_images(run)
   for part, source in (
     ('test', run.dataset.test),
     ('train', run.dataset.train.take(chosen)),
   ):
-    outputs = trainer.predict(state.params, state.model_state, source)
+    outputs = trainer.predict(*weights, source)
     found[f'{part}/logits'] = outputs[run.task.name][:, :, 0]
     found[f'{part}/uncertainty'] = outputs['uncertainty'][:, :, 0]
     if part == 'test':
       found['test/features'] = outputs['features'][0, :, 0]
   return found
+
+
+def predictions(
+  name: str, task: tasks.Task, found: Mapping[str, np.ndarray]
+) -> Predictions:
+  """Logits of the test images and, of runs since they have them, 'val'.
+
+  Args:
+    name: The method.
+    task: The classes.
+    found: Arrays of `predict`, and 'best_epoch'.
+  """
+  logits = {
+    part: {task.name: found[f'{part}/logits'][:, :, None]}
+    for part in ('test', FIT_SPLIT)
+    if f'{part}/logits' in found
+  }
+  return Predictions(name, (task,), logits, found['best_epoch'].tolist())

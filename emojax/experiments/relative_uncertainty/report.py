@@ -10,7 +10,7 @@ from emojax.experiments.relative_uncertainty import figures, findings, tables
 from emojax.experiments.relative_uncertainty.setup import METHODS
 from emojax.host import processes
 from emojax.host.terminal import say, show_rows
-from emojax.report import files, page, table, verdicts
+from emojax.report import files, page, prediction_sets, table, verdicts
 from emojax.runtime import workdir
 
 TITLE = 'Relative uncertainty learning under label noise'
@@ -44,6 +44,7 @@ def _blocks(run, results, pictures) -> list[page.Block]:
     *of_all,
     page.Heading('Features and images'),
     *pictures.values(),
+    *prediction_sets.section(tables.prediction_sets(results), by='thresholds'),
     page.Heading('The run'),
     _facts(run, results),
   ]

@@ -28,6 +28,15 @@ def all_tables(results: Results) -> list[Table]:
   return [table for table in made if table is not None]
 
 
+def prediction_sets(results: Results) -> dict[str, Any]:
+  """What is known of prediction sets, by method and noise level."""
+  return {
+    f'{METHODS[name]}, noise {level}': found.get('sets')
+    for name, levels in results['methods'].items()
+    for level, found in levels.items()
+  }
+
+
 def _section(results: Results, make_cells) -> Section:
   return Section(
     f'{results["dataset"]}, this run',

@@ -16,6 +16,7 @@ from emojax.experiments.protocol import Network, Plain, Stack, predictions_path
 from emojax.experiments.relative_uncertainty import (
   evaluate,
   learners,
+  outputs,
   read_outs,
   setup,
 )
@@ -51,11 +52,10 @@ def stacks(config) -> tuple[Stack, ...]:
 
 
 def predictions(folder: pathlib.Path, config, name: str) -> Predictions:
-  """Logits [M, N, 1, K] of the test images."""
+  """Logits [M, N, 1, K] of the test images, and of the validation images."""
   task = _task(folder, config)
   with open(predictions_path(folder, name), 'rb') as raw, np.load(raw) as file:
-    logits = {'test': {task.name: file['test/logits'][:, :, None]}}
-    return Predictions(name, (task,), logits, file['best_epoch'].tolist())
+    return outputs.predictions(name, task, file)
 
 
 def header(folder: pathlib.Path, config, name: str):

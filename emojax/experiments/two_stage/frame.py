@@ -8,7 +8,7 @@ from rich.console import Console
 
 from emojax import settings
 from emojax.data import unseen
-from emojax.evaluation import Predictions
+from emojax.evaluation import Predictions, coverage_generation
 from emojax.experiments import frame
 from emojax.experiments.two_stage import pairs, recurrent, report, roles, scores
 from emojax.experiments.two_stage.roles import Roles
@@ -74,7 +74,7 @@ def _scored(data) -> str:
   if data.name == 'embedded':
     return 'the test set'
   text = f'the split {data.test_split!r}'
-  if data.test_split == data.val_split:
+  if not roles.is_apart(data):
     text += ' (on which epochs and the best CNN were chosen, too)'
   return text
 
@@ -111,6 +111,7 @@ def conclude(
         key: scores.summary(pairs.members(run, predictions, key))
         for key in ('val', 'test')
       },
+      'sets': _sets(run, predictions, split),
     }
     for name, predictions in stacks.items()
   }
@@ -133,6 +134,25 @@ def conclude(
   ]
   flat = settings.flatten(run.config.to_dict())
   facts += [(f'config: {k}', str(v)) for k, v in sorted(flat.items())]
-  report.write(run.path(), title, lead, studies, findings, facts)
+  sets = {name: one['sets'] for name, one in every.items()}
+  report.write(run.path(), title, lead, studies, findings, sets, facts)
   report.terminal(studies, findings, console)
   return results
+
+
+def _sets(run: Run, predictions: Predictions, split: str) -> dict[str, Any]:
+  """Coverage of the sets of all members of a stack, as exports have them.
+
+  Thresholds are of the validation videos only where others are scored.
+
+  Args:
+    run: The run.
+    predictions: Of the stack.
+    split: That is scored.
+  """
+  clips = {split: getattr(run.roles, split)}
+  if roles.is_apart(run.config.data):
+    clips |= {'val': run.roles.val}
+  return coverage_generation.of_stack(
+    predictions, clips, split, run.config.seed, pairs.bin_values(run)
+  )

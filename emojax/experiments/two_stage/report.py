@@ -11,7 +11,7 @@ from emojax.evaluation.scores import summarise
 from emojax.experiments.two_stage.published import COLUMNS
 from emojax.host import processes
 from emojax.host.terminal import show_rows
-from emojax.report import files, page, style, table, verdicts
+from emojax.report import files, page, prediction_sets, style, table, verdicts
 from emojax.report.estimates import Estimate, difference, of_members
 from emojax.report.verdicts import Claim, Finding
 
@@ -148,6 +148,7 @@ def write(
   lead: str,
   studies: Sequence[Study],
   findings: Sequence[Finding],
+  sets: prediction_sets.Found,
   facts: Sequence[tuple[str, str]],
 ):
   """Writes report.md, report.html and figures/*.png."""
@@ -160,6 +161,7 @@ def write(
   pictures = files.draw(folder / 'figures', _figures(studies))
   for study, picture in zip(studies, pictures.values(), strict=True):
     blocks += [page.Heading(study.title), make_table(study), picture]
+  blocks += prediction_sets.section(sets, by='thresholds')
   blocks += [page.Heading('The run'), page.Facts(list(facts))]
   files.write(folder, title, blocks)
 

@@ -336,6 +336,11 @@ def schema_from_config(config, names: tuple[str, ...]) -> tasks.Schema:
   return tuple(found[name] for name in names)
 
 
+def is_apart(data) -> bool:
+  """Whether scores are of other clips than those that chose the epochs."""
+  return data.name == 'embedded' or data.test_split != data.val_split
+
+
 def held_out(data, schema: tasks.Schema) -> dict[str, Any]:
   """Validation and test clips of `from_config`, without the training data."""
   if data.name == 'embedded':

@@ -90,10 +90,11 @@ def test_predictions(reference):
   ensemble, dropout, connect = (
     load(path, m) for m in ('ensemble', 'dropout', 'dropconnect')
   )
-  assert set(ensemble.logits) == {'test', 'ood/digits', 'ood/textures'}
+  assert set(ensemble.logits) == {'val', 'test', 'ood/digits', 'ood/textures'}
   assert ensemble.logits['test']['expr'].shape == (3, 40, 1, 7)
   assert ensemble.mc == {}
   for made in (dropout, connect):
+    assert 'val' not in made.mc  # models are calibrated without noise
     passes = made.mc['test']['expr']
     assert passes.shape == (2, 4, 40, 1, 7)
     # The last pass comes from another call than the first ones.
@@ -127,6 +128,9 @@ def test_results(reference):
   assert results['votes']['ece'] > 0
   for study in results['studies']['alexnet'].values():
     assert all(np.isfinite(study['mean']['nll']))
+    part = study['sets']['held_out']['expr']['lac']['0.8']['parts']['all']
+    assert 0 < part['calibrated'] <= small_bnn.SETTINGS['data.val_clips']
+    assert 0 < part['tested'] <= results['labelled_faces']
   assert 'Deep ensemble, 3' in text
 
 

@@ -66,6 +66,8 @@ def test_report(run):
     'MC-Dropout, noise off',
     'Aleatoric and epistemic uncertainty',
     'AlexNet, Deep ensemble -',
+    '## Prediction sets',
+    'AlexNet, MC-Dropout: EXPR VOTES, vote_classes',
     'config: seed',
   ):
     assert title in text

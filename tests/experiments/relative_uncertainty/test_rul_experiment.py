@@ -5,6 +5,7 @@ import io
 import json
 import pathlib
 import runpy
+import types
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from emojax.data import load
 from emojax.engine import programs, sources
 from emojax.experiments.relative_uncertainty import (
   figures,
+  outputs,
   report,
   setup,
 )
@@ -127,6 +129,47 @@ def test_labels_are_saved_and_followed(reference):
     assert file['labels'].shape == labels.shape
     assert file['test/logits'].shape == (2, 40, 7)
     assert file['test/uncertainty'].shape == (2, 40)
+    assert file['val/logits'].shape == (2, config().data.val_clips, 7)
+
+
+def test_every_noise_level_has_prediction_sets(reference):
+  path, results, _ = reference
+  report_ = (path / 'report.md').read_text()
+  dataset = load.from_config(config().data)
+  val, test = (len(set(x.subject_id)) for x in (dataset.val, dataset.test))
+  for name, levels in results['methods'].items():
+    for level, found in levels.items():
+      sets = found['sets']
+      held_out, halves = (
+        sets[key]['expr']['lac']['0.8'] for key in ('held_out', 'halves')
+      )
+      assert held_out['parts']['all']['calibrated'] == val
+      assert held_out['parts']['all']['tested'] == test
+      assert halves['parts']['all']['calibrated'] == test // 2
+      title = f'{setup.METHODS[name]}, noise {level}: EXPR, lac'
+      assert title in report_
+
+
+def test_scored_validation_images_are_not_calibrated_on(reference):
+  """Nor are they predicted twice."""
+  images = types.SimpleNamespace(take=lambda index: images)
+  outputs_ = {
+    'expr': np.zeros((1, 3, 1, 7)),
+    'uncertainty': np.zeros((1, 3, 1)),
+  }
+  outputs_['features'] = np.zeros((1, 3, 1, 2))
+  state = types.SimpleNamespace(params=None, model_state=None)
+  trainer = types.SimpleNamespace(predict=lambda *_: outputs_)
+  run = types.SimpleNamespace(
+    dataset=types.SimpleNamespace(val=images, test=images, train=images),
+    task=tasks.expr_task(),
+  )
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(outputs, 'examined_images', lambda run: [])
+    found = outputs.predict(run, trainer, state)
+  assert 'val/logits' not in found
+  found['best_epoch'] = np.zeros(1, int)
+  assert set(outputs.predictions('rul', run.task, found).logits) == {'test'}
 
 
 @pytest.mark.slow

@@ -134,6 +134,25 @@ def test_numbers_of_the_tables_are_those_of_the_stacks(reference):
   assert row['std']['total'] == pytest.approx(np.std(by_seed, ddof=1))
 
 
+def test_every_stack_has_prediction_sets(reference):
+  """By the people of the validation videos; one who is tested has no halves."""
+  name, path, _ = reference
+  config = config_of(name)
+  report = (path / 'report.md').read_text()
+  assert '## Prediction sets' in report
+  for stack, found in results_of(path)['stacks'].items():
+    logits = Predictions.load(path / 'predictions' / f'{stack}.npz').logits
+    sets = found['sets']
+    assert sets['held_out'].keys() == logits['test'].keys()
+    for task, methods in sets['held_out'].items():
+      (method,) = methods
+      parts = methods[method]['0.9']['parts'].values()
+      calibrated = [part['calibrated'] for part in parts]
+      assert 0 < max(calibrated) <= config.data.val_clips  # each a person's
+      assert f'{stack}: {task.upper()}, {method}' in report
+    assert sets['notes'] == []
+
+
 def test_students_learn_from_their_own_teacher():
   logits = {'expr': np.arange(6.0).reshape(3, 2, 1, 1)}
   train = type('Clips', (), {'targets': {}, 'frame_mask': np.ones((2, 1))})

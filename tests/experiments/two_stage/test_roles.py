@@ -68,6 +68,15 @@ def test_sources_do_not_share_people(incomplete):
   assert sources == {'main', 'au', 'expr', 'va'}
 
 
+def test_scores_may_be_of_the_clips_that_chose_the_epochs():
+  data = config_of('shared_annotations').data
+  assert roles.is_apart(data)
+  data.name = 'prepared'
+  assert not roles.is_apart(data)  # Aff-Wild2's test labels are not public
+  data.test_split = 'test'
+  assert roles.is_apart(data)
+
+
 def test_subsets_of_both_labels_are_external(shared):
   assert set(shared.groups['baseline']) == {'expr', 'va'}
   index = shared.groups['imbalanced']['expr_va']

@@ -1,18 +1,25 @@
-"""Prediction sets: how often they hold the truth, how large, and for whom not."""
+"""Prediction sets: how often they hold the truth, how large, and for whom not.
 
-from collections.abc import Mapping, Sequence
+What is shown is of `evaluation.coverage_generation`, by the name of a stack of
+networks; a stack that has none is left out.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from emojax.evaluation.coverage_generation import COVERAGES, SHOWN
+from emojax.report import page
 from emojax.report.table import Cell, Section, Table
 
-Results = Mapping[str, Any]
+Found = Mapping[str, Mapping[str, Any] | None]  # by name
+TITLE = 'Prediction sets'
 _TITLES = {
   'held_out': 'thresholds of the validation set, as exported',
   'halves': 'thresholds of half of the subjects, tested on the others',
 }
 _NOTE = (
-  'Conformal prediction sets of the ensembles, calibrated and counted by subject, '
+  'Conformal prediction sets of the ensembles (all members of a stack, as exports '
+  'have them), calibrated and counted by subject, '
   'without class weights where there were any. Brackets: the exact 95 % band of '
   'what is to be seen if the promise is kept (one frame a subject; several vary '
   'less); < and > lie outside. Of methods with several parts (action units by '
@@ -28,19 +35,42 @@ _OTHER = (
 )
 
 
-def _sections(results: Results):
-  """Yields (generation, calibrated on what, task -> method -> measures)."""
-  for name in results['names']:
-    found = results['generations'][name].get('sets') or {}
+def of_generations(results: Mapping[str, Any]) -> Found:
+  """What results.json of an evaluation says; results of before have none."""
+  return {name: one.get('sets') for name, one in results['generations'].items()}
+
+
+def tables(found: Found, by: str = 'stack') -> list[Table]:
+  """The tables that there are numbers for; arguments as of `coverage`."""
+  made = coverage(found, by), worst(found, by)
+  return [table for table in made if table is not None]
+
+
+def section(found: Found, by: str = 'stack') -> list[page.Block]:
+  """A heading and `tables`, or nothing."""
+  made = tables(found, by)
+  return [page.Heading(TITLE), *made] if made else []
+
+
+def _sections(found: Found, by: str, make) -> list[Section]:
+  """A section for each stack and what it was calibrated on, or of all stacks."""
+  rows: dict[str, list[tuple[str, list[Cell | str]]]] = {}
+  for name, title, sets in _measured(found):
+    where = f'{name}, {title}' if by == 'stack' else title
+    prefix = '' if by == 'stack' else f'{name}: '
+    for task, methods in sets.items():
+      for method, by_level in methods.items():
+        row = f'{prefix}{task.upper()}, {method}', make(by_level)
+        rows.setdefault(where, []).append(row)
+  return [Section(title, made, False) for title, made in rows.items()]
+
+
+def _measured(found: Found) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+  """(stack, calibrated on what, task -> method -> measures)."""
+  for name, sets in found.items():
     for key, title in _TITLES.items():
-      if found.get(key):
-        yield name, title, found[key]
-
-
-def _rows(tasks_: Mapping[str, Any]):
-  for task, methods in tasks_.items():
-    for method, by_level in methods.items():
-      yield f'{task.upper()}, {method}', by_level
+      if sets and sets.get(key):
+        yield name, title, sets[key]
 
 
 def coverage_text(one: Mapping[str, Any]) -> str:
@@ -63,14 +93,15 @@ def outside(part: Mapping[str, Any]) -> str:
   return '>' if part['coverage'] > high + 1e-9 else ''
 
 
-def coverage(results: Results) -> Table | None:
-  """Coverage and size; None for results of before there were sets."""
-  sections = [
-    Section(
-      f'{name}, {title}', [(n, _cells(x)) for n, x in _rows(found)], False
-    )
-    for name, title, found in _sections(results)
-  ]
+def coverage(found: Found, by: str = 'stack') -> Table | None:
+  """Coverage and size; None without any.
+
+  Args:
+    found: Of `coverage_generation`, by name.
+    by: 'stack': a section for each stack and what its thresholds are of;
+      'thresholds': one for all stacks, whose rows name them.
+  """
+  sections = _sections(found, by, _cells)
   if not sections:
     return None
   columns = [f'{c:.0%}' for c in COVERAGES]
@@ -80,7 +111,7 @@ def coverage(results: Results) -> Table | None:
     columns=columns,
     sections=sections,
     better=[''] * len(columns),
-    note=_NOTE + _other(results),
+    note=_NOTE + _remarks(found),
   )
 
 
@@ -91,25 +122,23 @@ def _cells(by_level: Mapping[str, Any]) -> list[Cell | str]:
   return [*found, Cell(shown['size']), Cell(single)]
 
 
-def _other(results: Results) -> str:
-  names = {
-    task
-    for name in results['names']
-    for task in (results['generations'][name].get('sets') or {}).get(
-      'other_labels', ()
-    )
-  }
-  return _OTHER.format(', '.join(sorted(names))) if names else ''
+def _remarks(found: Found) -> str:
+  """What is peculiar to these data and networks."""
+  sets = [one for one in found.values() if one]
+  names = {task for one in sets for task in one.get('other_labels', ())}
+  notes = dict.fromkeys(n for one in sets for n in one.get('notes', ()))
+  text = _OTHER.format(', '.join(sorted(names))) if names else ''
+  return text + ''.join(f' {note}.' for note in notes)
 
 
-def worst(results: Results) -> Table | None:
-  """Classes, sizes and subjects whose sets hold the truth least often."""
-  sections = [
-    Section(
-      f'{name}, {title}', [(n, _cases(x)) for n, x in _rows(found)], False
-    )
-    for name, title, found in _sections(results)
-  ]
+def worst(found: Found, by: str = 'stack') -> Table | None:
+  """Classes, sizes and subjects whose sets hold the truth least often.
+
+  Args:
+    found: As `coverage`.
+    by: As `coverage`.
+  """
+  sections = _sections(found, by, _cases)
   if not sections:
     return None
   return Table(

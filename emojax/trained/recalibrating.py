@@ -1,0 +1,227 @@
+"""The guarantees of an exported model, fitted anew on data that are at hand.
+
+What an export fits on its run's validation set (temperatures, thresholds of
+uncertainty, prediction sets) needs no run: predictions of the model and labels do.
+"""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from emojax import experiments, settings, tasks
+from emojax.data import relabel
+from emojax.data.clips import evaluation_sets
+from emojax.data.store.store import Spec
+from emojax.data.store.stored import Store
+from emojax.evaluation.coverage_labels import count
+from emojax.evaluation.frames import labelled, valid
+from emojax.runtime import workdir
+from emojax.trained import calibration, guarantees, reevaluation, shipped
+from emojax.trained import card as model_card
+from emojax.trained import folder as release
+from emojax.trained import model as pretrained
+from emojax.trained.answering import LEARNED
+from emojax.trained.guarantees import Source
+from emojax.trained.writing import ExportError, check_free, write
+from emojax.uncertainty import prior
+
+CHUNK = 256  # clips that are read at a time
+Json = dict[str, Any]
+
+
+class Known(NamedTuple):
+  """Clips with labels of a model's tasks.
+
+  Attributes:
+    clips: The clips.
+    source: What they are.
+  """
+
+  clips: Any
+  source: Source
+
+
+def recalibrate(
+  source: str | os.PathLike,
+  out: str | os.PathLike,
+  data: str | None = None,
+  split: str | None = None,
+  ignore_labels: Collection[str] = (),
+) -> pathlib.Path:
+  """Writes a model with guarantees by other data; the given one stays as it is.
+
+  Args:
+    source: As for `emojax.load`.
+    out: Folder to write; must not exist, or be empty.
+    data: Folder of a prepared data set; None for that of the model's settings.
+    split: Of its splits, one that the model was not trained on; None for the
+      part of the model's own data that chose its epochs, as its settings say.
+    ignore_labels: Classes of the data that the model does not know.
+
+  Returns:
+    `out`.
+
+  Raises:
+    ExportError: If `out` is in use, the data are of no use, or the model was
+      trained on them.
+    ModelError: If the model cannot be loaded.
+    StoreError: If there is no such data set or split.
+    SchemaMismatchError: If the labels are not the model's.
+  """
+  out = pathlib.Path(out)
+  check_free(out)
+  folder = shipped.find(os.fspath(source))
+  if not os.path.lexists(folder):
+    raise release.ModelError(shipped.unknown(os.fspath(source)))
+  metadata = release.read_metadata(folder)
+  kept = release.read_arrays(folder, metadata)
+  model = pretrained.Model(metadata, release.tree(kept))
+  try:
+    known = _known(metadata, model.schema, data, split, ignore_labels)
+  except (AttributeError, KeyError, TypeError) as error:
+    raise ExportError(
+      'model.json does not say with which settings the model was trained '
+      f'({type(error).__name__}: {error})'
+    ) from error
+  metadata |= fitted(model, known)
+  card = folder / release.CARD
+  text = card.read_text() if card.is_file() else ''
+  text = model_card.recalibrated(text, metadata)
+  write(out, release.contents(kept, metadata, text))
+  return out
+
+
+def fitted(model: pretrained.Model, known: Known) -> Json:
+  """What model.json says of a model that was calibrated on some clips.
+
+  Args:
+    model: The model.
+    known: The clips.
+
+  Returns:
+    `temperatures`, `thresholds`, `conformal`, `notes` and `versions`.
+
+  Raises:
+    ExportError: If the network has no finite output for some frame.
+  """
+  metadata, clips = model.metadata, known.clips
+  logits = prior.correct(model.schema, _logits(model, clips), model.prior)
+  found = calibration.calibrate(model.schema, logits, clips)
+  stale = calibration.NO_TEMPERATURES
+  notes = [n for n in metadata['notes'] if not n.startswith(stale)]
+  return {
+    'temperatures': found.temperatures,
+    'thresholds': {
+      **metadata['thresholds'],
+      'uncertainty': found.uncertainty,
+    },
+    guarantees.KEY: guarantees.fit(
+      model.schema, logits, clips, model.bin_values, known.source
+    ),
+    'notes': [*notes, *found.notes],
+    'versions': {
+      **workdir.environment(),
+      'trained_with': metadata['versions']['trained_with'],
+    },
+  }
+
+
+def _logits(model: pretrained.Model, clips) -> dict[str, np.ndarray]:
+  """Logits of all members, task -> [M, N, L, outputs]."""
+  parts = []
+  for start in range(0, len(clips), CHUNK):
+    some = clips.take(np.arange(start, min(start + CHUNK, len(clips))))
+    parts.append(model.logits(some.image, some.audio))
+    parts[-1].pop(LEARNED, None)
+  found = {k: np.concatenate([p[k] for p in parts], 1) for k in parts[0]}
+  for name, array in found.items():
+    flat = array.reshape(len(array), -1, array.shape[-1])[:, valid(clips)]
+    if not np.isfinite(flat).all():
+      raise ExportError(
+        f'the network has no finite output of {name} for some of these frames: '
+        'no threshold can be fitted on them'
+      )
+  return found
+
+
+def _known(metadata, schema, data, split, ignore) -> Known:
+  """The clips that are asked for, with labels of the model's tasks."""
+  config, spec = _settings(metadata, data, split)
+  experiment = experiments.trained(config.experiment)
+  own = spec.name == metadata['trained_on']
+  if split is None:
+    clips = _own_validation(metadata, config, spec, experiment)
+    source, found = guarantees.VALIDATION, spec.schema
+  else:
+    chosen = own and reevaluation.is_validation(config.data, split)
+    if own and split == 'train':
+      raise ExportError(
+        'the model was trained on the split train of these data, so that its '
+        'scores promise nothing: name another one, or leave --split out'
+      )
+    opened = evaluation_sets.open_split(config.data, split)
+    found = opened.spec.schema
+    clips = experiment.as_trained(config, opened.clips, found)
+    source = (
+      guarantees.VALIDATION if chosen else Source(split, False, spec.name)
+    )
+  return _labelled(clips, found, schema, ignore, source)
+
+
+def _settings(metadata, data, split) -> tuple[ConfigDict, Spec]:
+  """The model's settings with data that are at hand, and what these are."""
+  config = ConfigDict(settings.renamed(metadata['config']))
+  reevaluation.complete(config.data)
+  if data is not None:
+    config.data.name, config.data.path = 'prepared', data
+  if config.data.name == 'embedded':
+    size = config.data.image_size
+    return config, Spec('embedded', tasks.ABAW2021, size, 3)
+  if data is None:
+    raise ExportError('the model was trained on files: name them with --data')
+  config.data.ood_path, config.data.memory_gib = '', 0.0
+  if split is not None:  # with frames without a label, as the run's test split
+    config.data.test_split = split
+  return config, Store(data).spec
+
+
+def _own_validation(metadata, config, spec: Spec, experiment):
+  """What chose the epochs, by the settings of the run; counted if it can be."""
+  if spec.name != metadata['trained_on']:
+    raise ExportError(
+      f'the data set is {spec.name}, the model was trained on '
+      f'{metadata["trained_on"]}: name one of its splits with --split'
+    )
+  clips = experiment.held_out(config)['val']
+  said = metadata.get(guarantees.KEY, {}).get('calibration', {})
+  before = said.get('frames'), said.get('subjects')
+  if said.get('selected_on') and before != count(clips):
+    raise ExportError(
+      'the validation part of these data has {:,} frames of {:,} subjects, that '
+      'of the run had {:,} of {:,}: they are other data, or prepared otherwise. '
+      'Name a split with --split'.format(*count(clips), *before)
+    )
+  return clips
+
+
+def _labelled(clips, found, schema, ignore, source: Source) -> Known:
+  """Clips with labels of a schema; tasks that are labelled in part have none."""
+  adapted = relabel.relabel(clips.targets, found, schema, ignore)
+  targets, notes = dict(adapted.targets), list(adapted.notes)
+  for task, kept in zip(schema, adapted.schema, strict=True):
+    if task.labels != kept.labels:
+      shape = clips.frame_mask.shape
+      targets[task.name] = tasks.empty_targets((task,), shape)[task.name]
+      notes.append(
+        f'no prediction sets of {task.name}, whose labels are not all'
+      )
+  if ignore or not set(schema) <= set(found):
+    clips = relabel.Relabelling(clips, targets)
+  if not any(labelled(task, clips) for task in schema):
+    raise ExportError('no frame of these data has a label of the model')
+  return Known(clips, dataclasses.replace(source, notes=tuple(notes)))

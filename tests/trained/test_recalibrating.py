@@ -1,0 +1,196 @@
+"""Guarantees by other data: the export's own on its data, honest ones on others."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from test_hostile_models import copy, forge, put  # noqa: F401
+
+import emojax
+from emojax import cli
+from emojax.trained import calibration, card, guarantees, recalibrating
+from emojax.trained import folder as release
+from emojax.trained import run as runs
+from emojax.trained.recalibrating import Known
+from emojax.trained.writing import ExportError
+from emojax.uncertainty import prior
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _quick(quick):
+  pass
+
+
+@pytest.fixture(scope='module')
+def run(run_path):
+  return runs.open_run(run_path)
+
+
+def assert_close(found, expected, where=''):
+  """Numbers within rounding in the same places, all else equal."""
+  assert type(found) is type(expected), where
+  if isinstance(expected, dict):
+    assert found.keys() == expected.keys(), where
+    for key in expected:
+      assert_close(found[key], expected[key], f'{where}/{key}')
+  elif isinstance(expected, list):
+    assert len(found) == len(expected), where
+    for i, pair in enumerate(zip(found, expected)):
+      assert_close(*pair, f'{where}/{i}')
+  elif isinstance(expected, float):
+    assert found == pytest.approx(expected, rel=1e-3, abs=1e-5), where
+  else:
+    assert found == expected, where
+
+
+def contents(folder):
+  return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_thresholds_are_those_of_the_export(exported, tmp_path):
+  before = contents(exported)
+  again = recalibrating.recalibrate(exported, tmp_path / 'again')
+  assert contents(exported) == before
+  a, b = (release.read_metadata(folder) for folder in (again, exported))
+  for said in (a, b):
+    del said['versions'], said['files']
+  assert_close(a, b)
+  one, other = (
+    release.read_arrays(path, release.read_metadata(path))
+    for path in (again, exported)
+  )
+  np.testing.assert_equal(one, other)
+  emojax.load(again)  # weights and description belong together
+  one, other = (
+    (path / release.CARD).read_text().split(card.SECTION)
+    for path in (again, exported)
+  )
+  assert one[0] == other[0]
+  assert one[1].splitlines()[-5:] == other[1].splitlines()[-5:]
+
+
+def test_of_more_people_too(exported, run):
+  """Of three no threshold is finite; here every clip is somebody else's."""
+  clips = run.validation()
+  clips = dataclasses.replace(clips, subject_id=clips.clip_id)
+  model = emojax.load(exported)
+  found = recalibrating.fitted(model, Known(clips, guarantees.VALIDATION))
+  logits = prior.correct(
+    run.schema, run.predictions('Stu1').logits['val'], run.priors()['Stu1']
+  )
+  expected = guarantees.fit(run.schema, logits, clips, run.bin_values())
+  assert_close(found['conformal'], expected)
+  limits = expected['tasks']['expr']['lac']['all']['thresholds']
+  assert None not in limits[:2]
+  fitted = calibration.calibrate(run.schema, logits, clips)
+  assert_close(found['temperatures'], fitted.temperatures)
+  assert_close(found['thresholds']['uncertainty'], fitted.uncertainty)
+  decision = model.metadata['thresholds']['decision']
+  assert found['thresholds']['decision'] == decision
+
+
+@pytest.fixture(scope='module')
+def own(exported, faces, tmp_path_factory):
+  """The model, calibrated on faces of others, whose expressions are known."""
+  out = tmp_path_factory.mktemp('own') / 'model'
+  data = str(faces('fer2013', ('Training', 'PublicTest')))
+  arguments = ['--data', data, '--split', 'validation', '--out', str(out)]
+  assert cli.main(['calibrate', str(exported), *arguments]) == 0
+  return out
+
+
+def test_own_data_promise_what_they_have_labels_of(own):
+  model = emojax.load(own)
+  said = model.metadata['conformal']
+  assert list(said['tasks']) == ['expr']
+  assert said['calibration'] == {
+    'data': 'fer2013',
+    'split': 'validation',
+    'frames': 12,
+    'subjects': 12,
+    'selected_on': False,
+    'soft': [],
+    'notes': [
+      "the data have no labels of task 'au'",
+      'expr: classes were reordered by name',
+      "the data have no labels of task 'va'",
+    ],
+  }
+  assert model.metadata['temperatures']['au'] is None
+  assert len(model.metadata['temperatures']['expr']) == 2
+  output = model.predict(np.zeros((3, 32, 32, 3), np.uint8))
+  assert list(model.sets(output, 0.9)) == ['expr']
+  assert model.route(output).shape == (3,)
+
+
+def test_the_card_says_what_it_was_calibrated_on(own):
+  text = (own / release.CARD).read_text()
+  where = 'the split `validation` of `fer2013`'
+  assert f'of {where}, which chose nothing of the model. On other' in text
+  assert f'fitted on {where} (`predict' in text
+  assert f'above which so many frames of {where} lie' in text
+  assert 'the validation set' not in text
+  assert '## Limits' in text
+
+
+def test_calibrated_again_it_says_nothing_twice(own, tmp_path):
+  again = recalibrating.recalibrate(own, tmp_path / 'again')
+  found, first = (release.read_metadata(p)['notes'] for p in (again, own))
+  assert first[-1].startswith('no temperatures of au')
+  assert found == first[:-1]
+  said = release.read_metadata(again)['conformal']['calibration']
+  assert 'notes' not in said
+  assert (again / release.CARD).read_text().count(card.SECTION) == 1
+
+
+def test_what_was_trained_on_promises_nothing(exported, faces, tmp_path):
+  data = faces('fer2013', ('Training', 'PublicTest'))
+  out = tmp_path / 'model'
+  with pytest.raises(ExportError, match='was trained on the split train'):
+    recalibrating.recalibrate(exported, out, split='train')
+  with pytest.raises(ExportError, match='is fer2013, the model was trained on'):
+    recalibrating.recalibrate(exported, out, str(data))
+  with pytest.raises(ValueError, match='did you mean validation'):
+    recalibrating.recalibrate(exported, out, str(data), 'validatoin')
+  assert not out.exists()
+
+
+def test_another_validation_set_is_noticed(copy, tmp_path):  # noqa: F811
+  forge(copy, put(('conformal', 'calibration', 'subjects'), 4))
+  with pytest.raises(
+    ExportError, match=r'of 3 subjects, that of the run had .* 4'
+  ):
+    recalibrating.recalibrate(copy, tmp_path / 'out')
+
+
+def test_settings_of_no_use_are_one_line(copy, tmp_path, capsys):  # noqa: F811
+  for path, value in (
+    (('config', 'data'), {}),
+    (('config', 'experiment'), 'x'),
+    (('config',), 3),
+  ):
+    forge(copy, put(path, value))
+    assert cli.main(['calibrate', str(copy), '--out', str(tmp_path / 'm')]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith('error: model.json does not say with which settings')
+    assert len(said.splitlines()) == 1
+  assert cli.main(['calibrate', str(copy), '--out', str(copy)]) == 1
+  assert 'exists already' in capsys.readouterr().err
+  out = str(tmp_path / 'm')
+  assert cli.main(['calibrate', str(tmp_path / 'no'), '--out', out]) == 1
+  assert 'holds no exported model' in capsys.readouterr().err
+
+
+def test_cards_keep_what_people_wrote(exported):
+  metadata = json.loads((exported / release.METADATA).read_text())
+  text = (exported / release.CARD).read_text()
+  assert card.recalibrated(text, metadata) == text
+  edited = text.replace('## Limits', '## Ours\n\nwords\n\n## Limits')
+  edited = edited.replace(card.UNSURE, card.NO_UNSURE)
+  found = card.recalibrated(edited, metadata)
+  assert '## Ours\n\nwords' in found
+  assert card.UNSURE in found
+  assert found.index('- epistemic') < found.index('## Ours')
+  alone = card.recalibrated('# Mine\n', metadata)
+  assert alone.startswith(f'# Mine\n\n{card.SECTION}\n')
