@@ -33,7 +33,15 @@ LEARNERS = (  # of `relative_uncertainty.learners.METHODS`
   'loss_attention',
 )
 CONDITIONS = ('baseline', 'imbalanced', 'balanced')
-AUGMENTATIONS = ('none', 'emenet', 'incomplete', 'rul', 'fer2013', 'ferplus')
+AUGMENTATIONS = (  # of `data.transform.augment.COMPOSITIONS`
+  'none',
+  'emenet',
+  'incomplete',
+  'rul',
+  'fer2013',
+  'ferplus',
+  'cifar10',
+)
 EXPERIMENTS = (
   'bayesian',
   'distillation',
