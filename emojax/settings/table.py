@@ -258,6 +258,11 @@ LOSS = {
   'loss.conf_budget': number('confidence loss to hold', 0),
   'loss.conf_weight': number('weight of the confidence loss', 0),
   'eval.floor': number('accuracy below which no claim is tested', 0, below=1),
+  'eval.spread': number(
+    "standard deviation of networks' errors above which no claim is tested; 0: any",
+    0,
+    below=1,
+  ),
   'eval.flip': switch('predictions over both views'),
   'eval.mc_samples': whole('dropout passes; 0: none'),
   'eval.draws': whole('of samples or members, for spreads', 1),
