@@ -31,6 +31,7 @@ LEARNERS = (  # of `relative_uncertainty.learners.METHODS`
   'rul',
   'mix_output',
   'loss_attention',
+  'rul_permutation',
 )
 CONDITIONS = ('baseline', 'imbalanced', 'balanced')
 AUGMENTATIONS = (  # of `data.transform.augment.COMPOSITIONS`
@@ -233,6 +234,9 @@ TRAIN = {
   },
   'relabel.methods': several('that change labels', str, choices=LEARNERS),
   'relabel.start_epoch': whole('first epoch with changes'),
+  'relabel.start_accuracy': number(
+    'training accuracy on right labels before changes; 0: any', 0, below=1
+  ),
   'relabel.fraction': number('share of a batch that may change', 0, high=1),
   'relabel.margin': number('between probabilities', 0, high=1),
 }
