@@ -1,4 +1,4 @@
-"""CIFAR-10 judged by annotators' votes (CIFAR-10H): a small VGG16.
+"""Self-distillation judged by annotators' votes: EMENet-V on CIFAR-10.
 
   python -m emojax.data.prepare cifar10 --source DOWNLOADS --out DATA/cifar10 \
     --size 32
@@ -6,10 +6,10 @@
     --config.data.path=DATA/cifar10 --workdir=runs/cifar10h
 
 Three teachers learn from one label per image, three students from what these say.
-About 51 votes for every test image (`cifar10h-counts.npy` in DOWNLOADS) judge them,
-and nothing is trained or chosen on these: epochs and temperatures are chosen on a
-tenth of the training images. With `--option noise=random1` the labels are one
-human's (CIFAR-10N), with `noise=aggregate` the majority of three.
+About 51 votes for every test image (CIFAR-10H) judge them, and nothing is trained or
+chosen on these: epochs and temperatures are chosen on a tenth of the training images.
+With `--option noise=random1` the labels are one human's (CIFAR-10N), with
+`noise=aggregate` the majority of three.
 
 Presets after the colon:
 
@@ -42,11 +42,6 @@ def hard() -> ConfigDict:
   config.data.unlabelled = False  # all images have labels
   config.data.unlabelled_train = False
   config.data.ood_clips = 200  # images of each set that needs no files
-
-  config.model.name = 'vgg16_bn'
-  config.model.width = 0.25
-  config.model.hidden = 128
-  config.model.dropout = 0.2
 
   config.ensemble.size = 3
   config.train.epochs = 40
