@@ -18,9 +18,13 @@ from emojax.trained.model import Model
 
 
 def model(size: int, members: int, lowering: str = 'auto') -> Model:
-  """A model of stills, whose members are equal."""
+  """A model of stills, of members that differ: equal ones may be computed once."""
   state = engine.fresh(engine.method(size), members)
   params, model_state = unpack((state.params, state.model_state))
+  factor = 1 + np.float32(0.001) * np.arange(members, dtype=np.float32)
+  params = jax.tree.map(
+    lambda x: x * factor.reshape(-1, *[1] * (x.ndim - 1)), params
+  )
   metadata: dict[str, Any] = {
     'schema': [task.to_json() for task in problems.SCHEMA],
     'members': list(range(members)),

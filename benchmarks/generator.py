@@ -7,22 +7,49 @@ a busy machine from a slow program.
 """
 
 import argparse
-import time
+from collections.abc import Iterator
 
+from benchmarks import clock
 from emojax.data import embedded
 from emojax.data.embedded import parameters, voice
 
 
-def measure(name: str, frames: int, function):
-  """Runs a stage once warm, prints its rate, returns its result."""
-  wall, cpu = time.perf_counter(), time.process_time()
-  result = function()
-  wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-  print(
-    f'{name:12} {frames / wall:8.0f} frames/s  '
-    f'{1e3 * cpu / frames:6.3f} ms of processor time per frame'
-  )
-  return result
+def rates(
+  size: int,
+  clips: int,
+  length: int,
+  threads: int | None = None,
+  audio: bool = False,
+) -> Iterator[clock.Clock]:
+  """Times the stages, each once it is warm.
+
+  Args:
+    size: Height and width of the images.
+    clips: How many.
+    length: Frames of each.
+    threads: That render; None for all cores.
+    audio: Whether voices, too.
+  """
+
+  def sample(count):
+    return parameters.sample_clip_parameters(0, count, length, frame_rate=7.5)
+
+  embedded.render(sample(8), size, threads)
+  frames = clips * length
+  with clock.Clock(f'embedded faces, {size} px: sampling', frames) as timed:
+    params = sample(clips)
+  yield timed
+  with clock.Clock('labels', frames) as timed:
+    parameters.draw_labels(params)
+  yield timed
+  with clock.Clock('rendering', frames) as timed:
+    embedded.render(params, size, threads)
+  yield timed
+  if audio:
+    voice.frame_features(sample(1))  # librosa compiles at its first call
+    with clock.Clock('voices', frames) as timed:
+      voice.frame_features(params)
+    yield timed
 
 
 def main() -> None:
@@ -33,24 +60,9 @@ def main() -> None:
   parser.add_argument('--threads', type=int, default=None)
   parser.add_argument('--audio', action='store_true')
   args = parser.parse_args()
-
-  def sample(count):
-    return parameters.sample_clip_parameters(
-      0, count, args.clip_length, frame_rate=7.5
-    )
-
-  embedded.render(sample(8), args.size, args.threads)
-  frames = args.clips * args.clip_length
-  params = measure('sampling', frames, lambda: sample(args.clips))
-  measure('labels', frames, lambda: parameters.draw_labels(params))
-  measure(
-    'rendering',
-    frames,
-    lambda: embedded.render(params, args.size, args.threads),
+  clock.show(
+    rates(args.size, args.clips, args.clip_length, args.threads, args.audio)
   )
-  if args.audio:
-    voice.frame_features(sample(1))  # librosa compiles at its first call
-    measure('audio', frames, lambda: voice.frame_features(params))
 
 
 if __name__ == '__main__':

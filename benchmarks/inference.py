@@ -9,7 +9,8 @@ an exported model as `emojax.load` gives it; the same model's ONNX graph in ONNX
 Runtime; and the network in PyTorch: frozen, with BatchNorm in its kernels and
 oneDNN's fused operations (`torch.jit.optimize_for_inference`), by `torch.compile`,
 and eager. Rivals choose between threads in every operation and a stream per core,
-PyTorch also between layouts, before they are timed.
+PyTorch also between layouts, before they are timed. Beside them the network's matrix
+products alone, by NumPy's BLAS: what would be left without all else.
 
 Times are of the clock; 'of processors' adds up all cores, which a loaded machine does
 not lengthen as much. Who is over --limit is compared with nothing.
@@ -24,6 +25,7 @@ from benchmarks import options, tables, workers
 ENGINE = 'benchmarks.deployed:prediction'
 ONNX = 'benchmarks.deployed:onnx_runtime'
 TORCH = 'benchmarks.torch_emenet:prediction'
+PRODUCTS = 'benchmarks.products:prediction'
 RIVAL = 'ONNX Runtime'
 KINDS = ('frozen', 'compiled', 'eager')  # of PyTorch
 
@@ -41,6 +43,7 @@ def contenders(size: int, frames: int, members: int, args):
     found.append(
       workers.Contender(f'PyTorch, {kind}', TORCH, spec | {'kind': kind})
     )
+  found.append(workers.Contender('products alone', PRODUCTS, spec))
   return found
 
 

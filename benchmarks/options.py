@@ -15,14 +15,17 @@ def numbers(text: str) -> list[int]:
 
 
 def parser(
-  doc: str, members: str = '1,5', seconds: float = 1
+  doc: str,
+  members: str = '1,5',
+  seconds: float = 1,
+  sizes: str = '48,112',
 ) -> argparse.ArgumentParser:
   """The options that the benchmarks share; their module's text is the help."""
   made = argparse.ArgumentParser(
     description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
   )
   add = made.add_argument
-  add('--sizes', type=numbers, default='48,112', help='of images, in pixels')
+  add('--sizes', type=numbers, default=sizes, help='of images, in pixels')
   add('--members', type=numbers, default=members)
   add('--rounds', type=int, default=3, help='samples of each implementation')
   add('--seconds', type=float, default=seconds, help='length of a sample')

@@ -205,7 +205,10 @@ def reference(params, size: int, image, values) -> dict:
 
 
 def training(spec) -> tuple[Callable[[int], None], dict]:
-  """Makes `run(steps)`, all members one after the other, and facts about it."""
+  """Makes `run(steps)`, all members one after the other, and facts about it.
+
+  'compiled' of the specification says whether by `torch.compile`.
+  """
   torch.set_num_threads(spec['threads'])
   data = problems.make(
     spec['size'], spec['frames'], spec['members'], workers.MAX_STEPS
@@ -214,11 +217,17 @@ def training(spec) -> tuple[Callable[[int], None], dict]:
   image = torch.tensor(data.image, device=device)
   values = {k: torch.tensor(v, device=device) for k, v in data.values.items()}
 
+  def objective(model, image, labels):
+    return loss(model(image), labels)
+
+  if spec.get('compiled'):
+    objective = torch.compile(objective)
+
   def member_steps(model, optimizer, plan):
     for index in plan:
       optimizer.zero_grad(set_to_none=True)
       labels = {name: value[index] for name, value in values.items()}
-      loss(model(image[index]), labels).backward()
+      objective(model, image[index], labels).backward()
       optimizer.step()
 
   def member(layout):
@@ -227,7 +236,11 @@ def training(spec) -> tuple[Callable[[int], None], dict]:
     return model, torch.optim.Adam(model.parameters(), rate, fused=True)
 
   plan = torch.tensor(data.plan, dtype=torch.long, device=device)
-  layout = _fastest(lambda f: _bind(member_steps, *member(f), plan[0, :1]))
+  layout = 'channels_last'  # a compiler lays arrays out as it likes
+  if spec.get('compiled'):
+    member_steps(*member(layout), plan[0, :1])  # minutes, and no step's time
+  else:
+    layout = _fastest(lambda f: _bind(member_steps, *member(f), plan[0, :1]))
   stack = [member(layout) for _ in range(spec['members'])]
 
   def run(steps):

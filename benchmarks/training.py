@@ -6,7 +6,9 @@
 
 A member-step is one Adam step of one member on a batch of 16 frames (clips of
 four). emojax runs its generation program on resident data; PyTorch trains the
-members one after the other on all cores, and also in one process per core.
+members one after the other on all cores, by torch.compile and eagerly, and also in one
+process per core. Beside them the step's matrix products alone, by NumPy's BLAS: what
+would be left without all else.
 """
 
 import sys
@@ -16,6 +18,7 @@ import rich.console
 from benchmarks import options, startup, tables, workers
 
 ENGINE, TORCH = 'benchmarks.engine:training', 'benchmarks.torch_emenet:training'
+PRODUCTS = 'benchmarks.products:training'
 RIVAL = 'PyTorch'
 # A step of these takes most of a minute.
 PLAIN_MEMBERS = 2
@@ -43,13 +46,18 @@ def contenders(size: int, members: int, args, plain: bool):
       workers.Contender(f'emojax, {devices} devices', ENGINE, spread),
       workers.Contender('emojax, 1 device, vmapped', ENGINE, vmapped),
     ]
-  found.append(workers.Contender(RIVAL, TORCH, spec | {'threads': cores}))
+  torch = spec | {'threads': cores}
+  found.append(workers.Contender(RIVAL, TORCH, torch))
+  # Its members do not know each other, and each would be compiled.
+  one = torch | {'members': 1, 'compiled': True}
+  found.append(workers.Contender('PyTorch, compiled (1 member)', TORCH, one))
   if devices > 1:
     shares = [len(range(i, members, devices)) for i in range(devices)]
     split = [spec | {'threads': 1, 'members': n} for n in shares]
     found.append(
       workers.Contender(f'PyTorch, {devices} processes', TORCH, *split)
     )
+  found.append(workers.Contender('products alone', PRODUCTS, spec))
   if plain:
     few = min(members, PLAIN_MEMBERS)
     spec = engine | {'chunk': 0, 'lowering': 'conv', 'members': few}

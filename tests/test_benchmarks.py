@@ -1,6 +1,9 @@
 """What benchmarks say of their contenders."""
 
-from benchmarks import tables, workers
+import jax
+import jax.numpy as jnp
+
+from benchmarks import products, tables, workers
 
 
 def contender(name, samples, cold=False):
@@ -62,3 +65,26 @@ def test_the_fastest_way_is_chosen(monkeypatch):
 
   ways = {'slow': takes(3), 'quick': takes(1), 'other': takes(2)}
   assert workers.fastest(ways) == 'quick'
+
+
+def test_products_are_those_of_the_program_as_often_as_they_run():
+  def program(x, y):
+    def body(carry, _):
+      return jax.jit(jnp.matmul)(carry, y), None
+
+    x, _ = jax.lax.scan(body, x, None, length=3)
+    return jnp.einsum('bij,bkj->bik', x.reshape(2, 2, 8), jnp.ones((2, 5, 8)))
+
+  made = jax.make_jaxpr(program)(jnp.ones((4, 8)), jnp.ones((8, 8)))
+  found = list(products.traced(made.jaxpr))
+  assert found == [(4, 8, 8, 3), (2, 8, 5, 2)]
+  assert found[0].operations == 2 * 4 * 8 * 8 * 3
+
+
+def test_streams_share_products_as_evenly_as_they_can():
+  assert products._shared(5, 2) == [3, 2]
+  assert products._shared(1, 2) == [1]
+  of = {8: ['eight'], 3: ['three']}
+  found = products._blocks(48, 19, of)
+  assert found == [['eight'], ['eight'], ['three']]
+  assert found[0] is found[1]  # with the same operands

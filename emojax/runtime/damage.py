@@ -11,7 +11,9 @@ UNREADABLE = (
   EOFError,
   KeyError,
   OSError,
-  RecursionError,
+  # Of `zipfile`: an unknown compression or a password, for which one flipped bit
+  # is enough. RecursionError is one, too.
+  RuntimeError,
   TypeError,
   ValueError,
   zipfile.BadZipFile,
@@ -26,7 +28,7 @@ def is_whole(path: pathlib.Path) -> bool:
       return file.testzip() is None
   except PermissionError:
     return True  # for all that is known
-  except (*UNREADABLE, NotImplementedError):
+  except UNREADABLE:
     return False
 
 

@@ -17,6 +17,7 @@ AU = tasks.au_task(('AU1', 'AU2'))
 EXPR = tasks.expr_task(('neutral', 'anger', 'disgust', 'fear'))
 VA = tasks.va_task(bins=5)
 TASKS = (AU, EXPR, VA)
+INTERSECTION = jax.jit(credal.intersection)
 
 
 def outputs(task, seed=0, frames=3):
@@ -42,12 +43,12 @@ def test_a_network_has_two_outputs_a_class_and_one_more():
   assert count == [2 * 2, 2 * 4 + 1, 2 * (2 * 5 + 1)]
 
 
-@given(st.integers(0, 99), st.integers(2, 7), st.integers(1, 5))
+@given(st.integers(0, 99), st.sampled_from([2, 3, 7]), st.integers(1, 5))
 @settings(deadline=None, max_examples=30)
 def test_the_intersection_is_a_distribution_within_the_bounds(seed, c, members):
   said = np.random.default_rng(seed).dirichlet(np.full(c, 0.3), members)
   lower, upper = said.min(0), said.max(0)
-  middle, beta = credal.intersection(jnp.float32(lower), jnp.float32(upper))
+  middle, beta = INTERSECTION(np.float32(lower), np.float32(upper))
   np.testing.assert_allclose(middle.sum(), 1, atol=1e-5)
   assert (middle >= lower - 1e-6).all()
   assert (middle <= upper + 1e-6).all()
@@ -123,19 +124,18 @@ def test_the_best_network_has_the_teachers_bounds(task):
   np.testing.assert_allclose(upper, said.max(0), atol=0.02)
 
 
-@pytest.mark.parametrize('size', [-1e4, 0.0, 1e4])
-def test_what_is_extreme_is_finite_with_its_gradient(size):
-  for task in TASKS:
-    said = jnp.float32(teachers(task, 3)).round()
-    said = jnp.concatenate([said[:1]] * 2)  # teachers that are sure, and agree
-    found = [
-      jnp.full_like(x, size).at[..., 0].set(-size) for x in outputs(task)
-    ]
+@pytest.mark.parametrize('task', TASKS)
+def test_what_is_extreme_is_finite_with_its_gradient(task):
+  said = np.float32(teachers(task, 3)).round()
+  said = np.concatenate([said[:1]] * 2)  # teachers that are sure, and agree
 
-    def loss(found, task=task, said=said):
-      return credal.loss(task, said, *found)[0].sum()
+  @jax.jit
+  def answers(found):
+    loss = jax.value_and_grad(lambda x: credal.loss(task, said, *x)[0].sum())
+    return loss(found), credal.draw(jax.random.key(0), task, *found)
 
-    value, slopes = jax.value_and_grad(loss)(found)
-    assert np.isfinite(value)
-    assert all(np.isfinite(s).all() for s in slopes)
-    assert np.isfinite(credal.draw(jax.random.key(0), task, *found)).all()
+  for size in (-1e4, 0.0, 1e4):
+    found = [np.full_like(x, size) for x in outputs(task)]
+    for x in found:
+      x[..., 0] = -size
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(answers(found)))

@@ -16,6 +16,7 @@ AU = tasks.au_task(('AU1', 'AU2'))
 EXPR = tasks.expr_task(('neutral', 'anger', 'disgust'))
 VA = tasks.va_task(bins=20)
 TASKS = (AU, EXPR, VA)
+LOSS = jax.jit(logit_gaussian.loss, static_argnums=0)
 
 
 def outputs(task, seed=0, frames=2):
@@ -46,13 +47,13 @@ def test_centred_logits_are_the_same_distribution(task):
     np.testing.assert_allclose(moved, found, atol=1e-5)
 
 
-@given(st.integers(0, 99), st.integers(1, 5), st.sampled_from(TASKS))
+@given(st.integers(0, 99), st.sampled_from([1, 4]), st.sampled_from(TASKS))
 @settings(deadline=None, max_examples=20)
 def test_the_loss_is_scipys_density(seed, members, task):
   rng = np.random.default_rng(seed)
   logits, spread = outputs(task, seed)
   said = rng.normal(size=(members, *tasks.split_logits(task, logits).shape))
-  found, counts = logit_gaussian.loss(task, jnp.float32(said), logits, spread)
+  found, counts = LOSS(task, jnp.float32(said), logits, spread)
   deviation = np.exp(np.float64(logit_gaussian.log_variance(spread)) / 2)
   right = -scipy.stats.norm.logpdf(
     said,
@@ -93,17 +94,21 @@ def test_nodes_are_fixed_and_have_the_moments_of_a_gaussian():
   np.testing.assert_allclose(found.std(0), 1, atol=0.1)
 
 
-@pytest.mark.parametrize('size', [-1e4, 0.0, 1e4])
-def test_what_is_extreme_is_finite_with_its_gradient(size):
-  for task in TASKS:
-    said = jnp.zeros((2, *tasks.split_logits(task, outputs(task)[0]).shape))
-    pair = [jnp.full_like(x, size).at[..., 0].set(-size) for x in outputs(task)]
+@pytest.mark.parametrize('task', TASKS)
+def test_what_is_extreme_is_finite_with_its_gradient(task):
+  said = jnp.zeros((2, *tasks.split_logits(task, outputs(task)[0]).shape))
 
-    def loss(pair, task=task, said=said):
-      found = logit_gaussian.loss(task, said, *pair)[0].sum()
-      return found + logit_gaussian.mean(task, *pair).sum()
+  @jax.jit
+  @jax.value_and_grad
+  def loss(pair):
+    found = logit_gaussian.loss(task, said, *pair)[0].sum()
+    return found + logit_gaussian.mean(task, *pair).sum()
 
-    value, slopes = jax.value_and_grad(loss)(pair)
+  for size in (-1e4, 0.0, 1e4):
+    pair = [np.full_like(x, size) for x in outputs(task)]
+    for x in pair:
+      x[..., 0] = -size
+    value, slopes = loss(pair)
     assert np.isfinite(value)
     assert all(np.isfinite(s).all() for s in slopes)
     low, high = logit_gaussian.LOG_VARIANCE

@@ -33,11 +33,28 @@ def said(path, key='values', **options):
   return str(caught.value)
 
 
-@pytest.mark.parametrize('kind', ['cut', 'empty', 'flipped', 'other'])
+def changed(data: bytes, field: int) -> bytes:
+  """One bit of the archive's list of files is another: byte 8 is the lowest of the
+  flags, which says that a password is needed, byte 10 that of the compression."""
+  found = bytearray(data)
+  found[data.index(b'PK\x01\x02') + field] ^= 1
+  return bytes(found)
+
+
+@pytest.mark.parametrize(
+  'kind', ['cut', 'empty', 'flipped', 'other', 'password', 'compression']
+)
 def test_damage_is_named_with_the_remedy(path, kind):
-  data = bytearray(path.read_bytes())
-  data[len(data) // 2] ^= 1
-  texts = {'cut': data[:-50], 'empty': b'', 'flipped': data, 'other': b'PK no'}
+  data = path.read_bytes()
+  flipped = bytearray(data)
+  flipped[len(data) // 2] ^= 1
+  texts = {
+    'cut': data[:-50],
+    'empty': b'',
+    'flipped': flipped,
+    'other': b'PK no',
+  }
+  texts |= {'password': changed(data, 8), 'compression': changed(data, 10)}
   path.write_bytes(texts[kind])
   text = said(path)
   assert text.startswith(f'{path} is damaged (')

@@ -21,7 +21,7 @@ def former(request, tmp_path_factory):
   """The files of one version, unpacked."""
   path = tmp_path_factory.mktemp('former')
   with tarfile.open(request.param) as tar:
-    tar.extractall(path, filter='data')
+    tar.extractall(path)  # our own file; Python 3.11.2 has no filters
   return path
 
 

@@ -55,8 +55,7 @@ def check_headers(data: bytes, spec: Any, counts: Mapping[str, Any]):
         f'its arrays are not those of the data set; see {", ".join(odd[:3])}'
       )
     for name, (kind, shape) in expected.items():
-      with archive.open(f'{name}.npy') as file:
-        found, dtype = _header(name, file)
+      found, dtype = _header(archive, name)
       known = dtype.str[1:] == kind or (
         kind == 'U' == dtype.kind and dtype.itemsize <= 4 * MAX_NAME
       )
@@ -66,15 +65,18 @@ def check_headers(data: bytes, spec: Any, counts: Mapping[str, Any]):
         )
 
 
-def _header(name: str, file) -> tuple[tuple[int, ...], np.dtype]:
+def _header(
+  archive: zipfile.ZipFile, name: str
+) -> tuple[tuple[int, ...], np.dtype]:
   try:
-    version = np.lib.format.read_magic(file)
-    read = {
-      (1, 0): np.lib.format.read_array_header_1_0,
-      (2, 0): np.lib.format.read_array_header_2_0,
-    }[version]
-    shape, _, dtype = read(file)
-  except Exception as error:  # ast, zlib and NumPy each have their own
+    with archive.open(f'{name}.npy') as file:
+      version = np.lib.format.read_magic(file)
+      read = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+      }[version]
+      shape, _, dtype = read(file)
+  except Exception as error:  # ast, zip, zlib and NumPy each have their own
     raise TableError(
       f'{name} cannot be read ({type(error).__name__}: {error})'
     ) from error

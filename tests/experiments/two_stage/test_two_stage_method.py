@@ -63,7 +63,7 @@ def test_loss_is_that_of_the_outputs(of):
     jax.random.key(1),
     {'learning_rate': jnp.float32(1)},
   )
-  outputs = of.predict(params, model_state, data['inputs'])
+  outputs = jax.jit(of.predict)(params, model_state, data['inputs'])
   want, parts = losses.two_stage_loss(
     outputs,
     data['targets']['hard'],
