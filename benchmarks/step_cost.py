@@ -2,7 +2,8 @@
 
   python -m benchmarks.step_cost cifar10h:hard --images 9000
   python -m benchmarks.step_cost relative_uncertainty:small_fer2013 --images 26627
-  python -m benchmarks.step_cost bayesian:converged-alexnet --images 21359
+  python -m benchmarks.step_cost bayesian:converged-alexnet --images 21359 \
+    --only alexnet-dropout
   python -m benchmarks.step_cost cifar10h:hard --images 9000 model.width=0.5
 
 trains a member of each method or network of the preset for a few steps, on random
@@ -142,11 +143,23 @@ def measure(problem: Problem, size: int, steps: int, rounds: int) -> float:
 
 
 def report(
-  name: str, config, images: int, steps: int, rounds: int
+  name: str,
+  config,
+  images: int,
+  steps: int,
+  rounds: int,
+  only: Sequence[str] = (),
 ) -> tables.Table:
-  """A row for each method or network."""
+  """A row for each method or network, or for those that are named.
+
+  Raises:
+    ValueError: If there is none.
+  """
   rows, seen = [], images * config.train.epochs
-  for problem in problems(config):
+  found = [one for one in problems(config) if not only or one.name in only]
+  if not found:
+    raise ValueError(f'{name} has none of {", ".join(only)}')
+  for problem in found:
     cost = measure(problem, config.data.image_size, steps, rounds)
     rows.append(
       [
@@ -173,6 +186,7 @@ def parser() -> argparse.ArgumentParser:
   add(
     '--images', type=planned_runs.positive, default=10_000, help='of an epoch'
   )
+  add('--only', default='', help='methods or networks, commas between')
   add('--steps', type=planned_runs.positive, default=12, help='of a round')
   add('--rounds', type=planned_runs.positive, default=3)
   return made
@@ -180,13 +194,16 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
   """Returns the exit code; see the module's docstring."""
-  asked = parser().parse_args(arguments)
+  asked = parser().parse_intermixed_args(arguments)
   file, _, preset = asked.preset.partition(':')
   made = runpy.run_path(str(ROOT / 'configs' / f'{file}.py'))['get_config']
   config = overrides.apply(made(*([preset] if preset else [])), asked.changes)
   console = rich.console.Console()
   console.print(tables.environment(), highlight=False)
-  found = report(asked.preset, config, asked.images, asked.steps, asked.rounds)
+  only = [name for name in asked.only.split(',') if name]
+  found = report(
+    asked.preset, config, asked.images, asked.steps, asked.rounds, only
+  )
   found.print(console)
   return 0
 

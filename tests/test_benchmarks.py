@@ -117,6 +117,11 @@ def test_what_a_network_of_a_preset_costs(
     return 0.002
 
   monkeypatch.setattr(step_cost, 'measure', measure)
-  assert step_cost.main([preset, '--images', '9000']) == 0
+  assert step_cost.main([preset, '--images', '9000', 'seed=1']) == 0
   assert seen == names
+  if len(names) > 1:
+    step_cost.main([preset, '--only', names[1]])
+    assert seen == [*names, names[1]]
+    with pytest.raises(ValueError, match='has none of nothing'):
+      step_cost.main([preset, '--only=nothing'])
   assert capsys.readouterr().out.count(f'{minutes:.1f} │') == len(names)
