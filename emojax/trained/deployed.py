@@ -138,7 +138,8 @@ def _of_task(model: Model, task: tasks.Task, probs) -> Arrays:
   """Probabilities, values and prediction sets of a task."""
   found = {f'{task.name}/probabilities': probs}
   if task.kind == 'binned':
-    expected = probs @ model.bin_values
+    # Accelerators round what is multiplied otherwise: to three digits.
+    expected = jnp.matmul(probs, model.bin_values, precision='highest')
     found |= {name: expected[..., i] for i, name in enumerate(task.labels)}
   said: dict[str, Any] = model.metadata.get(guarantees.KEY) or {'tasks': {}}
   method = DEFAULTS[task.kind]
