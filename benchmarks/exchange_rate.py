@@ -129,25 +129,6 @@ def ballots(source: pathlib.Path) -> np.ndarray:
   return counts[counts.sum(1) > 0]
 
 
-def limits(counts: np.ndarray, seed: int) -> tables.Table:
-  """What a perfect predictor reaches against the votes."""
-  found = vote_limits.limits(counts, seed)
-  rows = [
-    [name, _number(found.kl.get(name)), _number(found.spearman.get(name))]
-    for name in dict.fromkeys((*found.kl, *found.spearman))
-  ]
-  note = (
-    f'{found.faces:,} faces of PublicTest with two votes or more, '
-    f'{counts.sum(1).mean():.2f} each, whose entropy is '
-    f'{votes.entropy(counts / counts.sum(1, keepdims=True)).mean():.3f} on '
-    f'average; splits and draws by seed {seed}.'
-  )
-  title = 'What the votes allow a perfect predictor, by estimator'
-  return tables.Table(
-    title, ['', f'{KL}, at least', f'{SPEARMAN}, at most'], rows, [note]
-  )
-
-
 def annotators(counts: np.ndarray) -> tables.Table:
   """What other annotators of the same face know of one vote."""
   counts = counts[counts.sum(1) >= FEWEST]
@@ -156,7 +137,7 @@ def annotators(counts: np.ndarray) -> tables.Table:
   rows = []
   for asked in range(FEWEST):
     each = vote_limits.left_out(counts, alpha, np.full(len(counts), asked))
-    rows.append([str(asked), _number(float(each.mean() - plain))])
+    rows.append([str(asked), vote_scores.number(float(each.mean() - plain))])
   note = (
     f'{len(counts):,} faces with {FEWEST} votes for emotions or more. Who knows n of '
     'them says (n_c + alpha_c) / (n + sum alpha) of another one, by the most likely '
@@ -165,10 +146,6 @@ def annotators(counts: np.ndarray) -> tables.Table:
   )
   title = 'What other annotators of a face know'
   return tables.Table(title, ['annotators asked', KL], rows, [note])
-
-
-def _number(value: float | None) -> str:
-  return tables.MISSING if value is None else f'{value:.3f}'
 
 
 def read(
@@ -357,7 +334,8 @@ def report(
 ) -> list[tables.Table]:
   """All tables of what there is."""
   cast = ballots(source)
-  made = [limits(cast, 0), annotators(cast)]
+  limits = vote_scores.limits(cast, 0, 'faces of PublicTest')
+  made = [limits, annotators(cast)]
   if found := read(folder, counts, seeds):
     every = scores(found, replicates)
     faces = len(next(iter(found.values())).label)

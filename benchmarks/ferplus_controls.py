@@ -19,6 +19,7 @@ import math
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from benchmarks import planned_runs, tables, vote_scores
@@ -123,7 +124,7 @@ def scores(
   for seed, run in found[CHAIN].items():
     first, *students = run.results['names']
     add('teachers', seed, run.probabilities(first))
-    add('scaled', seed, run.probabilities(first, scaled=True))
+    add('scaled', seed, run.probabilities(first, vote_scores.VOTES))
     for name in students:
       add(name, seed, run.probabilities(name))
   for kind in (*CONTROLS, RAW):
@@ -145,31 +146,42 @@ def gap(chains: Chains, row: str, rival: str, key: str, faces: int) -> Estimate:
   return vote_scores.over_chains(differences, faces)
 
 
-def claims(chains: Chains, students: Sequence[str], faces: int) -> list[Claim]:
+def claims(
+  chains: Chains,
+  students: Sequence[str],
+  faces: int,
+  names: Mapping[str, str] = MappingProxyType(NAMES),
+  rivals: Sequence[str] = RIVALS,
+) -> list[Claim]:
   """'Students win', one row for each generation and kind.
 
   All differences of a row have to be positive (an intersection-union test).
+
+  Args:
+    chains: Scores.
+    students: The generations.
+    faces: Number of test images.
+    names: What rivals are called in a text.
+    rivals: Whom students have to beat.
   """
   made = []
   for name in students:
     for kind in KINDS:
-      row, rivals = f'{kind} {name}', [f'{kind} {one}' for one in RIVALS]
+      row = f'{kind} {name}'
       gaps = {
-        (rival, key): gap(chains, row, rival, key, faces)
+        (names[rival], key): gap(chains, row, f'{kind} {rival}', key, faces)
         for key in (KL, SPEARMAN)
         for rival in rivals
       }
-      missing = sorted({
-        NAMES[rival.removeprefix(f'{kind} ')]
-        for (rival, _), one in gaps.items()
-        if one.value is None
-      })  # fmt: skip
+      missing = sorted(
+        {rival for (rival, _), one in gaps.items() if one.value is None}
+      )
       made.append(
         Claim(
           text=f'{row} networks beat teachers and all controls, in KL and '
           'Spearman',
           source='not measured',
-          here='' if missing else _smallest(gaps, kind),
+          here='' if missing else _smallest(gaps),
           differences=tuple(gaps.values()),
           untestable=f'no run of {", ".join(missing)}' if missing else '',
           stacks=('Tea', name),
@@ -178,7 +190,7 @@ def claims(chains: Chains, students: Sequence[str], faces: int) -> list[Claim]:
   return made
 
 
-def _smallest(gaps: Mapping[tuple[str, str], Estimate], kind: str) -> str:
+def _smallest(gaps: Mapping[tuple[str, str], Estimate]) -> str:
   """The rival that comes nearest in each score."""
   texts = []
   for key in (KL, SPEARMAN):
@@ -186,23 +198,29 @@ def _smallest(gaps: Mapping[tuple[str, str], Estimate], kind: str) -> str:
       ((rival, one) for (rival, k), one in gaps.items() if k == key),
       key=lambda found: math.inf if found[1].value is None else found[1].value,
     )
-    name = NAMES[rival.removeprefix(f'{kind} ')]
-    texts.append(f'{key}: {one.signed()} over {name}')
+    texts.append(f'{key}: {one.signed()} over {rival}')
   return '; '.join(texts)
 
 
 def gated(
-  found: Mapping[str, Mapping[int, vote_scores.Run]], made: Sequence[Claim]
+  found: Mapping[str, Mapping[int, vote_scores.Run]],
+  made: Sequence[Claim],
+  kinds: Sequence[str] = (CHAIN, *CONTROLS),
 ) -> list[Claim]:
   """Marks what chains cannot test: floor, and networks that still improved."""
-  for kind in (CHAIN, *CONTROLS):
+  for kind in kinds:
     for run in found.get(kind, {}).values():
       made = findings.gated(made, run.results)
   return list(made)
 
 
-def levels(chains: Chains, faces: int) -> tables.Table:
-  """What every kind of network reaches."""
+def levels(
+  chains: Chains,
+  faces: int,
+  names: Mapping[str, str] = MappingProxyType(NAMES),
+  columns: Sequence[str] = COLUMNS,
+) -> tables.Table:
+  """What every kind of network reaches; a row of `chains` each."""
   rows = []
   for row, by_seed in chains.items():
     kind, name = row.split(' ', 1)
@@ -210,16 +228,16 @@ def levels(chains: Chains, faces: int) -> tables.Table:
       vote_scores.over_chains([one[key] for one in by_seed.values()], faces)
       .signed()
       .lstrip('+')
-      for key in COLUMNS
+      for key in columns
     ]
-    rows.append([f'{NAMES.get(name, name)}, {kind}', str(len(by_seed)), *cells])
+    rows.append([f'{names.get(name, name)}, {kind}', str(len(by_seed)), *cells])
   note = (
     'Mean over chains, of single networks over their members, ± half of the 95 % '
-    'interval over chains and test faces (three chains or more). Accuracy and NLL: '
-    'of faces with a majority.'
+    'interval over chains and test images (three chains or more). Accuracy and '
+    'NLL: of images with a label.'
   )
   title = 'Students, teachers and controls'
-  return tables.Table(title, ['', 'chains', *COLUMNS], rows, [note])
+  return tables.Table(title, ['', 'chains', *columns], rows, [note])
 
 
 def differences(

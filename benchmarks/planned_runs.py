@@ -5,10 +5,12 @@ a file of a known name last, so that what is finished is not done again.
 """
 
 import argparse
+import json
 import pathlib
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -43,6 +45,12 @@ class Planned(NamedTuple):
       return FINISHED
     return BEGUN if self.path.exists() else MISSING
 
+  @property
+  def seconds(self) -> float:
+    """Of the clock that a run of emojax.main took so far, over all sittings."""
+    path = self.path / 'timings.json'
+    return sum(json.loads(path.read_text()).values()) if path.exists() else 0.0
+
 
 def run(
   path: pathlib.Path, config: str, networks: float, settings: Mapping[str, Any]
@@ -76,8 +84,22 @@ def lines(plan: Sequence[Planned], minutes: float) -> list[str]:
   ] + [
     f'{len(plan) - len(left)} of {len(plan)} are finished; the others take '
     f'{hours:.0f} hours of a core at {minutes:g} minutes a network (--minutes), '
-    'less what was begun'
+    'less what was begun',
+    *([text] if (text := cost(plan)) else []),
   ]
+
+
+def cost(plan: Sequence[Planned]) -> str:
+  """A sentence on what finished trainings took; '' without any."""
+  done = [one for one in plan if one.state == FINISHED and one.seconds]
+  if not done:
+    return ''
+  networks = sum(one.networks for one in done)
+  seconds = sum(one.seconds for one in done)
+  return (
+    f'Measured on {networks:g} finished networks: {seconds / 60 / networks:.1f} '
+    f'minutes of the clock each, {seconds / 3600:.1f} hours in all.'
+  )
 
 
 def do(
@@ -94,12 +116,32 @@ def do(
     if one.state == FINISHED:
       continue
     console.print(one.path.name, style='bold', highlight=False)
+    since, before = time.monotonic(), one.state
     code = _ended([*program, *one.command])
     if code:
       raise ValueError(
         f'{one.path} ended with status {code}; the same command goes on from '
         'there'
       )
+    # What was begun before says nothing of a whole one.
+    if before == MISSING and one.networks:
+      _tell_rest(plan, one, time.monotonic() - since, console)
+
+
+def _tell_rest(
+  plan: Sequence[Planned],
+  done: Planned,
+  seconds: float,
+  console: rich.console.Console,
+):
+  """Says how long the rest takes if it goes on as the piece just done."""
+  left = sum(one.networks for one in plan if one.state != FINISHED)
+  hours = left * seconds / done.networks / 3600
+  console.print(
+    f'{done.path.name} took {seconds / 60:.0f} minutes; the {left:g} networks '
+    f'that are left take {hours:.1f} hours of the clock at that pace',
+    highlight=False,
+  )
 
 
 def _ended(command: Sequence[str]) -> int:
@@ -119,12 +161,15 @@ def show(
     console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
-def parser(name: str, doc: str) -> argparse.ArgumentParser:
+def parser(
+  name: str, doc: str, minutes: float = MINUTES
+) -> argparse.ArgumentParser:
   """The command line of a benchmark with a plan.
 
   Args:
     name: Its module.
     doc: Its docstring.
+    minutes: Of one core, for a training, if the user does not say.
   """
   made = argparse.ArgumentParser(
     prog=f'python -m {name}',
@@ -136,7 +181,7 @@ def parser(name: str, doc: str) -> argparse.ArgumentParser:
   add('runs', type=pathlib.Path, help='folder of the runs')
   add('--train', action='store_true', help='do what is not finished')
   add(
-    '--minutes', type=float, default=MINUTES, help='of one core, for a network'
+    '--minutes', type=float, default=minutes, help='of one core, for a network'
   )
   add('--seeds', type=positive, default=3, help='chains; 3 for intervals')
   add('--replicates', type=positive, default=1000, help='of the test faces')

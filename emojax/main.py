@@ -146,7 +146,7 @@ def execute(config) -> int:
       )
       return 0
     with memory.explained(settings.flatten(config.to_dict())):
-      experiment.run(config, folder, console)
+      results = experiment.run(config, folder, console)
   except StopRequested as stop:
     say(f'{stop}: saved in {folder.path}. Run the same command to resume.')
     return INTERRUPTED
@@ -171,6 +171,8 @@ def execute(config) -> int:
     raise processes.lost(error) from error
   finally:
     workdir.release()
+  if seconds := sum(results.get('timings', {}).values()):
+    say(f'Time of all sittings: {terminal.duration(seconds)}')
   say(f'Report: {folder / "report.html"}')
   return 0
 

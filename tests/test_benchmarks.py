@@ -2,8 +2,9 @@
 
 import jax
 import jax.numpy as jnp
+import pytest
 
-from benchmarks import products, tables, workers
+from benchmarks import products, step_cost, tables, workers
 
 
 def contender(name, samples, cold=False):
@@ -88,3 +89,39 @@ def test_streams_share_products_as_evenly_as_they_can():
   found = products._blocks(48, 19, of)
   assert found == [['eight'], ['eight'], ['three']]
   assert found[0] is found[1]  # with the same operands
+
+
+@pytest.mark.parametrize(
+  ('preset', 'names', 'minutes'),
+  [
+    ('cifar10h:hard', ['emenet_v'], 12.0),
+    (
+      'bayesian:converged-alexnet',
+      ['alexnet-dropout', 'alexnet-dropconnect'],
+      6.0,
+    ),
+    (
+      'relative_uncertainty:small_fer2013',
+      ['baseline', 'scn', 'dul', 'rul', 'rul_permutation'],
+      4.8,
+    ),
+  ],
+)
+def test_what_a_network_of_a_preset_costs(
+  preset, names, minutes, monkeypatch, capsys
+):
+  seen = []
+
+  def measure(problem, *rest):
+    seen.append(problem.name)
+    return 0.002
+
+  monkeypatch.setattr(step_cost, 'measure', measure)
+  assert step_cost.main([preset, '--images', '9000', 'seed=1']) == 0
+  assert seen == names
+  if len(names) > 1:
+    step_cost.main([preset, '--only', names[1]])
+    assert seen == [*names, names[1]]
+    with pytest.raises(ValueError, match='has none of nothing'):
+      step_cost.main([preset, '--only=nothing'])
+  assert capsys.readouterr().out.count(f'{minutes:.1f} │') == len(names)

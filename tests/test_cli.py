@@ -88,7 +88,9 @@ def test_files_of_settings_are_named_as_their_experiments(capsys):
     cli.with_config(['gne'])
   said = capsys.readouterr().err
   known = re.search(r'one of (.*), with', said)[1].split(', ')
-  assert known == sorted({*EXPERIMENTS, 'gen', 'ferplus'} - {'distillation'})
+  assert known == sorted(
+    {*EXPERIMENTS, 'gen', 'ferplus', 'cifar10h'} - {'distillation'}
+  )
 
 
 @pytest.mark.parametrize(

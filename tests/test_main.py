@@ -162,6 +162,7 @@ def ending(monkeypatch, error=None):
       raise error
     for name in ('results.json', 'report.html'):
       (folder / name).write_text(json.dumps({'seed': config.seed}))
+    return {'timings': {'Tea': 90.0, 'Stu1': 3570.0}}
 
   monkeypatch.setattr(distillation, 'run', run)
 
@@ -169,7 +170,9 @@ def ending(monkeypatch, error=None):
 def test_success(invoke, monkeypatch, capsys, tmp_path):
   ending(monkeypatch)
   assert invoke() == 0
-  assert f'Report: {tmp_path}/{PATH}/report.html' in capsys.readouterr().out
+  *_, spent, last = capsys.readouterr().out.splitlines()
+  assert spent == 'Time of all sittings: 1 h 01 min'
+  assert last == f'Report: {tmp_path}/{PATH}/report.html'
 
 
 def test_finished_run_is_not_touched(invoke, monkeypatch, capsys, tmp_path):

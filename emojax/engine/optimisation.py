@@ -32,6 +32,8 @@ NEUTRAL: dict[str, Any] = {
   'loss.label_smoothing': 0.0,
   'loss.correct_teachers': False,
   'eval.flip': False,
+  'eval.spread': 0.0,
+  'relabel.start_accuracy': 0.0,
   'data.unlabelled_train': False,
   'data.hidden': 0.0,
   'data.voice': 'face',

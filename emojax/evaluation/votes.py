@@ -47,6 +47,27 @@ def cross_entropy(labels: np.ndarray, probs: np.ndarray) -> np.ndarray:
   return -np.sum(labels * np.log(probs + EPSILON), axis=-1)
 
 
+def strata(votes: np.ndarray, parts: int) -> list[np.ndarray]:
+  """Images by how much their annotators disagree.
+
+  Args:
+    votes: Shares of the votes, [F, E].
+    parts: Groups of those that are disputed.
+
+  Returns:
+    Positions of the images that all agree on, and of the others in `parts` groups
+    of rising entropy and about the same size: equal entropies stay together, so
+    that a group may be empty.
+  """
+  disputed = np.round(entropy(votes), 9)
+  known = np.sort(disputed[disputed > 0])
+  # The last one of each group but the last; 0, of all that agree, before them.
+  last = [max(len(known) * i // parts - 1, 0) for i in range(1, parts)]
+  ends = [0, *known[last]] if len(known) else [0] * parts
+  number = np.searchsorted(ends, disputed, side='left')
+  return [np.flatnonzero(number == i) for i in range(parts + 1)]
+
+
 @dataclasses.dataclass(frozen=True)
 class Sample:
   """Test images, their labels, and how often each replicate has them.

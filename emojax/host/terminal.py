@@ -34,6 +34,15 @@ def say(console: Console, *parts: Part, wrap: bool = False):
   console.print(plain(*parts), highlight=False, soft_wrap=not wrap)
 
 
+def duration(seconds: float) -> str:
+  """A time to read: '40 s', '12 min', '3 h 05 min'."""
+  if seconds < 60:
+    return f'{seconds:.0f} s'
+  minutes = round(seconds / 60)
+  hours, minutes = divmod(minutes, 60)
+  return f'{hours} h {minutes:02} min' if hours else f'{minutes} min'
+
+
 def show_rows(console: Console, rows):
   """Prints rows of texts as columns, as they are."""
   grid = Table.grid(padding=(0, 2))

@@ -1,4 +1,4 @@
-"""Distance of predictions from known label posteriors.
+"""Distance of predictions from known label posteriors, or from votes.
 
 Only procedural data know the posterior p* of the labels given the frame. No
 model has a lower expected NLL than its entropy, the Bayes optimum, and the
@@ -120,3 +120,38 @@ def excess_nll(
       f'task {task.name!r}: NaN among the posteriors or the predictions'
     )
   return float(values.mean())
+
+
+def jensen_shannon(p: Array, q: Array) -> np.ndarray:
+  """Jensen-Shannon divergence of distributions over the last axis, in nats.
+
+  The mean KL divergence of both from their mean (Lin, 1991). Symmetric, and finite
+  where one says that what happens is impossible.
+
+  Args:
+    p: [..., E].
+    q: [..., E].
+
+  Returns:
+    float64 [...], in [0, log 2].
+  """
+  p, q = np.asarray(p, np.float64), np.asarray(q, np.float64)
+  middle = (p + q) / 2
+  parts = [_xlogy(x, x) - _xlogy(x, middle) for x in (p, q)]
+  return np.sum(parts[0] + parts[1], axis=-1) / 2
+
+
+def total_variation(p: Array, q: Array) -> np.ndarray:
+  """Total variation distance of distributions over the last axis.
+
+  The largest difference of the probabilities that they give to any set of classes.
+
+  Args:
+    p: [..., E].
+    q: [..., E].
+
+  Returns:
+    float64 [...], in [0, 1].
+  """
+  gap = np.asarray(p, np.float64) - np.asarray(q, np.float64)
+  return np.abs(gap).sum(-1) / 2

@@ -1,5 +1,7 @@
 """Progress of a run in the terminal: bars with ETA, or lines in a log."""
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from rich.progress import (
   TimeRemainingColumn,
 )
 
-from emojax.host.terminal import say
+from emojax.host.terminal import duration, say
 
 
 class TrainingProgress:
@@ -22,10 +24,18 @@ class TrainingProgress:
   Args:
     console: Where to print. Without a terminal there are lines only.
     total: Epochs of the whole run.
+    clock: Seconds of it are what epochs are measured in.
   """
 
-  def __init__(self, console: Console, total: int):
-    self._console = console
+  def __init__(
+    self,
+    console: Console,
+    total: int,
+    clock: Callable[[], float] = time.monotonic,
+  ):
+    self._console, self._clock = console, clock
+    self._since: float | None = None  # end of the last segment of this stack
+    self._told = False
     self._progress = Progress(
       TextColumn('{task.description}', style='bold', markup=False),
       BarColumn(),
@@ -49,6 +59,7 @@ class TrainingProgress:
 
   def describe(self, text: str):
     """Says what is going on beside the bar."""
+    self._since = None  # programs are compiled, or something else is done
     self._progress.update(self._task, description=text)
 
   def skip(self, epochs: int):
@@ -57,6 +68,28 @@ class TrainingProgress:
     # epochs took no time.
     task = self._progress.tasks[self._task]
     self._progress.update(self._task, total=(task.total or 0) - epochs)
+
+  def segment(self, epochs: int):
+    """Counts a segment, and says once how long the rest of the run takes.
+
+    As soon as a segment was trained by a program that was compiled before.
+
+    Args:
+      epochs: Its epochs, which have been reported.
+    """
+    now, since = self._clock(), self._since
+    self._since = now
+    task = self._progress.tasks[self._task]
+    left = round((task.total or 0) - task.completed)
+    if self._told or since is None or not left:
+      return
+    self._told = True
+    pace = (now - since) / epochs
+    say(
+      self._console,
+      f'{left} epochs are left, about {duration(left * pace)} at {pace:.3g} s each '
+      'if those of other stacks take as long; predictions come on top',
+    )
 
   def epoch(self, name: str, epoch: int, epochs: int, log: dict[str, Any]):
     """Reports an epoch: losses and validation metrics, mean over members.

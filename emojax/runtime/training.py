@@ -151,6 +151,7 @@ def train(
         check_finite(name, _watched(trainer, state), epoch)
         check_totals(name, epoch, segment.logs['val/total'])
         _write_log(session, trainer, name, epoch, segment)
+        session.progress.segment(segment.epoch - epoch)
         epoch = segment.epoch
         checkpoints.save(epoch, state)
         session.timings.lap()

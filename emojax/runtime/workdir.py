@@ -21,6 +21,7 @@ from emojax.host.files import UNFINISHED
 from emojax.settings import flatten, is_how, renamed
 
 LOCK = '.lock'
+SAID = ('eval.floor', 'eval.spread')  # what may be said of a run's numbers
 # Locks of this process, and the threads that work under them.
 _HELD: dict[pathlib.Path, tuple[Any, threading.Thread]] = {}
 
@@ -148,7 +149,7 @@ class Workdir:
     """Makes the folder, or checks that it belongs to this configuration.
 
     Settings that decide how a run is computed, not what (`settings.is_how`), may
-    differ. So may `eval.floor`, which decides what its numbers may be said to show.
+    differ. So may those in `SAID`, which decide what its numbers may be said to show.
 
     Raises:
       WorkdirError: If the folder holds another run or somebody's files.
@@ -182,7 +183,7 @@ class Workdir:
       f'  {key}: {found.get(key, "(absent)")!r} there, '
       f'{wanted.get(key, "(absent)")!r} now'
       for key in sorted(found.keys() | wanted.keys())
-      if not (is_how(key) or key == 'eval.floor')
+      if not (is_how(key) or key in SAID)
       and found.get(key, missing) != wanted.get(key, missing)
     ]
     if differing and not self.begun():

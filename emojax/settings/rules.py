@@ -101,9 +101,13 @@ def _clean(rates, stored: bool) -> bool:
   return not stored and not any(rates)
 
 
+# Forms of relative uncertainty learning.
+RUL = ('rul', 'mix_output', 'loss_attention', 'rul_permutation')
+
+
 def _no_branch(embedding: str, methods) -> bool:
   if embedding == 'published':
-    return none_of('rul', 'dul', 'mix_output', 'loss_attention')(methods)
+    return none_of('dul', *RUL)(methods)
   return embedding == 'pooled'
 
 
@@ -352,10 +356,11 @@ RULES = (
   ),
   # Paper 003: constants of methods that are not trained.
   Rule(
-    ('loss.rul_pairing', 'loss.rul_ratio', 'loss.rul_halved'),
+    ('loss.rul_pairing',),
     ('methods',),
     none_of('rul', 'mix_output', 'loss_attention'),
   ),
+  Rule(('loss.rul_ratio', 'loss.rul_halved'), ('methods',), none_of(*RUL)),
   Rule(('loss.mix_output',), ('methods',), none_of('mix_output')),
   Rule(('loss.scn_*',), ('methods',), none_of('scn')),
   Rule(('loss.dul_*',), ('methods',), none_of('dul')),
@@ -368,7 +373,9 @@ RULES = (
   ),
   Rule(('relabel.*',), ('noise.rates', 'noise.stored'), _clean, off=((),)),
   Rule(
-    ('relabel.margin', 'relabel.start_epoch'), ('relabel.fraction',), is_(0)
+    ('relabel.margin', 'relabel.start_epoch', 'relabel.start_accuracy'),
+    ('relabel.fraction',),
+    is_(0),
   ),
   Rule(
     ('model.dropout',), ('model.embedding', 'methods'), _no_branch, off=(0,)

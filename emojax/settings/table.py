@@ -31,9 +31,18 @@ LEARNERS = (  # of `relative_uncertainty.learners.METHODS`
   'rul',
   'mix_output',
   'loss_attention',
+  'rul_permutation',
 )
 CONDITIONS = ('baseline', 'imbalanced', 'balanced')
-AUGMENTATIONS = ('none', 'emenet', 'incomplete', 'rul', 'fer2013', 'ferplus')
+AUGMENTATIONS = (  # of `data.transform.augment.COMPOSITIONS`
+  'none',
+  'emenet',
+  'incomplete',
+  'rul',
+  'fer2013',
+  'ferplus',
+  'cifar10',
+)
 EXPERIMENTS = (
   'bayesian',
   'distillation',
@@ -225,6 +234,9 @@ TRAIN = {
   },
   'relabel.methods': several('that change labels', str, choices=LEARNERS),
   'relabel.start_epoch': whole('first epoch with changes'),
+  'relabel.start_accuracy': number(
+    'training accuracy on right labels before changes; 0: any', 0, below=1
+  ),
   'relabel.fraction': number('share of a batch that may change', 0, high=1),
   'relabel.margin': number('between probabilities', 0, high=1),
 }
@@ -250,6 +262,11 @@ LOSS = {
   'loss.conf_budget': number('confidence loss to hold', 0),
   'loss.conf_weight': number('weight of the confidence loss', 0),
   'eval.floor': number('accuracy below which no claim is tested', 0, below=1),
+  'eval.spread': number(
+    "standard deviation of networks' errors above which no claim is tested; 0: any",
+    0,
+    below=1,
+  ),
   'eval.flip': switch('predictions over both views'),
   'eval.mc_samples': whole('dropout passes; 0: none'),
   'eval.draws': whole('of samples or members, for spreads', 1),

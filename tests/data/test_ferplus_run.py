@@ -12,7 +12,12 @@ import small_run
 import trees
 from rich.console import Console
 
-from benchmarks import exchange_rate, ferplus_controls, vote_scores
+from benchmarks import (
+  cifar10h,
+  exchange_rate,
+  ferplus_controls,
+  vote_scores,
+)
 from emojax import models
 from emojax.data import load
 from emojax.data.prepare import command as prepare
@@ -190,7 +195,9 @@ def check_scores(path, found):
   read = vote_scores.read(path)
   scorer = vote_scores.Scorer(read.test.share, read.label, replicates=3)
   for name in ('Tea', 'Stu1'):
-    for scaled, suffix in ((False, ''), (True, ' + TS on votes')):
+    for scaled, suffix in (
+      ('', ''), ('votes', ' + TS on votes'), ('labels', ' + TS'),
+    ):  # fmt: skip
       probs = read.probabilities(name, scaled)
       for kind, score in (
         ('single', scorer.singles), ('ensemble', scorer.ensemble)
@@ -203,6 +210,9 @@ def check_scores(path, found):
         ):  # fmt: skip
           right = pytest.approx(mean[key], abs=1e-6)
           assert score(probs)[column][0] == right, (name, kind, key)
+  mean = found['rows']['Tea single + MC dropout']['mean']
+  passes = scorer.singles(read.sampled('Tea'))
+  assert passes[vote_scores.KL][0] == pytest.approx(mean['vote/kl'], abs=1e-6)
 
 
 def check_reports(path, tmp_path):
@@ -215,6 +225,21 @@ def check_reports(path, tmp_path):
   assert {row[1] for row in decided.rows} == {'not testable here'}
   assert all('below the floor' in row[2] for row in decided.rows)
   assert {row[1] for row in levels.rows} == {'3'}
+  # And all networks that CIFAR-10's annotators judge.
+  for kind in cifar10h.KINDS.keys() - ferplus_controls.CONTROLS.keys():
+    for seed in range(3):
+      shutil.copytree(path, chains / f'{kind}-{seed}')
+  np.save(tmp_path / 'cifar10h-counts.npy', np.full((4, 10), 5))
+  plan = cifar10h.plan(chains, 'CIFAR', range(3))
+  made = cifar10h.report(chains, tmp_path, plan, replicates=5)
+  _, levels, decided, *strata = made
+  assert {row[1] for row in decided.rows} == {'not testable here'}
+  rows = {row[0] for row in levels.rows}
+  assert {'MC dropout, single', 'mixup 0.2, ensemble', 'Stu1, single'} <= rows
+  assert len(rows) == 2 * (len(cifar10h.NAMES) + 1)
+  assert {tuple(row[0] for row in one.rows) for one in strata} == {
+    tuple(row[0] for row in levels.rows)
+  }
   # And one of two networks for each number of votes.
   rates = tmp_path / 'rates'
   for votes in (1, 10):

@@ -1,4 +1,4 @@
-"""benchmarks/ferplus_controls.py and exchange_rate.py: plans, scores, verdicts."""
+"""Benchmarks of networks judged by votes: plans, scores, verdicts, tables."""
 
 import io
 import itertools
@@ -7,12 +7,14 @@ import sys
 
 import numpy as np
 import pytest
+import scipy.spatial
 import scipy.special
 import scipy.stats
 import small_run
 from rich.console import Console
 
 from benchmarks import (
+  cifar10h,
   exchange_rate,
   ferplus_controls,
   planned_runs,
@@ -21,6 +23,7 @@ from benchmarks import (
 from benchmarks.vote_scores import ACCURACY, KL, NLL, SPEARMAN
 from emojax import settings
 from emojax.evaluation import votes
+from emojax.metrics import calibration_errors
 from emojax.report import verdicts
 from emojax.runtime import overrides
 
@@ -60,9 +63,21 @@ def test_what_is_finished_is_not_done_again(tmp_path, console):
   lines = planned_runs.lines(plan, minutes=30)
   assert lines[0].split()[:3] == ['finished', '1.0', 'h']
   assert '1 of 3 are finished; the others take 2 hours' in lines[-1]
-  planned_runs.do(plan[2:], console, (sys.executable, '-c', PROGRAM))
+  assert planned_runs.cost(plan) == ''  # nothing was measured
+  planned_runs.do(plan[1:], console, (sys.executable, '-c', GOOD))
+  said = console.file.getvalue()
+  assert 'last took 0 minutes; the 0 networks' in said
+  assert 'bad took' not in said  # it was begun before
+  (tmp_path / 'last' / 'timings.json').write_text('{"Tea": 90, "Stu1": 30}')
+  assert planned_runs.lines(plan, 30)[-1] == (
+    'Measured on 2 finished networks: 1.0 minutes of the clock each, 0.0 hours '
+    'in all.'
+  )
   assert plan[2].state == planned_runs.FINISHED
   assert (tmp_path / 'first' / 'results.json').read_text() == 'kept'
+
+
+GOOD = PROGRAM.replace('"bad"', '"nothing"')
 
 
 # Ctrl-C while it works: it writes what it has and ends as emojax.main does.
@@ -82,9 +97,11 @@ def test_what_is_interrupted_may_stop_in_order(tmp_path, console):
 
 def every_run(folder):
   seeds = range(2)
-  return ferplus_controls.plan(folder, 'DATA', 'RAW', seeds) + (
-    exchange_rate.plan(folder, 'FER', (1, 10), (1, 5), seeds)
-  )
+  return [
+    *ferplus_controls.plan(folder, 'DATA', 'RAW', seeds),
+    *exchange_rate.plan(folder, 'FER', (1, 10), (1, 5), seeds),
+    *cifar10h.plan(folder / 'cifar10', 'CIFAR', seeds),
+  ]
 
 
 def test_plans_are_of_settings_that_mean_something(tmp_path):
@@ -97,7 +114,7 @@ def test_plans_are_of_settings_that_mean_something(tmp_path):
     path, _, preset = file.removeprefix('--config=').partition(':')
     made = runpy.run_path(f'{small_run.ROOT}/{path}')['get_config']
     changes = [one.removeprefix('--config.') for one in changes]
-    config = overrides.apply(made(preset or 'votes'), changes)
+    config = overrides.apply(made(*([preset] if preset else [])), changes)
     overrides.check(config, {one.split('=')[0] for one in changes})
     assert where.startswith(f'--workdir={tmp_path}')
     taken = settings.flatten(config.to_dict()).get('distill.teachers')
@@ -105,7 +122,20 @@ def test_plans_are_of_settings_that_mean_something(tmp_path):
 
 
 def test_plans_take_what_they_say(tmp_path):
-  plan = {one.path.name: one for one in every_run(tmp_path)}
+  cifar = {one.path.name: one for one in every_run(tmp_path)[-15:]}
+  config = runpy.run_path(f'{small_run.ROOT}/{cifar10h.CONFIG}')['get_config']()
+  assert (config.ensemble.size, config.generations) == (
+    cifar10h.MEMBERS, cifar10h.GENERATIONS,
+  )  # fmt: skip
+  assert cifar.keys() == {'clean', 'aggregate', 'random1'} | {
+    f'{kind}-{seed}' for kind in ('chain', *cifar10h.KINDS) for seed in range(2)
+  }
+  assert [cifar[name].networks for name in ('clean', 'chain-1', 'ema-0')] == [
+    0, 6, 3,
+  ]  # fmt: skip
+  where = f'--config.data.path={cifar["random1"].path}'
+  assert where in cifar['random1-1'].command
+  plan = {one.path.name: one for one in every_run(tmp_path)[:-15]}
   config = runpy.run_path(f'{small_run.ROOT}/{ferplus_controls.CONFIG}')
   config = config['get_config']()
   assert config.train.epochs == ferplus_controls.EPOCHS
@@ -181,6 +211,21 @@ def test_scores_are_those_of_definitions(made):
   assert found[ACCURACY][0] == pytest.approx(right.mean())
   nll = -np.log(mean[known, label[known]]).mean()
   assert found[NLL][0] == pytest.approx(nll, abs=1e-6)
+  scorer = vote_scores.Scorer(share, label, 40, wanted=cifar10h.COLUMNS)
+  more = scorer.score(mean)
+  assert more[vote_scores.VOTE_NLL][0] == pytest.approx(
+    -(share * np.log(mean)).sum(1).mean(), abs=1e-6
+  )
+  distance = scipy.spatial.distance.jensenshannon(share, mean, axis=1) ** 2
+  assert more[vote_scores.JENSEN_SHANNON][0] == pytest.approx(distance.mean())
+  gap = np.abs(share - mean).sum(1).mean() / 2
+  assert more[vote_scores.TOTAL_VARIATION][0] == pytest.approx(gap)
+  agreed = share[range(FACES), mean.argmax(1)]
+  assert more[vote_scores.VOTE_ECE][0] == pytest.approx(
+    calibration_errors.binned_error(mean.max(1), agreed, bins=10)
+  )
+  for key in (KL, SPEARMAN, ACCURACY, NLL):
+    np.testing.assert_array_equal(more[key], found[key])
   each = [made.scorer.score(one)[SPEARMAN] for one in probs]
   singles = made.scorer.singles(probs)[SPEARMAN]
   np.testing.assert_allclose(singles, np.mean(each, 0))
@@ -357,3 +402,50 @@ def test_limits_are_of_the_votes_alone(tmp_path, capsys):
   code = ferplus_controls.main([str(tmp_path / 'runs'), f'--out={page}'])
   assert code == 1
   assert 'no finished run chain-SEED yet' in capsys.readouterr().err
+
+
+def test_rows_by_disagreement(made):
+  share, label = made.scorer.share, made.scorer.label
+  share = np.where(np.arange(FACES)[:, None] < 30, np.eye(8)[0], share)
+  said = {
+    (name, seed): made.chain(1.0)
+    for name in ('teachers', 'Stu1', 'random1')
+    for seed in range(CHAINS)
+  }
+  found = cifar10h.by_strata(said, share, label, replicates=5)
+  assert [one.title.rpartition(',')[0] for one in found] == [
+    KL, vote_scores.TOTAL_VARIATION, vote_scores.VOTE_ECE,
+  ]  # fmt: skip
+  rows = {row[0]: row[1:] for row in found[0].rows}
+  assert rows.keys() == {
+    f'{name}, {kind}'
+    for name in ('one label an image', 'Stu1', 'labels of one human')
+    for kind in ferplus_controls.KINDS
+  }
+  groups = votes.strata(share, 3)
+  assert found[0].columns[1:] == [
+    f'{name} ({len(index)})'
+    for name, index in zip(cifar10h.STRATA, groups, strict=True)
+  ]
+  for cell, index in zip(rows['Stu1, ensemble'], groups, strict=True):
+    each = [
+      scipy.special.rel_entr(share, said['Stu1', seed].mean(0))[index].sum(1)
+      for seed in range(CHAINS)
+    ]
+    assert float(cell.split(' ')[0]) == pytest.approx(np.mean(each), abs=1e-3)
+
+
+def test_what_votes_allow_needs_no_run(tmp_path, capsys):
+  rng = np.random.default_rng(0)
+  ballots = rng.multinomial(51, rng.dirichlet(np.full(10, 0.2), 60))
+  np.save(tmp_path / 'cifar10h-counts.npy', ballots)
+  page = tmp_path / 'page.md'
+  page.write_text('<!-- tables --><!-- end of tables -->')
+  flags = [f'--source={tmp_path}', f'--out={page}']
+  assert cifar10h.main([str(tmp_path / 'runs'), *flags]) == 0
+  text = page.read_text()
+  assert '60 test images with two votes or more' in text
+  plain = (ballots.max(1) == 51).sum()
+  assert f'{plain} of them have all votes on one class' in text
+  assert '0 of 21 are finished' in capsys.readouterr().out
+  assert cifar10h.main([str(tmp_path), '--source=nowhere']) == 1

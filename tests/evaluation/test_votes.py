@@ -1,6 +1,7 @@
 """Statistics against votes, each against its definition or another library."""
 
 import dataclasses
+import itertools
 import json
 
 import numpy as np
@@ -316,3 +317,24 @@ def test_votes_without_a_task_for_them(run, dataset):
   wrong = dataclasses.replace(dataset, test=narrow)
   with pytest.raises(ValueError, match=r"5 columns fit none.*'expr'"):
     evaluate(SCHEMA, [run.predictions()], wrong)
+
+
+@pytest.mark.parametrize('faces', [1, 2, 7, 300])
+def test_strata_are_ordered_groups_of_all(faces):
+  rng = np.random.default_rng(faces)
+  share, _ = votes.shares(rng.multinomial(6, [0.7, 0.2, 0.1], faces), 3)
+  groups = votes.strata(share, 3)
+  assert len(groups) == 4
+  assert sorted(np.concatenate(groups)) == list(range(faces))
+  entropies = [np.round(votes.entropy(share[one]), 9) for one in groups]
+  assert (share[groups[0]].max(1) == 1).all()
+  disputed = [one for one in entropies[1:] if len(one)]
+  assert all((one > 0).all() for one in disputed)
+  for low, high in itertools.pairwise(disputed):
+    assert low.max() < high.min()
+  if faces == 300:
+    # With entropies of their own, groups differ by one image at most.
+    plain = votes.strata(rng.dirichlet(np.ones(3), faces), 3)
+    assert [len(one) for one in plain] == [0, 100, 100, 100]
+  # Nobody disagrees.
+  assert [len(one) for one in votes.strata(np.eye(3), 3)] == [3, 0, 0, 0]

@@ -50,6 +50,36 @@ def test_progress(console):
   assert f'{NAME} 1.000' in shown(console)
 
 
+def test_what_is_left_is_said_once_and_without_compiling(console):
+  times = iter([100.0, 140.0, 142.0, 150.0])
+  log = {'loss/total': np.ones(2), 'val/total': np.ones(2)}
+
+  def segments(progress, count):
+    for _ in range(count):
+      for epoch in range(4):
+        progress.epoch('Tea', epoch, 8, log)
+      progress.segment(4)
+
+  with TrainingProgress(console, 400, lambda: next(times)) as progress:
+    progress.skip(180)  # of a sitting before
+    progress.describe('Tea')
+    segments(progress, 1)
+    progress.describe('Stu1')  # another program is compiled
+    segments(progress, 2)
+    assert '208 epochs are left, about 2 min at 0.5 s each' in shown(console)
+    segments(progress, 1)
+  assert shown(console).count('epochs are left') == 1
+
+
+@pytest.mark.parametrize(
+  ('seconds', 'text'),
+  [(0.4, '0 s'), (59, '59 s'), (60, '1 min'), (3629, '1 h 00 min'),
+   (7500, '2 h 05 min')],
+)  # fmt: skip
+def test_durations(seconds, text):
+  assert terminal.duration(seconds) == text
+
+
 def test_losses_are_of_the_members_that_learned(console):
   log = {'loss/total': np.array([2.0, 0.0]), 'val/total': np.array([0.5, 0.7])}
   with TrainingProgress(console, 3) as progress:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.spatial
 import scipy.stats
 
 from emojax import tasks
@@ -91,3 +92,22 @@ def test_frame_mask_and_shapes():
     divergence.excess_nll(AU, p, q, 0 * mask)
   with pytest.raises(ValueError, match='must have the same shape'):
     divergence.expected_nll(AU, p, q[:, :3])
+
+
+def test_distances_are_scipys():
+  p, q = _probs(EXPR, seed=1), _probs(EXPR, seed=2)
+  p[0], q[0] = np.eye(p.shape[1])[:2]  # nothing in common
+  found = divergence.jensen_shannon(p, q)
+  expected = scipy.spatial.distance.jensenshannon(p, q, axis=-1) ** 2
+  np.testing.assert_allclose(found, expected, rtol=1e-9)
+  np.testing.assert_allclose(divergence.jensen_shannon(q, p), found)
+  assert found[0] == pytest.approx(np.log(2))
+  apart = divergence.total_variation(p, q)
+  # The largest difference of any set of classes is of those that p finds likelier.
+  np.testing.assert_allclose(apart, np.where(p > q, p - q, 0).sum(-1))
+  assert apart[0] == pytest.approx(1)
+  for distance in (divergence.jensen_shannon, divergence.total_variation):
+    np.testing.assert_allclose(distance(p, p), 0, atol=1e-12)
+    assert np.isnan(distance(p * np.nan, q)).all()
+  # Pinsker's inequality, for the KL divergence of each from their mean.
+  assert (apart**2 / 2 <= found + 1e-12).all()

@@ -22,6 +22,7 @@ from emojax.data.transform import geometry, transforms
 # An erased pixel is 0 after normalisation, which is the mean before it.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 FER_CROP = 44 / 48
+CIFAR_PAD = 4 / 32
 
 
 class Augment(Protocol):
@@ -100,6 +101,16 @@ def ferplus(keys: jax.Array, images: jax.Array, per: str) -> jax.Array:
   return geometry.affine(u[..., :-1], images)
 
 
+def cifar10(keys: jax.Array, images: jax.Array, per: str) -> jax.Array:
+  """Crop of the image padded by an eighth, and flip: the usual one of CIFAR-10."""
+  u = transforms.uniforms(
+    keys, images, per, geometry.CROP_NUMBERS + transforms.FLIP_NUMBERS
+  )
+  images = transforms.horizontal_flip(u[..., -1], images)
+  pad = round(images.shape[2] * CIFAR_PAD)
+  return transforms.to_float(geometry.padded_crop(u[..., :-1], images, pad))
+
+
 # Name to function and what `per` it was published with.
 COMPOSITIONS: dict[str, tuple[Callable, str]] = {
   'none': (none, 'frame'),
@@ -108,6 +119,7 @@ COMPOSITIONS: dict[str, tuple[Callable, str]] = {
   'rul': (rul, 'frame'),
   'fer2013': (fer2013, 'frame'),
   'ferplus': (ferplus, 'frame'),
+  'cifar10': (cifar10, 'frame'),
 }
 
 
@@ -115,7 +127,8 @@ def augmentation(name: str, per: str | None = None) -> Augment:
   """Returns the augmentation of that name.
 
   Args:
-    name: 'none', 'emenet', 'incomplete', 'rul', 'fer2013' or 'ferplus'.
+    name: 'none', 'emenet', 'incomplete', 'rul', 'fer2013', 'ferplus' or
+      'cifar10'.
     per: 'frame' or 'clip'; None is what the composition was published with.
   """
   compose, published = _find(name)

@@ -86,6 +86,24 @@ def random_crop(u: jax.Array, images: jax.Array, size: int) -> jax.Array:
   return jax.vmap(jax.vmap(cut))(images, start)
 
 
+def padded_crop(u: jax.Array, images: jax.Array, pad: int) -> jax.Array:
+  """Cuts the old size out at random after padding with black.
+
+  The usual augmentation of CIFAR-10, with 4 pixels (He et al., CVPR 2016, section
+  4.2).
+
+  Args:
+    u: [B, L or 1, CROP_NUMBERS].
+    images: [B, L, H, H, C].
+    pad: Pixels on every side.
+
+  Returns:
+    [B, L, H, H, C].
+  """
+  edges = ((0, 0), (0, 0), (pad, pad), (pad, pad), (0, 0))
+  return random_crop(u, jnp.pad(images, edges), images.shape[2])
+
+
 def centre_crop(images: jax.Array, size: int) -> jax.Array:
   """Cuts the middle `size` x `size` window out."""
   # Rounds half to even, as torchvision does.

@@ -74,12 +74,12 @@ def study(
 
   Returns:
     (results, curves). Results: what `sampling.curves` returns, `change` and
-    `rival`: see `comparison.compare`, `best`: sizes with the least error and calibration error,
-    `deterministic`: scores of the networks without noise, mean over them (MC
-    methods only), `uncertainty`: see `decomposition`, `sets`: see
+    `rival`: see `comparison.compare`, `best`: sizes with the least error and
+    calibration error, `deterministic`: scores of the networks without noise, mean
+    over them (MC methods only), `networks`: error of the single networks without
+    noise, see `errors`, `uncertainty`: see `decomposition`, `sets`: see
     `coverage_generation.of_stack`, without noise, as models have them. Curves:
-    `reliability` at
-    both best sizes and `uncertain`: see `most_uncertain`.
+    `reliability` at both best sizes and `uncertain`: see `most_uncertain`.
   """
   members = [
     sampling.make_draws(pool, LARGEST, setting.draws, setting.seed)
@@ -89,9 +89,11 @@ def study(
     name: pools(prediction, method, f'ood/{name}') for name in faces.dataset.ood
   }
   found = sampling.curves(members, judges, foreign)
+  alone = _noiseless(prediction, faces.split)
+  found['networks'] = errors(alone, judges)
   singles = None
   if method != 'ensemble':
-    singles = _noiseless(prediction, faces.split)
+    singles = alone
     found['deterministic'] = _deterministic(singles, judges)
   found['change'], found['rival'] = comparison.compare(
     members, judges, singles, setting.seed, setting.replicates
@@ -120,6 +122,23 @@ def _noiseless(prediction: Predictions, key: str) -> np.ndarray:
   """Predictions [M, F, E] of the networks without dropout or DropConnect."""
   logits = np.float64(prediction.logits[key][TASK][:, :, 0])
   return uncertainty.probabilities(prediction.schema[0], logits)
+
+
+def errors(probs: np.ndarray, judges: Judges) -> Json:
+  """Error of networks that predict alone.
+
+  Args:
+    probs: [M, F, E].
+    judges: Labels.
+
+  Returns:
+    `error`, their mean, and `std`, their standard deviation; None for one network.
+  """
+  known = judges.labelled > 0
+  label = judges.label[known].argmax(-1)
+  found = (probs[:, known].argmax(-1) != label).mean(-1)
+  std = float(found.std(ddof=1)) if len(found) > 1 else None
+  return {'error': float(found.mean()), 'std': std}
 
 
 def _deterministic(probs: np.ndarray, judges: Judges) -> Json:

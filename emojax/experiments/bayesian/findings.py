@@ -155,9 +155,28 @@ def _not_counted(study, found: Mapping[str, Any]) -> str:
   """Why a network's numbers test nothing; '' if they do."""
   error = study.get('deterministic', {}).get('error', study['mean']['error'][0])
   reason = validity.below(found.get('floor', 0), 1 - error)
+  reason = reason or _apart(study, found.get('spread', 0))
   if not reason and study.get('stack') in found.get('improving', ()):
     reason = 'still improving when training ended'
   return reason
+
+
+def _apart(study, most: float) -> str:
+  """Why networks of unequal skill test nothing; '' if they are equal enough.
+
+  What averaging them gains is then a gain over the worse ones.
+  """
+  if not most:
+    return ''
+  std = study.get('networks', {}).get('std')
+  if std is None:
+    return 'no spread of single networks is known'
+  if std <= most:
+    return ''
+  return (
+    f'errors of single networks have a standard deviation of {std:.3f}, more than '
+    f'{most:g}'
+  )
 
 
 def studies(results: Results):

@@ -191,6 +191,8 @@ def _conclude(run: Run, kinds: list[Stack], console: Console) -> dict[str, Any]:
     }
     results = evaluate.results(run.faces, facts, found)
     results |= run.outcome()
+    spread = optimisation.setting(config.eval, 'spread', 'eval')
+    results['validity']['spread'] = spread
     run.write(results, curves)
     report.write(run.path(), run.faces.clips)
   report.terminal(results, console)

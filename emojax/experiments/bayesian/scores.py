@@ -60,11 +60,13 @@ def against_labels(probs, label, mask) -> Metrics:
     `error` in [0, 1]; `nll`, the categorical likelihood, and `nll_bernoulli`,
     keras-uncertainty's; `ece`, weighted, and `ece_unweighted`, the mean over
     bins that is that library's default; `brier`; `confidence`, the mean largest
-    probability.
+    probability; `overconfidence`, that less the accuracy, whose sign the
+    calibration errors do not have.
   """
   curve = calibration.categorical_reliability(probs, label, mask, BINS)
   keep = np.asarray(mask) > 0
   hits = (probs.argmax(-1) == label.argmax(-1))[keep]
+  confidence = probs.max(-1)[keep].mean()
   return {
     'error': float(1 - hits.mean()),
     'nll': calibration.categorical_nll(probs, label, mask),
@@ -72,7 +74,8 @@ def against_labels(probs, label, mask) -> Metrics:
     'ece': curve.error(),
     'ece_unweighted': curve.error(weighted=False),
     'brier': calibration.brier_categorical(probs, label, mask),
-    'confidence': float(probs.max(-1)[keep].mean()),
+    'confidence': float(confidence),
+    'overconfidence': float(confidence - hits.mean()),
   }
 
 
@@ -89,9 +92,10 @@ def against_votes(task: tasks.Task, probs, votes) -> Metrics:
     `votes/brier`; `votes/entropy_correlation`, Spearman's, of both entropies;
     `votes/agreement`, the mean share of votes for the predicted class;
     `votes/top_ece`: calibration error of the largest probability as the share
-    of votes for that class; `votes/class_ece`: that of every probability as the
-    share of votes for its class, mean over the classes. The last two are zero
-    if predictions are the votes, whatever their entropy.
+    of votes for that class, and `votes/overconfidence`, the mean of the one less
+    that of the other; `votes/class_ece`: calibration error of every probability
+    as the share of votes for its class, mean over the classes. The last three are
+    zero if predictions are the votes, whatever their entropy.
   """
   top = probs.argmax(-1)
   shares = np.take_along_axis(votes, top[:, None], -1)[:, 0]
@@ -107,6 +111,7 @@ def against_votes(task: tasks.Task, probs, votes) -> Metrics:
     'votes/entropy_correlation': correlation.spearman(*entropies),
     'votes/agreement': float(shares.mean()),
     'votes/top_ece': curve.error(),
+    'votes/overconfidence': float(probs.max(-1).mean() - shares.mean()),
     'votes/class_ece': class_calibration_error(probs, votes),
   }
 

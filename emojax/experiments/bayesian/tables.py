@@ -13,6 +13,7 @@ LABELS = (
   ('NLL (Bernoulli)', 'nll_bernoulli', 'low'),
   ('ECE', 'ece', 'low'),
   ('ECE (unweighted)', 'ece_unweighted', 'low'),
+  ('confidence − accuracy', 'overconfidence', ''),
   ('Brier', 'brier', 'low'),
   ('confidence', 'confidence', ''),
 )
@@ -23,6 +24,7 @@ VOTES = (
   ('entropy ρ', 'votes/entropy_correlation', 'high'),
   ('agreement', 'votes/agreement', 'high'),
   ('ECE, top class', 'votes/top_ece', 'low'),
+  ('confidence − agreement', 'votes/overconfidence', ''),
   ('ECE, all classes', 'votes/class_ece', 'low'),
 )
 KINDS = ('total', 'aleatoric', 'epistemic')
@@ -46,8 +48,10 @@ def against_labels(results: Results) -> Table:
     f'{results["labelled_faces"]:,} faces',
     'Mean ± standard deviation over the draws. NLL (Bernoulli) sums over all '
     'classes and ECE (unweighted) is the mean over the bins, as '
-    'keras-uncertainty has them. "Votes" scores the distribution of the votes '
-    'as if it were a prediction (on faces with both).',
+    'keras-uncertainty has them. Confidence − accuracy: above 0 answers are too '
+    'sure, below 0 not sure enough, which a calibration error does not tell. '
+    '"Votes" scores the distribution of the votes as if it were a prediction (on '
+    'faces with both).',
   )
 
 
@@ -90,11 +94,15 @@ def out_of_domain(results: Results) -> Table | None:
 
 
 def _table(results: Results, columns, title: str, note: str) -> Table:
+  """Scores that a run of before has not are left out."""
+  labels = columns is LABELS
+  first = next(iter(next(iter(results['studies'].values())).values()))
+  columns = [column for column in columns if column[1] in first['mean']]
   sections = [
     Section(NETWORKS[network], _rows(methods, columns))
     for network, methods in results['studies'].items()
   ]
-  if results['votes'] is not None and columns is LABELS:
+  if results['votes'] is not None and labels:
     cells = [Cell(results['votes'][key]) for _, key, _ in columns]
     sections.append(Section('', [('Votes', cells)], ranked=False))
   return Table(

@@ -262,6 +262,8 @@ _RUL = {
   'halved': 'rul_halved',
   'mixing': 'mix_output',
 }
+# The pairs of the published code, beside the paper's in one run.
+_SHUFFLED = {name: _RUL[name] for name in ('ratio', 'halved')}
 # Keys of random streams are places in this order: what is new stands last.
 METHODS = {
   'baseline': Kind('Baseline', baseline, {'smoothing': 'label_smoothing'}),
@@ -274,5 +276,8 @@ METHODS = {
   'mix_output': Kind('mix output', partial(rul, structure='mix_output'), _RUL),
   'loss_attention': Kind(
     'loss attention', partial(rul, structure='loss_attention'), _RUL
+  ),
+  'rul_permutation': Kind(
+    'RUL, shuffled pairs', partial(rul, pairing='permutation'), _SHUFFLED
   ),
 }

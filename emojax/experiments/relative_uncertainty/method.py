@@ -64,7 +64,7 @@ def method(
     return params, {
       'batch_stats': variables['batch_stats'],
       'learner': learner.memory,
-      'labels': relabelling.fresh(num_images),
+      'labels': relabelling.fresh(num_images, relabel.epoch > 0),
     }
 
   def forward(params, model_state, inputs, dropout, rngs):
@@ -122,7 +122,8 @@ def objective(
   A batch's targets are {'index': int32 [B]}, the images' numbers; the member's
   `hparams` hold the given labels of all images, 'labels' int32 [N], and whether
   they may change, 'relabel'. So members of one program learn from different
-  labels.
+  labels. Where an accuracy is asked for before they do (`Relabel.epoch`),
+  'relabel_from' is the share of given labels that must have been predicted.
   """
   (task,) = model.schema
 
@@ -163,10 +164,16 @@ def objective(
         model_state['learner'],
       )
     )
+    allowed = hparams['relabel']
+    if relabel.epoch:
+      given = hparams['labels'][index]
+      logits = learner.logits(outputs)
+      memory = relabelling.watched(memory, relabel.epoch, given, logits)
+      allowed &= memory.right >= hparams['relabel_from']
     memory, changed = relabelling.update(
       memory,
       relabel,
-      hparams['relabel'],
+      allowed,
       index,
       labels,
       learner.logits(outputs),

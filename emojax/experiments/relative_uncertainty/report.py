@@ -6,7 +6,12 @@ import numpy as np
 from rich.console import Console
 
 from emojax.data import unseen
-from emojax.experiments.relative_uncertainty import figures, findings, tables
+from emojax.experiments.relative_uncertainty import (
+  figures,
+  findings,
+  setup,
+  tables,
+)
 from emojax.experiments.relative_uncertainty.setup import METHODS
 from emojax.host import processes
 from emojax.host.terminal import say, show_rows
@@ -105,6 +110,8 @@ def _facts(run, results) -> page.Facts:
   relabelled = ', '.join(
     METHODS[name] for name in config.methods if name in config.relabel.methods
   )
+  accuracy = setup.start_accuracy(config)
+  learned = f' and a training accuracy of {accuracy:.0%}' if accuracy else ''
   settings = workdir.flatten(config.to_dict())
   seconds = results['timings']
   return page.Facts(
@@ -121,9 +128,9 @@ def _facts(run, results) -> page.Facts:
       ('weights', f'of the {config.eval.weights} epoch'),
       (
         'relabelling',
-        f'{relabelled or "none"}; from epoch {config.relabel.start_epoch} on, '
-        f'{config.relabel.fraction:.0%} most uncertain of a batch; never where '
-        'no label was flipped',
+        f'{relabelled or "none"}; from epoch {config.relabel.start_epoch}'
+        f'{learned} on, {config.relabel.fraction:.0%} most uncertain of a '
+        'batch; never where no label was flipped',
       ),
       *unseen.facts(results),
       (

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import jax
 import numpy as np
 from rich.console import Console
 
@@ -102,17 +103,23 @@ def generation_of(run: Run) -> Generation:
   steps = plans.steps_per_epoch([images], batch)
   steps = min(steps, config.train.max_steps or steps)
   count = config.ensemble.size
+  hparams = {
+    'learning_rate': np.full(count, config.train.learning_rate, np.float32),
+    'labels': run.members.labels,
+    'relabel': run.members.noisy,
+  }
+  if accuracy := setup.start_accuracy(config):
+    wrong = run.members.flipped[:, images].mean(1)
+    classes = len(run.task.labels)
+    found = relabel.agreement(accuracy, wrong, classes)
+    hparams['relabel_from'] = np.float32(found)
   return Generation(
     number=0,
     groups=[images],
     clips_per_group=batch,
     steps=steps,
     targets={'index': np.arange(size, dtype=np.int32)},
-    hparams={
-      'learning_rate': np.full(count, config.train.learning_rate, np.float32),
-      'labels': run.members.labels,
-      'relabel': run.members.noisy,
-    },
+    hparams=hparams,
     soft_labels=False,
   )
 
@@ -146,8 +153,8 @@ def _finish(run: Run, name: str, trainer: Trainer, state):
   found = outputs.predict(run, trainer, chosen)
   final = trainer.fetch(state.model_state)['labels']
   rows = [
-    relabel.current(relabel.Memory(*row), given)
-    for *row, given in zip(*final, run.members.labels)
+    relabel.current(jax.tree.map(lambda x, m=m: x[m], final), given)
+    for m, given in enumerate(run.members.labels)
   ]
   found['labels'] = np.stack([np.asarray(row) for row in rows])
   found['best_epoch'] = trainer.fetch(best.epoch)

@@ -130,6 +130,8 @@ def method_from_config(run, name: str, steps: int) -> Method:
   config, split = run.config, run.mesh.shape[stack.BATCH] > 1
   axis_name = stack.BATCH if split else None
   t, r = config.train, config.relabel
+  changes = name in r.methods and r.fraction > 0
+  watched = changes and start_accuracy(config) > 0
   learner = learner_from_config(config, name)
   return method.method(
     learner,
@@ -138,7 +140,10 @@ def method_from_config(run, name: str, steps: int) -> Method:
     augment=augment.augmentation(t.augment),
     prepare=prepare_from_config(config),
     relabel=Relabel(
-      r.fraction if name in r.methods else 0.0, r.margin, r.start_epoch * steps
+      r.fraction if changes else 0.0,
+      r.margin,
+      r.start_epoch * steps,
+      steps if watched else 0,
     ),
     optimizer=method.make_optimizer(
       t.optimizer, t.weight_decay, t.classifier_rate, t.momentum, t.clip
@@ -147,6 +152,11 @@ def method_from_config(run, name: str, steps: int) -> Method:
     pretrained=pretrained_from_config(config),
     axis_name=axis_name,
   )
+
+
+def start_accuracy(config) -> float:
+  """Training accuracy on right labels before which no label changes; 0: none."""
+  return optimisation.setting(config.relabel, 'start_accuracy', 'relabel')
 
 
 def _optimised(train) -> dict[str, Any]:

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import pathlib
 
@@ -6,6 +7,7 @@ import pytest
 import trees
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tree_stills import VOTES
 
 from emojax import tasks
 from emojax.data.readers import base, duplicates, ferplus_rules
@@ -305,6 +307,24 @@ def test_fer2013_reads_any_column_order(tmp_path):
   for name, record in records.items():
     assert base.load(record) == base.load(again[name])
     assert record.split == again[name].split
+
+
+def test_fer2013_keeps_the_votes_of_ferplus(tmp_path):
+  tree = dataclasses.replace(trees.ferplus(tmp_path), name='fer2013')
+  plain, _ = read(tree)
+  listing, records = read(tree, votes=True, strict=True)
+  assert plain.vote_labels == ()
+  assert listing.vote_labels[:7] == tasks.FER2013  # as whoever reads them asks
+  given = (*tasks.FERPLUS, 'unknown', 'no face')
+  for i, (record, votes) in enumerate(
+    zip(records.values(), VOTES, strict=True)
+  ):
+    assert record.targets['expr'].value[0].argmax() == i % 7
+    found = dict(zip(listing.vote_labels, record.votes[0], strict=True))
+    assert found == dict(zip(given, map(int, votes.split()), strict=True))
+  (tmp_path / 'fer2013new.csv').unlink()
+  with pytest.raises(problems.DataError, match='or option votes=false'):
+    read(tree, votes=True)
 
 
 def counts(listing, split):

@@ -148,6 +148,26 @@ def test_random_crop_and_ten_crop():
     geometry.random_crop(u, images, 50)
 
 
+def test_padded_crops_are_the_windows_of_a_padded_image():
+  image = 1 + np.arange(64, dtype=np.uint8).reshape(1, 1, 8, 8, 1)
+  images = np.repeat(image, 200, 0)
+  u = _numbers(geometry.CROP_NUMBERS, 200)
+  found = np.asarray(geometry.padded_crop(u, images, 1))[:, 0, ..., 0]
+  windows = np.lib.stride_tricks.sliding_window_view(
+    np.pad(image[0, 0, :, :, 0], 1), (8, 8)
+  )
+  same = (windows[None] == found[:, None, None]).all((3, 4))
+  assert (same.sum((1, 2)) == 1).all()  # each is one of them
+  assert same.any(0).sum() == 9  # and each of them is drawn
+  # An eighth of the image is padded: of 8 pixels one.
+  both = jax.jit(augment.augmentation('cifar10'))(jax.random.key(0), images)
+  both = np.rint(255 * np.asarray(both))[:, 0, ..., 0]
+  for mirrored in (both, both[..., ::-1]):
+    same = (windows[None] == mirrored[:, None, None]).all((3, 4))
+    assert same.any(0).sum() == 9
+    assert 0.35 < same.any((1, 2)).mean() < 0.65
+
+
 @pytest.mark.slow
 def test_random_erasing_covers_its_range_of_areas():
   ones = jnp.ones((400, 1, 30, 30, 3))

@@ -17,7 +17,7 @@ get_config = BNN['get_config']
 SCHEMA = (tasks.expr_task(tasks.FERPLUS),)
 
 
-@pytest.mark.parametrize('base', ['embedded', 'tiny', 'ferplus', 'paper'])
+@pytest.mark.parametrize('base', ['embedded', *BNN['BASES']])
 def test_every_network_method_and_rule(base):
   default = flatten(get_config().to_dict())
   parts = itertools.product(BNN['NETWORKS'], BNN['METHODS'], BNN['RULES'])
@@ -66,6 +66,17 @@ def test_the_papers_settings():
     assert networks.OPTIMIZERS[kind.network] == (
       'sgd' if kind.network == 'vgg16' else 'adam'
     )
+
+
+def test_converged_networks_see_enough_to_test_claims():
+  config = get_config('converged-alexnet')
+  faces = 21_359  # of FER+ with a majority, without those held out
+  assert config.train.epochs * faces >= 400_000
+  assert config.train.schedule == 'exponential'
+  assert (config.eval.floor, config.eval.spread) == (0.75, 0.01)
+  for kind in networks.stacks(get_config('converged-vgg16_bn')):
+    assert kind.methods
+    networks.optimizer(config, kind.network)
 
 
 @pytest.mark.parametrize('preset', ['embedded', 'tiny', 'ferplus'])

@@ -165,6 +165,34 @@ def test_networks_below_the_floor_are_not_counted(run):
   assert '7 cannot be tested here' in text
 
 
+def test_networks_of_unequal_skill_are_not_counted(run):
+  results = study(run[1], change={'error': (-0.2, 0.01)})
+  ensemble = results['studies']['alexnet']['ensemble']
+  single = ensemble['networks']
+  assert single['error'] == pytest.approx(
+    ensemble['mean']['error'][0], abs=0.05
+  )
+  single['std'] = 0.02
+  for spread, expected in ((0.0, 'yes'), (0.025, 'yes'), (0.01, 'untestable')):
+    results['validity'] = {'floor': 0.0, 'improving': [], 'spread': spread}
+    assert verdict(results, 'The error falls') == expected
+  row = findings.all_findings(results)[0]
+  assert 'have a standard deviation of 0.020, more than 0.01' in row[2]
+  single['std'] = None
+  assert verdict(results, 'The error falls') == 'untestable'
+
+
+def test_tables_of_runs_of_before_have_what_they_know(run):
+  new = tables.against_labels(run[1])
+  place = new.columns.index('confidence − accuracy')
+  assert new.columns[place - 2 : place] == ['ECE', 'ECE (unweighted)']
+  old = copy.deepcopy(run[1])
+  for found in old['studies']['alexnet'].values():
+    del found['mean']['overconfidence']
+  columns = tables.against_labels(old).columns
+  assert columns == [name for name in new.columns if name != new.columns[place]]
+
+
 def test_networks_that_were_still_improving_are_not_counted(run):
   results = study(run[1], change={'error': (0.2, 0.01)})
   results['studies']['alexnet']['ensemble']['stack'] = 'alexnet-none'

@@ -36,6 +36,13 @@ def test_scores_against_labels(data):
   assert found['nll_bernoulli'] == pytest.approx(np.sum(bernoulli), rel=1e-5)
   brier = ((p - judges.label[keep]) ** 2).sum(-1).mean()
   assert found['brier'] == pytest.approx(brier)
+  right = p.argmax(-1) == label
+  assert found['overconfidence'] == pytest.approx((p.max(-1) - right).mean())
+  alone = evaluate.errors(np.stack([probs, judges.label, probs]), judges)
+  wrong = found['error']
+  assert alone['error'] == pytest.approx(wrong * 2 / 3)
+  assert alone['std'] == pytest.approx(wrong / np.sqrt(3))
+  assert evaluate.errors(probs[None], judges)['std'] is None
 
 
 def test_calibration_errors_are_over_bins(data):
@@ -69,12 +76,14 @@ def test_scores_against_votes(data):
   assert ours == pytest.approx(correlation.statistic, abs=1e-6)
   top = judges.votes[np.arange(len(probs)), probs.argmax(-1)]
   assert found['votes/agreement'] == pytest.approx(top.mean())
+  sure = probs.max(-1).mean() - top.mean()
+  assert found['votes/overconfidence'] == pytest.approx(sure)
 
 
 def test_votes_are_perfect_predictions_of_votes_and_underconfident(data):
   _, judges, _ = data
   found = evaluate.votes_as_predictions(judges)
-  for name in ('kl', 'brier', 'top_ece', 'class_ece'):
+  for name in ('kl', 'brier', 'top_ece', 'class_ece', 'overconfidence'):
     assert found[f'votes/{name}'] == pytest.approx(0, abs=1e-6)
   # Ties of votes are broken by rounding in predictions.
   assert found['votes/entropy_correlation'] > 0.99

@@ -147,6 +147,17 @@ def test_verdicts_follow_the_paired_differences(gain, verdict):
   assert f'SCN {100 * gain:+.3f}' in rows[0][2]
 
 
+def test_who_has_not_learned_tests_nothing():
+  found = results(-0.1)
+  for floor, verdict in ((0, 'no'), (0.45, 'untestable')):
+    found['validity'] = {'floor': floor, 'improving': []}
+    rows = findings.all_findings(found)
+    assert {row[3] for row in rows} == {verdict}
+  assert 'RUL is 10.0 points below plain training, more than 2' in rows[0][2]
+  near = results(-0.015) | {'validity': found['validity']}
+  assert {row[3] for row in findings.all_findings(near)} == {'no'}
+
+
 def test_one_repetition_shows_nothing():
   found = results(0.1)
   for levels in found['methods'].values():
@@ -161,7 +172,8 @@ def test_nothing_is_said_of_plain_training_below_the_floor():
   rows = findings.all_findings(found)
   assert {row[3] for row in rows} == {'untestable'}
   assert 'an accuracy of 0.510 is below the floor 0.60' in rows[0][2]
-  found['validity']['floor'] = 0.5  # RUL itself may be below it
+  found = results(-0.015) | {'validity': {'floor': 0.5, 'improving': []}}
+  # RUL itself may be below it.
   assert {row[3] for row in findings.all_findings(found)} == {'no'}
   found['validity']['improving'] = ['scn']
   assert {row[3] for row in findings.all_findings(found)} == {'untestable'}

@@ -28,6 +28,7 @@ EVERY = {
   'scn': learners.scn(),
   'dul': learners.dul(),
   'conf': learners.conf(),
+  'rul_permutation': learners.METHODS['rul_permutation'].make(),
 }
 
 
@@ -48,6 +49,13 @@ def test_every_learner_has_finite_loss_and_uncertainty(name):
   assert jax.tree.structure(terms.memory) == jax.tree.structure(learner.memory)
   assert learner.uncertainty(OUTPUTS).shape == (B,)
   assert learner.logits(OUTPUTS).shape == (B, K)
+
+
+def test_shuffled_pairs_are_those_of_the_setting():
+  shuffled = learn(EVERY['rul_permutation']).loss
+  assert shuffled == learn(learners.rul('permutation')).loss
+  assert shuffled != learn(EVERY['rul']).loss
+  assert 'pairing' not in learners.METHODS['rul_permutation'].constants
 
 
 def test_rul_puts_the_pieces_together():
@@ -165,6 +173,36 @@ def test_nothing_changes(fraction, allowed):
   assert changed == 0
   assert not memory.changed.any()
   assert memory.step == 1
+
+
+@pytest.mark.parametrize('wrong', [0.0, 0.3])
+def test_agreement_with_given_labels_is_that_of_simulated_networks(wrong):
+  rng, size = np.random.default_rng(1), 200_000
+  right = rng.integers(0, K, size)
+
+  def flipped(share):
+    other = (right + rng.integers(1, K, size)) % K
+    return np.where(rng.random(size) < share, other, right)
+
+  given, predicted = flipped(wrong), flipped(0.4)
+  found = relabel.agreement(0.6, wrong, K)
+  assert found == pytest.approx((given == predicted).mean(), abs=0.005)
+
+
+def test_training_accuracy_is_of_the_last_epoch_and_given_labels():
+  given = np.int32([0, 1, 0, 1])
+  right, wrong = 2.0 * np.eye(2)[given], 2.0 * np.eye(2)[1 - given]
+  memory, seen = relabel.fresh(4, watched=True), []
+  for logits in (wrong, right, right, right, wrong):
+    memory = relabel.watched(memory, 2, given, logits)
+    memory, _ = relabel.update(
+      memory, relabel.Relabel(1.0, 0.0, 0, 2), False, np.arange(4), given,
+      logits, np.ones(4),
+    )  # fmt: skip
+    seen.append(float(memory.right))
+  np.testing.assert_allclose(seen, [0, 1 / 2, 3 / 4, 7 / 8, 7 / 16])
+  # Nobody asks: nothing is kept, and checkpoints are those of before.
+  assert len(jax.tree.leaves(relabel.fresh(4))) == 3
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """The training method: sharded batches, optimisers, schedules, crops."""
 
 import functools
+import types
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,11 @@ import pytest
 from emojax import tasks
 from emojax.data.transform import augment
 from emojax.engine.packing import pack
-from emojax.experiments.relative_uncertainty import learners, method
+from emojax.experiments.relative_uncertainty import (
+  learners,
+  method,
+  relabel,
+)
 from emojax.experiments.relative_uncertainty.relabel import Relabel
 from emojax.models import resnet
 from emojax.models.uncertainty_net import UncertaintyNet
@@ -102,6 +107,43 @@ def test_images_get_their_own_labels(make):
   assert loss(labels) == loss(other)
   other[0] = 3
   assert loss(labels) != loss(other)
+
+
+def test_labels_change_from_an_accuracy_on():
+  """Without a network: what it says is given."""
+  logits = 3 * np.eye(7, dtype=np.float32)[np.arange(B) % 7]
+  given = np.where(np.arange(N) < 2, 6, np.arange(N) % 7).astype(np.int32)
+  said = {
+    SCHEMA[0].name: logits[:, None],
+    'features': np.zeros((B, 1, 4), np.float32),
+    'log_sigma': np.zeros((B, 1, 4), np.float32),
+  }
+  model = types.SimpleNamespace(
+    schema=SCHEMA,
+    apply=lambda variables, *_, method=None, **__: (
+      jnp.zeros((B, 7)) if method else (said, {'batch_stats': {}})
+    ),
+  )
+  objective = method.objective(
+    learners.rul(), model, augment.augmentation('none'), Relabel(1.0, 0.0, 0, 5)
+  )
+  batch = {
+    'inputs': {'image': np.zeros((B, 1, 8, 8, 3), np.uint8)},
+    'targets': {'index': np.arange(B, dtype=np.int32)},
+  }
+  state = {
+    'batch_stats': {}, 'learner': {}, 'labels': relabel.fresh(N, watched=True),
+  }  # fmt: skip
+  for needed, changed in ((0.76, 0), (0.75, 2)):  # 6 of 8 labels are predicted
+    hparams = {
+      'learning_rate': jnp.float32(1), 'labels': jnp.asarray(given),
+      'relabel': True, 'relabel_from': jnp.float32(needed),
+    }  # fmt: skip
+    _, found = objective({}, state, batch, jax.random.key(1), hparams)
+    assert found['losses']['relabelled'] == changed
+    memory = found['model_state']['labels']
+    assert memory.right == 0.75
+    assert memory.changed.sum() == changed
 
 
 @pytest.mark.parametrize('kind', ['adam', 'sgd'])
