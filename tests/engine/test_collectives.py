@@ -39,7 +39,9 @@ def labels_bytes(trainer, generation) -> int:
   return num * toy.LENGTH * (2 + 3 + 2) * 4
 
 
-@pytest.mark.parametrize('devices', [2, 4])
+@pytest.mark.parametrize(
+  'devices', [2, pytest.param(4, marks=pytest.mark.slow)]
+)
 def test_members_communicate_after_training_only(devices):
   found = collectives(compiled(devices, devices).as_text())
   assert found  # the soft labels' mean

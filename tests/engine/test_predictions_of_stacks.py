@@ -28,7 +28,13 @@ CASES = {
 }
 
 
-@pytest.fixture(scope='module', params=CASES)
+@pytest.fixture(
+  scope='module',
+  params=[
+    'devices',
+    *(pytest.param(x, marks=pytest.mark.slow) for x in ('alone', 'vectorised')),
+  ],
+)
 def stack(request):
   """A trainer and the weights of its members."""
   trainer = toy.trainer(**CASES[request.param])

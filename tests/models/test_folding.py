@@ -65,9 +65,7 @@ def check_equal(found, expected):
 @pytest.mark.parametrize(
   'kind',
   [
-    kind
-    if kind in ('alexnet', 'hydra')
-    else pytest.param(kind, marks=pytest.mark.slow)
+    kind if kind == 'alexnet' else pytest.param(kind, marks=pytest.mark.slow)
     for kind in made.KINDS
   ],
 )

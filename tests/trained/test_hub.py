@@ -65,12 +65,17 @@ def same(name):
   return emojax.load(name).metadata == emojax.load('ferplus').metadata
 
 
-def test_a_model_of_the_hub_predicts_as_the_folder(server, there, tmp_path):
+@pytest.mark.slow
+def test_a_model_of_the_hub_predicts_as_the_folder(there):
   found, expected = (
     emojax.load(name).predict(faces()).probabilities['expr']
     for name in ('hf://ann/ferplus', 'ferplus')
   )
   assert np.array_equal(found, expected)
+
+
+def test_a_model_of_the_hub_is_the_folder(server, there, tmp_path):
+  assert same('hf://ann/ferplus')
   snapshot = hub.fetch('hf://ann/ferplus')
   assert tmp_path in snapshot.parents
   assert {p.name for p in snapshot.iterdir()} == FILES
