@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from engine import toy
 
+pytestmark = pytest.mark.slow
 MEMBERS, EPOCHS, PATIENCE = 3, 8, 1
 
 
@@ -73,7 +74,6 @@ def test_the_best_epoch_is_one_before_the_stop(free, stopped):
   np.testing.assert_array_equal(stopped[0].best.epoch, expected)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('settings', [{'epochs_per_call': 3}, {'chunk': 0}])
 def test_segments_and_vectors_stop_alike(stopped, settings):
   state, logs = run(stopping, **settings)

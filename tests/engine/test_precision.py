@@ -22,6 +22,7 @@ def for_a_gpu(jitted, *args) -> str:
   return lowered.as_text()
 
 
+@pytest.mark.slow
 def test_all_that_a_generation_multiplies():
   """Training, validation, soft labels and their mean."""
   trainer = toy.trainer(2, precision='highest')

@@ -151,6 +151,7 @@ def steps(method, count, epoch_steps, state=None):
   return states
 
 
+@pytest.mark.slow
 def test_average_is_that_of_numpy():
   states = steps(toy.method(ema=0.7), 40, 10)
   averages = [state.opt_state[1:] for state in states]

@@ -280,7 +280,10 @@ def test_without_a_control_nothing_is_tested(made):
   assert set(verdicts_of(few)) == {'unclear'}
 
 
-@pytest.mark.parametrize(('others', 'share'), [(0.5, 0), (2.0, 0.2)])
+@pytest.mark.parametrize(
+  ('others', 'share'),
+  [(0.5, 0), pytest.param(2.0, 0.2, marks=pytest.mark.slow)],
+)
 def test_students_that_are_teachers_rarely_win(others, share, monkeypatch):
   """Identical to all rivals, or to the best of them while others are worse."""
   monkeypatch.setattr(ferplus_controls, 'KINDS', ('single',))

@@ -24,14 +24,18 @@ def made(kind, heads=3):
 @pytest.mark.parametrize('kind', one_network.KINDS)
 def test_the_logits_are_those_of_every_task(kind):
   model, variables, inputs = made(kind)
-  found = model.apply(variables, inputs, train=False)
+
+  @jax.jit
+  def both(variables, inputs):
+    rngs = {'dropout': jax.random.key(0)}
+    return model.apply(variables, inputs, train=False), model.apply(
+      variables, inputs, train=True, rngs=rngs, mutable=['batch_stats']
+    )
+
+  found, (learned, state) = both(variables, inputs)
   for task in toy.SCHEMA:
     assert found[task.name].shape == (2, 2, task.num_outputs)
     assert found[task.name].dtype == jnp.float32
-  learned, state = model.apply(
-    variables, inputs, train=True, rngs={'dropout': jax.random.key(0)},
-    mutable=['batch_stats'],
-  )  # fmt: skip
   assert found.keys() == learned.keys()
   assert jax.tree.structure(state) == jax.tree.structure(
     {'batch_stats': variables['batch_stats']}
@@ -127,7 +131,7 @@ def test_mean_logits_of_certain_members_are_finite():
   for task in toy.SCHEMA:
     logits = jnp.full((1, 1, 2, task.num_outputs), 80.0)
     logits = logits.at[:, :, 0, 0].set(-80.0)
-    found = one_network.mean_logits(task, logits, 2)
+    found = jax.jit(lambda x, t=task: one_network.mean_logits(t, x, 2))(logits)
     assert found.shape == (1, 1, task.num_outputs)
     assert np.isfinite(found).all()
   au = toy.SCHEMA[0]

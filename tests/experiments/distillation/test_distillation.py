@@ -166,6 +166,7 @@ def test_soft_labels_are_the_ensembles_mean_probabilities(reference):
       np.testing.assert_allclose(labels[name], mean, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_corrected_teachers_hand_on_corrected_labels(reference, tmp_path):
   there, path = reference[0], tmp_path / 'run'
   found, _ = execute(path, loss__correct_teachers=True)

@@ -425,7 +425,9 @@ def test_terminal_prints_verdicts_and_tables(full):
 @pytest.mark.parametrize(
   ('schema', 'absent'),
   [
-    ((tasks.au_task(tasks.AU8),), 'Table 4'),
+    pytest.param(
+      (tasks.au_task(tasks.AU8),), 'Table 4', marks=pytest.mark.slow
+    ),
     ((tasks.expr_task(tasks.FERPLUS),), 'Table 3'),
   ],
 )
