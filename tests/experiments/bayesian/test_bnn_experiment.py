@@ -178,6 +178,8 @@ def test_predictions_over_both_views(reference, tmp_path):
   for key in one.logits:
     difference = one.logits[key]['expr'] - two.logits[key]['expr']
     assert np.abs(difference).max() > 1e-5, key
+  assert one.mc.keys() == two.mc.keys()
+  for key in one.mc:
     assert one.mc[key]['expr'].shape == two.mc[key]['expr'].shape
 
 
