@@ -6,7 +6,7 @@
 Time and peak memory of the engine's member-steps, as in benchmarks.training: one size
 with more and more members, then one member with more and more pixels. Then the frames
 a second of the data paths, as benchmarks.generator and benchmarks.pipeline make them.
-Each row is a process of its own; they take turns.
+Each row of training is a process of its own; they take turns.
 """
 
 import pathlib
@@ -17,6 +17,7 @@ from collections.abc import Iterator
 import rich.console
 
 from benchmarks import clock, generator, options, pipeline, tables, workers
+from benchmarks.contest import contest
 from benchmarks.training import ENGINE
 
 FRAMES = 16  # of a batch
@@ -31,21 +32,16 @@ def contender(size: int, members: int, args) -> workers.Contender:
 
 def group(title: str, entries, args, console) -> tables.Table:
   """Times some sizes or numbers of members; the first is the unit."""
-  with console.status('') as status:
-    workers.compete(
-      entries,
-      args.rounds,
-      args.seconds,
-      args.limit,
-      report=lambda text: status.update(f'{title}: {text}'),
-    )
-  return tables.comparison(
+  first = entries[0].name
+  return contest(
     title,
     entries,
-    entries[0].name,
+    first,
     'member-step',
-    units=lambda c: c.members,
-    images=lambda c: c.members * FRAMES,
+    lambda c: c.members,
+    FRAMES,
+    args,
+    console,
   )
 
 

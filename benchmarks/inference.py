@@ -21,6 +21,7 @@ import sys
 import rich.console
 
 from benchmarks import options, tables, workers
+from benchmarks.contest import contest
 
 ENGINE = 'benchmarks.deployed:prediction'
 ONNX = 'benchmarks.deployed:onnx_runtime'
@@ -51,21 +52,9 @@ def group(size, frames, members, args, console) -> tables.Table:
   """Times one size, number of stills and of members."""
   title = f'Inference: {size} px, {members} members, {frames} frames at once'
   entries = contenders(size, frames, members, args)
-  with console.status('') as status:
-    workers.compete(
-      entries,
-      args.rounds,
-      args.seconds,
-      args.limit,
-      report=lambda text: status.update(f'{title}: {text}'),
-    )
-  return tables.comparison(
-    title,
-    entries,
-    RIVAL,
-    'frame',
-    units=lambda c: frames,  # of the whole ensemble
-    images=lambda c: frames,
+  # A frame is of the whole ensemble.
+  return contest(
+    title, entries, RIVAL, 'frame', lambda c: frames, 1, args, console
   )
 
 

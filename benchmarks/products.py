@@ -1,9 +1,10 @@
 """The matrix products of a network alone: what a step would take without all else.
 
 The products are read off the traced program, so that they are those that the network
-has: their sizes, and how often. NumPy's BLAS does them with one thread, in a stream on
-every core. Nothing else is done, so that no implementation with the same products of
-float32 can be much faster than this.
+has: their sizes, and how often. NumPy's BLAS does them, with all threads in each or in a
+stream on every core, whichever is faster. Nothing else is done: what an implementation
+without any loss would take, if its products were as fast as these. Other libraries'
+may be faster.
 """
 
 import math

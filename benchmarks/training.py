@@ -16,6 +16,7 @@ import sys
 import rich.console
 
 from benchmarks import options, startup, tables, workers
+from benchmarks.contest import contest
 
 ENGINE, TORCH = 'benchmarks.engine:training', 'benchmarks.torch_emenet:training'
 PRODUCTS = 'benchmarks.products:training'
@@ -70,22 +71,16 @@ def group(size: int, members: int, args, plain: bool, console) -> tables.Table:
   """Times one size and number of members."""
   title = f'Training: {size} px, {members} member{"s"[: members > 1]}'
   entries = contenders(size, members, args, plain)
-  with console.status('') as status:
-    workers.compete(
-      entries,
-      args.rounds,
-      args.seconds,
-      args.limit,
-      args.steps,
-      lambda text: status.update(f'{title}: {text}'),
-    )
-  return tables.comparison(
+  return contest(
     title,
     entries,
     RIVAL,
     'member-step',
-    units=lambda c: c.members,
-    images=lambda c: c.members * args.frames,
+    lambda c: c.members,
+    args.frames,
+    args,
+    console,
+    args.steps,
   )
 
 

@@ -58,15 +58,7 @@ def hard() -> ConfigDict:
 def tiny() -> ConfigDict:
   """A look at every part; the numbers mean nothing."""
   config = hard()
-  config.data.ood_clips = 20
-  config.model.width = 0.0625
-  config.model.hidden = 8
-  config.ensemble.size = 2
-  config.train.epochs = 1
-  config.train.warmup_epochs = 0.0
-  config.train.clips_per_task = 16
-  config.train.max_steps = 4
-  config.eval.mc_samples = 2
+  ferplus.shrink(config)
   return config
 
 

@@ -135,6 +135,12 @@ def tiny() -> ConfigDict:
   config = votes()
   config.generations = 1
   config.data.image_size = 32
+  shrink(config)
+  return config
+
+
+def shrink(config: ConfigDict):
+  """Makes networks and training so small that a run is a look at its parts."""
   config.data.ood_limit = 20
   config.data.ood_clips = 20
   config.model.width = 0.0625
@@ -145,7 +151,6 @@ def tiny() -> ConfigDict:
   config.train.clips_per_task = 16
   config.train.max_steps = 4
   config.eval.mc_samples = 2
-  return config
 
 
 PRESETS = {f.__name__: f for f in (votes, multinomial, tiny)}

@@ -103,7 +103,7 @@ def _nothing_in_common(found, wanted) -> str:
   return (
     f'the data label nothing that the run predicts.\n  data: {names(found)}\n'
     f'  run:  {names(wanted)}\nUse them as out-of-distribution data instead '
-    '(--ood), or a run that was trained on these labels.'
+    '(`emojax evaluate --ood`), or what was trained on these labels.'
   )
 
 
