@@ -17,6 +17,8 @@ os.environ['XLA_FLAGS'] = ' '.join(
   ]
 )
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+# A worker per core: BLAS threads of several workers wait for each other, busily.
+os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 
 # A process takes whole files, so that what their tests share is made once; these
 # come first, as they would make the others wait at the end.

@@ -210,6 +210,7 @@ def ones():
   return optax.stateless(lambda u, _: jax.tree.map(jnp.ones_like, u))
 
 
+@pytest.mark.slow
 def test_rate_of_every_step_follows_the_schedule():
   method = toy.method(**scheduled(optimisation.schedule('cosine', 3, 1)))
   states = steps(dataclasses.replace(method, optimizer=ones()), 21, 7)
@@ -243,6 +244,7 @@ def test_the_epoch_of_the_lowest_nll_is_kept():
   assert 'val/nll' not in reference('ema')[1]
 
 
+@pytest.mark.slow
 def test_mixed_batches_have_the_loss_of_the_mixture():
   params, state = toy.method().init(jax.random.key(0))
   clips, generation = toy.train_clips(), toy.generation(1)

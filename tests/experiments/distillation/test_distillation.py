@@ -326,6 +326,7 @@ def test_resumed_in_other_segments(reference, tmp_path):
   run_files.assert_same_run(path, reference[0])
 
 
+@pytest.mark.slow
 def test_finished_generations_are_not_trained_again(
   reference, tmp_path, monkeypatch
 ):
