@@ -271,13 +271,18 @@ def main(argv: Sequence[str]):
   )
   parser.add_argument('runs', nargs='+', type=pathlib.Path)
   parser.add_argument('--out', type=pathlib.Path, help='a page with markers')
+  parser.add_argument(
+    '--section', default='', help='whose markers, where the page has several'
+  )
   parser.add_argument('--figure', type=pathlib.Path, help='a PNG')
   parser.add_argument('--no-time', dest='time', action='store_false')
   args = parser.parse_args(argv)
   try:
     found = [read(path) for path in args.runs]
     check(found)
-  except ValueError as error:
+    if args.out:
+      tables.check(args.out, args.section)
+  except (OSError, ValueError) as error:
     parser.error(str(error))
   made = rows(found)
   schema = tasks.schema_from_json(found[0].results['schema'])
@@ -291,7 +296,7 @@ def main(argv: Sequence[str]):
       figure(made, costs).savefig(buffer, format='png')
     files.write_bytes(args.figure, buffer.getvalue())
   if args.out:
-    tables.fill(args.out, [shown])
+    tables.fill(args.out, [shown], args.section)
 
 
 if __name__ == '__main__':

@@ -149,6 +149,17 @@ def test_the_page_is_written_between_its_markers(tmp_path, capsys):
   assert lines[0].split(' | ')[1:5] == ['1', '0.750', '1.000', '1.000']
   assert 'seed 0, mean: still improving when training ended: Tea' in text
   assert figure.read_bytes().startswith(b'\x89PNG')
+  section = ['--out', str(out), '--section', 'FER+', '--no-time']
+  with pytest.raises(SystemExit):
+    page.main([*map(str, runs), *section])
+  assert 'no lines <!-- tables of FER+ -->' in capsys.readouterr().err
+  assert out.read_text() == text
+  out.write_text(
+    text + '<!-- tables of FER+ -->\n<!-- end of tables of FER+ -->\n'
+  )
+  page.main([*map(str, runs), *section])
+  assert out.read_text().startswith(text)
+  assert out.read_text().count('| credal') == 2
   with pytest.raises(SystemExit):
     page.main([str(tmp_path / 'nothing'), '--no-time'])
   assert 'is no finished run' in capsys.readouterr().err
