@@ -139,13 +139,17 @@ def minimise(
     limit: Of the parameters: labels that can be separated have no minimum.
   """
   import scipy.optimize  # slow to import: not for `emojax.load`
+  import threadpoolctl
 
-  result = scipy.optimize.minimize(
-    objective,
-    start,
-    jac=True,
-    method='L-BFGS-B',
-    bounds=[(-limit, limit)] * len(start),
-    options={'maxiter': 2000, 'ftol': 1e-10, 'gtol': 1e-6},
-  )
+  # Products with a few columns: threads of BLAS wait for each other, and beside
+  # other work on all cores twenty times as long as the whole fit takes.
+  with threadpoolctl.threadpool_limits(1, user_api='blas'):
+    result = scipy.optimize.minimize(
+      objective,
+      start,
+      jac=True,
+      method='L-BFGS-B',
+      bounds=[(-limit, limit)] * len(start),
+      options={'maxiter': 2000, 'ftol': 1e-10, 'gtol': 1e-6},
+    )
   return result.x

@@ -5,6 +5,7 @@ import pytest
 import scipy.special
 import sklearn.isotonic
 import sklearn.linear_model
+import threadpoolctl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -199,6 +200,24 @@ def test_isotonic_steps_are_those_of_scikit_learn(seed, places):
   found = np.interp(grid, *steps)
   np.testing.assert_allclose(found, oracle.predict(grid), atol=1e-9)
   assert (np.diff(found) >= 0).all()
+
+
+def test_fits_do_not_wait_for_threads_of_blas():
+  seen = []
+
+  def threads():
+    found = threadpoolctl.threadpool_info()
+    return {x['num_threads'] for x in found if x['user_api'] == 'blas'}
+
+  def objective(x):
+    seen.append(threads())
+    return x @ x, 2 * x
+
+  with threadpoolctl.threadpool_limits(2, user_api='blas'):
+    recalibration.minimise(objective, np.ones(2), 5.0)
+    assert threads() == {2}
+  assert seen
+  assert all(one == {1} for one in seen)
 
 
 def test_isotonic_classes_are_one_against_the_rest():
