@@ -19,6 +19,8 @@ from collections.abc import Sequence
 
 from emojax.host import program
 
+INTERRUPTED = 130
+
 
 def parser() -> argparse.ArgumentParser:
   """The command line."""
@@ -62,12 +64,15 @@ def main(arguments: Sequence[str]) -> int:
   """Returns the exit code; see the module's docstring."""
   said = parser().parse_args(arguments)
   # After the arguments, so that --help and errors do not wait for JAX.
-  from emojax.trained import folder, recalibrating
-
   try:
+    from emojax.trained import folder, recalibrating
+
     out = recalibrating.recalibrate(
       said.model, said.out, said.data, said.split, said.ignore_labels
     )
+  except KeyboardInterrupt:
+    print('stopped; nothing was written', file=sys.stderr)
+    return INTERRUPTED
   except (ImportError, OSError, ValueError) as error:
     print(f'error: {error}', file=sys.stderr)
     return 1

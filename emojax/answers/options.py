@@ -211,6 +211,11 @@ def _threshold(options, model, name: str, kind: str, default: float) -> float:
   above = getattr(options, f'{name}_above')
   if above is not None:
     return above
+  if options.temperature:
+    raise OptionError(
+      "--temperature: the model's thresholds are of predictions without "
+      f'temperatures: give {flag(f"{name}_above")}, a limit from 0 to 1'
+    )
   share = getattr(options, f'{name}_share')
   share = default if share is None else share
   found = model.metadata['thresholds']['uncertainty']

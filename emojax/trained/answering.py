@@ -305,7 +305,7 @@ class Answering:
     """Frames more uncertain than a share of the run's validation frames.
 
     Args:
-      output: Of `predict`.
+      output: Of `predict`, without temperatures and samples.
       share: One of the shares of `thresholds['uncertainty']`, e.g. 0.1: the
         most uncertain tenth of validation frames would be marked.
       kind: 'total', to reject doubtful answers, 'aleatoric' to notice ambiguous
@@ -314,8 +314,13 @@ class Answering:
 
     Returns:
       bool [...]; True where the uncertainty is not finite.
+
+    Raises:
+      ModelError: If the model has no such thresholds, or they are of other
+        predictions.
     """
     _check_output(output)
+    _check_plain(output)
     limit = self._limit(task, kind, share)
     return ~(getattr(output.uncertainty[task], kind) <= limit)  # NaN, too
 
@@ -355,11 +360,7 @@ class Answering:
         'the model is a single network, which does not disagree with itself: '
         'nothing can be rejected by epistemic uncertainty. Use unsure(output)'
       )
-    if not output.calibrated:
-      raise ModelError(
-        'thresholds are of predictions without temperatures and stochastic '
-        'passes: call predict(..., temperature=False, samples=0)'
-      )
+    _check_plain(output)
     limits = routing.Thresholds(
       self._limit(task, kind, sets), self._limit(task, 'epistemic', reject)
     )
@@ -396,6 +397,15 @@ def _check_output(output: Any):
   if not isinstance(output, Output):
     raise ModelError(
       f'expected what predict(...) has returned, not {type(output).__name__}'
+    )
+
+
+def _check_plain(output: Output):
+  """Raises ModelError for predictions that thresholds are not of."""
+  if not output.calibrated:
+    raise ModelError(
+      'thresholds are of predictions without temperatures and stochastic '
+      'passes: call predict(..., temperature=False, samples=0)'
     )
 
 

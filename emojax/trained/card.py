@@ -78,6 +78,10 @@ resized), clips of consecutive frames (trained on {length}){audio}.
 
 
 UNSURE = 'model.unsure(output, 0.1)  # frames to reject'
+BEFORE = (
+  'what other sections say of sets, temperatures and thresholds was measured '
+  'with those that the model had before, and does not hold for these'
+)
 NO_UNSURE = """\
 # model.unsure(output) needs thresholds, which this model has not: it was exported
 # without validation data. Compare output.uncertainty with limits of your own."""
@@ -270,6 +274,8 @@ def recalibrated(text: str, metadata: Mapping[str, Any]) -> str:
     metadata: model.json as it is now.
   """
   made = f'{SECTION}\n\n{_calibration(metadata)}\n'
+  if guarantees.fitted_on(metadata) != guarantees.fitted_on({}):
+    made += f'- {BEFORE}\n'
   text = text.replace(NO_UNSURE, UNSURE)
   before, heading, rest = text.partition(f'{SECTION}\n')
   if not heading:

@@ -193,8 +193,8 @@ def _said(metadata: Json, coverage: float, votes: bool) -> Json:
   if not there:
     of = 'votes' if votes else 'labels'
     raise NoSetsError(
-      f"the model has no prediction sets for {of}: its run's validation set "
-      'has none'
+      f'the model has no prediction sets for {of}: {fitted_on(metadata)} that it '
+      'was calibrated on has none'
     )
   return there
 
@@ -224,17 +224,22 @@ def card_lines(metadata: Json) -> Iterator[str]:
   said = metadata.get(KEY)
   if said is None:
     return
-  n, frames = (said['calibration'][key] for key in ('subjects', 'frames'))
-  levels = ', '.join(f'{c:.0%} ({_expected(n, c)})' for c in said['coverages'])
-  of = f'{n:,} people' if n < frames else f'{n:,} images, each by itself'
+  every, frames = (said['calibration'][key] for key in ('subjects', 'frames'))
   chosen = ', which chose nothing of the model'
   if said['calibration']['selected_on']:
     chosen = ', on which the epochs were selected, too, so that a little less may be true'
-  yield (
-    f'- sets that hold the truth for at least such a share of new images like '
-    f'these, from new people (`sets(output, 0.9)`): {levels}; calibrated on {of}, '
-    f'of {fitted_on(metadata)}{chosen}. On other data nothing is promised'
-  )
+  for n, names in _labelled(said).items():
+    levels = ', '.join(
+      f'{c:.0%} ({_expected(n, c)})' for c in said['coverages']
+    )
+    of = f'{n:,} people' if every < frames else f'{n:,} images, each by itself'
+    if n != every:  # the others have no such label
+      of = f'{of} (of {every:,}, with labels of {", ".join(map(code, names))})'
+    yield (
+      f'- sets that hold the truth for at least such a share of new images like '
+      f'these, from new people (`sets(output, 0.9)`): {levels}; calibrated on '
+      f'{of}, of {fitted_on(metadata)}{chosen}. On other data nothing is promised'
+    )
   for note in said['calibration'].get('notes', ()):
     yield f'- {escape(note)}'
   if soft := said['calibration'].get('soft'):
@@ -253,6 +258,21 @@ def card_lines(metadata: Json) -> Iterator[str]:
       '- too few subjects for a promise at every coverage, so that some of '
       f'these sets hold everything: {", ".join(infinite)}'
     )
+
+
+def _labelled(said: Json) -> dict[int, list[str]]:
+  """How many people tasks were labelled of -> their names, the most first."""
+  found: dict[int, list[str]] = {}
+  for task, methods in said['tasks'].items():
+    whole = [m for m in methods if m not in ('by_class', 'units')]
+    n = min(
+      (part['groups'] for m in whole for part in methods[m].values()),
+      default=said['calibration']['subjects'],
+    )
+    found.setdefault(n, []).append(task)
+  # Votes have thresholds of their own, and are said where nothing else is.
+  found = found or {said['calibration']['subjects']: []}
+  return dict(sorted(found.items(), reverse=True))
 
 
 def _expected(groups: int, coverage: float) -> str:

@@ -79,7 +79,7 @@ def recalibrate(
   if not os.path.lexists(folder):
     raise release.ModelError(shipped.unknown(os.fspath(source)))
   metadata = release.read_metadata(folder)
-  kept = release.read_arrays(folder, metadata)
+  kept, text = release.read_arrays(folder, metadata), _card(folder)
   model = pretrained.Model(metadata, release.tree(kept))
   try:
     known = _known(metadata, model.schema, data, split, ignore_labels)
@@ -89,11 +89,20 @@ def recalibrate(
       f'({type(error).__name__}: {error})'
     ) from error
   metadata |= fitted(model, known)
-  card = folder / release.CARD
-  text = card.read_text() if card.is_file() else ''
   text = model_card.recalibrated(text, metadata)
   write(out, release.contents(kept, metadata, text))
   return out
+
+
+def _card(folder: pathlib.Path) -> str:
+  """The text of a model's card; '' without one."""
+  card = folder / release.CARD
+  try:
+    return card.read_text('utf-8') if card.is_file() else ''
+  except UnicodeDecodeError as error:
+    raise ExportError(
+      f'{card} is no text in UTF-8 ({error}): save it as such, or remove it'
+    ) from error
 
 
 def fitted(model: pretrained.Model, known: Known) -> Json:
@@ -223,5 +232,9 @@ def _labelled(clips, found, schema, ignore, source: Source) -> Known:
   if ignore or not set(schema) <= set(found):
     clips = relabel.Relabelling(clips, targets)
   if not any(labelled(task, clips) for task in schema):
-    raise ExportError('no frame of these data has a label of the model')
+    why = '; '.join(notes)
+    raise ExportError(
+      'no frame of these data has a label of the model'
+      + (f': {why}' if why else '')
+    )
   return Known(clips, dataclasses.replace(source, notes=tuple(notes)))

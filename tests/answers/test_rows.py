@@ -248,6 +248,11 @@ def test_sets_that_a_model_has_not(model):
   assert run.layout_of(model, scaled).sets is None
   with pytest.raises(options.OptionError, match='leave out one of them'):
     run.layout_of(model, options.Options(coverage=0.8, temperature=True))
+  # Nor do thresholds of uncertainty mark what they say.
+  with pytest.raises(options.OptionError, match='give --unsure-above'):
+    options.limits(scaled, model)
+  own = options.Options(temperature=True, unsure_above=0.5, foreign_above=0.1)
+  assert options.limits(own, model).unsure == 0.5
 
 
 def test_only_tasks_that_were_calibrated_have_sets(model):

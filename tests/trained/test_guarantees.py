@@ -150,6 +150,8 @@ def test_other_predictions_than_those_calibrated_have_no_sets(model, output):
   scaled = model.predict(image, temperature=True)
   with pytest.raises(release.ModelError, match='temperature=False, samples=0'):
     model.sets(scaled)
+  with pytest.raises(release.ModelError, match='temperature=False, samples=0'):
+    model.unsure(scaled)
   assert model.sets(model.predict(image))
   with pytest.raises(release.ModelError, match='without temperatures'):
     model.sets(output._replace(calibrated=False))

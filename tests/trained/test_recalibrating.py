@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from emojax.trained import calibration, card, guarantees, recalibrating
 from emojax.trained import folder as release
 from emojax.trained import run as runs
 from emojax.trained.recalibrating import Known
-from emojax.trained.writing import ExportError
+from emojax.trained.writing import ExportError, check_free
 from emojax.uncertainty import prior
 
 
@@ -134,6 +135,45 @@ def test_the_card_says_what_it_was_calibrated_on(own):
   assert '## Limits' in text
 
 
+def test_the_card_says_that_numbers_of_before_do_not_hold(own, exported):
+  assert f'- {card.BEFORE}\n' in (own / release.CARD).read_text()
+  assert card.BEFORE not in (exported / release.CARD).read_text()
+
+
+def test_frames_without_a_label_are_nobody_calibrated_on(own):
+  """Bands are of those whose labels a task has, not of all frames."""
+  metadata = release.read_metadata(own)
+  said = metadata['conformal']
+  text = '\n'.join(guarantees.card_lines(metadata))
+  assert 'calibrated on 12 images, each by itself, of the split' in text
+  said['calibration'] |= {'frames': 400, 'subjects': 400}
+  text = '\n'.join(guarantees.card_lines(metadata))
+  assert '12 images, each by itself (of 400, with labels of `expr`)' in text
+  assert '95% (needs 19 subjects: everything)' in text
+
+
+def test_interrupted_it_says_so(exported, tmp_path, monkeypatch, capsys):
+  def stop(*_):
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(recalibrating, 'recalibrate', stop)
+  out = tmp_path / 'model'
+  assert cli.main(['calibrate', str(exported), '--out', str(out)]) == 130
+  assert capsys.readouterr().err == 'stopped; nothing was written\n'
+
+
+def test_places_that_no_folder_can_take(tmp_path, monkeypatch):
+  (tmp_path / 'link').symlink_to(tmp_path / 'nowhere')
+  (tmp_path / 'empty').mkdir()
+  (tmp_path / 'other').symlink_to(tmp_path / 'empty')
+  for name in ('link', 'other'):
+    with pytest.raises(ExportError, match='not the name of a folder'):
+      check_free(tmp_path / name)
+  monkeypatch.chdir(tmp_path / 'empty')
+  with pytest.raises(ExportError, match='not the name of a folder'):
+    check_free(pathlib.Path('.'))
+
+
 def test_calibrated_again_it_says_nothing_twice(own, tmp_path):
   again = recalibrating.recalibrate(own, tmp_path / 'again')
   found, first = (release.read_metadata(p)['notes'] for p in (again, own))
@@ -180,6 +220,12 @@ def test_settings_of_no_use_are_one_line(copy, tmp_path, capsys):  # noqa: F811
   out = str(tmp_path / 'm')
   assert cli.main(['calibrate', str(tmp_path / 'no'), '--out', out]) == 1
   assert 'holds no exported model' in capsys.readouterr().err
+
+
+def test_cards_that_are_no_text_are_named(copy, tmp_path):  # noqa: F811
+  (copy / release.CARD).write_bytes(b'caf\xe9')
+  with pytest.raises(ExportError, match=r'README\.md is no text in UTF-8'):
+    recalibrating.recalibrate(copy, tmp_path / 'out')
 
 
 def test_cards_keep_what_people_wrote(exported):
