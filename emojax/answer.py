@@ -20,7 +20,8 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-INTERRUPTED = 130
+from emojax.host import program
+
 DEFAULT_MODEL = 'ferplus'
 
 
@@ -191,7 +192,7 @@ def main(arguments: Sequence[str]) -> int:
     frames = _answered(said, asked, written, out, console)
   except KeyboardInterrupt:
     say(console, 'stopped; the same command goes on where it was')
-    return INTERRUPTED
+    return program.INTERRUPTED
   except (ImportError, OSError, ValueError) as error:
     say(console, ('error:', 'bold red'), f' {error}')
     return 1

@@ -19,8 +19,6 @@ from collections.abc import Sequence
 
 from emojax.host import program
 
-INTERRUPTED = 130
-
 
 def parser() -> argparse.ArgumentParser:
   """The command line."""
@@ -72,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
     )
   except KeyboardInterrupt:
     print('stopped; nothing was written', file=sys.stderr)
-    return INTERRUPTED
+    return program.INTERRUPTED
   except (ImportError, OSError, ValueError) as error:
     print(f'error: {error}', file=sys.stderr)
     return 1

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 
 from emojax.host import program
 
-INTERRUPTED = 130
 EPILOG = """\
 Settings of the run's data, of the evaluation and of how it is computed are
 overridden as in training: --config.data.seed=7 --config.data.test_clips=500
@@ -171,7 +170,7 @@ def main(arguments: Sequence[str]) -> int:
       folder = rescoring.execute(evaluation, console)
   except KeyboardInterrupt:
     console.print('stopped; the same command goes on where it was')
-    return INTERRUPTED
+    return program.INTERRUPTED
   except (
     CheckpointError,
     ImportError,

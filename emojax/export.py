@@ -154,6 +154,9 @@ def main(arguments: Sequence[str]) -> int:
       tolerance=found.tolerance,
       page=page,
     )
+  except KeyboardInterrupt:
+    print('stopped; nothing was written', file=sys.stderr)
+    return program.INTERRUPTED
   except (CheckpointError, ImportError, OSError, ValueError) as error:
     print(f'error: {error}', file=sys.stderr)
     return 1

@@ -21,6 +21,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from emojax import settings
+from emojax.host import program
 from emojax.runtime import overrides
 
 FLAGS = flags.FLAGS
@@ -73,7 +74,6 @@ _LOG = flags.DEFINE_list(
 )
 flags.mark_flags_as_required(['config', 'workdir'])
 
-INTERRUPTED = 130
 HINT = '`python -m emojax.main --help` lists the flags and settings.'
 
 
@@ -149,10 +149,10 @@ def execute(config) -> int:
       results = experiment.run(config, folder, console)
   except StopRequested as stop:
     say(f'{stop}: saved in {folder.path}. Run the same command to resume.')
-    return INTERRUPTED
+    return program.INTERRUPTED
   except KeyboardInterrupt:
     say(f'stopped; run the same command to resume {folder.path}.')
-    return processes.abandon(INTERRUPTED)
+    return processes.abandon(program.INTERRUPTED)
   except (
     CheckpointError,
     ImportError,

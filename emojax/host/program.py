@@ -1,6 +1,8 @@
-"""What the program that runs is called, for its usage."""
+"""What the program that runs is called, for its usage, and how it ends."""
 
 import sys
+
+INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
 
 
 def name(module: str) -> str:

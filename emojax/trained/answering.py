@@ -4,7 +4,6 @@
 needs no JAX: nothing here may import it.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -355,12 +354,12 @@ class Answering:
     _check_output(output)
     if kind not in ('aleatoric', 'total'):
       raise ModelError(f"kind {kind!r}: expected 'aleatoric' or 'total'")
+    _check_plain(output)
     if self.num_members == 1:
       raise ModelError(
         'the model is a single network, which does not disagree with itself: '
         'nothing can be rejected by epistemic uncertainty. Use unsure(output)'
       )
-    _check_plain(output)
     limits = routing.Thresholds(
       self._limit(task, kind, sets), self._limit(task, 'epistemic', reject)
     )
@@ -373,6 +372,8 @@ class Answering:
     try:
       return limits[task][kind][str(share)]
     except (KeyError, TypeError):
+      if not isinstance(task, str):
+        raise ModelError(f'expected the name of a task, not {task!r}') from None
       if not limits:
         raise ModelError(
           'the model was exported without validation data, so it has no '
@@ -388,8 +389,17 @@ class Answering:
         ) from None
       raise ModelError(
         f'no threshold for task {task!r}, {kind!r}, share {share}; there are '
-        f'{json.dumps(limits)}'
+        f'{_there(limits, task, kind)}'
       ) from None
+
+
+def _there(limits: Mapping[str, Any], task: str, kind: str) -> str:
+  """What could have been asked for instead of a threshold that is missing."""
+  if task not in limits:
+    return f'the tasks {", ".join(limits)}'
+  if kind not in limits[task]:
+    return f'the kinds {", ".join(limits[task])}'
+  return f'the shares {", ".join(limits[task][kind])}'
 
 
 def _check_output(output: Any):

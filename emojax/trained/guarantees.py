@@ -9,6 +9,7 @@ and nobody's faces are behind a single one. Another coverage needs another expor
 
 import dataclasses
 import math
+import numbers
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -163,11 +164,16 @@ def sets(
   """
   if extra := set(methods) - {task.name for task in schema}:
     raise NoSetsError(f'methods: there is no task {sorted(extra)[0]!r}')
-  there, found = _said(metadata, coverage, votes), {}
+  coverage = _known(metadata, coverage)
+  there, found = _said(metadata, votes), {}
   for task in schema:
     if task.name not in there and task.name not in methods:
       continue  # it was not labelled
     method = methods.get(task.name, DEFAULTS[task.kind])
+    if not isinstance(method, str):
+      raise NoSetsError(
+        f'methods: expected a name for {task.name!r}, not {method!r}'
+      )
     fitted = _fitted(there, task, method, metadata[KEY]['coverages'])
     made = conformal_sets.sets(
       task, method, members[task.name], fitted, coverage, bin_values
@@ -176,19 +182,29 @@ def sets(
   return found
 
 
-def _said(metadata: Json, coverage: float, votes: bool) -> Json:
-  """Task -> method -> part of the thresholds for labels, or for votes."""
+def _known(metadata: Json, coverage: float) -> float:
+  """The coverage of the thresholds that is asked for, in any precision."""
   said = metadata.get(KEY)
   if said is None:
     raise NoSetsError(
       'the model was exported without prediction sets (before there were any, '
       f'or without validation data): {AGAIN}'
     )
-  if coverage not in said['coverages']:
-    known = ', '.join(map(str, said['coverages']))
-    raise NoSetsError(
-      f'coverage {coverage}: the model has thresholds of {known}'
+  for one in said['coverages']:
+    same = isinstance(coverage, numbers.Real) and math.isclose(
+      one, coverage, rel_tol=1e-6
     )
+    if same:
+      return one
+  known = ', '.join(map(str, said['coverages']))
+  raise NoSetsError(
+    f'coverage {coverage!r}: the model has thresholds of {known}'
+  )
+
+
+def _said(metadata: Json, votes: bool) -> Json:
+  """Task -> method -> part of the thresholds for labels, or for votes."""
+  said = metadata[KEY]
   there = said[VOTES] if votes else said['tasks']
   if not there:
     of = 'votes' if votes else 'labels'

@@ -78,6 +78,11 @@ def recalibrate(
   folder = shipped.find(os.fspath(source))
   if not os.path.lexists(folder):
     raise release.ModelError(shipped.unknown(os.fspath(source)))
+  if folder.is_file():
+    raise release.ModelError(
+      f'{folder} is a file: name the folder of an exported model, with its '
+      'model.json and weights.safetensors'
+    )
   metadata = release.read_metadata(folder)
   kept, text = release.read_arrays(folder, metadata), _card(folder)
   model = pretrained.Model(metadata, release.tree(kept))
@@ -170,8 +175,10 @@ def _known(metadata, schema, data, split, ignore) -> Known:
     chosen = own and reevaluation.is_validation(config.data, split)
     if own and split == 'train':
       raise ExportError(
-        'the model was trained on the split train of these data, so that its '
-        'scores promise nothing: name another one, or leave --split out'
+        f'the model was trained on the split train of {spec.name}, so that its '
+        'scores promise nothing: name another one, or leave --split out. Data '
+        'sets are known by name: other pictures of this name can be prepared '
+        "with another split (a folder's table has a column for it)"
       )
     opened = evaluation_sets.open_split(config.data, split)
     found = opened.spec.schema

@@ -55,10 +55,16 @@ def write(out: pathlib.Path, files: Mapping[str, bytes]):
       path = temporary / name
       if path.parent != temporary:
         path.parent.mkdir(parents=True, exist_ok=True)
-      with open(path, 'wb') as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+      try:
+        with open(path, 'wb') as file:
+          file.write(data)
+          file.flush()
+          os.fsync(file.fileno())
+      except OSError as error:
+        raise ExportError(
+          f'--out {out}: {name} cannot be written ({error.strerror}); nothing is '
+          'left of it. Make room, or choose another folder'
+        ) from error
     check_free(out)  # another export may have written it meanwhile
     os.replace(temporary, out)  # an empty folder is replaced, no other
   finally:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import jax
 import numpy as np
 import pytest
 from test_hostile_models import copy, forge, put, refused  # noqa: F401
@@ -136,6 +137,20 @@ def test_sets_have_the_axes_of_the_images(model, run):
   assert one['expr'].shape == (7,)
   assert one['au']['AU1'].shape == ()
   assert one['va']['arousal'].shape == (2,)
+
+
+def test_what_is_asked_for_may_have_any_precision(model, output):
+  for coverage in (np.float32(0.9), np.float64(0.9)):
+    found = model.sets(output, coverage)
+    for name, expected in model.sets(output, 0.9).items():
+      jax.tree.map(np.testing.assert_array_equal, found[name], expected)
+  for coverage in ('0.9', None, True, np.nan, np.array([0.9]), 0.9001):
+    with pytest.raises(
+      release.ModelError, match=r'has thresholds of 0\.8, 0\.9'
+    ):
+      model.sets(output, coverage)
+  with pytest.raises(release.ModelError, match='expected a name for'):
+    model.sets(output, 0.9, {'expr': ['lac']})
 
 
 def test_more_coverage_makes_larger_sets(model, output):
@@ -345,6 +360,12 @@ def test_routes_that_a_model_cannot_have_are_refused(model, output):
   no_share = r"no threshold for task 'mean', 'epistemic', share 0\.3"
   with pytest.raises(release.ModelError, match=no_share):
     model.route(output, reject=0.3)
+  with pytest.raises(release.ModelError, match=r'there are the shares 0\.01, '):
+    model.route(output, reject=0.3)
+  with pytest.raises(release.ModelError, match='there are the tasks '):
+    model.route(output, task='age')
+  with pytest.raises(release.ModelError, match='expected the name of a task'):
+    model.route(output, task=['mean'])
   with pytest.raises(release.ModelError, match="expected 'aleatoric' or"):
     model.route(output, kind='epistemic')
   with pytest.raises(release.ModelError, match='samples=0'):

@@ -10,7 +10,13 @@ from test_hostile_models import copy, forge, put  # noqa: F401
 
 import emojax
 from emojax import cli
-from emojax.trained import calibration, card, guarantees, recalibrating
+from emojax.trained import (
+  calibration,
+  card,
+  guarantees,
+  recalibrating,
+  writing,
+)
 from emojax.trained import folder as release
 from emojax.trained import run as runs
 from emojax.trained.recalibrating import Known
@@ -150,6 +156,23 @@ def test_frames_without_a_label_are_nobody_calibrated_on(own):
   text = '\n'.join(guarantees.card_lines(metadata))
   assert '12 images, each by itself (of 400, with labels of `expr`)' in text
   assert '95% (needs 19 subjects: everything)' in text
+
+
+def test_a_file_is_no_model(exported, tmp_path, capsys):
+  file, out = exported / 'model.json', tmp_path / 'model'
+  assert cli.main(['calibrate', str(file), '--out', str(out)]) == 1
+  assert f'{file} is a file: name the folder' in capsys.readouterr().err
+
+
+def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
+  def full(_):
+    raise OSError(28, 'No space left on device')
+
+  monkeypatch.setattr(writing.os, 'fsync', full)
+  out = tmp_path / 'model'
+  with pytest.raises(writing.ExportError, match=f'{out}: a cannot be written'):
+    writing.write(out, {'a': b'1'})
+  assert not list(tmp_path.iterdir())
 
 
 def test_interrupted_it_says_so(exported, tmp_path, monkeypatch, capsys):
