@@ -42,8 +42,19 @@ def write(out: pathlib.Path, files: Mapping[str, bytes]):
     files: Contents by path.
 
   Raises:
-    ExportError: As `check_free`.
+    ExportError: As `check_free`, or if the disk does not take it.
   """
+  try:
+    _write(out, files)
+  except OSError as error:
+    raise ExportError(
+      f'--out {out} cannot be written ({error.strerror or error}); nothing is left '
+      'of it: make room, or choose another folder'
+    ) from error
+
+
+def _write(out: pathlib.Path, files: Mapping[str, bytes]):
+  """As `write`, but for errors of the system."""
   out.parent.mkdir(parents=True, exist_ok=True)
   _sweep(out)
   # In a container every process may have the same number.
@@ -55,16 +66,10 @@ def write(out: pathlib.Path, files: Mapping[str, bytes]):
       path = temporary / name
       if path.parent != temporary:
         path.parent.mkdir(parents=True, exist_ok=True)
-      try:
-        with open(path, 'wb') as file:
-          file.write(data)
-          file.flush()
-          os.fsync(file.fileno())
-      except OSError as error:
-        raise ExportError(
-          f'--out {out}: {name} cannot be written ({error.strerror}); nothing is '
-          'left of it. Make room, or choose another folder'
-        ) from error
+      with open(path, 'wb') as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
     check_free(out)  # another export may have written it meanwhile
     os.replace(temporary, out)  # an empty folder is replaced, no other
   finally:

@@ -170,7 +170,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
 
   monkeypatch.setattr(writing.os, 'fsync', full)
   out = tmp_path / 'model'
-  with pytest.raises(writing.ExportError, match=f'{out}: a cannot be written'):
+  with pytest.raises(writing.ExportError, match=f'{out} cannot be written'):
     writing.write(out, {'a': b'1'})
   assert not list(tmp_path.iterdir())
 
