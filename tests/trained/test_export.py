@@ -430,7 +430,7 @@ def test_a_failed_export_leaves_nothing(run, tmp_path, monkeypatch):
     raise OSError('disk full')
 
   monkeypatch.setattr(exporting.os, 'replace', fail)
-  with pytest.raises(exporting.ExportError, match='written .disk full'):
+  with pytest.raises(exporting.ExportError, match=r'written \(disk full\)'):
     exporting.export(run, tmp_path / 'model', validate=False)
   assert list(tmp_path.iterdir()) == []
 
