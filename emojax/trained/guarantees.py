@@ -113,7 +113,7 @@ def _described(schema: tasks.Schema, clips, source: Source) -> Json:
   }
 
 
-def fitted_on(metadata: Json) -> str:
+def fitted_on(metadata: Mapping[str, Any]) -> str:
   """'the validation set', or what thresholds and temperatures are of instead."""
   said = (metadata.get(KEY) or {}).get('calibration', {})
   if 'data' not in said:
