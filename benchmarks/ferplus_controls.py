@@ -260,7 +260,7 @@ def differences(
 def decisions(made: Sequence[Claim]) -> tables.Table:
   """The verdicts; all rows are one family."""
   rows = [
-    [one.claim, verdicts.WORDS[one.verdict], one.here.strip()]
+    [one.claim, verdicts.WORDS[one.verdict], one.here]
     for one in verdicts.decide(made)
   ]
   columns = ['', 'verdict', 'the nearest rival']

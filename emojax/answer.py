@@ -90,7 +90,8 @@ def _add_doubt(group):
   add(
     '--temperature',
     action='store_true',
-    help="scale by the temperatures of the model's validation set",
+    help="scale by the temperatures of the model's validation set; limits are yours "
+    'then: --unsure-above, --foreign-above',
   )
   add(
     '--coverage', type=float, metavar='X', help='of the answer sets, e.g. 0.9'

@@ -138,30 +138,30 @@ def main(arguments: Sequence[str]) -> int:
       out = exporting.convert(
         found.model, found.out, formats, found.tolerance, page
       )
-      print(f'{out} is ready')
-      _say_page(out, page, 'which has fewer members')
-      return 0
-    run = runs.open_run(found.workdir)
-    out = exporting.export(
-      run,
-      found.out,
-      found.generation,
-      found.members,
-      validate=not found.without_validation,
-      half=found.half,
-      crop=found.crop_rule,
-      formats=formats,
-      tolerance=found.tolerance,
-      page=page,
-    )
+      described, smaller = '', 'which has fewer members'
+    else:
+      out = exporting.export(
+        runs.open_run(found.workdir),
+        found.out,
+        found.generation,
+        found.members,
+        validate=not found.without_validation,
+        half=found.half,
+        crop=found.crop_rule,
+        formats=formats,
+        tolerance=found.tolerance,
+        page=page,
+      )
+      described = f'; {out / release.CARD} describes it'
+      smaller = 'with --half, or fewer --members'
   except KeyboardInterrupt:
     print('stopped; nothing was written', file=sys.stderr)
     return program.INTERRUPTED
   except (CheckpointError, ImportError, OSError, ValueError) as error:
     print(f'error: {error}', file=sys.stderr)
     return 1
-  print(f'{out} is ready; {out / release.CARD} describes it')
-  _say_page(out, page, 'with --half, or fewer --members')
+  print(f'{out} is ready{described}')
+  _say_page(out, page, smaller)
   return 0
 
 

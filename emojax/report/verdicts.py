@@ -163,7 +163,7 @@ def decide(claims: Sequence[Claim]) -> list[Finding]:
 def _finding(claim: Claim, pair, p: float | None) -> Finding:
   here, verdict = claim.here, UNCLEAR
   if p is None:
-    verdict, here = UNTESTABLE, f'{here} ({claim.untestable})'
+    verdict, here = UNTESTABLE, f'{here} ({claim.untestable})'.lstrip()
   else:
     here += f'; adjusted p {_p(p)}'
     if p <= LEVEL:

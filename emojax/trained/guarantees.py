@@ -164,7 +164,7 @@ def sets(
   """
   if extra := set(methods) - {task.name for task in schema}:
     raise NoSetsError(f'methods: there is no task {sorted(extra)[0]!r}')
-  coverage = _known(metadata, coverage)
+  coverage = _coverage(metadata, coverage)
   there, found = _said(metadata, votes), {}
   for task in schema:
     if task.name not in there and task.name not in methods:
@@ -182,7 +182,7 @@ def sets(
   return found
 
 
-def _known(metadata: Json, coverage: float) -> float:
+def _coverage(metadata: Json, coverage: float) -> float:
   """The coverage of the thresholds that is asked for, in any precision."""
   said = metadata.get(KEY)
   if said is None:

@@ -435,6 +435,19 @@ def test_a_failed_export_leaves_nothing(run, tmp_path, monkeypatch):
   assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize('what', ['export', 'convert'])
+def test_interrupted_it_says_so(
+  run_path, exported, tmp_path, monkeypatch, capsys, what
+):
+  def stop(*_, **__):
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(exporting, what, stop)
+  source = {'export': f'--workdir={run_path}', 'convert': f'--model={exported}'}
+  assert export.main([source[what], f'--out={tmp_path / "model"}']) == 130
+  assert capsys.readouterr().err == 'stopped; nothing was written\n'
+
+
 def test_command_line(run_path, tmp_path, capsys):
   out = tmp_path / 'model'
   arguments = [f'--workdir={run_path}', f'--out={out}', '--members=0']
