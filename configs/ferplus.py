@@ -107,6 +107,7 @@ def votes() -> ConfigDict:
   config.loss = ConfigDict()
   # Weights by class would ask for other probabilities than the annotators'.
   config.loss.reweight = False
+  config.loss.weight_power = 1.0  # of such weights; 0.5: their square roots
   config.loss.reweight_students = False
   config.loss.correct_teachers = False
   config.loss.label_smoothing = 0.0  # of hard labels

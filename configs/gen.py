@@ -107,6 +107,8 @@ def base() -> ConfigDict:
 
   config.loss = ConfigDict()
   config.loss.reweight = True  # p_c of Eqs. 2 and 5
+  # Of these weights: 0.5, their square roots, where some classes are very rare.
+  config.loss.weight_power = 1.0
   # Eq. 9 prints p_c for the students' AU loss too. That multiplies the odds by
   # p_c in every generation, which contradicts the paper's own Table 3; the
   # published code, which that table comes from, has no p_c there.

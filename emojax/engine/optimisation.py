@@ -31,6 +31,7 @@ NEUTRAL: dict[str, Any] = {
   'train.mixup': 0.0,
   'loss.label_smoothing': 0.0,
   'loss.correct_teachers': False,
+  'loss.weight_power': 1.0,
   'eval.flip': False,
   'eval.spread': 0.0,
   'relabel.start_accuracy': 0.0,

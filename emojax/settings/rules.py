@@ -246,6 +246,7 @@ RULES = (
     is_(False),
     off=(False,),
   ),
+  Rule(('loss.weight_power',), ('loss.reweight',), is_(False), off=(1.0,)),
   Rule(
     ('loss.reweight_students', 'loss.correct_teachers'),
     ('generations',),

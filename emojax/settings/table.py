@@ -244,6 +244,7 @@ TRAIN = {
 LOSS = {
   'loss.label_smoothing': number('share given to all classes', 0, below=1),
   'loss.reweight': switch('weights by class'),
+  'loss.weight_power': number("of the classes' weights", above=0, high=1),
   'loss.reweight_students': switch("weights in the students' AU loss"),
   'loss.correct_teachers': switch("soft labels without the weights' bias"),
   'loss.bin_values': choice('values of bins', 'ends', 'centres'),

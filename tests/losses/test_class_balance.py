@@ -12,6 +12,21 @@ def test_positive_weights_are_negatives_over_positives():
   np.testing.assert_allclose(losses.positive_weights(values, mask), [3, 1, 1])
 
 
+def test_powers_of_weights_are_milder():
+  values = np.array([[1, 1], [0, 1], [0, 0], [0, 0], [0, 0]])
+  mask = np.ones((5, 2))
+  np.testing.assert_allclose(
+    losses.positive_weights(values, mask, 0.5), np.sqrt([4, 1.5]), rtol=1e-6
+  )
+  classes, mask = np.eye(4)[[0] * 16 + [1] * 4 + [2]], np.ones(21)
+  weights = losses.class_weights(classes, mask, 0.5)
+  np.testing.assert_allclose(weights, np.array([1, 2, 4, 0]) / 7, rtol=1e-6)
+  np.testing.assert_array_equal(
+    losses.class_weights(classes, mask, 1.0),
+    losses.class_weights(classes, mask),
+  )
+
+
 def test_positive_weights_count_only_labelled_entries():
   values = np.array([[1.0, 0], [0, 1], [np.nan, -1], [0, 0]])
   mask = np.array([[1, 1], [1, 1], [0, 0], [0, 1]])

@@ -122,6 +122,7 @@ DEAD = [
     {'distill__method': 'dirichlet', 'loss__reweight_students': True},
   ),
   ('gen', {'loss__reweight': False, 'loss__reweight_students': True}),
+  ('gen', {'loss__reweight': False, 'loss__weight_power': 0.5}),
   ('gen', {'data__audio': True, 'model__dropout': 0.0}),
   ('gen', {'model__name': 'alexnet', 'train__augment': 'none'}),
   ('gen', {'data__clip_length': 1, 'train__decay_factor': 1.0}),

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from emojax.experiments.distillation import findings
 from emojax.report import validity
 
 Results = Mapping[str, Any]
@@ -55,9 +56,9 @@ def _done(results: Results) -> str:
 def _immature(results: Results) -> str:
   """Why the numbers are not those of networks that have learned all they can."""
   known = results.get('validity') or {}
-  teachers = results['generations'][results['names'][0]]['single_mean']
+  accuracy = findings.teachers_accuracy(results)
   reasons = [
-    validity.below(known.get('floor', 0), teachers.get('expr/acc')),
+    validity.below(known.get('floor', 0), accuracy),
     validity.unfinished(known.get('improving', ())),
   ]
   found = [reason for reason in reasons if reason]

@@ -37,10 +37,11 @@ def weights_from_config(
     number: 0 for the teachers.
 
   Returns:
-    Task -> float32: 'au' p_c [A] (Eq. 3), 'expr' w_c [E] (Eq. 5); no key for a
-    task that the data set does not have.
+    Task -> float32: 'au' p_c [A] (Eq. 3), 'expr' w_c [E] (Eq. 5), to the power
+    of `loss.weight_power`; no key for a task that the data set does not have.
   """
   teachers, loss = number == 0, config.loss
+  power = optimisation.setting(loss, 'weight_power', 'loss')
   students = loss.get('reweight_students', False)
   found = {}
   for name, weights, on in (
@@ -49,7 +50,8 @@ def weights_from_config(
   ):
     if name in targets:
       ones = np.ones(targets[name].value.shape[-1], np.float32)
-      found[name] = weights(*targets[name]) if on and loss.reweight else ones
+      on = on and loss.reweight
+      found[name] = weights(*targets[name], power) if on else ones
   return found
 
 

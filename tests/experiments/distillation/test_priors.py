@@ -60,6 +60,15 @@ def test_students_of_corrected_teachers_need_no_correction(targets):
     assert not students['expr'].any()
 
 
+def test_milder_weights_need_a_milder_correction(targets):
+  (full, *_), (half, *_) = (
+    of(targets, **changes) for changes in ({}, {'loss__weight_power': 0.5})
+  )
+  for name in ('au', 'expr'):
+    assert full[name].any()
+    np.testing.assert_allclose(half[name], full[name] / 2, atol=1e-6)
+
+
 def test_without_weights_there_is_nothing_to_correct(targets):
   for one in of(targets, loss__reweight=False):
     assert not prior.changes(one)
@@ -68,6 +77,7 @@ def test_without_weights_there_is_nothing_to_correct(targets):
 def test_runs_from_before_these_settings(targets):
   config = small_run.config(generations=1)
   del config.loss.correct_teachers, config.loss.reweight_students
+  del config.loss.weight_power
   found = priors.of_generations(config, SCHEMA, targets)
   assert prior.changes(found[0])
   np.testing.assert_array_equal(found[0]['au'], found[1]['au'])

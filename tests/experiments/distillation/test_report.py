@@ -322,6 +322,19 @@ def test_plain_sentences_say_where_networks_have_not_learned_enough(full):
   assert 'say little' not in plain.sentences(results)[0]
 
 
+def test_accuracy_that_weights_gave_up_is_not_held_against_teachers(full):
+  results = copy.deepcopy(full[1])
+  tea = results['generations']['Tea']
+  tea['single_mean']['expr/acc'] = 0.3
+  results['validity'] = {'floor': 0.4, 'improving': []}
+  tea['pc'] = {'mean': {'expr/acc': 0.41}}
+  assert findings.teachers_accuracy(results) == 0.41
+  tea['pc'] = {'mean': {'expr/acc': 0.39}}
+  assert findings.teachers_accuracy(results) == 0.39
+  tea['pc'] = None  # an older run, or one without weights
+  assert findings.teachers_accuracy(results) == 0.3
+
+
 def test_plain_sentences_leave_out_what_a_run_does_not_have():
   run = synthetic_run.Run((tasks.expr_task(),), clips=6, length=1, truth=False)
   teachers = run.predictions(members=1)
