@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks import audit_metrics as metrics
 from benchmarks import tables
 from benchmarks.audit_ranks import Ranks, over_seeds, ranks
-from benchmarks.prior_correction import cell, two_sided
+from benchmarks.seeds import cell, two_sided
 from emojax.report import files as report_files
 from emojax.report import style, verdicts
 from emojax.report.estimates import Estimate

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.stats
 
-from benchmarks.prior_correction import estimate
+from benchmarks.seeds import estimate
 from emojax.report.estimates import Estimate
 
 PERMUTATIONS = 999

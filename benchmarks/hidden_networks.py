@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks import tables
 from benchmarks.hidden_frames import FRAME_RATE
-from benchmarks.prior_correction import estimate, two_sided
+from benchmarks.seeds import estimate, two_sided
 from emojax import tasks
 from emojax.data.embedded import hidden, parameters
 from emojax.evaluation import Predictions

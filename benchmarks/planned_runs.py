@@ -186,6 +186,7 @@ def parser(
   add('--seeds', type=positive, default=3, help='chains; 3 for intervals')
   add('--replicates', type=positive, default=1000, help='of the test faces')
   add('--out', type=pathlib.Path, help='page with markers for the tables')
+  add('--section', default='', help='whose markers, where the page has several')
   return made
 
 
@@ -210,6 +211,8 @@ def follow(
   """
   console = rich.console.Console(width=max(160, rich.console.Console().width))
   try:
+    if asked.out:
+      tables.check(asked.out, asked.section)
     if asked.train:
       do(plan, console)
     show(plan, asked.minutes, console)
@@ -217,7 +220,7 @@ def follow(
     for one in made:
       one.print(console)
     if asked.out:
-      tables.fill(asked.out, made)
+      tables.fill(asked.out, made, asked.section)
   except (OSError, ValueError) as error:
     print(f'error: {error}', file=sys.stderr)
     return 1

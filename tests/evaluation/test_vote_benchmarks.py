@@ -18,6 +18,7 @@ from benchmarks import (
   exchange_rate,
   ferplus_controls,
   planned_runs,
+  prior_correction,
   vote_scores,
 )
 from benchmarks.vote_scores import ACCURACY, KL, NLL, SPEARMAN
@@ -98,6 +99,8 @@ def test_what_is_interrupted_may_stop_in_order(tmp_path, console):
 def every_run(folder):
   seeds = range(2)
   return [
+    *prior_correction.plan(folder / 'v', seeds, audio=False),
+    *prior_correction.plan(folder / 'va', seeds, audio=True),
     *ferplus_controls.plan(folder, 'DATA', 'RAW', seeds),
     *exchange_rate.plan(folder, 'FER', (1, 10), (1, 5), seeds),
     *cifar10h.plan(folder / 'cifar10', 'CIFAR', seeds),

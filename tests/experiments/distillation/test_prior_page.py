@@ -8,9 +8,16 @@ import pytest
 import scipy.stats
 
 from benchmarks import prior_correction as page
-from benchmarks import tables
+from benchmarks import prior_tables, tables
+from emojax import tasks
 
-METRICS = (*page.SCORES, *page.PROBABILITIES)
+METRICS = (
+  *prior_tables.SCORES,
+  *prior_tables.PROBABILITIES,
+  *prior_tables.ERRORS,
+  *prior_tables.UNITS,
+)
+NAMES = ['Tea', 'Stu1']
 
 
 def _scores(value):
@@ -46,8 +53,8 @@ def _generation(value):
 @pytest.fixture
 def runs(tmp_path):
   for seed, shift in enumerate((0.0, 0.4, 0.5)):
-    for kind in page.KINDS:
-      corrected = kind == 'corrected'
+    for corrected in (False, True):
+      kind = page.CORRECTED if corrected else page.PLAIN
       results = {
         'names': ['Tea', 'Stu1'],
         'generations': {
@@ -60,6 +67,9 @@ def runs(tmp_path):
       config = {
         'seed': seed,
         'loss': {'correct_teachers': corrected},
+        'distill': {'teachers': 'runs/plain' if corrected else ''},
+        'train': {'balance': 'paper'},
+        'generations': 1,
         'runtime': {'cpu_devices': 1 + corrected},
       }
       folder = tmp_path / f'{kind}-{seed}'
@@ -82,8 +92,11 @@ def _expected(values, sign=''):
 
 
 def test_cells_are_means_with_students_interval(runs):
-  names = ['Tea', 'Stu1']
-  table = page.probabilities(page.pairs(runs), names)
+  table = prior_tables.probabilities(page.pairs(runs), NAMES, 'Tables')
+  assert [c for c in table.columns if 'RMSE' in c] == [
+    'Valence RMSE',
+    'Arousal RMSE',
+  ]
   for title, values in {
     'Tea, single': (2.0, 2.4, 2.5),
     'Tea + TS, single': (1.9, 2.3, 2.4),
@@ -97,7 +110,7 @@ def test_cells_are_means_with_students_interval(runs):
 
 
 def test_differences_are_paired_by_seed(runs):
-  table = page.differences(page.pairs(runs), ['Tea', 'Stu1'])
+  table = prior_tables.differences(page.pairs(runs), NAMES)
   plain = [[cell.replace('*', '') for cell in row] for row in table.rows]
   table = dataclasses.replace(table, rows=plain)
   for title, values in {
@@ -116,7 +129,7 @@ def test_differences_are_paired_by_seed(runs):
 
 
 def test_differences_that_remain_after_holm_are_bold(runs):
-  table = page.differences(page.pairs(runs), ['Tea', 'Stu1'])
+  table = prior_tables.differences(page.pairs(runs), NAMES)
   shown = {row[0]: row[1].startswith('**') for row in table.rows}
   # t is infinite; -15.8 with p = 0.004, times what is left of 60; and -1.3.
   assert shown['teachers: TS - none, single']
@@ -129,12 +142,79 @@ def test_differences_that_remain_after_holm_are_bold(runs):
 
 
 def test_posteriors_and_foreign_images(runs):
-  made = page.everything(page.pairs(runs))
-  truth = _cells(made[2], 'Stu1 + PC, single')
+  made = page.everything(page.read(runs))
+  truth = _cells(made[3], 'Stu1 + PC, single')
   assert truth['AU excess NLL'] == _expected((0.5, 0.9, 1.0))
   assert truth['EXPR entropy, Spearman'] == _expected((0.05, 0.09, 0.1))
-  foreign = _cells(made[3], 'Stu1 of corrected teachers')
+  foreign = _cells(made[4], 'Stu1 of corrected teachers')
   assert foreign['digits, epistemic'] == _expected((0.3, 1.1, 1.3))
+
+
+def test_every_action_unit_has_a_column_of_single_networks(runs):
+  table = page.everything(page.read(runs))[2]
+  assert table.columns == ['', *tasks.AU12, 'mean']
+  assert all('ensemble' not in row[0] for row in table.rows)
+  assert _cells(table, 'Stu1 + PC, single')['AU26'] == _expected((0.5, 0.9, 1))
+
+
+def _unbalanced(runs, seed, value, **changes):
+  """Teachers without Algorithm 1."""
+  config = json.loads((runs / f'plain-{seed}' / 'config.json').read_text())
+  config['config'] |= {'train': {'balance': 'off'}, 'generations': 0, **changes}
+  results = {'names': ['Tea'], 'generations': {'Tea': _generation(value)}}
+  folder = runs / f'unbalanced-{seed}'
+  folder.mkdir()
+  (folder / 'config.json').write_text(json.dumps(config))
+  (folder / 'results.json').write_text(json.dumps(results))
+
+
+def test_algorithm_1_is_compared_with_none_by_seed(runs):
+  for seed, value in enumerate((1.0, 1.5, 1.7)):
+    _unbalanced(runs, seed, value)
+  table = page.everything(page.read(runs))[-1]
+  assert table.title.startswith('Table 5')
+  without = _cells(table, 'without, single')
+  assert without['Total'] == _expected((1.0, 1.5, 1.7))
+  assert _cells(table, 'with + PC, ensemble')['AU NLL'] == _expected(
+    (1.0, 1.2, 1.25)
+  )
+  changed = _cells(table, 'with - without, single')['Total']
+  assert changed.strip('*') == _expected((1.0, 0.9, 0.8), '+')
+  assert 'over the 36 differences' in table.notes[0]
+
+
+@pytest.mark.parametrize(
+  ('seeds', 'changes', 'said'),
+  [
+    ((0, 1), {}, 'of other seeds'),
+    ((0, 1, 2), {'train': {'balance': 'paper'}}, 'with and without balance'),
+    ((0, 1, 2), {'model': 'other'}, 'differ in other settings'),
+  ],
+)
+def test_runs_without_algorithm_1_match_the_others(runs, seeds, changes, said):
+  for seed in seeds:
+    _unbalanced(runs, seed, 1.0, **changes)
+  with pytest.raises(ValueError, match=said):
+    page.read(runs)
+
+
+def test_pairs_have_the_same_teachers(runs):
+  path = runs / 'corrected-1' / 'results.json'
+  results = json.loads(path.read_text())
+  results['generations']['Tea'] = _generation(7.0)
+  path.write_text(json.dumps(results))
+  with pytest.raises(ValueError, match=r'corrected-1 has other teachers'):
+    page.pairs(runs)
+
+
+@pytest.mark.parametrize('audio', [False, True])
+def test_students_of_corrected_teachers_take_those_of_the_plain_run(
+  tmp_path, audio
+):
+  plain, corrected, *others = page.plan(tmp_path, [3], audio)
+  assert f'--config.distill.teachers={plain.path}' in corrected.command
+  assert ('--config.data.audio=True' in plain.command) is audio
+  assert [one.path.name for one in others] == ['unbalanced-3'] * (not audio)
 
 
 def test_scores_that_a_seed_lacks_leave_a_gap(runs):
@@ -142,7 +222,7 @@ def test_scores_that_a_seed_lacks_leave_a_gap(runs):
   results = json.loads(path.read_text())
   results['generations']['Tea']['mc'] = None
   path.write_text(json.dumps(results))
-  table = page.probabilities(page.pairs(runs), ['Tea', 'Stu1'])
+  table = prior_tables.probabilities(page.pairs(runs), NAMES, 'Tables')
   assert set(_cells(table, 'Tea + MC dropout, single').values()) == {'–'}
 
 
@@ -174,7 +254,7 @@ def test_what_is_around_the_tables_is_kept(runs, tmp_path):
   out.write_text(
     f'# A page\n\n{tables.START}\nformer tables\n{tables.END}\n\nThe end.\n'
   )
-  page.main([str(runs), '--out', str(out)])
+  assert page.main([str(runs), '--out', str(out)]) == 0
   text = out.read_text()
   assert text.startswith('# A page\n\n')
   assert text.endswith('\n\nThe end.\n')
