@@ -173,20 +173,25 @@ def ferplus(config: ConfigDict):
 def converged(config: ConfigDict):
   """FER+ on two cores, until single networks are as good as the paper's.
 
-  Every network sees 427,000 faces with the recipe of configs/ferplus.py but for its
+  Every network sees 513,000 faces with the recipe of configs/ferplus.py but for its
   schedule, whichever it is (docs/training.md has the time). Claims are tested where
-  single networks have an error of at most .25, and differ in it by .01.
+  single networks have an error of at most .25, and differ in it by .01. Half of the
+  64 features that AlexNet has at this width are too few to learn from: with a dropout
+  of .5 and 64 hidden units it ends at an error of .300.
   """
   ferplus(config)
   config.eval.floor = 0.75
   config.eval.spread = 0.01
-  config.train.epochs = 20
+  config.eval.flip = True
+  config.model.hidden = 256
+  config.model.dropout = 0.2
+  config.train.epochs = 24
   config.train.optimizer = 'adam'
   config.train.learning_rate.vgg16 = 1e-3
   config.train.learning_rate.vgg16_bn = 2e-3
   # Nothing is still improving in the last quarter, as under a cosine.
   config.train.schedule = 'exponential'
-  config.train.decay_every = 8
+  config.train.decay_every = 10
   config.train.warmup_epochs = 1.0
   config.train.weight_decay = 0.05
   config.train.augment = 'ferplus'

@@ -55,6 +55,12 @@ def parser() -> argparse.ArgumentParser:
     help='classes of the data that the model does not know: their frames are '
     'left out',
   )
+  add(
+    '--pool',
+    action='store_true',
+    help='make the mean of all members as sure as it may be: fit a temperature to '
+    'it and divide the weights of the last layers by it, before all else',
+  )
   return made
 
 
@@ -66,7 +72,12 @@ def main(arguments: Sequence[str]) -> int:
     from emojax.trained import folder, recalibrating
 
     out = recalibrating.recalibrate(
-      said.model, said.out, said.data, said.split, said.ignore_labels
+      said.model,
+      said.out,
+      said.data,
+      said.split,
+      said.ignore_labels,
+      said.pool,
     )
   except KeyboardInterrupt:
     print('stopped; nothing was written', file=sys.stderr)

@@ -92,6 +92,10 @@ class Model(Answering):
 
     return in_batches(run, inputs, batch)
 
+  def weights(self) -> PyTree:
+    """{'params': ..., 'model_state': ...} of all members, [M, ...]."""
+    return {'params': self._params, 'model_state': self._state}
+
   def member(self, i: int) -> tuple[PyTree, PyTree]:
     """(parameters, state) of a member."""
     return jax.tree.map(lambda x: x[i], (self._params, self._state))

@@ -21,7 +21,13 @@ from emojax.data.store.stored import Store
 from emojax.evaluation.coverage_labels import count
 from emojax.evaluation.frames import labelled, valid
 from emojax.runtime import workdir
-from emojax.trained import calibration, guarantees, reevaluation, shipped
+from emojax.trained import (
+  calibration,
+  guarantees,
+  pooling,
+  reevaluation,
+  shipped,
+)
 from emojax.trained import card as model_card
 from emojax.trained import folder as release
 from emojax.trained import model as pretrained
@@ -52,6 +58,7 @@ def recalibrate(
   data: str | None = None,
   split: str | None = None,
   ignore_labels: Collection[str] = (),
+  pool: bool = False,
 ) -> pathlib.Path:
   """Writes a model with guarantees by other data; the given one stays as it is.
 
@@ -62,6 +69,8 @@ def recalibrate(
     split: Of its splits, one that the model was not trained on; None for the
       part of the model's own data that chose its epochs, as its settings say.
     ignore_labels: Classes of the data that the model does not know.
+    pool: Also fit a temperature to the mean of the members, and divide the weights
+      of the last layers by it (`pooling`).
 
   Returns:
     `out`.
@@ -93,10 +102,29 @@ def recalibrate(
       'model.json does not say with which settings the model was trained '
       f'({type(error).__name__}: {error})'
     ) from error
+  if pool:
+    kept, metadata = _pooled(model, kept, known)
+    model = pretrained.Model(metadata, release.tree(kept))
   metadata |= fitted(model, known)
   text = model_card.recalibrated(text, metadata)
   write(out, release.contents(kept, metadata, text))
   return out
+
+
+def _pooled(model: pretrained.Model, arrays, known: Known):
+  """Weights and description with a temperature of the mean, see `pooling`."""
+  alone = pooling.one_view(model)
+  views = [_logits(alone, known.clips)]
+  if model.metadata.get('flip', False):
+    views.append(_logits(alone, known.clips, mirrored=True))
+  found = pooling.fit(model, views, known.clips)
+  source = known.source
+  where = (
+    f'the split {source.split} of {source.data}'
+    if source.data
+    else 'the validation set'
+  )
+  return pooling.sharpened(model, arrays, found, where)
 
 
 def _card(folder: pathlib.Path) -> str:
@@ -145,12 +173,15 @@ def fitted(model: pretrained.Model, known: Known) -> Json:
   }
 
 
-def _logits(model: pretrained.Model, clips) -> dict[str, np.ndarray]:
-  """Logits of all members, task -> [M, N, L, outputs]."""
+def _logits(
+  model: pretrained.Model, clips, mirrored: bool = False
+) -> dict[str, np.ndarray]:
+  """Logits of all members, task -> [M, N, L, outputs]; of mirror images or not."""
   parts = []
   for start in range(0, len(clips), CHUNK):
     some = clips.take(np.arange(start, min(start + CHUNK, len(clips))))
-    parts.append(model.logits(some.image, some.audio))
+    image = some.image[..., ::-1, :] if mirrored else some.image
+    parts.append(model.logits(image, some.audio))
     parts[-1].pop(LEARNED, None)
   found = {k: np.concatenate([p[k] for p in parts], 1) for k in parts[0]}
   for name, array in found.items():

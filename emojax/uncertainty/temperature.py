@@ -9,6 +9,7 @@ or log(p / (1 - p)) for binary tasks.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -35,12 +36,18 @@ def _sigmoid_nll(beta, logits, labels):
   return np.mean(np.logaddexp(0, scaled) - labels * scaled)
 
 
-def _minimise(nll, logits, labels) -> float:
-  """The NLL is convex in 1 / T: one minimum, which a bounded search finds."""
+def minimise(nll: Callable[[float], float]) -> float:
+  """T within `BOUNDS` at the minimum of an NLL over 1 / T.
+
+  That of one network is convex in 1 / T: one minimum, which a bounded search finds.
+
+  Args:
+    nll: Of logits times a factor, as a function of the factor.
+  """
   import scipy.optimize  # slow to import: not for `emojax.load`
 
   result = scipy.optimize.minimize_scalar(
-    lambda log_t: nll(np.exp(-log_t), logits, labels),
+    lambda log_t: nll(np.exp(-log_t)),
     bounds=np.log(BOUNDS),
     method='bounded',
     options={'xatol': 1e-5},
@@ -79,7 +86,7 @@ def fit_binary(logits: np.ndarray, labels: np.ndarray) -> float:
     ValueError: without labelled frames or with values that are not finite.
   """
   logits, labels = _check_rows('fit_binary', logits, labels)
-  return _minimise(_sigmoid_nll, logits, labels)
+  return minimise(lambda beta: _sigmoid_nll(beta, logits, labels))
 
 
 def fit_categorical(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -93,7 +100,7 @@ def fit_categorical(logits: np.ndarray, labels: np.ndarray) -> float:
     T within `BOUNDS`; errors as `fit_binary`.
   """
   logits, labels = _check_rows('fit_categorical', logits, labels)
-  return _minimise(_softmax_nll, logits, labels)
+  return minimise(lambda beta: _softmax_nll(beta, logits, labels))
 
 
 def fit(
