@@ -210,8 +210,15 @@ class Answering:
     doubt = {**parts, MEAN: mean}
     return Output(probabilities, members, doubt, values)
 
-  def answers(self, output: Output) -> dict[str, Any]:
+  def answers(self, output: Output, favour_rare: float = 0.0) -> dict[str, Any]:
     """Decisions by the thresholds of the model.
+
+    Args:
+      output: Of `predict`.
+      favour_rare: Of tasks with classes: 0 answers the likeliest class, 1 the one
+        that is likeliest beside its share of the labels, and so is right equally
+        often for all classes, at the cost of frequent ones; or between the two
+        (`prior.favoured`).
 
     Returns:
       Task -> 'categorical': names [...]; 'binary': label -> bool [...];
@@ -219,7 +226,9 @@ class Answering:
 
     Raises:
       ModelError: If the network's outputs are not finite for some frame: they
-        are no answer. `unsure` marks such frames.
+        are no answer. `unsure` marks such frames. Or if rare classes are to be
+        favoured and the model does not know which these are.
+      ValueError: If `favour_rare` is not from 0 to 1.
     """
     _check_output(output)
     found = {}
@@ -227,7 +236,8 @@ class Answering:
       probs = output.probabilities[task.name]
       self._check_finite(task, probs)
       if task.kind == 'categorical':
-        found[task.name] = np.array(task.labels)[probs.argmax(-1)]
+        scores = self._favoured(task, probs, favour_rare)
+        found[task.name] = np.array(task.labels)[scores.argmax(-1)]
       elif task.kind == 'binary':
         limits = self.metadata['thresholds']['decision'][task.name]
         found[task.name] = {
@@ -237,6 +247,17 @@ class Answering:
       else:
         found[task.name] = {name: output.values[name] for name in task.labels}
     return found
+
+  def _favoured(self, task, probs, power: float):
+    if power == 0:
+      return probs
+    known = self.metadata['thresholds'].get('prevalence', {}).get(task.name)
+    if known is None:
+      raise ModelError(
+        f'the model does not say how frequent the classes of {task.name} are: '
+        'calibrate it on labelled data (`emojax calibrate`), or favour_rare=0'
+      )
+    return prior.favoured(probs, [known[label] for label in task.labels], power)
 
   def sets(
     self,

@@ -25,11 +25,15 @@ class Calibration:
     uncertainty: Task or 'mean' -> 'total', 'aleatoric' or 'epistemic' -> share
       of the validation frames that are more uncertain -> value.
     notes: Why something is missing.
+    prevalence: Task with classes -> class -> its share of the labels.
   """
 
   temperatures: dict[str, Any]
   uncertainty: dict[str, dict[str, dict[str, float]]]
   notes: tuple[str, ...] = ()
+  prevalence: dict[str, dict[str, float]] = dataclasses.field(
+    default_factory=dict
+  )
 
 
 def calibrate(
@@ -57,7 +61,17 @@ def calibrate(
     name: {kind: _quantiles(getattr(values, kind)) for kind in KINDS}
     for name, values in doubt.items()
   }
-  return Calibration(fitted, limits, tuple(notes))
+  return Calibration(fitted, limits, tuple(notes), _prevalence(schema, clips))
+
+
+def _prevalence(schema: tasks.Schema, clips) -> dict[str, dict[str, float]]:
+  found = {}
+  for task in schema:
+    frames = labelled(task, clips) if task.kind == 'categorical' else None
+    if frames is not None:
+      shares = np.mean(frames.target.value, 0, np.float64).tolist()
+      found[task.name] = dict(zip(task.labels, shares, strict=True))
+  return found
 
 
 def _temperatures(task: tasks.Task, logits: np.ndarray, clips) -> list[Any]:

@@ -254,6 +254,12 @@ def _calibration(metadata) -> str:
         f'- {code(task)}: temperatures from {min(flat):.3g} to {max(flat):.3g}, '
         f'fitted on {where} (`predict(..., temperature=True)`)'
       )
+  for task, values in metadata['thresholds'].get('prevalence', {}).items():
+    text = ', '.join(f'{escape(k)} {v:.1%}' for k, v in values.items())
+    lines.append(
+      f'- {code(task)}: shares of the classes in {where}: {text}; '
+      '`model.answers(output, favour_rare=0.5)` answers rare ones more often'
+    )
   limits = metadata['thresholds']['uncertainty'].get('mean', {})
   for kind, shares in limits.items():
     text = ', '.join(f'{v:.3f} ({float(k):.0%})' for k, v in shares.items())

@@ -80,6 +80,7 @@ def describe(
     'thresholds': {
       'decision': decision,
       'uncertainty': calibration.uncertainty,
+      'prevalence': calibration.prevalence,
     },
     'notes': [*run.stack(generation).notes, *unknown, *calibration.notes],
     'paper': run.experiment().PAPER,

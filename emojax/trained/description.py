@@ -81,6 +81,7 @@ def check_answers(metadata: Any):
   thresholds = _get(metadata, 'thresholds', dict)
   _check_decisions(schema, _get(thresholds, 'decision', dict, 'thresholds.'))
   _check_limits(schema, _get(thresholds, 'uncertainty', dict, 'thresholds.'))
+  _check_prevalence(schema, thresholds)
 
 
 def _get(parent: dict, key: str, kind: type, where: str = ''):
@@ -226,6 +227,26 @@ def _check_prior(schema: list[dict], metadata: dict):
       raise ValueError(f'prior.{name}: there is no such task')
     task = known[name]
     prior.check(task['kind'], task['labels'], values, f'prior.{name}')
+
+
+def _check_prevalence(schema: list[dict], thresholds: dict):
+  """Task -> class -> share of the labels; models of before have none."""
+  if 'prevalence' not in thresholds:
+    return
+  known = {t['name']: t['labels'] for t in schema if t['kind'] == 'categorical'}
+  where = 'thresholds.prevalence.'
+  for name, values in _get(
+    thresholds, 'prevalence', dict, 'thresholds.'
+  ).items():
+    if name not in known:
+      raise ValueError(f'{where}{name}: there is no such task with classes')
+    if not isinstance(values, dict) or set(values) != set(known[name]):
+      raise ValueError(
+        f'{where}{name}: expected a number for each of its classes'
+      )
+    shares = [_number(v, f'{where}{name}.{k}', 0, 1) for k, v in values.items()]
+    if not math.isclose(sum(shares), 1, abs_tol=1e-3):
+      raise ValueError(f'{where}{name}: the shares do not add up to 1')
 
 
 def _check_decisions(schema: list[dict], found: dict):

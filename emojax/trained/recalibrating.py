@@ -161,6 +161,7 @@ def fitted(model: pretrained.Model, known: Known) -> Json:
     'thresholds': {
       **metadata['thresholds'],
       'uncertainty': found.uncertainty,
+      'prevalence': found.prevalence,
     },
     guarantees.KEY: guarantees.fit(
       model.schema, logits, clips, model.bin_values, known.source

@@ -103,6 +103,38 @@ def correct(
   return {task.name: apply(task, logits[task.name], prior) for task in schema}
 
 
+def favoured(
+  probs: np.ndarray, prevalence: Sequence[float], power: float
+) -> np.ndarray:
+  """Scores by which rare classes are answered more often than their share.
+
+  log p_c - power log pi_c, as logits are adjusted after training by Menon et al.
+  (ICLR 2021, Eq. 9): with a power of 1 the largest is the answer with the best mean
+  of the classes' accuracies, with 0 the likeliest class, which has the best accuracy.
+
+  Args:
+    probs: [..., E], of classes as frequent as `prevalence` says.
+    prevalence: Shares of the classes pi_c, [E]; a class without any counts as
+      frequent as the rarest that has some.
+    power: From 0 to 1.
+
+  Returns:
+    float64 [..., E]; probabilities they are not.
+
+  Raises:
+    ValueError: If the power is another one, or no class has a share.
+  """
+  share = np.asarray(prevalence, np.float64)
+  if not 0 <= power <= 1:
+    raise ValueError(f'power {power}: expected a number from 0 to 1')
+  if not (share > 0).any():
+    raise ValueError('prevalence: no class has a share above 0')
+  share = np.where(share > 0, share, share[share > 0].min())
+  # Underflow: a probability of 0 stays the least.
+  logs = np.log(np.maximum(np.asarray(probs, np.float64), 1e-300))
+  return logs - power * np.log(share)
+
+
 def plus(first: Prior, second: Prior) -> Prior:
   """What two trainings in a row amount to: weights multiply."""
   both = first | second

@@ -14,6 +14,7 @@ import pytest
 import emojax
 from emojax.trained import arrays, description
 from emojax.trained import folder as release
+from emojax.uncertainty import prior
 
 METADATA, WEIGHTS = release.METADATA, release.WEIGHTS
 
@@ -102,6 +103,55 @@ def put(path, value):
 def test_class_weights_of_no_use(copy, path, value, words):
   forge(copy, put(path, value))
   refused(copy, words)
+
+
+SHARES = ('thresholds', 'prevalence')
+
+
+@pytest.mark.parametrize(
+  ('path', 'value', 'words'),
+  [
+    (SHARES, [], 'thresholds.prevalence: expected an object'),
+    ((*SHARES, 'au'), {}, 'prevalence.au: there is no such task with classes'),
+    (
+      (*SHARES, 'expr', 'joy'),
+      0,
+      'prevalence.expr: expected a number for each',
+    ),
+    ((*SHARES, 'expr', 'fear'), -0.1, 'thresholds.prevalence.expr.fear'),
+    ((*SHARES, 'expr', 'fear'), '0', 'thresholds.prevalence.expr.fear'),
+    ((*SHARES, 'expr', 'fear'), 1.0, 'the shares do not add up to 1'),
+  ],
+)
+def test_shares_of_classes_of_no_use(copy, path, value, words):
+  forge(copy, put(path, value))
+  refused(copy, words)
+
+
+def test_rare_classes_are_favoured_by_their_shares(exported):
+  model = emojax.load(exported)
+  output = model.predict(IMAGE)
+  shares = model.metadata['thresholds']['prevalence']['expr']
+  assert sum(shares.values()) == pytest.approx(1)
+  labels = np.array(model.schema[1].labels)
+  expected = prior.favoured(
+    output.probabilities['expr'], [shares[name] for name in labels], 1.0
+  )
+  found = model.answers(output, favour_rare=1.0)
+  np.testing.assert_array_equal(found['expr'], labels[expected.argmax(-1)])
+  plain = model.answers(output)
+  np.testing.assert_equal(found['au'], plain['au'])
+  likeliest = labels[output.probabilities['expr'].argmax(-1)]
+  np.testing.assert_array_equal(plain['expr'], likeliest)
+
+
+def test_models_of_before_do_not_know_which_classes_are_rare(copy):
+  forge(copy, put(SHARES, ...))
+  model = emojax.load(copy)
+  output = model.predict(IMAGE)
+  model.answers(output)
+  with pytest.raises(release.ModelError, match='`emojax calibrate`'):
+    model.answers(output, favour_rare=0.5)
 
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)

@@ -68,6 +68,11 @@ def test_the_scores_are_of_these_weights(name):
   for key in tool.ROWS:
     for kind in ('single', 'ensemble'):
       assert found[kind][key] == pytest.approx(kept[kind][key], abs=2e-3)
+  power = kept['favour_rare'].pop('power')
+  assert found['favour_rare'].pop('power') == power
+  for kind, scores in kept['favour_rare'].items():
+    for key, value in scores.items():
+      assert found['favour_rare'][kind][key] == pytest.approx(value, abs=3e-3)
 
 
 @pytest.mark.slow

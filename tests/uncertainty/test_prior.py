@@ -192,3 +192,42 @@ def test_json_names_labels():
 def test_json_of_no_use(found, message):
   with pytest.raises(ValueError, match=message):
     prior.from_json(SCHEMA, found, 'here')
+
+
+def test_favoured_answers_have_the_best_mean_of_class_accuracies():
+  """Of all rules by which frames with known posteriors may be answered."""
+  rng = np.random.default_rng(0)
+  pi = rng.dirichlet([8, 2, 0.3], 300)
+  share = pi.mean(0)  # every frame is equally frequent
+
+  def accuracies(answers):
+    right = np.eye(3)[answers] * pi
+    return right.sum() / 300, (right.sum(0) / pi.sum(0)).mean()
+
+  plain, half, full = (
+    prior.favoured(pi, share, power).argmax(1) for power in (0, 0.5, 1)
+  )
+  np.testing.assert_array_equal(plain, pi.argmax(1))
+  for _ in range(200):
+    other = np.where(rng.random(300) < 0.05, rng.integers(0, 3, 300), full)
+    assert accuracies(other)[1] <= accuracies(full)[1] + 1e-12
+  assert accuracies(plain)[0] > accuracies(half)[0] > accuracies(full)[0]
+  assert accuracies(plain)[1] < accuracies(half)[1] < accuracies(full)[1]
+
+
+def test_classes_that_nobody_had_are_as_rare_as_the_rarest():
+  probs = np.float32([[0.6, 0.25, 0.15, 0.0]])
+  scores = prior.favoured(probs, [0.9, 0.1, 0, 0], 1.0)
+  assert np.isfinite(scores).all()
+  assert scores.argmax() == 1
+  np.testing.assert_allclose(
+    scores[0, 1] - scores[0, 2], np.log(0.25 / 0.15), rtol=1e-6
+  )
+
+
+@pytest.mark.parametrize('power', [-0.1, 1.1, np.nan])
+def test_powers_of_no_use(power):
+  with pytest.raises(ValueError, match='from 0 to 1'):
+    prior.favoured(np.ones((1, 2)) / 2, [0.5, 0.5], power)
+  with pytest.raises(ValueError, match='no class has a share'):
+    prior.favoured(np.ones((1, 2)) / 2, [0, 0], 0.5)
