@@ -8,7 +8,7 @@
 plans runs of configs/gen.py by seed: RUNS/plain-SEED and RUNS/corrected-SEED differ
 in `loss.correct_teachers` alone; the second takes the teachers of the first, so that
 their students can be compared by seed. RUNS/unbalanced-SEED are teachers without
-Algorithm 1 (EMENet-V alone, as in the paper's Table 5). Without --train it says what
+Algorithm 1 (the paper's Table 5). EMENet-VA has plain runs alone. Without --train it says what
 is finished and what the rest takes. Cells are means over seeds with Student's 95 %
 interval. Between the markers of the page everything is written anew; what is around
 them is kept.
@@ -19,13 +19,12 @@ import json
 import pathlib
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from benchmarks import planned_runs, prior_tables, tables
 from benchmarks.planned_runs import Planned
-from benchmarks.prior_tables import Pairs, Run
+from benchmarks.prior_tables import Run, Study
 
 CONFIG = 'configs/gen.py'
 PLAIN, CORRECTED, UNBALANCED = 'plain', 'corrected', 'unbalanced'
@@ -33,18 +32,6 @@ MEMBERS = 2  # of configs/gen.py
 SETTINGS = {'train.epochs': 16, 'runtime.cpu_devices': 1}
 AUDIO = {'model.name': 'emenet_va', 'data.audio': True}
 MINUTES = 2.0  # of one core for a network, compilation and predictions included
-
-
-class Study(NamedTuple):
-  """Results of finished runs by seed.
-
-  Attributes:
-    pairs: (students of plain, of corrected teachers).
-    unbalanced: Teachers without Algorithm 1; empty without such runs.
-  """
-
-  pairs: Pairs
-  unbalanced: Sequence[Run]
 
 
 def plan(folder: pathlib.Path, seeds: Sequence[int], audio: bool):
@@ -66,32 +53,41 @@ def plan(folder: pathlib.Path, seeds: Sequence[int], audio: bool):
 
   for seed in seeds:
     plain = add(PLAIN, seed, 2 * MEMBERS)
-    handed_on = {'loss.correct_teachers': True, 'distill.teachers': plain}
-    add(CORRECTED, seed, MEMBERS, **handed_on)
     if not audio:
+      handed_on = {'loss.correct_teachers': True, 'distill.teachers': plain}
+      add(CORRECTED, seed, MEMBERS, **handed_on)
       alone = {'generations': 0, 'train.balance': 'off'}
       add(UNBALANCED, seed, MEMBERS, **alone)
   return made
 
 
-def pairs(folder: pathlib.Path) -> list[tuple[Run, Run]]:
-  """Results of the runs by seed: (students of plain, of corrected teachers).
+def read(folder: pathlib.Path) -> Study:
+  """The finished runs of a folder.
 
   Raises:
-    ValueError: If there are less than two pairs, a run is not finished, or the
-      runs of a pair differ in more than what the teachers hand on.
+    ValueError: If there are less than two seeds, a run is not finished, runs of a
+      seed differ in more than they are meant to, or some seeds lack a kind of run.
   """
   seeds = _seeds(folder, PLAIN)
   if len(seeds) < 2:
     raise ValueError(f'{folder} has {len(seeds)} folders plain-SEED, not two')
-  found = []
-  for seed in seeds:
-    runs = [folder / f'{kind}-{seed}' for kind in (PLAIN, CORRECTED)]
-    _check(*runs)
-    plain, corrected = (_json(run / 'results.json') for run in runs)
-    _check_teachers(plain, corrected, runs[1])
-    found.append((plain, corrected))
-  return found
+  found = {PLAIN: _results(folder, PLAIN, seeds)}
+  for kind, check in ((CORRECTED, _check), (UNBALANCED, _check_unbalanced)):
+    present = _seeds(folder, kind)
+    if present and present != seeds:
+      raise ValueError(
+        f'{folder} has folders {kind}-SEED of other seeds than {PLAIN}-SEED'
+      )
+    for seed in present:
+      check(folder / f'{PLAIN}-{seed}', folder / f'{kind}-{seed}')
+    found[kind] = _results(folder, kind, present)
+  for seed, *both in zip(seeds, found[PLAIN], found[CORRECTED], strict=False):
+    _check_teachers(*both, folder / f'{CORRECTED}-{seed}')
+  return Study(**found)
+
+
+def _results(folder: pathlib.Path, kind: str, seeds) -> list[Run]:
+  return [_json(folder / f'{kind}-{seed}' / 'results.json') for seed in seeds]
 
 
 def _seeds(folder: pathlib.Path, kind: str) -> list[str]:
@@ -160,52 +156,28 @@ def _configs(*folders: pathlib.Path) -> list[dict]:
   return found
 
 
-def read(folder: pathlib.Path) -> Study:
-  """The runs of a folder.
-
-  Raises:
-    ValueError: As `pairs`; or if runs without Algorithm 1 are not of the same seeds.
-  """
-  found, seeds = pairs(folder), _seeds(folder, PLAIN)
-  if not _seeds(folder, UNBALANCED):
-    return Study(found, ())
-  if _seeds(folder, UNBALANCED) != seeds:
-    raise ValueError(
-      f'{folder} has folders {UNBALANCED}-SEED of other seeds than {PLAIN}-SEED'
-    )
-  for seed in seeds:
-    _check_unbalanced(
-      folder / f'{PLAIN}-{seed}', folder / f'{UNBALANCED}-{seed}'
-    )
-  unbalanced = [
-    _json(folder / f'{UNBALANCED}-{seed}' / 'results.json') for seed in seeds
-  ]
-  return Study(found, unbalanced)
-
-
 def everything(study: Study, audio: bool = False) -> list[tables.Table]:
   """All tables of a network.
 
   Raises:
     ValueError: If the runs have no students, or are not corrected.
   """
-  runs, names = study.pairs, study.pairs[0][0]['names']
-  if len(names) < 2 or not runs[0][0]['generations'][names[0]].get('pc'):
+  if len(study.names) < 2 or not study.plain[0]['generations'][
+    study.names[0]
+  ].get('pc'):
     raise ValueError('expected runs with class weights and with students')
   single, every = ('Table 6', 'Tables 6 and 7') if audio else (
     'Table 3', 'Tables 3 and 4, Figure 5'
   )  # fmt: skip
   made = [
-    prior_tables.metrics(runs, names),
-    prior_tables.probabilities(runs, names, every),
-    prior_tables.units(runs, names, single),
-    prior_tables.truths(runs, names),
-    prior_tables.foreign(runs, names),
-    prior_tables.differences(runs, names),
+    prior_tables.metrics(study),
+    prior_tables.probabilities(study, every),
+    prior_tables.units(study, single),
+    prior_tables.truths(study),
+    prior_tables.foreign(study),
+    prior_tables.differences(study),
   ]
-  if study.unbalanced:
-    made.append(prior_tables.balance(runs, study.unbalanced, names))
-  return made
+  return [*made, prior_tables.balance(study)] if study.unbalanced else made
 
 
 def main(argv: Sequence[str]) -> int:

@@ -1,7 +1,7 @@
 """Tables of benchmarks/prior_correction.py: rows by method, cells over seeds."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks import tables
 from benchmarks.seeds import cell, estimate, two_sided
@@ -29,7 +29,30 @@ UNITS = {f'au/nll/{unit}': unit for unit in tasks.AU12} | {'au/nll': 'mean'}
 WAYS = {'plain': '', 'ts': ' + TS', 'mc': ' + MC dropout', 'pc': ' + PC'}
 KINDS = {'mean': 'single', 'ensemble': 'ensemble'}
 Run = Mapping[str, Any]
-Pairs = Sequence[tuple[Run, Run]]
+
+
+class Study(NamedTuple):
+  """Results of finished runs, by seed.
+
+  Attributes:
+    plain: Runs whose teachers hand on what they say.
+    corrected: Runs with the same teachers, corrected before; or none.
+    unbalanced: Teachers without Algorithm 1; or none.
+  """
+
+  plain: Sequence[Run]
+  corrected: Sequence[Run] = ()
+  unbalanced: Sequence[Run] = ()
+
+  @property
+  def names(self) -> list[str]:
+    """Of the generations; the first are the teachers."""
+    return self.plain[0]['names']
+
+  @property
+  def students_of_corrected(self) -> list[str]:
+    """Generations that corrected teachers have taught."""
+    return self.names[1:] if self.corrected else []
 
 
 def scores(run: Run, name: str, way: str, what: str) -> Mapping[str, float]:
@@ -49,102 +72,81 @@ def scores(run: Run, name: str, way: str, what: str) -> Mapping[str, float]:
   return (found.get('val', {}) if way == 'ts' else found).get(what, {})
 
 
-def _row(runs, title: str, keys, *, name, way, what='mean') -> list[str]:
-  found = [scores(run, name, way, what) for run in runs]
-  return [title, *(cell([one.get(key) for one in found]) for key in keys)]
-
-
-def metrics(runs: Pairs, names) -> tables.Table:
+def metrics(study: Study) -> tables.Table:
   """Tables 1 and 2: emotion metrics."""
-  plain, corrected = zip(*runs)
-  rows = []
-  for what, many in (('mean', 'single'), ('ensemble', 'ensemble')):
-    for name in names:
-      for way, title in (('plain', ''), ('pc', ' + PC')):
-        label = f'{name}{title}, {many}'
-        rows.append(_row(plain, label, SCORES, name=name, way=way, what=what))
-    for name in names[1:]:
-      label = f'{name} of corrected teachers, {many}'
-      row = _row(corrected, label, SCORES, name=name, way='plain', what=what)
-      rows.append(row)
+  rows = _by_method(study, SCORES, KINDS, ('plain', 'pc'))
   title = 'Tables 1 and 2: emotion metrics'
   return tables.Table(title, ['', *SCORES.values()], rows)
 
 
-def probabilities(runs: Pairs, names, numbers: str) -> tables.Table:
+def probabilities(study: Study, numbers: str) -> tables.Table:
   """What the probabilities are worth: Tables 4 and 7, means of 3 and 6.
 
   Args:
-    runs: By seed.
-    names: Of the generations.
+    study: Results.
     numbers: Of the paper's tables, for the title.
   """
   columns = {**PROBABILITIES, **ERRORS}
-  rows = _by_method(runs, names, columns, KINDS)
-  best = [plain['optimum']['metrics'] for plain, _ in runs]
-  cells = (cell([one.get(key) for one in best]) for key in columns)
-  rows.append(['Bayes optimum', *cells])
+  rows = [*_by_method(study, columns, KINDS, WAYS), _optimum(study, columns)]
   title = f'{numbers}: negative log-likelihood, calibration error, RMSE'
   return tables.Table(title, ['', *columns.values()], rows)
 
 
-def units(runs: Pairs, names, number: str) -> tables.Table:
+def units(study: Study, number: str) -> tables.Table:
   """NLL of every action unit by single networks: Table 3, or 6 with voices."""
-  rows = _by_method(runs, names, UNITS, ['mean'])
-  best = [plain['optimum']['metrics'] for plain, _ in runs]
-  cells = (cell([one.get(key) for one in best]) for key in UNITS)
-  rows.append(['Bayes optimum', *cells])
+  rows = [*_by_method(study, UNITS, ['mean'], WAYS), _optimum(study, UNITS)]
   title = f'{number}: NLL of action units, single networks'
   return tables.Table(title, ['', *UNITS.values()], rows)
 
 
-def _by_method(runs: Pairs, names, columns, kinds) -> list[list[str]]:
+def _by_method(study: Study, columns, kinds, ways) -> list[list[str]]:
   """A row for each generation and way, with students of corrected teachers."""
-  plain, corrected = zip(*runs)
   rows = []
   for what in kinds:
     many = KINDS[what]
-    for name in names:
-      for way, title in WAYS.items():
-        if any(scores(run, name, way, what) for run in plain):
-          label = f'{name}{title}, {many}'
-          rows.append(
-            _row(plain, label, columns, name=name, way=way, what=what)
-          )
-    for name in names[1:]:
-      label = f'{name} of corrected teachers, {many}'
-      rows.append(
-        _row(corrected, label, columns, name=name, way='plain', what=what)
-      )
+    for name in study.names:
+      for way in ways:
+        if any(scores(run, name, way, what) for run in study.plain):
+          label, of = f'{name}{WAYS[way]}, {many}', (name, way, what)
+          rows.append(_row(study.plain, label, columns, *of))
+    for name in study.students_of_corrected:
+      label, of = f'{name} of corrected teachers, {many}', (name, 'plain', what)
+      rows.append(_row(study.corrected, label, columns, *of))
   return rows
 
 
-def balance(runs: Pairs, unbalanced: Sequence[Run], names) -> tables.Table:
-  """Table 5: teachers with and without Algorithm 1, and what it changes.
+def _row(runs, title: str, keys, name, way, what) -> list[str]:
+  found = [scores(run, name, way, what) for run in runs]
+  return [title, *(cell([one.get(key) for one in found]) for key in keys)]
 
-  Args:
-    runs: By seed.
-    unbalanced: Runs of the same seeds with train.balance=off.
-    names: Of the generations; the first are the teachers.
-  """
-  balanced = [plain for plain, _ in runs]
+
+def _optimum(study: Study, keys) -> list[str]:
+  best = [run['optimum']['metrics'] for run in study.plain]
+  return [
+    'Bayes optimum',
+    *(cell([one.get(key) for one in best]) for key in keys),
+  ]
+
+
+def balance(study: Study) -> tables.Table:
+  """Table 5: teachers with and without Algorithm 1, and what it changes."""
   keys, rows, gaps = {**SCORES, **PROBABILITIES}, [], {}
   for what, many in KINDS.items():
     for way in ('plain', 'pc'):
-      of = {'name': names[0], 'way': way, 'what': what}
-      tail = f'{WAYS[way]}, {many}'
+      of, tail = (study.names[0], way, what), f'{WAYS[way]}, {many}'
       rows += [
-        _row(unbalanced, f'without{tail}', keys, **of),
-        _row(balanced, f'with{tail}', keys, **of),
+        _row(study.unbalanced, f'without{tail}', keys, *of),
+        _row(study.plain, f'with{tail}', keys, *of),
       ]
-      both = zip(
-        (scores(run, names[0], way, what) for run in balanced),
-        (scores(run, names[0], way, what) for run in unbalanced),
-        strict=True,
+      one, other = (
+        [scores(run, *of) for run in runs]
+        for runs in (study.plain, study.unbalanced)
       )
-      both = list(both)
       gaps[f'with - without{tail}'] = [
-        _paired([(a.get(key), b.get(key)) for a, b in both]) for key in keys
+        _paired(
+          [(a.get(key), b.get(key)) for a, b in zip(one, other, strict=True)]
+        )
+        for key in keys
       ]
   changed, tested = _bold(gaps)
   title = 'Table 5: Algorithm 1, teachers'
@@ -157,85 +159,90 @@ def _truth(run: Run, name: str, way: str, what: str) -> Mapping[str, Any]:
   return found['truth']['single_mean' if what == 'mean' else what]
 
 
-def truths(runs: Pairs, names) -> tables.Table:
+def _versions(study: Study):
+  """(runs, title, generation, way) of all that has its own probabilities."""
+  for name in study.names:
+    for way in ('plain', 'pc'):
+      yield study.plain, f'{name}{WAYS[way]}', name, way
+  for name in study.students_of_corrected:
+    yield study.corrected, f'{name} of corrected teachers', name, 'plain'
+
+
+def truths(study: Study) -> tables.Table:
   """What only known posteriors can tell: excess, and order of the entropies."""
-  plain, corrected = zip(*runs)
   columns, rows = [''], []
   keys = ('excess_nll', 'spearman_total')
   for task in TRUTH.values():
     columns += [f'{task} excess NLL', f'{task} entropy, Spearman']
-  versions = [
-    (plain, f'{name}{title}', name, way)
-    for name in names
-    for way, title in (('plain', ''), ('pc', ' + PC'))
-  ] + [
-    (corrected, f'{name} of corrected teachers', name, 'plain')
-    for name in names[1:]
-  ]
-  for what, many in (('mean', 'single'), ('ensemble', 'ensemble')):
-    for stack, title, name, way in versions:
-      found = [_truth(run, name, way, what) for run in stack]
+  for what, many in KINDS.items():
+    for runs, title, name, way in _versions(study):
+      found = [_truth(run, name, way, what) for run in runs]
       cells = [cell([f[t][k] for f in found]) for t in TRUTH for k in keys]
       rows.append([f'{title}, {many}', *cells])
   title = 'Against the known posteriors'
   return tables.Table(title, columns, rows)
 
 
-def foreign(runs: Pairs, names) -> tables.Table:
+def foreign(study: Study) -> tables.Table:
   """Foreign images: AUC of the ensembles' uncertainty."""
-  plain, corrected = zip(*runs)
-  kinds = list(plain[0]['generations'][names[0]]['ood'])
+  kinds = list(study.plain[0]['generations'][study.names[0]]['ood'])
   which = ('total', 'epistemic')
   rows = []
-  for name in names:
-    versions = [
-      (plain, name, lambda g: g['ood']),
-      (plain, f'{name} + PC', lambda g: g['pc']['ood']),
+  for runs, title, name, way in _versions(study):
+    found = [run['generations'][name] for run in runs]
+    found = [(one if way == 'plain' else one['pc'])['ood'] for one in found]
+    cells = [
+      cell([f[kind].get(f'ensemble/{k}') for f in found])
+      for kind in kinds
+      for k in which
     ]
-    if name in names[1:]:
-      label = f'{name} of corrected teachers'
-      versions.append((corrected, label, lambda g: g['ood']))
-    for stack, title, of in versions:
-      found = [of(run['generations'][name]) for run in stack]
-      cells = [
-        cell([f[kind].get(f'ensemble/{k}') for f in found])
-        for kind in kinds
-        for k in which
-      ]
-      rows.append([title, *cells])
+    rows.append([title, *cells])
   columns = ['', *(f'{kind}, {k}' for kind in kinds for k in which)]
   return tables.Table('Foreign images: AUC of ensembles', columns, rows)
 
 
-# Title -> (run of the pair, generation, way) that is compared, and with what.
+# Title -> (runs, generation, way) that is compared, and with what.
 STEPS = {
-  'teachers: PC - none': ((0, 0, 'pc'), (0, 0, 'plain')),
-  'teachers: TS - none': ((0, 0, 'ts'), (0, 0, 'plain')),
-  'students - teachers': ((0, 1, 'plain'), (0, 0, 'plain')),
-  'students + PC - teachers + PC': ((0, 1, 'pc'), (0, 0, 'pc')),
+  'teachers: PC - none': (('plain', 0, 'pc'), ('plain', 0, 'plain')),
+  'teachers: TS - none': (('plain', 0, 'ts'), ('plain', 0, 'plain')),
+  'students - teachers': (('plain', 1, 'plain'), ('plain', 0, 'plain')),
+  'students + PC - teachers + PC': (('plain', 1, 'pc'), ('plain', 0, 'pc')),
   'students of corrected teachers - teachers + PC': (
-    (1, 1, 'plain'),
-    (0, 0, 'pc'),
+    ('corrected', 1, 'plain'),
+    ('plain', 0, 'pc'),
   ),
   'students of corrected teachers - students + PC': (
-    (1, 1, 'plain'),
-    (0, 1, 'pc'),
+    ('corrected', 1, 'plain'),
+    ('plain', 1, 'pc'),
   ),
 }
 
 
-def differences(runs: Pairs, names) -> tables.Table:
+def differences(study: Study) -> tables.Table:
   """Paired by seed: does a step help, before and after the correction?"""
   keys = {**PROBABILITIES, 'total': 'Total'}
   found = {
-    f'{title}, {many}': [_gap(runs, names, step, what, key) for key in keys]
+    f'{title}, {many}': [_gap(study, step, what, key) for key in keys]
     for what, many in KINDS.items()
     for title, step in STEPS.items()
+    if study.corrected or step[0][0] != 'corrected'
   }
   rows, tested = _bold(found)
   title = 'Differences, paired by seed'
-  notes = [tested, *_immature(runs)]
+  notes = [tested, *_immature(study)]
   return tables.Table(title, ['', *keys.values()], rows, notes)
+
+
+def _gap(study: Study, step, what: str, key: str) -> Estimate:
+  """The difference of the two sides of a step, paired by seed."""
+  one, other = (
+    [
+      scores(run, study.names[number], way, what).get(key)
+      for run in getattr(study, runs)
+    ]
+    for runs, number, way in step
+  )
+  return _paired(list(zip(one, other, strict=True)))
 
 
 def _bold(found: Mapping[str, Sequence[Estimate]]):
@@ -265,30 +272,25 @@ def _bold(found: Mapping[str, Sequence[Estimate]]):
   )
 
 
-def _gap(runs: Pairs, names, step, what: str, key: str) -> Estimate:
-  """The difference of the two sides of a step, paired by seed."""
-  one, other = step
-
-  def score(pair, side):
-    run, number, way = side
-    return scores(pair[run], names[number], way, what).get(key)
-
-  return _paired([(score(pair, one), score(pair, other)) for pair in runs])
-
-
 def _paired(both: Sequence[tuple[float | None, float | None]]) -> Estimate:
   """Mean of first - second; unknown where one is."""
-  return estimate([None if None in one else one[0] - one[1] for one in both])
+  gaps = [
+    None if first is None or second is None else first - second
+    for first, second in both
+  ]
+  return estimate(gaps)
 
 
-def _immature(runs: Pairs) -> list[str]:
+def _immature(study: Study) -> list[str]:
   """In how many seeds networks were still improving; see `report.validity`."""
+  both = [study.plain, *([study.corrected] if study.corrected else [])]
   count = sum(
-    any(run['validity']['improving'] for run in pair) for pair in runs
+    any(run['validity']['improving'] for run in runs)
+    for runs in zip(*both, strict=True)
   )
   if not count:
     return []
   return [
-    f'in {count} of {len(runs)} seeds networks were still improving when training '
-    'ended: what helps after longer training may differ'
+    f'in {count} of {len(study.plain)} seeds networks were still improving when '
+    'training ended: what helps after longer training may differ'
   ]

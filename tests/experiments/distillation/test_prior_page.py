@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -17,7 +18,6 @@ METRICS = (
   *prior_tables.ERRORS,
   *prior_tables.UNITS,
 )
-NAMES = ['Tea', 'Stu1']
 
 
 def _scores(value):
@@ -92,7 +92,7 @@ def _expected(values, sign=''):
 
 
 def test_cells_are_means_with_students_interval(runs):
-  table = prior_tables.probabilities(page.pairs(runs), NAMES, 'Tables')
+  table = prior_tables.probabilities(page.read(runs), 'Tables')
   assert [c for c in table.columns if 'RMSE' in c] == [
     'Valence RMSE',
     'Arousal RMSE',
@@ -110,7 +110,7 @@ def test_cells_are_means_with_students_interval(runs):
 
 
 def test_differences_are_paired_by_seed(runs):
-  table = prior_tables.differences(page.pairs(runs), NAMES)
+  table = prior_tables.differences(page.read(runs))
   plain = [[cell.replace('*', '') for cell in row] for row in table.rows]
   table = dataclasses.replace(table, rows=plain)
   for title, values in {
@@ -129,7 +129,7 @@ def test_differences_are_paired_by_seed(runs):
 
 
 def test_differences_that_remain_after_holm_are_bold(runs):
-  table = prior_tables.differences(page.pairs(runs), NAMES)
+  table = prior_tables.differences(page.read(runs))
   shown = {row[0]: row[1].startswith('**') for row in table.rows}
   # t is infinite; -15.8 with p = 0.004, times what is left of 60; and -1.3.
   assert shown['teachers: TS - none, single']
@@ -204,17 +204,28 @@ def test_pairs_have_the_same_teachers(runs):
   results['generations']['Tea'] = _generation(7.0)
   path.write_text(json.dumps(results))
   with pytest.raises(ValueError, match=r'corrected-1 has other teachers'):
-    page.pairs(runs)
+    page.read(runs)
 
 
-@pytest.mark.parametrize('audio', [False, True])
-def test_students_of_corrected_teachers_take_those_of_the_plain_run(
-  tmp_path, audio
-):
-  plain, corrected, *others = page.plan(tmp_path, [3], audio)
+def test_students_of_corrected_teachers_take_those_of_the_plain_run(tmp_path):
+  plain, corrected, unbalanced = page.plan(tmp_path, [3], audio=False)
   assert f'--config.distill.teachers={plain.path}' in corrected.command
-  assert ('--config.data.audio=True' in plain.command) is audio
-  assert [one.path.name for one in others] == ['unbalanced-3'] * (not audio)
+  assert unbalanced.path.name == 'unbalanced-3'
+  (heard,) = page.plan(tmp_path, [3], audio=True)
+  assert '--config.data.audio=True' in heard.command
+
+
+def test_plain_runs_are_enough(runs):
+  for folder in runs.glob('corrected-*'):
+    shutil.rmtree(folder)
+  made = page.everything(page.read(runs), audio=True)
+  assert [table.title.split(':')[0] for table in made[1:3]] == [
+    'Tables 6 and 7',
+    'Table 6',
+  ]
+  rows = [row[0] for table in made for row in table.rows]
+  assert 'Stu1 + PC, ensemble' in rows
+  assert not any('of corrected teachers' in row for row in rows)
 
 
 def test_scores_that_a_seed_lacks_leave_a_gap(runs):
@@ -222,7 +233,7 @@ def test_scores_that_a_seed_lacks_leave_a_gap(runs):
   results = json.loads(path.read_text())
   results['generations']['Tea']['mc'] = None
   path.write_text(json.dumps(results))
-  table = prior_tables.probabilities(page.pairs(runs), NAMES, 'Tables')
+  table = prior_tables.probabilities(page.read(runs), 'Tables')
   assert set(_cells(table, 'Tea + MC dropout, single').values()) == {'–'}
 
 
@@ -240,13 +251,13 @@ def test_pairs_differ_in_what_is_handed_on_alone(runs, kind, key, value, said):
   made['config'][key] = value
   path.write_text(json.dumps(made))
   with pytest.raises(ValueError, match=said):
-    page.pairs(runs)
+    page.read(runs)
 
 
 def test_unfinished_runs_are_named(runs):
   (runs / 'corrected-2' / 'results.json').unlink()
   with pytest.raises(ValueError, match=r'corrected-2/results\.json'):
-    page.pairs(runs)
+    page.read(runs)
 
 
 def test_what_is_around_the_tables_is_kept(runs, tmp_path):
