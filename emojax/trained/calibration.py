@@ -69,8 +69,9 @@ def _prevalence(schema: tasks.Schema, clips) -> dict[str, dict[str, float]]:
   for task in schema:
     frames = labelled(task, clips) if task.kind == 'categorical' else None
     if frames is not None:
-      shares = np.mean(frames.target.value, 0, np.float64).tolist()
-      found[task.name] = dict(zip(task.labels, shares, strict=True))
+      shares = np.asarray(frames.target.value, np.float64).mean(0)
+      labels = zip(task.labels, map(float, shares), strict=True)
+      found[task.name] = dict(labels)
   return found
 
 
