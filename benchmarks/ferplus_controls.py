@@ -12,6 +12,12 @@ the votes *and* in the rank correlation of entropies. Without --train it says wh
 is finished and what the rest takes, and prints and writes (--out, between the
 markers of a page) the tables of what is there. --raw adds networks that learned
 from the votes themselves, which are no control but what there is to reach.
+
+  ... --set model.width=0.25 --set ensemble.size=3 --set train.schedule=exponential \
+    --set train.decay_every=9
+
+changes the recipe of all of them, e.g. for less time; networks that train twice as
+long have a schedule of twice the length.
 """
 
 import argparse
@@ -29,6 +35,7 @@ from emojax.experiments.distillation import findings
 from emojax.report import verdicts
 from emojax.report.estimates import Estimate
 from emojax.report.verdicts import Claim
+from emojax.runtime import overrides
 
 CONFIG = 'configs/ferplus.py'
 CHAIN, RAW = 'chain', 'multinomial'
@@ -38,8 +45,12 @@ EPOCHS = 26  # of the configuration
 CONTROLS: dict[str, tuple[Mapping[str, Any], int]] = {
   'smoothing': ({'loss.label_smoothing': 0.1}, 1),
   'ema': ({'train.ema': 0.999}, 1),
-  'longer': ({'train.epochs': 2 * EPOCHS}, 2),
+  'longer': ({}, 2),
 }
+LENGTHS = {
+  'train.epochs': EPOCHS,
+  'train.decay_every': 4,
+}  # that longer doubles
 NAMES = {
   'smoothing': 'teachers, label smoothing 0.1',
   'ema': 'teachers, averaged weights',
@@ -53,7 +64,7 @@ KINDS = ('single', 'ensemble')
 FREE = (
   'seed', 'data.seed', 'data.path', 'data.unlabelled_train', 'generations',
   'eval.', 'runtime.', 'distill.', 'loss.label_smoothing', 'train.ema',
-  'train.epochs',
+  'train.epochs', 'train.decay_every',
 )  # fmt: skip
 MEMBERS, GENERATIONS = 5, 2
 # Row -> score -> value of each chain over replicates, [1 + R] each; by seed.
@@ -61,7 +72,11 @@ Chains = Mapping[str, Mapping[int, vote_scores.Scores]]
 
 
 def plan(
-  folder: pathlib.Path, data: str, raw: str, seeds: Sequence[int]
+  folder: pathlib.Path,
+  data: str,
+  raw: str,
+  seeds: Sequence[int],
+  recipe: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Planned]:
   """Runs of every chain.
 
@@ -70,23 +85,39 @@ def plan(
     data: Prepared with majority labels.
     raw: Prepared with rule=raw; '' for none.
     seeds: One for each chain; they draw validation faces, too.
+    recipe: Settings of all runs that are others than the configuration's.
   """
   made = []
+  members = int(recipe.get('ensemble.size', MEMBERS))
+  generations = int(recipe.get('generations', GENERATIONS))
   for seed in seeds:
-    both = {'data.path': data, 'seed': seed, 'data.seed': seed}
-    networks = MEMBERS * (1 + GENERATIONS)
+    both = {**recipe, 'data.path': data, 'seed': seed, 'data.seed': seed}
+    networks = members * (1 + generations)
     path = folder / f'{CHAIN}-{seed}'
     made.append(planned_runs.run(path, CONFIG, networks, both))
     for control, (settings, times) in CONTROLS.items():
-      changes = {**both, **ALONE, **settings}
+      changes = {**both, **ALONE, **settings, **_stretched(recipe, times)}
       path = folder / f'{control}-{seed}'
-      networks = MEMBERS * times
+      networks = members * times
       made.append(planned_runs.run(path, CONFIG, networks, changes))
     if raw:
       changes = both | {'data.path': raw, 'eval.mc_samples': 0}
+      changes.pop('generations', None)
       config, path = f'{CONFIG}:{RAW}', folder / f'{RAW}-{seed}'
-      made.append(planned_runs.run(path, config, MEMBERS, changes))
+      made.append(planned_runs.run(path, config, members, changes))
   return made
+
+
+def _stretched(recipe: Mapping[str, str], times: int) -> dict[str, int]:
+  """A schedule of so many times the length; {} of the same."""
+  if times == 1:
+    return {}
+  decays = recipe.get('train.schedule') in ('step', 'exponential')
+  return {
+    name: times * int(recipe.get(name, length))
+    for name, length in LENGTHS.items()
+    if decays or name == 'train.epochs'
+  }
 
 
 def runs(folder: pathlib.Path) -> dict[str, dict[int, vote_scores.Run]]:
@@ -282,18 +313,30 @@ def report(folder: pathlib.Path, replicates: int) -> list[tables.Table]:
   ]
 
 
+def _assignment(text: str) -> tuple[str, str]:
+  try:
+    return overrides.split(text)
+  except ValueError as error:
+    raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def parser() -> argparse.ArgumentParser:
   """The command line."""
   made = planned_runs.parser('benchmarks.ferplus_controls', __doc__)
   made.add_argument('--data', default='DATA', help='prepared, majority labels')
   made.add_argument('--raw', default='', help='prepared, --option rule=raw')
+  made.add_argument(
+    '--set', dest='recipe', action='append', default=[], metavar='NAME=VALUE',
+    type=_assignment, help='a setting of all runs; may be repeated',
+  )  # fmt: skip
   return made
 
 
 def main(arguments: Sequence[str]) -> int:
   """Returns the exit code; see the module's docstring."""
   asked = parser().parse_args(arguments)
-  every = plan(asked.runs, asked.data, asked.raw, range(asked.seeds))
+  recipe = dict(asked.recipe)
+  every = plan(asked.runs, asked.data, asked.raw, range(asked.seeds), recipe)
 
   def tell():
     if asked.out or list(asked.runs.glob(f'{CHAIN}-*/results.json')):

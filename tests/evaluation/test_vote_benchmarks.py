@@ -96,6 +96,31 @@ def test_what_is_interrupted_may_stop_in_order(tmp_path, console):
   assert (plan.path / 'kept').exists()
 
 
+SMALL = {
+  'ensemble.size': '3',
+  'generations': '1',
+  'model.width': '0.25',
+  'train.schedule': 'exponential',
+  'train.decay_every': '9',
+  'train.epochs': '20',
+}
+
+
+def test_a_recipe_is_that_of_all_runs_and_longer_ones_are_stretched(tmp_path):
+  made = ferplus_controls.plan(tmp_path, 'DATA', 'RAW', [0], SMALL)
+  found = {one.path.name: one for one in made}
+  assert [one.networks for one in made] == [6, 3, 3, 6, 3]
+  for name, one in found.items():
+    assert '--config.model.width=0.25' in one.command, name
+    longer = name == 'longer-0'
+    assert f'--config.train.epochs={40 if longer else 20}' in one.command
+    assert f'--config.train.decay_every={18 if longer else 9}' in one.command
+  cosine = ferplus_controls.plan(tmp_path, 'DATA', '', [0])
+  (longer,) = (one for one in cosine if one.path.name == 'longer-0')
+  assert '--config.train.epochs=52' in longer.command
+  assert not any('decay_every' in part for part in longer.command)
+
+
 def every_run(folder):
   seeds = range(2)
   return [
@@ -108,7 +133,8 @@ def every_run(folder):
 
 
 def test_plans_are_of_settings_that_mean_something(tmp_path):
-  plan = every_run(tmp_path)
+  small = ferplus_controls.plan(tmp_path / 'small', 'D', 'RAW', [0], SMALL)
+  plan = [*every_run(tmp_path), *small]
   assert len({one.path for one in plan}) == len(plan)
   for program, *arguments in (one.command for one in plan):
     if program != 'emojax.main':
