@@ -96,6 +96,13 @@ def _add_doubt(group):
   add(
     '--coverage', type=float, metavar='X', help='of the answer sets, e.g. 0.9'
   )
+  add(
+    '--favour-rare',
+    type=float,
+    metavar='X',
+    help='answer rare classes more often: 0 the likeliest class (0), 1 the one that '
+    'is likeliest beside its share of the labels',
+  )
   for name, share in (('unsure', 0.1), ('foreign', 0.01)):
     add(
       f'--{name}-share',

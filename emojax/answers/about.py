@@ -32,6 +32,11 @@ def lines(model, layout: Layout, limits: Limits, name: str = '') -> list[str]:
       f'Smoothed: probabilities of videos are means over {layout.smooth:g} s of '
       'the same track; answers and uncertainties are those of the frame.'
     )
+  if layout.favour_rare:
+    made.append(
+      f'Rare classes are favoured by {layout.favour_rare:g}: an answer may be less '
+      'likely than another class.'
+    )
   for task in layout.schema:
     if layout.sets is not None and layout.has_set(task):
       column = layout.answer(task, 'answer_set')

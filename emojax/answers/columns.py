@@ -133,11 +133,13 @@ class Layout:
     schema: The model's tasks.
     sets: Their answer sets; None for models without any.
     smooth: Seconds over which probabilities are averaged (`smoothing.py`).
+    favour_rare: How much rare classes are favoured as answers, from 0 to 1.
   """
 
   schema: tasks.Schema
   sets: Sets | None = None
   smooth: float = 0.0
+  favour_rare: float = 0.0
 
   @property
   def columns(self) -> tuple[Column, ...]:
@@ -203,16 +205,20 @@ class Layout:
       yield from _doubt('mean', 'mean over the tasks')
 
   def _answers(self, task: tasks.Task) -> Iterable[Column]:
-    several = task.kind == 'binary'
-    yield Column(
-      self.answer(task), 'text', '',
-      f'the labels of {task.name} that are present, with + between'
-      if several
-      else f'the most probable label of {task.name}',
-    )  # fmt: skip
+    yield Column(self.answer(task), 'text', '', self._meaning(task))
     if self.sets is not None and self.has_set(task):
       name = self.answer(task, 'answer_set')
       yield Column(name, 'text', '', self.sets.meaning(task))
+
+  def _meaning(self, task: tasks.Task) -> str:
+    if task.kind == 'binary':
+      return f'the labels of {task.name} that are present, with + between'
+    if not self.favour_rare:
+      return f'the most probable label of {task.name}'
+    return (
+      f'the label of {task.name} that is most probable beside its share of the '
+      f'labels to the power of {self.favour_rare:g}'
+    )
 
 
 def _label_columns(task: tasks.Task, label: str, name: str):

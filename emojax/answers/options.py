@@ -48,6 +48,8 @@ class Options:
     smooth: Seconds over which probabilities of a track are averaged; 0: not.
     temperature: Scale by the temperatures of the model's validation set.
     coverage: Share of the answer sets, of models that have them.
+    favour_rare: 0 answers the likeliest class, 1 the one that is likeliest beside
+      its share of the labels; or between the two.
     unsure_share: Unsure is what is more uncertain than this share of the
       model's validation faces.
     foreign_share: Foreign likewise, by the members' disagreement.
@@ -70,6 +72,7 @@ class Options:
   smooth: float = 0.0
   temperature: bool = False
   coverage: float | None = None
+  favour_rare: float = 0.0
   unsure_share: float | None = None
   foreign_share: float | None = None
   unsure_above: float | None = None
@@ -94,6 +97,7 @@ class Options:
     _between('min_score', self.min_score, 0, 1)
     _between('max_profile', self.max_profile, 0, 1)
     _between('min_sharpness', self.min_sharpness, 0, math.inf)
+    _between('favour_rare', self.favour_rare, 0, 1)
     _between('smooth', self.smooth, 0, LONGEST_SMOOTH)
     _between('min_face', self.min_face, 0, math.inf)
     if self.coverage is not None and not 0 < self.coverage < 1:

@@ -179,7 +179,10 @@ def _decisions(layout: Layout, model, output) -> dict[str, Any]:
   for task in layout.schema:
     if task.kind == 'binned':
       continue
-    chosen = _chosen(task, output.probabilities[task.name], limits)
+    probs = output.probabilities[task.name]
+    if task.kind == 'categorical' and layout.favour_rare:
+      probs = model.favoured(task, probs, layout.favour_rare)
+    chosen = _chosen(task, probs, limits)
     made[layout.answer(task)] = _joined(task, chosen & finite[:, None], '+')
     if sets and layout.has_set(task):
       held = np.zeros((len(finite), len(task.labels)), bool)

@@ -44,11 +44,28 @@ def layout_of(model, asked: Options) -> Layout:
   """The columns of a model's answers.
 
   Raises:
-    OptionError: If answer sets are asked for that the model has not.
+    OptionError: If answer sets are asked for that the model has not, or rare
+      classes are to be favoured of which it does not know.
   """
-  made = Layout(model.schema, _sets(model, asked), asked.smooth)
+  _check_shares(model, asked)
+  made = Layout(
+    model.schema, _sets(model, asked), asked.smooth, asked.favour_rare
+  )
   _ = made.columns  # raises ValueError where two have one name
   return made
+
+
+def _check_shares(model, asked: Options):
+  if not asked.favour_rare:
+    return
+  classes = {t.name for t in model.schema if t.kind == 'categorical'}
+  if not classes:
+    raise OptionError('--favour-rare: the model has no classes')
+  if not classes <= model.metadata['thresholds'].get('prevalence', {}).keys():
+    raise OptionError(
+      '--favour-rare: the model does not say how frequent its classes are; '
+      '`emojax calibrate` on labelled data writes one that does'
+    )
 
 
 def _sets(model, asked: Options) -> Sets | None:

@@ -236,7 +236,7 @@ class Answering:
       probs = output.probabilities[task.name]
       self._check_finite(task, probs)
       if task.kind == 'categorical':
-        scores = self._favoured(task, probs, favour_rare)
+        scores = self.favoured(task, probs, favour_rare)
         found[task.name] = np.array(task.labels)[scores.argmax(-1)]
       elif task.kind == 'binary':
         limits = self.metadata['thresholds']['decision'][task.name]
@@ -248,7 +248,10 @@ class Answering:
         found[task.name] = {name: output.values[name] for name in task.labels}
     return found
 
-  def _favoured(self, task, probs, power: float):
+  def favoured(
+    self, task: tasks.Task, probs: np.ndarray, power: float
+  ) -> np.ndarray:
+    """Scores [..., E] whose largest is the answer; raises as `answers`."""
     if power == 0:
       return probs
     known = self.metadata['thresholds'].get('prevalence', {}).get(task.name)

@@ -322,6 +322,7 @@ for _name, _flags in {
   'an empty name': [''],
   'frames of pictures': ['--every', '2'],
   'a coverage that it has not': ['--coverage', '0.123'],
+  'rare ones by more than all': ['--favour-rare', '1.5'],
 }.items():
   REFUSED[_name] = lambda folder, flags=_flags: [
     *_file('a.png', encoded('PNG'))(folder), *flags

@@ -71,6 +71,11 @@ def test_python_is_the_command_line_is_the_model(
   for kind, values in output.uncertainty['expr']._asdict().items():
     np.testing.assert_array_equal(table[f'expr_{kind}'], values)
   assert table['answer'].tolist() == list(real_model.answers(output)['expr'])
+  rare = emojax.predict(
+    str(faces), model=real_model, crops=True, favour_rare=1.0
+  )
+  answers = real_model.answers(output, favour_rare=1.0)['expr']
+  assert rare['answer'].tolist() == list(answers)
   assert len(np.unique(table['happiness'])) > 60  # they do differ
 
 

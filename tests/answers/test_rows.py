@@ -161,6 +161,8 @@ def test_every_column_has_a_meaning():
     ({'unsure_share': 0.1, 'unsure_above': 0.1}, 'exclude each other'),
     ({'coverage': 1.0}, '--coverage 1.0'),
     ({'max_profile': 2}, '--max-profile 2'),
+    ({'favour_rare': 1.5}, '--favour-rare 1.5'),
+    ({'favour_rare': True}, '--favour-rare True'),
     ({'min_face': True}, '--min-face True'),
     ({'evry': 2}, 'did you mean every'),
     ({'crops': 'no'}, "--crops 'no': expected True or False"),
@@ -225,6 +227,43 @@ def test_answer_sets_are_those_of_the_model(model, monkeypatch):
   assert found['answer_set'].tolist() == [expected[0], '', '', expected[2]]
   assert expected[0]
   assert asked == [0.8]
+
+
+def test_rare_classes_are_favoured_as_by_the_model(model, monkeypatch):
+  """Answers alone; frames that are not finite have none."""
+  labels = np.array(model.schema[0].labels)
+  _, output, _ = made(model, SEEN)
+  output.probabilities['expr'][1] = np.nan
+  plain = rows.block(Layout(model.schema), model, SEEN, output, LIMITS)
+  asked = []
+
+  def favoured(task, probs, power):
+    asked.append((task.name, power))
+    return -probs  # the least likely
+
+  monkeypatch.setattr(model, 'favoured', favoured, raising=False)
+  layout = Layout(model.schema, favour_rare=0.3)
+  found = rows.block(layout, model, SEEN, output, LIMITS)
+  least = labels[output.probabilities['expr'].argmin(-1)]
+  assert found['answer'].tolist() == [least[0], '', '', least[2]]
+  assert asked == [('expr', 0.3)]
+  for name in found.keys() - {'answer'}:
+    np.testing.assert_array_equal(found[name], plain[name])
+  (meaning,) = (c.meaning for c in layout.columns if c.name == 'answer')
+  assert 'beside its share of the labels to the power of 0.3' in meaning
+
+
+def test_models_that_do_not_know_which_classes_are_rare(model):
+  from emojax.answers import run
+
+  asked = options.Options(favour_rare=0.5)
+  with pytest.raises(options.OptionError, match='`emojax calibrate`'):
+    run.layout_of(model, asked)
+  model.metadata['thresholds']['prevalence'] = {'expr': {}}
+  assert run.layout_of(model, asked).favour_rare == 0.5
+  model.schema = tuple(t for t in model.schema if t.kind != 'categorical')
+  with pytest.raises(options.OptionError, match='the model has no classes'):
+    run.layout_of(model, asked)
 
 
 def test_sets_that_a_model_has_not(model):
