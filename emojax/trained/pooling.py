@@ -125,7 +125,7 @@ def sharpened(
     ExportError: If the network has no last layer of its own for a task.
   """
   kept, notes = dict(arrays), []
-  corrections = {k: dict(v) for k, v in model.metadata['prior'].items()}
+  corrections = {k: dict(v) for k, v in model.metadata.get('prior', {}).items()}
   for task in model.schema:
     if task.name not in found:
       continue

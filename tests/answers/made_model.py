@@ -47,9 +47,18 @@ def metadata(schema: tasks.Schema = VOTES, members: int = 3, **changes):
     'thresholds': {
       'decision': decision,
       'uncertainty': {'mean': limits} | {t.name: limits for t in schema},
+      'prevalence': {
+        t.name: shares_of(t) for t in schema if t.kind == 'categorical'
+      },
     },
     'versions': {},
   } | changes
+
+
+def shares_of(task: tasks.Task) -> dict[str, float]:
+  """Of classes, each twice as frequent as the one after it."""
+  shares = 0.5 ** np.arange(len(task.labels))
+  return dict(zip(task.labels, map(float, shares / shares.sum()), strict=True))
 
 
 def write(folder: pathlib.Path, said=None, spread: float = 5.0):

@@ -76,6 +76,7 @@ def test_python_is_the_command_line_is_the_model(
   )
   answers = real_model.answers(output, favour_rare=1.0)['expr']
   assert rare['answer'].tolist() == list(answers)
+  assert rare['answer'].tolist() != table['answer'].tolist()
   assert len(np.unique(table['happiness'])) > 60  # they do differ
 
 
