@@ -38,9 +38,10 @@ def one_view(model: Model) -> Model:
 def fit(model: Model, views: Sequence[Logits], clips) -> dict[str, np.ndarray]:
   """Temperatures of the mean, task -> [] or [A].
 
-  1, which changes nothing, where there are no labels, or so few that the best
-  temperature is beyond `LIMITS`; no key for a task without any other. The mean is the model's answer: of both views for each member, corrected for
-  priors, then of the members. Valence and arousal have no temperature.
+  The mean is the model's answer: of both views for each member, corrected for priors,
+  then of the members. 1, which changes nothing, where there are no labels, or so few
+  that the best temperature is beyond `LIMITS`; no key for a task without any other.
+  Valence and arousal have none.
 
   Args:
     model: The model.
