@@ -16,13 +16,14 @@ from the votes themselves, which are no control but what there is to reach.
   ... --set model.width=0.25 --set ensemble.size=3 --set train.schedule=exponential \
     --set train.decay_every=9
 
-changes the recipe of all of them, e.g. for less time; networks that train twice as
-long have a schedule of twice the length.
+changes the recipe of all of them, e.g. for less time (--minutes has to be told, too);
+networks that train twice as long have a schedule of twice the length.
 """
 
 import argparse
 import math
 import pathlib
+import runpy
 import sys
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -40,17 +41,12 @@ from emojax.runtime import overrides
 CONFIG = 'configs/ferplus.py'
 CHAIN, RAW = 'chain', 'multinomial'
 ALONE = {'generations': 0, 'eval.mc_samples': 0}
-EPOCHS = 26  # of the configuration
 # Control -> its own settings, and how much longer it trains.
 CONTROLS: dict[str, tuple[Mapping[str, Any], int]] = {
   'smoothing': ({'loss.label_smoothing': 0.1}, 1),
   'ema': ({'train.ema': 0.999}, 1),
   'longer': ({}, 2),
 }
-LENGTHS = {
-  'train.epochs': EPOCHS,
-  'train.decay_every': 4,
-}  # that longer doubles
 NAMES = {
   'smoothing': 'teachers, label smoothing 0.1',
   'ema': 'teachers, averaged weights',
@@ -66,7 +62,6 @@ FREE = (
   'eval.', 'runtime.', 'distill.', 'loss.label_smoothing', 'train.ema',
   'train.epochs', 'train.decay_every',
 )  # fmt: skip
-MEMBERS, GENERATIONS = 5, 2
 # Row -> score -> value of each chain over replicates, [1 + R] each; by seed.
 Chains = Mapping[str, Mapping[int, vote_scores.Scores]]
 
@@ -86,38 +81,57 @@ def plan(
     raw: Prepared with rule=raw; '' for none.
     seeds: One for each chain; they draw validation faces, too.
     recipe: Settings of all runs that are others than the configuration's.
+
+  Raises:
+    ValueError: If the recipe has settings that do not exist, mean nothing, or are
+      what chains and controls differ in.
   """
   made = []
-  members = int(recipe.get('ensemble.size', MEMBERS))
-  generations = int(recipe.get('generations', GENERATIONS))
+  config = _checked(recipe)
+  members, generations = config.ensemble.size, config.generations
   for seed in seeds:
     both = {**recipe, 'data.path': data, 'seed': seed, 'data.seed': seed}
     networks = members * (1 + generations)
     path = folder / f'{CHAIN}-{seed}'
     made.append(planned_runs.run(path, CONFIG, networks, both))
     for control, (settings, times) in CONTROLS.items():
-      changes = {**both, **ALONE, **settings, **_stretched(recipe, times)}
+      changes = {**both, **ALONE, **settings, **_stretched(config, times)}
       path = folder / f'{control}-{seed}'
       networks = members * times
       made.append(planned_runs.run(path, CONFIG, networks, changes))
     if raw:
       changes = both | {'data.path': raw, 'eval.mc_samples': 0}
       changes.pop('generations', None)
-      config, path = f'{CONFIG}:{RAW}', folder / f'{RAW}-{seed}'
-      made.append(planned_runs.run(path, config, members, changes))
+      preset, path = f'{CONFIG}:{RAW}', folder / f'{RAW}-{seed}'
+      made.append(planned_runs.run(path, preset, members, changes))
   return made
 
 
-def _stretched(recipe: Mapping[str, str], times: int) -> dict[str, int]:
-  """A schedule of so many times the length; {} of the same."""
+def _checked(recipe: Mapping[str, str]):
+  """The configuration of a chain."""
+  own = {name for settings, _ in CONTROLS.values() for name in settings}
+  own |= {'seed', 'data.seed', 'data.path', 'eval.mc_samples'}
+  if taken := sorted(own & recipe.keys()):
+    raise ValueError(
+      f'--set {taken[0]}: chains and controls differ in it, leave it out'
+    )
+  made = runpy.run_path(str(pathlib.Path(__file__).parents[1] / CONFIG))
+  assignments = [f'{name}={value}' for name, value in recipe.items()]
+  config = overrides.apply(made['get_config'](), assignments)
+  overrides.check(config, recipe)
+  if config.generations < 1:
+    raise ValueError('--set generations: a chain has students')
+  return config
+
+
+def _stretched(config, times: int) -> dict[str, int]:
+  """A schedule of so many times the length, but for its warm-up; {} of the same."""
   if times == 1:
     return {}
-  decays = recipe.get('train.schedule') in ('step', 'exponential')
-  return {
-    name: times * int(recipe.get(name, length))
-    for name, length in LENGTHS.items()
-    if decays or name == 'train.epochs'
-  }
+  found = {'train.epochs': times * config.train.epochs}
+  if config.train.schedule in ('step', 'exponential'):
+    found['train.decay_every'] = times * config.train.decay_every
+  return found
 
 
 def runs(folder: pathlib.Path) -> dict[str, dict[int, vote_scores.Run]]:
@@ -136,7 +150,24 @@ def runs(folder: pathlib.Path) -> dict[str, dict[int, vote_scores.Run]]:
     raise ValueError(f'{folder} has no finished run {CHAIN}-SEED yet')
   every = [one for kind in found.values() for one in kind.values()]
   vote_scores.check(every, FREE)
+  _check_lengths(found)
   return found
+
+
+def _check_lengths(found: Mapping[str, Mapping[int, vote_scores.Run]]):
+  """That all train for as long, but for those that shall train longer."""
+  lengths = {
+    f'{kind}-{seed}': run.config['train']['epochs']
+    for kind, by_seed in found.items()
+    for seed, run in by_seed.items()
+    if kind != 'longer'
+  }
+  if len(set(lengths.values())) > 1:
+    said = ', '.join(f'{name}: {n}' for name, n in lengths.items())
+    raise ValueError(
+      f'the runs have different numbers of epochs ({said}): keep recipes in folders '
+      'of their own'
+    )
 
 
 def scores(
@@ -335,8 +366,13 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
   """Returns the exit code; see the module's docstring."""
   asked = parser().parse_args(arguments)
-  recipe = dict(asked.recipe)
-  every = plan(asked.runs, asked.data, asked.raw, range(asked.seeds), recipe)
+  try:
+    every = plan(
+      asked.runs, asked.data, asked.raw, range(asked.seeds), dict(asked.recipe)
+    )
+  except ValueError as error:
+    print(f'error: {error}', file=sys.stderr)
+    return 1
 
   def tell():
     if asked.out or list(asked.runs.glob(f'{CHAIN}-*/results.json')):

@@ -64,7 +64,7 @@ def _check_shares(model, asked: Options):
   if not classes <= model.metadata['thresholds'].get('prevalence', {}).keys():
     raise OptionError(
       '--favour-rare: the model does not say how frequent its classes are; '
-      '`emojax calibrate` on labelled data writes one that does'
+      '`emojax calibrate` without --split writes one that does'
     )
 
 

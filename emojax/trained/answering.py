@@ -231,6 +231,10 @@ class Answering:
       ValueError: If `favour_rare` is not from 0 to 1.
     """
     _check_output(output)
+    if type(favour_rare) not in (int, float) or not 0 <= favour_rare <= 1:
+      raise ValueError(
+        f'favour_rare={favour_rare!r}: expected a number from 0 to 1'
+      )
     found = {}
     for task in self.schema:
       probs = output.probabilities[task.name]
@@ -258,7 +262,8 @@ class Answering:
     if known is None:
       raise ModelError(
         f'the model does not say how frequent the classes of {task.name} are: '
-        'calibrate it on labelled data (`emojax calibrate`), or favour_rare=0'
+        'calibrate it on its own data (`emojax calibrate` without --split), or '
+        'favour_rare=0'
       )
     return prior.favoured(probs, [known[label] for label in task.labels], power)
 

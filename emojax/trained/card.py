@@ -23,6 +23,11 @@ TITLES = {
 }
 LOAD = "emojax.load('.')  # this folder"
 SECTION = '## Temperatures and thresholds'
+NUMBERS = '## How good it is'
+DIVIDED = (
+  '**Measured before the logits were divided by a temperature (below): accuracies are '
+  'the same or nearly so, likelihoods, calibration errors and uncertainties are not.**'
+)
 TEMPLATE = """\
 # {title}
 
@@ -52,7 +57,7 @@ model.answers(output)  # decisions by the thresholds below
 Cropped faces as in the training data, {size} x {size}, {colours} (other sizes are
 resized), clips of consecutive frames (trained on {length}){audio}.
 
-## How good it is
+{good}
 
 {numbers}
 
@@ -134,6 +139,7 @@ def render(
     audio=f', with sound: {escape(data["audio"])}' if data['audio'] else '',
     numbers=_numbers(metadata, results) if numbers is None else numbers,
     load=load,
+    good=NUMBERS,
     section=SECTION,
     calibration=_calibration(metadata),
     origin=_origin(metadata),
@@ -239,13 +245,23 @@ def _calibration(metadata) -> str:
   of = 'so many validation frames lie'
   if where != guarantees.fitted_on({}):
     of = f'so many frames of {where} lie'
+  pooled = metadata.get('pooled', {})
+  for task, said in pooled.items():
+    by = said['by'] if isinstance(said['by'], list) else [said['by']]
+    text = ' to '.join(f'{x:.3f}' for x in sorted({min(by), max(by)}))
+    lines.append(
+      f'- {code(task)}: logits are divided by {text}, in the weights: the '
+      f'temperature of the mean of the {len(metadata["members"])} members, fitted '
+      f'on {escape(", then on ".join(said["on"]))}'
+    )
   for task, values in metadata.get('prior', {}).items():
     low, high = min(values.values()), max(values.values())
+    divided = ', divided like them' if task in pooled else ''
     lines.append(
       f'- {code(task)}: classes were weighted in training, which biases '
       f'probabilities; `predict` subtracts the log weights ({low:.3g} to '
-      f'{high:.3g}) from the logits, so that its probabilities are of classes as '
-      'frequent as in the training data'
+      f'{high:.3g}{divided}) from the logits, so that classes are as frequent as in '
+      'the training data'
     )
   for task, values in (metadata['temperatures'] or {}).items():
     if values is not None:
@@ -270,7 +286,9 @@ def _calibration(metadata) -> str:
   return '\n'.join(lines)
 
 
-def recalibrated(text: str, metadata: Mapping[str, Any]) -> str:
+def recalibrated(
+  text: str, metadata: Mapping[str, Any], pooled: bool = False
+) -> str:
   """A card with the section on temperatures and thresholds made anew.
 
   What people have written elsewhere stays.
@@ -278,7 +296,11 @@ def recalibrated(text: str, metadata: Mapping[str, Any]) -> str:
   Args:
     text: A card of `render`, which may have been edited.
     metadata: model.json as it is now.
+    pooled: Whether its probabilities are others than those of the card.
   """
+  if pooled:
+    text = front_matter.without_scores(text)
+    text = text.replace(f'{NUMBERS}\n', f'{NUMBERS}\n\n{DIVIDED}\n')
   made = f'{SECTION}\n\n{_calibration(metadata)}\n'
   if guarantees.fitted_on(metadata) != guarantees.fitted_on({}):
     made += f'- {BEFORE}\n'

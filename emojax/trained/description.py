@@ -78,6 +78,7 @@ def check_answers(metadata: Any):
   _check_bins(schema, metadata)
   _check_temperatures(schema, metadata, len(members))
   _check_prior(schema, metadata)
+  _check_pooled(schema, metadata)
   thresholds = _get(metadata, 'thresholds', dict)
   _check_decisions(schema, _get(thresholds, 'decision', dict, 'thresholds.'))
   _check_limits(schema, _get(thresholds, 'uncertainty', dict, 'thresholds.'))
@@ -227,6 +228,22 @@ def _check_prior(schema: list[dict], metadata: dict):
       raise ValueError(f'prior.{name}: there is no such task')
     task = known[name]
     prior.check(task['kind'], task['labels'], values, f'prior.{name}')
+
+
+def _check_pooled(schema: list[dict], metadata: dict):
+  """Task -> by what its logits were divided, and on what that was fitted."""
+  if 'pooled' not in metadata:
+    return
+  known = {task['name']: task for task in schema if task['kind'] != 'binned'}
+  for name in _get(metadata, 'pooled', dict):
+    where = f'pooled.{name}.'
+    if name not in known:
+      raise ValueError(f'{where[:-1]}: there is no such task with temperatures')
+    said = _get(metadata['pooled'], name, dict, 'pooled.')
+    on = _get(said, 'on', list, where)
+    if not all(isinstance(text, str) for text in on):
+      raise ValueError(f'{where}on: expected texts')
+    _check_temperature(known[name], said.get('by'), f'{where}by')
 
 
 def _check_prevalence(schema: list[dict], thresholds: dict):

@@ -123,6 +123,20 @@ def plain(text: str) -> str:
   return ' '.join(re.sub(r'[^\w.+ -]+', ' ', str(text)).split()).strip(' .-')
 
 
+def without_scores(card: str) -> str:
+  """A card whose head says of no measurement; without a head as it is.
+
+  Raises:
+    ValueError: As `read`.
+  """
+  head = read(card)
+  if not head.keys() & {'metrics', 'model-index'}:
+    return card
+  kept = {k: v for k, v in head.items() if k not in ('metrics', 'model-index')}
+  _, _, body = re.split(r'(?m)^---[ \t]*\r?$', card, maxsplit=2)
+  return f'---\n{yaml.safe_dump(kept, sort_keys=False, width=1 << 20)}---{body}'
+
+
 def read(card: str) -> dict[str, Any]:
   """The head of a card as a dictionary; {} if it has none.
 

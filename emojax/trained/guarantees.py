@@ -52,6 +52,10 @@ class Source:
 
 
 VALIDATION = Source()  # of the run
+POOLED = (
+  'a temperature of the mean was fitted on the same frames before, so that a little '
+  'less may be true'
+)
 
 
 class NoSetsError(ValueError):
@@ -242,6 +246,8 @@ def card_lines(metadata: Json) -> Iterator[str]:
     return
   every, frames = (said['calibration'][key] for key in ('subjects', 'frames'))
   chosen = ', which chose nothing of the model'
+  if POOLED in said['calibration'].get('notes', ()):
+    chosen += ' but a temperature'
   if said['calibration']['selected_on']:
     chosen = ', on which the epochs were selected, too, so that a little less may be true'
   for n, names in _labelled(said).items():

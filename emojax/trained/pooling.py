@@ -3,9 +3,11 @@
 Members that are calibrated one by one are too unsure together: their mean is less
 certain than each of them. "Pool, then calibrate" (Rahaman and Thiery, NeurIPS 2021)
 fits the temperature to the mean. Here the last layers' weights are divided by it, so
-that every answer of the model has it, in whatever format.
+that every answer of the model has it, in whatever format; model.json keeps it under
+`pooled`.
 """
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,9 +16,10 @@ import numpy as np
 
 from emojax import tasks, uncertainty
 from emojax.engine import flip
-from emojax.evaluation.frames import labelled, pick
-from emojax.metrics import calibration
+from emojax.evaluation import coverage_labels
+from emojax.evaluation.coverage_labels import Labels
 from emojax.trained import folder as release
+from emojax.trained.guarantees import KEY as SETS
 from emojax.trained.model import Model
 from emojax.trained.writing import ExportError
 from emojax.uncertainty import prior, temperature
@@ -24,10 +27,13 @@ from emojax.uncertainty import prior, temperature
 Arrays = dict[str, np.ndarray]
 Json = dict[str, Any]
 Logits = dict[str, np.ndarray]
-# Temperatures beyond are of labels that are separable, constant or too few.
+KEY = 'pooled'
+# Temperatures beyond are of labels that are separable or constant.
 LIMITS = 0.1, 10.0
-# Of kernels that are kept in float16.
-CLOSE = 5e-3
+# People (or images without a name) below which noise decides: of forty, pooling
+# made the likelihood of others a little worse on average.
+PEOPLE, FOLDS = 100, 5
+CLOSE = 5e-3  # of kernels that are kept in float16
 
 
 def one_view(model: Model) -> Model:
@@ -39,9 +45,9 @@ def fit(model: Model, views: Sequence[Logits], clips) -> dict[str, np.ndarray]:
   """Temperatures of the mean, task -> [] or [A].
 
   The mean is the model's answer: of both views for each member, corrected for priors,
-  then of the members. 1, which changes nothing, where there are no labels, or so few
-  that the best temperature is beyond `LIMITS`; no key for a task without any other.
-  Valence and arousal have none.
+  then of the members. A temperature counts if it raises the likelihood of people whom
+  it was not fitted on (five folds); else it is 1, which changes nothing. Models that
+  were calibrated on votes are so again.
 
   Args:
     model: The model.
@@ -49,57 +55,101 @@ def fit(model: Model, views: Sequence[Logits], clips) -> dict[str, np.ndarray]:
     clips: Clips with labels that no member was trained on.
 
   Raises:
-    ExportError: If there is one member, or nothing can be fitted.
+    ExportError: If there is one member, or labels are missing, of few people, or of
+      another kind than the model's.
   """
   if model.num_members < 2:
     raise ExportError(
       'the model has one member, so that there is no mean to calibrate: leave '
       '--pool out; predict(..., temperature=True) has its temperatures'
     )
-  found = {}
-  for task in model.schema:
-    frames = None if task.kind == 'binned' else labelled(task, clips)
-    if frames is not None:
-      parts = [pick(view[task.name], frames.index) for view in views]
-      shift = model.prior.get(task.name, np.zeros(task.num_outputs))
-      fit_task = _binary if task.kind == 'binary' else _categorical
-      values = np.asarray(fit_task(task, parts, shift, frames.target))
-      low, high = LIMITS
-      values = np.where((values > low) & (values < high), values, 1.0)
-      if (values != 1).any():
-        found[task.name] = values
-  if not found:
+  known = [
+    one
+    for one in coverage_labels.labels(model.schema, clips)
+    if one.task.kind != 'binned'
+  ]
+  if not known:
     raise ExportError(
-      'no temperature can be fitted to the mean: labels of expressions and action '
-      'units are missing, or too few to contradict the model; leave --pool out'
+      'no frame has a label of expressions or action units: leave --pool out'
     )
+  soft = model.metadata.get(SETS, {}).get('calibration', {}).get('soft', ())
+  found = {}
+  for name in dict.fromkeys(one.task.name for one in known):
+    labels = _of_kind([one for one in known if one.task.name == name], soft)
+    parts = [labels.pick(view) for view in views]
+    shift = model.prior.get(name, np.zeros(labels.task.num_outputs))
+    found[name] = _fit(labels, parts, shift)
   return found
 
 
-def _categorical(task, parts, shift, target) -> np.ndarray:
-  def nll(beta):
-    probs = _answer(task, parts, shift, beta)
-    return float(calibration.categorical_nll(probs, *target))
+def _of_kind(found: Sequence[Labels], soft: Sequence[str]) -> Labels:
+  """Labels of a task as those that the model was calibrated on: votes or not."""
+  name = found[0].task.name
+  for one in found:
+    if one.soft == (name in soft):
+      return one
+  has, lacks = ('votes', 'majorities') if name in soft else ('labels', 'votes')
+  raise ExportError(
+    f'the model was calibrated on {has} for {name}, and these data have {lacks}: its '
+    'answers would be sharpened, or flattened, into those of another kind. Prepare '
+    'the data with the kind of labels that it learned, or leave --pool out'
+  )
 
-  return np.array(temperature.minimise(nll))
+
+def _fit(labels: Labels, parts, shift: np.ndarray) -> np.ndarray:
+  task, (value, mask) = labels.task, labels.target
+  if task.kind == 'categorical':
+    units = [(task, slice(None), np.asarray(mask) > 0)]
+  else:
+    units = [
+      (
+        tasks.Task(task.name, 'binary', (unit,)),
+        [i],
+        np.asarray(mask)[..., i] > 0,
+      )
+      for i, unit in enumerate(task.labels)
+    ]
+  people = max(len(np.unique(labels.groups[rows])) for _, _, rows in units)
+  if people < PEOPLE:
+    raise ExportError(
+      f'--pool needs labels of {task.name} for {PEOPLE} people at least (of images '
+      f'without names: images), these data have {people}: with fewer the mean is as '
+      'likely to get worse'
+    )
+  found = [
+    _temperature(
+      one,
+      [part[:, rows][..., at] for part in parts],
+      shift[at],
+      np.asarray(value, np.float64)[rows][..., at],
+      labels.groups[rows],
+    )
+    for one, at, rows in units
+  ]
+  return np.array(found[0] if task.kind == 'categorical' else found)
 
 
-def _binary(task, parts, shift, target) -> np.ndarray:
-  """One for each unit; 1 for units without labels."""
-  found = np.ones(len(task.labels))
-  for i, label in enumerate(task.labels):
-    if not (target.mask[..., i] > 0).any():
-      continue
-    one = tasks.Task(task.name, 'binary', (label,))
-    labels = tasks.Target(target.value[..., [i]], target.mask[..., [i]])
-    alone = [part[..., [i]] for part in parts]
+def _temperature(task, parts, shift, value, groups) -> float:
+  """Of one unit, or of all classes; 1 if it does not help people of other folds."""
+  names, person = np.unique(groups, return_inverse=True)
+  if len(names) < PEOPLE:
+    return 1.0
 
-    def nll(beta, one=one, alone=alone, at=shift[[i]], labels=labels):
-      probs = _answer(one, alone, at, beta)
-      return float(calibration.binary_nll(probs, *labels)[0])
+  def nll(t: float, rows=slice(None)) -> np.ndarray:
+    probs = _answer(task, [part[:, rows] for part in parts], shift, 1 / t)
+    return _surprise(task, probs, value[rows])
 
-    found[i] = temperature.minimise(nll)
-  return found
+  def best(rows) -> float:
+    return temperature.minimise(lambda beta: float(nll(1 / beta, rows).mean()))
+
+  fold = np.random.default_rng(0).permutation(len(names))[person] % FOLDS
+  gain = np.zeros(len(groups))
+  for i in range(FOLDS):
+    held, t = fold == i, best(fold != i)
+    gain[held] = nll(1.0, held) - nll(t, held)
+  t, (low, high) = best(slice(None)), LIMITS
+  helps = coverage_labels.mean(gain, groups) > 0
+  return t if helps and low < t < high else 1.0
 
 
 def _answer(task, parts, shift, beta: float) -> np.ndarray:
@@ -111,6 +161,15 @@ def _answer(task, parts, shift, beta: float) -> np.ndarray:
   return uncertainty.probabilities(task, corrected).mean(0)
 
 
+def _surprise(task, probs, value) -> np.ndarray:
+  """-log likelihood of hard or soft labels, [F]."""
+  logs = np.log(np.maximum(probs, 1e-30))
+  if task.kind == 'categorical':
+    return -(value * logs).sum(-1)
+  other = np.log(np.maximum(1 - probs, 1e-30))
+  return -(value * logs + (1 - value) * other)[..., 0]
+
+
 def sharpened(
   model: Model, arrays: Arrays, found: dict[str, np.ndarray], where: str
 ) -> tuple[Arrays, Json]:
@@ -120,15 +179,15 @@ def sharpened(
     model: The model.
     arrays: Its weights by name, as they are kept.
     found: From `fit`.
-    where: What they were fitted on, for the note.
+    where: What they were fitted on, for the card.
 
   Raises:
     ExportError: If the network has no last layer of its own for a task.
   """
-  kept, notes = dict(arrays), []
-  corrections = {k: dict(v) for k, v in model.metadata.get('prior', {}).items()}
+  kept, metadata = dict(arrays), copy.deepcopy(model.metadata)
+  corrections = metadata.get('prior', {})
   for task in model.schema:
-    if task.name not in found:
+    if task.name not in found or (found[task.name] == 1).all():
       continue
     factor = np.broadcast_to(found[task.name], task.num_outputs)
     for name in _last_layer(kept, task):
@@ -138,22 +197,13 @@ def sharpened(
       scales = dict(zip(task.labels, factor.tolist(), strict=True))
       old = corrections[task.name]
       corrections[task.name] = {k: v / scales[k] for k, v in old.items()}
-    notes.append(_note(task, np.unique(factor), model.num_members, where))
-  metadata = {**model.metadata, 'prior': corrections}
+    before = metadata.setdefault(KEY, {}).get(task.name, {'by': 1.0, 'on': []})
+    metadata[KEY][task.name] = {
+      'by': (np.asarray(before['by']) * found[task.name]).tolist(),
+      'on': [*before['on'], where],
+    }
   _check(model, Model(metadata, release.tree(kept)), found)
-  return kept, {**metadata, 'notes': [*metadata['notes'], *notes]}
-
-
-def _note(
-  task: tasks.Task, values: np.ndarray, members: int, where: str
-) -> str:
-  said = f'{values[0]:.3f}'
-  if len(values) > 1:
-    said += f' to {values[-1]:.3f}'
-  return (
-    f'{task.name}: logits are divided by {said}, in the weights: the temperature '
-    f'of the mean of the {members} members, fitted on {where}'
-  )
+  return kept, metadata
 
 
 def _last_layer(arrays: Arrays, task: tasks.Task) -> list[str]:

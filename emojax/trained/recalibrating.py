@@ -102,29 +102,36 @@ def recalibrate(
       'model.json does not say with which settings the model was trained '
       f'({type(error).__name__}: {error})'
     ) from error
+  changed = False
   if pool:
-    kept, metadata = _pooled(model, kept, known)
-    model = pretrained.Model(metadata, release.tree(kept))
+    kept, metadata, changed = _pooled(model, kept, known)
+    if changed:
+      model = pretrained.Model(metadata, release.tree(kept))
+      noted = (*known.source.notes, guarantees.POOLED)
+      known = known._replace(
+        source=dataclasses.replace(known.source, notes=noted)
+      )
   metadata |= fitted(model, known)
-  text = model_card.recalibrated(text, metadata)
+  text = model_card.recalibrated(text, metadata, changed)
   write(out, release.contents(kept, metadata, text))
   return out
 
 
 def _pooled(model: pretrained.Model, arrays, known: Known):
-  """Weights and description with a temperature of the mean, see `pooling`."""
+  """Weights and description with a temperature of the mean, and whether they are
+  others than before; see `pooling`."""
   alone = pooling.one_view(model)
   views = [_logits(alone, known.clips)]
   if model.metadata.get('flip', False):
     views.append(_logits(alone, known.clips, mirrored=True))
   found = pooling.fit(model, views, known.clips)
-  source = known.source
-  where = (
-    f'the split {source.split} of {source.data}'
-    if source.data
-    else 'the validation set'
-  )
-  return pooling.sharpened(model, arrays, found, where)
+  said = known.source
+  where = f'the split {said.split} of {said.data}' if said.data else (
+    'the validation set'
+  )  # fmt: skip
+  where += f' ({count(known.clips)[1]:,} people, or images without names)'
+  changed = any((values != 1).any() for values in found.values())
+  return *pooling.sharpened(model, arrays, found, where), changed
 
 
 def _card(folder: pathlib.Path) -> str:
@@ -156,13 +163,13 @@ def fitted(model: pretrained.Model, known: Known) -> Json:
   found = calibration.calibrate(model.schema, logits, clips)
   stale = calibration.NO_TEMPERATURES
   notes = [n for n in metadata['notes'] if not n.startswith(stale)]
+  thresholds = {**metadata['thresholds'], 'uncertainty': found.uncertainty}
+  if not known.source.data:
+    # Probabilities are of the classes of the training, whatever is at hand now.
+    thresholds['prevalence'] = found.prevalence
   return {
     'temperatures': found.temperatures,
-    'thresholds': {
-      **metadata['thresholds'],
-      'uncertainty': found.uncertainty,
-      'prevalence': found.prevalence,
-    },
+    'thresholds': thresholds,
     guarantees.KEY: guarantees.fit(
       model.schema, logits, clips, model.bin_values, known.source
     ),

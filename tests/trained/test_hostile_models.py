@@ -121,6 +121,11 @@ SHARES = ('thresholds', 'prevalence')
     ((*SHARES, 'expr', 'fear'), -0.1, 'thresholds.prevalence.expr.fear'),
     ((*SHARES, 'expr', 'fear'), '0', 'thresholds.prevalence.expr.fear'),
     ((*SHARES, 'expr', 'fear'), 1.0, 'the shares do not add up to 1'),
+    (('pooled',), [], 'pooled: expected an object'),
+    (('pooled',), {'va': {}}, 'pooled.va: there is no such task'),
+    (('pooled',), {'expr': {'by': 1.0}}, 'pooled.expr.on is missing'),
+    (('pooled',), {'expr': {'on': [], 'by': -1.0}}, 'pooled.expr.by'),
+    (('pooled',), {'au': {'on': [], 'by': 1.0}}, 'pooled.au.by: expected one'),
   ],
 )
 def test_shares_of_classes_of_no_use(copy, path, value, words):
@@ -141,6 +146,9 @@ def test_rare_classes_are_favoured_by_their_shares(exported):
   np.testing.assert_array_equal(found['expr'], labels[expected.argmax(-1)])
   plain = model.answers(output)
   np.testing.assert_equal(found['au'], plain['au'])
+  for power in (-0.1, 2, np.nan, '0.5', None, True, [0.5]):
+    with pytest.raises(ValueError, match=r'favour_rare=.*from 0 to 1'):
+      model.answers(output, favour_rare=power)
   likeliest = labels[output.probabilities['expr'].argmax(-1)]
   np.testing.assert_array_equal(plain['expr'], likeliest)
 

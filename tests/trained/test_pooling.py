@@ -8,9 +8,16 @@ import scipy.special
 
 import emojax
 from emojax import cli, experiments, tasks
+from emojax.evaluation.coverage_labels import Labels
 from emojax.evaluation.frames import labelled, pick
+from emojax.trained import (
+  card,
+  front_matter,
+  guarantees,
+  pooling,
+  recalibrating,
+)
 from emojax.trained import folder as release
-from emojax.trained import guarantees, pooling, recalibrating
 from emojax.trained import run as runs
 from emojax.trained.model import Model
 from emojax.trained.recalibrating import Known
@@ -20,7 +27,9 @@ from emojax.uncertainty import prior
 
 @pytest.fixture(scope='module', autouse=True)
 def _quick(quick):
-  pass
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(pooling, 'PEOPLE', 10)  # so many that are drawn in a second
+    yield
 
 
 @pytest.fixture(scope='module')
@@ -65,6 +74,7 @@ def test_the_mean_is_at_its_lowest_nll(exported, clips):
   logits, found = temperatures(model, clips)
   assert found.keys() == {'au', 'expr'}
   assert found['au'].shape == (len(model.schema[0].labels),)
+  assert (found['au'] != 1).any()
   members, shift, target = of_expressions(model, logits, clips)
 
   def at(t):
@@ -76,26 +86,42 @@ def test_the_mean_is_at_its_lowest_nll(exported, clips):
   assert found['expr'] == pytest.approx(best, rel=0.01)
 
 
+def drawn(task, truth, rng, people):
+  """Labels of what is true, by people."""
+  label = np.eye(5)[
+    [rng.choice(5, p=p) for p in scipy.special.softmax(truth, -1)]
+  ]
+  target = tasks.Target(label, np.ones(len(label)))
+  groups = rng.permutation(np.arange(len(label)) % people).astype(str)
+  return Labels(task, False, np.arange(len(label)), target, groups)
+
+
 def test_members_that_are_right_alone_are_sharpened_together():
   """Each has probabilities that are true, of noise of its own."""
   rng = np.random.default_rng(0)
   truth = rng.normal(size=(4000, 5)) * 2
-  label = np.eye(5)[
-    [rng.choice(5, p=p) for p in scipy.special.softmax(truth, -1)]
-  ]
   task = tasks.Task('expr', 'categorical', tuple('abcde'))
+  labels = drawn(task, truth, rng, 500)
   logits = truth + rng.normal(size=(4, 4000, 5))
-  target = tasks.Target(label, np.ones(4000))
-  found = pooling._categorical(task, [logits], np.zeros(5), target)
-  alone = [
-    pooling._categorical(task, [one[None]], np.zeros(5), target)
-    for one in logits
-  ]
+  found = pooling._fit(labels, [logits], np.zeros(5))
+  alone = [pooling._fit(labels, [one[None]], np.zeros(5)) for one in logits]
   assert found < min(alone) - 0.1
-  both = pooling._categorical(
-    task, [logits[:2], logits[2:]], np.zeros(5), target
-  )
+  both = pooling._fit(labels, [logits[:2], logits[2:]], np.zeros(5))
   assert both == pytest.approx(float(found), rel=1e-3)  # views are members, too
+
+
+def test_few_people_do_not_change_what_is_right():
+  """Where 1 is the truth it is mostly kept, and hardly left for less."""
+  rng = np.random.default_rng(0)
+  task = tasks.Task('expr', 'categorical', tuple('abcde'))
+  found = []
+  for _ in range(40):
+    truth = rng.normal(size=(400, 5)) * 2
+    labels = drawn(task, truth, rng, 100)
+    found.append(float(pooling._fit(labels, [truth[None]], np.zeros(5))))
+  found = np.array(found)
+  assert (found == 1).mean() > 0.5
+  assert (abs(found - 1) < 0.3).all()
 
 
 def test_what_labels_do_not_tell_stays(exported, clips):
@@ -113,6 +139,47 @@ def test_what_labels_do_not_tell_stays(exported, clips):
   kept = [i for i in range(12) if i not in (3, 5)]
   np.testing.assert_allclose(found['au'][kept], before['au'][kept])
   np.testing.assert_allclose(found['expr'], before['expr'])
+
+
+def test_labels_of_few_people_or_of_another_kind_are_refused(
+  exported, clips, monkeypatch
+):
+  model = emojax.load(exported)
+  logits = model.logits(clips.image)
+  monkeypatch.setattr(pooling, 'PEOPLE', 1000)
+  with pytest.raises(ExportError, match='for 1000 people at least'):
+    pooling.fit(model, [logits], clips)
+  monkeypatch.setattr(pooling, 'PEOPLE', 10)
+  said = model.metadata['conformal']['calibration']
+  monkeypatch.setitem(said, 'soft', ['expr'])
+  with pytest.raises(
+    ExportError, match='on votes for expr, and these data have maj'
+  ):
+    pooling.fit(model, [logits], clips)
+  nothing = {
+    task.name: tasks.Target(v.value, np.zeros_like(v.mask))
+    for task, v in ((t, clips.targets[t.name]) for t in model.schema)
+  }
+  with pytest.raises(ExportError, match='no frame has a label'):
+    pooling.fit(model, [logits], dataclasses.replace(clips, targets=nothing))
+
+
+def test_models_of_votes_are_pooled_on_votes():
+  """Where the data have majorities as labels, and votes beside them."""
+  task = tasks.Task('expr', 'categorical', ('a', 'b'))
+  share = tasks.Target(np.array([[0.7, 0.3]]), np.ones(1))
+  hard = tasks.Target(np.array([[1.0, 0.0]]), np.ones(1))
+  index, names = np.zeros(1, int), np.array(['x'])
+  both = [
+    Labels(task, False, index, hard, names),
+    Labels(task, True, index, share, names),
+  ]
+  assert pooling._of_kind(both, ['expr']) is both[1]
+  assert pooling._of_kind(both, []) is both[0]
+  with pytest.raises(
+    ExportError, match='on labels for expr, and these data have vo'
+  ):
+    pooling._of_kind(both[1:], [])
 
 
 def test_answers_are_those_of_divided_logits(exported, pooled, clips):
@@ -136,19 +203,32 @@ def test_answers_are_those_of_divided_logits(exported, pooled, clips):
   again = pooling.fit(other, [other.logits(clips.image)], clips)
   for values in again.values():
     np.testing.assert_allclose(values, 1, rtol=0.01)
+  arrays = release.read_arrays(pooled, other.metadata)
+  half = {name: np.full_like(v, 0.5) for name, v in found.items()}
+  _, twice = pooling.sharpened(other, arrays, half, 'others')
+  for name, said in twice['pooled'].items():
+    np.testing.assert_allclose(said['by'], found[name] / 2, rtol=1e-6)
+    assert said['on'][1] == 'others'
 
 
 def test_the_card_says_by_how_much(exported, pooled):
   metadata = release.read_metadata(pooled)
-  (au, expr) = (n for n in metadata['notes'] if 'in the weights' in n)
-  assert au.startswith('au: logits are divided by ')
-  assert expr.endswith(
-    'the temperature of the mean of the 2 members, fitted on the validation set'
-  )
-  assert expr in (pooled / release.CARD).read_text()
-  before = release.read_metadata(exported)
-  assert before['temperatures'] != metadata['temperatures']
-  assert before['conformal'] != metadata['conformal']
+  text = (pooled / release.CARD).read_text()
+  by = metadata['pooled']['expr']['by']
+  assert (
+    f'- `expr`: logits are divided by {by:.3f}, in the weights: the temperature of '
+    'the mean of the 2 members, fitted on the validation set ('
+  ) in text
+  assert ', divided like them) from the logits' in text
+  before = (exported / release.CARD).read_text()
+  assert front_matter.read(before)['model-index']
+  assert not front_matter.read(text).keys() & {'model-index', 'metrics'}
+  assert f'{card.NUMBERS}\n\n{card.DIVIDED}\n' in text
+  assert card.DIVIDED not in before
+  assert guarantees.POOLED in metadata['conformal']['calibration']['notes']
+  other = release.read_metadata(exported)
+  assert other['temperatures'] != metadata['temperatures']
+  assert other['conformal'] != metadata['conformal']
 
 
 def test_both_views_are_averaged_as_in_answers(exported, clips):

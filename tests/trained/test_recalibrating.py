@@ -107,7 +107,7 @@ def own(exported, faces, tmp_path_factory):
   return out
 
 
-def test_own_data_promise_what_they_have_labels_of(own):
+def test_own_data_promise_what_they_have_labels_of(own, exported):
   model = emojax.load(own)
   said = model.metadata['conformal']
   assert list(said['tasks']) == ['expr']
@@ -125,6 +125,9 @@ def test_own_data_promise_what_they_have_labels_of(own):
     ],
   }
   assert model.metadata['temperatures']['au'] is None
+  # Probabilities are of the classes of the training: so are the shares.
+  before = release.read_metadata(exported)['thresholds']['prevalence']
+  assert model.metadata['thresholds']['prevalence'] == before
   assert len(model.metadata['temperatures']['expr']) == 2
   output = model.predict(np.zeros((3, 32, 32, 3), np.uint8))
   assert list(model.sets(output, 0.9)) == ['expr']

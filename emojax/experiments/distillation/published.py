@@ -139,6 +139,7 @@ SETTINGS = {
     'train.decay_factor': 0.1,
     'train.balance': 'paper',
     'loss.reweight': True,
+    'loss.weight_power': 1.0,
     'eval.mc_samples': 10,
   }
 }
