@@ -98,7 +98,7 @@ def test_streams_share_products_as_evenly_as_they_can():
     (
       'bayesian:converged-alexnet',
       ['alexnet-dropout', 'alexnet-dropconnect'],
-      6.0,
+      7.2,
     ),
     (
       'relative_uncertainty:small_fer2013',
