@@ -57,10 +57,11 @@ NAMES = {
 }
 RIVALS = ('teachers', 'scaled', *CONTROLS)
 KINDS = ('single', 'ensemble')
+LENGTHS = ('epochs', 'decay_every')  # of a schedule
 FREE = (
   'seed', 'data.seed', 'data.path', 'data.unlabelled_train', 'generations',
   'eval.', 'runtime.', 'distill.', 'loss.label_smoothing', 'train.ema',
-  'train.epochs', 'train.decay_every',
+  *(f'train.{name}' for name in LENGTHS),
 )  # fmt: skip
 # Row -> score -> value of each chain over replicates, [1 + R] each; by seed.
 Chains = Mapping[str, Mapping[int, vote_scores.Scores]]
@@ -157,7 +158,7 @@ def runs(folder: pathlib.Path) -> dict[str, dict[int, vote_scores.Run]]:
 def _check_lengths(found: Mapping[str, Mapping[int, vote_scores.Run]]):
   """That all train for as long, but for those that shall train longer."""
   lengths = {
-    f'{kind}-{seed}': run.config['train']['epochs']
+    f'{kind}-{seed}': tuple(run.config['train'][name] for name in LENGTHS)
     for kind, by_seed in found.items()
     for seed, run in by_seed.items()
     if kind != 'longer'
@@ -165,8 +166,8 @@ def _check_lengths(found: Mapping[str, Mapping[int, vote_scores.Run]]):
   if len(set(lengths.values())) > 1:
     said = ', '.join(f'{name}: {n}' for name, n in lengths.items())
     raise ValueError(
-      f'the runs have different numbers of epochs ({said}): keep recipes in folders '
-      'of their own'
+      f'the runs have different schedules ({", ".join(LENGTHS)}: {said}): keep '
+      'recipes in folders of their own'
     )
 
 

@@ -8,8 +8,8 @@
 plans runs of configs/gen.py by seed: RUNS/plain-SEED and RUNS/corrected-SEED differ
 in `loss.correct_teachers` alone; the second takes the teachers of the first, so that
 their students can be compared by seed. RUNS/unbalanced-SEED are teachers without
-Algorithm 1 (the paper's Table 5). EMENet-VA has plain runs alone. Without --train it says what
-is finished and what the rest takes. Cells are means over seeds with Student's 95 %
+Algorithm 1 (the paper's Table 5). EMENet-VA has plain runs alone. Without --train it
+says what is finished and what the rest takes. Cells are means over seeds with Student's 95 %
 interval. Between the markers of the page everything is written anew; what is around
 them is kept.
 """

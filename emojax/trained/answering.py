@@ -4,6 +4,7 @@
 needs no JAX: nothing here may import it.
 """
 
+import numbers
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -231,7 +232,8 @@ class Answering:
       ValueError: If `favour_rare` is not from 0 to 1.
     """
     _check_output(output)
-    if type(favour_rare) not in (int, float) or not 0 <= favour_rare <= 1:
+    real = isinstance(favour_rare, numbers.Real)
+    if not real or favour_rare is True or not 0 <= favour_rare <= 1:
       raise ValueError(
         f'favour_rare={favour_rare!r}: expected a number from 0 to 1'
       )

@@ -300,7 +300,8 @@ def recalibrated(
   """
   if pooled:
     text = front_matter.without_scores(text)
-    text = text.replace(f'{NUMBERS}\n', f'{NUMBERS}\n\n{DIVIDED}\n')
+    if DIVIDED not in text:
+      text = text.replace(f'{NUMBERS}\n', f'{NUMBERS}\n\n{DIVIDED}\n')
   made = f'{SECTION}\n\n{_calibration(metadata)}\n'
   if guarantees.fitted_on(metadata) != guarantees.fitted_on({}):
     made += f'- {BEFORE}\n'

@@ -30,9 +30,8 @@ Logits = dict[str, np.ndarray]
 KEY = 'pooled'
 # Temperatures beyond are of labels that are separable or constant.
 LIMITS = 0.1, 10.0
-# People (or images without a name) below which noise decides: of forty, pooling
-# made the likelihood of others a little worse on average.
-PEOPLE, FOLDS = 100, 5
+PEOPLE, FOLDS = 100, 5  # people, or images without a name, at least
+STAY = 'no temperature of the mean helps '  # how such a note begins
 CLOSE = 5e-3  # of kernels that are kept in float16
 
 
@@ -113,8 +112,8 @@ def _fit(labels: Labels, parts, shift: np.ndarray) -> np.ndarray:
   if people < PEOPLE:
     raise ExportError(
       f'--pool needs labels of {task.name} for {PEOPLE} people at least (of images '
-      f'without names: images), these data have {people}: with fewer the mean is as '
-      'likely to get worse'
+      f'without names: images), these data have {people}: with fewer, chance decides '
+      'about it'
     )
   found = [
     _temperature(

@@ -130,8 +130,17 @@ def _pooled(model: pretrained.Model, arrays, known: Known):
     'the validation set'
   )  # fmt: skip
   where += f' ({count(known.clips)[1]:,} people, or images without names)'
-  changed = any((values != 1).any() for values in found.values())
-  return *pooling.sharpened(model, arrays, found, where), changed
+  stay = [name for name, values in found.items() if (values == 1).all()]
+  kept, metadata = pooling.sharpened(model, arrays, found, where)
+  metadata['notes'] = [
+    *(n for n in metadata['notes'] if not n.startswith(pooling.STAY)),
+    *(
+      f'{pooling.STAY}{name} for people whom it is not fitted on, by {where}: its '
+      'logits stay'
+      for name in stay
+    ),
+  ]
+  return kept, metadata, len(stay) < len(found)
 
 
 def _card(folder: pathlib.Path) -> str:

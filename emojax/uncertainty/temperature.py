@@ -39,7 +39,8 @@ def _sigmoid_nll(beta, logits, labels):
 def minimise(nll: Callable[[float], float]) -> float:
   """T within `BOUNDS` at the minimum of an NLL over 1 / T.
 
-  That of one network is convex in 1 / T: one minimum, which a bounded search finds.
+  That of one network is convex in 1 / T: one minimum, which a bounded search finds. That
+  of a mean of networks need not be; the search then ends in one of its minima.
 
   Args:
     nll: Of logits times a factor, as a function of the factor.

@@ -142,7 +142,7 @@ def test_rare_classes_are_favoured_by_their_shares(exported):
   expected = prior.favoured(
     output.probabilities['expr'], [shares[name] for name in labels], 1.0
   )
-  found = model.answers(output, favour_rare=1.0)
+  found = model.answers(output, favour_rare=np.float32(1))
   np.testing.assert_array_equal(found['expr'], labels[expected.argmax(-1)])
   plain = model.answers(output)
   np.testing.assert_equal(found['au'], plain['au'])

@@ -225,10 +225,33 @@ def test_the_card_says_by_how_much(exported, pooled):
   assert not front_matter.read(text).keys() & {'model-index', 'metrics'}
   assert f'{card.NUMBERS}\n\n{card.DIVIDED}\n' in text
   assert card.DIVIDED not in before
+  assert card.recalibrated(text, metadata, pooled=True) == text
   assert guarantees.POOLED in metadata['conformal']['calibration']['notes']
   other = release.read_metadata(exported)
   assert other['temperatures'] != metadata['temperatures']
   assert other['conformal'] != metadata['conformal']
+
+
+def test_a_mean_that_is_as_sure_as_it_may_be_stays(pooled, clips, monkeypatch):
+  """And whoever asked is told."""
+  known = Known(clips, guarantees.VALIDATION)
+  model = emojax.load(pooled)
+  arrays = release.read_arrays(pooled, model.metadata)
+  ones = {'au': np.ones(12), 'expr': np.ones(())}
+  monkeypatch.setattr(pooling, 'fit', lambda *_: ones)
+  kept, said, changed = recalibrating._pooled(model, arrays, known)
+  assert not changed
+  np.testing.assert_equal(kept, arrays)
+  assert said['pooled'] == model.metadata['pooled']
+  notes = [n for n in said['notes'] if n.startswith(pooling.STAY)]
+  assert [n.removeprefix(pooling.STAY).split()[0] for n in notes] == [
+    'au',
+    'expr',
+  ]
+  again = Model(said, model.weights())
+  assert (
+    recalibrating._pooled(again, arrays, known)[1]['notes'] == said['notes']
+  )
 
 
 def test_both_views_are_averaged_as_in_answers(exported, clips):
