@@ -13,6 +13,11 @@ all ten votes of a face (`--votes`), for each and each seed five teachers, and
 a student of one, two, three, four and all of them (`--distilled`). Test faces are
 PublicTest, whose votes nobody is trained on.
 
+  ... --members 3 --distilled 3 --seeds 1 --set model.width=0.25
+
+asks for less of it: three teachers and one student for each number of votes, in one
+chain, and all of them smaller (--minutes has to be told, too).
+
 One more thing is worth so many votes as a single teacher needs to be as good:
 between the numbers of votes that there are, its score is taken to be linear in
 their logarithm.
@@ -23,10 +28,11 @@ import dataclasses
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
-from benchmarks import planned_runs, tables, vote_scores
+from benchmarks import planned_runs, recipes, tables, vote_scores
 from benchmarks.options import numbers
 from benchmarks.planned_runs import Planned
 from benchmarks.vote_scores import KL, LOWER_IS_BETTER, SPEARMAN
@@ -36,10 +42,16 @@ from emojax.evaluation import vote_limits, votes
 from emojax.report import validity
 
 CONFIG = 'configs/ferplus.py'
-MEMBERS, ALL = 5, ferplus_rules.ANNOTATORS
+ALL = ferplus_rules.ANNOTATORS
 FEWEST = (
   7  # votes of faces whose annotators are compared: all but one in a hundred
 )
+MEMBERS = 5
+# What the runs differ in.
+OWN = (
+  'seed', 'data.seed', 'data.path', 'ensemble.size', 'generations',
+  'distill.students', 'distill.teachers', 'eval.mc_samples',
+)  # fmt: skip
 FREE = (
   'seed', 'data.seed', 'data.path', 'ensemble.size', 'distill.', 'runtime.',
 )  # fmt: skip
@@ -69,6 +81,8 @@ def plan(
   counts: Sequence[int],
   sizes: Sequence[int],
   seeds: Sequence[int],
+  members: int = MEMBERS,
+  recipe: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Planned]:
   """Everything that is to be done, in order.
 
@@ -76,24 +90,31 @@ def plan(
     folder: Of runs and prepared data.
     source: FER2013 and FER+, as downloaded.
     counts: Votes of a face that its label is made of.
-    sizes: Teachers that have a student; those of the largest number are trained.
+    sizes: Teachers that have a student.
     seeds: One for each chain; they draw votes and validation faces, too.
+    members: Teachers that are trained; all of them have a student, too.
+    recipe: Settings of all runs that are others than the configuration's.
+
+  Raises:
+    ValueError: If the recipe has settings that do not exist, mean nothing, or are
+      what the runs differ in.
   """
+  recipes.checked(CONFIG, recipe, OWN)
   made = []
   for seed in seeds:
     for count in counts:
       data = _prepared(folder, source, count, seed)
       made += [data] if data not in made else []
-      teachers = run_path(folder, count, MEMBERS, seed)
-      for size in sorted({*sizes, MEMBERS}, reverse=True):
+      teachers = run_path(folder, count, members, seed)
+      for size in sorted({*sizes, members}, reverse=True):
         settings = {
-          'data.path': data.path, 'seed': seed, 'data.seed': seed,
+          **recipe, 'ensemble.size': size, 'data.path': data.path, 'seed': seed, 'data.seed': seed,
           'generations': 1, 'distill.students': 1, 'eval.mc_samples': 0,
         }  # fmt: skip
-        if size < MEMBERS:
-          settings |= {'ensemble.size': size, 'distill.teachers': teachers}
+        if size < members:
+          settings['distill.teachers'] = teachers
         path = run_path(folder, count, size, seed)
-        networks = 1 + MEMBERS * (size == MEMBERS)
+        networks = 1 + members * (size == members)
         made.append(planned_runs.run(path, CONFIG, networks, settings))
   return made
 
@@ -149,7 +170,10 @@ def annotators(counts: np.ndarray) -> tables.Table:
 
 
 def read(
-  folder: pathlib.Path, counts: Sequence[int], seeds: Sequence[int]
+  folder: pathlib.Path,
+  counts: Sequence[int],
+  seeds: Sequence[int],
+  members: int,
 ) -> dict[tuple[int, int, int], vote_scores.Run]:
   """Finished runs: (votes, teachers, seed) -> run.
 
@@ -158,18 +182,30 @@ def read(
   """
   found = {}
   for count in counts:
-    for size in range(1, MEMBERS + 1):
+    for size in range(1, members + 1):
       for seed in seeds:
         path = run_path(folder, count, size, seed)
         if (path / 'results.json').is_file():
           found[count, size, seed] = vote_scores.read(path)
+          _check_teachers(found[count, size, seed], size == members, members)
   if found:
     vote_scores.check(list(found.values()), FREE)
   return found
 
 
+def _check_teachers(run: vote_scores.Run, own: bool, members: int):
+  """That those of smaller ensembles are some of the largest's."""
+  if own == bool(run.config.distill.teachers):
+    raise ValueError(
+      f'{run.path} was made with another number of teachers than {members} in '
+      'all: name that number (--members), or keep them in folders of their own'
+    )
+
+
 def scores(
-  found: Mapping[tuple[int, int, int], vote_scores.Run], replicates: int
+  found: Mapping[tuple[int, int, int], vote_scores.Run],
+  replicates: int,
+  members: int,
 ) -> Found:
   """Scores of ensembles of all sizes, and of students."""
   first = next(iter(found.values()))
@@ -181,9 +217,9 @@ def scores(
 
   for (count, size, seed), one in found.items():
     teachers, students = one.results['names']
-    if size == MEMBERS:
+    if size == members:
       probs = one.probabilities(teachers)
-      for some in range(1, MEMBERS + 1):
+      for some in range(1, members + 1):
         score = subsets(scorer, probs, some)
         add(together(some), count, seed, score)
     score = scorer.singles(one.probabilities(students))
@@ -257,7 +293,7 @@ def _level(values: Sequence[np.ndarray], faces: int) -> str:
 
 
 def _columns(made: Found) -> list[str]:
-  sizes = range(1, MEMBERS + 1)
+  sizes = range(1, ALL + 1)
   order = [together(n) for n in sizes] + [student(n) for n in sizes]
   return [name for name in order if name in made]
 
@@ -331,13 +367,14 @@ def report(
   counts: Sequence[int],
   seeds: Sequence[int],
   replicates: int,
+  members: int = MEMBERS,
 ) -> list[tables.Table]:
   """All tables of what there is."""
   cast = ballots(source)
   limits = vote_scores.limits(cast, 0, 'faces of PublicTest')
   made = [limits, annotators(cast)]
-  if found := read(folder, counts, seeds):
-    every = scores(found, replicates)
+  if found := read(folder, counts, seeds, members):
+    every = scores(found, replicates, members)
     faces = len(next(iter(found.values())).label)
     made += [levels(every, key, faces) for key in (KL, SPEARMAN)]
     made += [rates(every, key) for key in (KL, SPEARMAN)]
@@ -352,7 +389,9 @@ def parser() -> argparse.ArgumentParser:
   add = made.add_argument
   add('--source', required=True, help='folder of FER2013 and FER+')
   add('--votes', type=numbers, default='1,2,3,5,10', help='of a face')
-  add('--distilled', type=numbers, default='1,2,3,4,5', help='teachers')
+  add('--members', type=planned_runs.positive, default=MEMBERS, help='teachers')
+  add('--distilled', type=numbers, help='teachers with a student (all numbers)')
+  recipes.option(made)
   return made
 
 
@@ -360,14 +399,25 @@ def main(arguments: Sequence[str]) -> int:
   """Returns the exit code; see the module's docstring."""
   made = parser()
   asked = made.parse_args(arguments)
-  for name, most in (('votes', ALL), ('distilled', MEMBERS)):
-    if max(getattr(asked, name)) > most:
+  members = asked.members
+  sizes = asked.distilled or range(1, members + 1)
+  limits = (('votes', asked.votes, ALL), ('members', [members], ALL))
+  for name, given, most in (*limits, ('distilled', sizes, members)):
+    if max(given) > most:
       made.error(f'--{name}: expected at most {most}')
   seeds, source = range(asked.seeds), pathlib.Path(asked.source)
-  every = plan(asked.runs, asked.source, asked.votes, asked.distilled, seeds)
+  try:
+    every = plan(
+      asked.runs, asked.source, asked.votes, sizes, seeds, members,
+      dict(asked.recipe),
+    )  # fmt: skip
+  except ValueError as error:
+    made.error(str(error))
 
   def tell():
-    return report(asked.runs, source, asked.votes, seeds, asked.replicates)
+    return report(
+      asked.runs, source, asked.votes, seeds, asked.replicates, members
+    )
 
   return planned_runs.follow(asked, every, tell)
 

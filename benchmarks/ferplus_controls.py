@@ -23,20 +23,18 @@ networks that train twice as long have a schedule of twice the length.
 import argparse
 import math
 import pathlib
-import runpy
 import sys
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from benchmarks import planned_runs, tables, vote_scores
+from benchmarks import planned_runs, recipes, tables, vote_scores
 from benchmarks.planned_runs import Planned
 from benchmarks.vote_scores import COLUMNS, KL, LOWER_IS_BETTER, SPEARMAN
 from emojax.experiments.distillation import findings
 from emojax.report import verdicts
 from emojax.report.estimates import Estimate
 from emojax.report.verdicts import Claim
-from emojax.runtime import overrides
 
 CONFIG = 'configs/ferplus.py'
 CHAIN, RAW = 'chain', 'multinomial'
@@ -112,14 +110,7 @@ def _checked(recipe: Mapping[str, str]):
   """The configuration of a chain."""
   own = {name for settings, _ in CONTROLS.values() for name in settings}
   own |= {'seed', 'data.seed', 'data.path', 'eval.mc_samples'}
-  if taken := sorted(own & recipe.keys()):
-    raise ValueError(
-      f'--set {taken[0]}: chains and controls differ in it, leave it out'
-    )
-  made = runpy.run_path(str(pathlib.Path(__file__).parents[1] / CONFIG))
-  assignments = [f'{name}={value}' for name, value in recipe.items()]
-  config = overrides.apply(made['get_config'](), assignments)
-  overrides.check(config, recipe)
+  config = recipes.checked(CONFIG, recipe, own)
   if config.generations < 1:
     raise ValueError('--set generations: a chain has students')
   return config
@@ -345,22 +336,12 @@ def report(folder: pathlib.Path, replicates: int) -> list[tables.Table]:
   ]
 
 
-def _assignment(text: str) -> tuple[str, str]:
-  try:
-    return overrides.split(text)
-  except ValueError as error:
-    raise argparse.ArgumentTypeError(str(error)) from error
-
-
 def parser() -> argparse.ArgumentParser:
   """The command line."""
   made = planned_runs.parser('benchmarks.ferplus_controls', __doc__)
   made.add_argument('--data', default='DATA', help='prepared, majority labels')
   made.add_argument('--raw', default='', help='prepared, --option rule=raw')
-  made.add_argument(
-    '--set', dest='recipe', action='append', default=[], metavar='NAME=VALUE',
-    type=_assignment, help='a setting of all runs; may be repeated',
-  )  # fmt: skip
+  recipes.option(made)
   return made
 
 

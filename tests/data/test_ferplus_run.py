@@ -244,9 +244,11 @@ def check_reports(path, tmp_path):
   rates = tmp_path / 'rates'
   for votes in (1, 10):
     shutil.copytree(path, exchange_rate.run_path(rates, votes, 2, 0))
-  with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(exchange_rate, 'MEMBERS', 2)
-    made = exchange_rate.scores(exchange_rate.read(rates, (1, 10), (0,)), 5)
+  found = exchange_rate.read(rates, (1, 10), (0,), members=2)
+  made = exchange_rate.scores(found, 5, members=2)
   assert list(made) == ['one teacher', '2 teachers', 'a student of 2']
   table = exchange_rate.levels(made, vote_scores.KL, 24)
   assert [row[0] for row in table.rows] == ['1', '10']
+  # Two teachers of five would be the five's.
+  with pytest.raises(ValueError, match='another number of teachers than 5'):
+    exchange_rate.read(rates, (1, 10), (0,), members=5)

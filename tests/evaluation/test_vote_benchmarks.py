@@ -124,9 +124,9 @@ def test_a_recipe_is_that_of_all_runs_and_longer_ones_are_stretched(tmp_path):
 @pytest.mark.parametrize(
   ('recipe', 'said'),
   [
-    ({'train.ema': '0.999'}, 'train.ema: chains and controls differ in it'),
-    ({'seed': '7'}, 'seed: chains and controls differ in it'),
-    ({'data.path': 'x'}, 'data.path: chains and controls differ'),
+    ({'train.ema': '0.999'}, 'train.ema: the benchmark gives it to its runs'),
+    ({'seed': '7'}, 'seed: the benchmark gives it to its runs'),
+    ({'data.path': 'x'}, 'data.path: the benchmark gives it to its runs'),
     ({'generations': '0'}, 'a chain has students'),
     ({'ensemble.size': 'x'}, 'ensemble.size'),
     ({'ensemble.size': '0'}, 'ensemble.size'),
@@ -157,7 +157,18 @@ def every_run(folder):
 
 def test_plans_are_of_settings_that_mean_something(tmp_path):
   small = ferplus_controls.plan(tmp_path / 'small', 'D', 'RAW', [0], SMALL)
-  plan = [*every_run(tmp_path), *small]
+  shared = (
+    'model.width',
+    'train.schedule',
+    'train.decay_every',
+    'train.epochs',
+  )
+  recipe = {name: SMALL[name] for name in shared}
+  fewer = exchange_rate.plan(
+    tmp_path / 'fewer', 'FER', (1,), (1,), [0], members=2, recipe=recipe
+  )
+  assert [one.networks for one in fewer] == [0, 3, 1]
+  plan = [*every_run(tmp_path), *small, *fewer]
   assert len({one.path for one in plan}) == len(plan)
   for program, *arguments in (one.command for one in plan):
     if program != 'emojax.main':
@@ -444,6 +455,10 @@ def test_limits_are_of_the_votes_alone(tmp_path, capsys):
   for wrong, said in (
     ('--votes=1,12', '--votes: expected at most 10'),
     ('--distilled=6', '--distilled: expected at most 5'),
+    ('--members=12', '--members: expected at most 10'),
+    ('--members=0', "'0': expected a number above 0"),
+    ('--set=model.widht=1', 'did you mean model.width'),
+    ('--set=ensemble.size=2', 'the benchmark gives it to its runs'),
     ('--seeds=0', "'0': expected a number above 0"),
   ):
     with pytest.raises(SystemExit):
