@@ -108,9 +108,10 @@ def _check_trained(store: Store) -> None:
   targets = store.table('train').targets
   missing = [name for name, target in targets.items() if not target.mask.any()]
   if missing:
+    there = ', '.join(sorted(set(targets) - set(missing)))
     raise ValueError(
       f'{store.path}: no training image has a label of {", ".join(missing)}; '
-      f'its labels are of {", ".join(sorted(set(targets) - set(missing)))}. '
+      f'its labels are of {there or "nothing else either"}. '
       f'{store.path / "summary.txt"} says what was left out: complete the '
       'source (for Aff-Wild2, the annotations *_Set/Train_Set and the images '
       'of their videos in cropped_aligned) and prepare it again'

@@ -19,12 +19,12 @@ class ExportError(ValueError):
 
 def check_free(out: pathlib.Path):
   """Raises ExportError if a folder is in use, or cannot be made."""
-  if out.exists() and (not out.is_dir() or any(out.iterdir())):
-    raise ExportError(f'--out {out} exists already: choose another folder')
   if out.is_symlink() or not out.name:  # which no folder can take the place of
     raise ExportError(
       f'--out {out}: not the name of a folder: choose one that is not there yet'
     )
+  if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    raise ExportError(f'--out {out} exists already: choose another folder')
   for folder in out.absolute().parents:
     if folder.exists():
       if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):

@@ -4,21 +4,13 @@ import pathlib
 import sys
 
 import pytest
+from stored import SETTINGS
 
 from emojax.data import affwild2_writer
 from emojax.data.prepare import command as prepare
 
 # The trees of the readers' tests serve here as well.
 sys.path.append(str(pathlib.Path(__file__).parent / 'readers'))
-
-SETTINGS = {
-  'size': 32,
-  'audio': 'log_mel',
-  'workers': 1,
-  'segment_frames': 16,
-  'min_shard_frames': 40,
-  'options': {'fps': 30},
-}
 
 
 @pytest.fixture(scope='session')

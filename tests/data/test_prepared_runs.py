@@ -10,8 +10,8 @@ import pytest
 import run_files
 import small_run
 import trees
-from conftest import SETTINGS as SETTINGS_OF_STORE
 from rich.console import Console
+from stored import SETTINGS as SETTINGS_OF_STORE
 
 from emojax import evaluate, models, tasks
 from emojax.data import load

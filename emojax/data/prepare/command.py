@@ -146,7 +146,12 @@ def _check_range(name: str, value: int, low: int, high: int):
 
 
 def _note_unlabelled(listing: base.Listing):
-  """Notes subsets of the training split that turned out to be empty."""
+  """Notes subsets of the training split that turned out to be empty, or all."""
+  if not any(record.groups for record in listing.records):
+    listing.problems.note(
+      'NO LABELS at all: nothing can be trained or scored with these images; '
+      'they serve as foreign ones (config.data.ood_path)'
+    )
   train = [r for r in listing.records if r.split == 'train']
   found = {name for record in train for name in record.groups}
   missing = [t.name for t in listing.schema if t.name not in found]

@@ -230,6 +230,12 @@ def records(
 ) -> tuple[tasks.Schema, list[Record]]:
   """Returns the schema of the tables' columns, and their records."""
   schema = _schema(rows, order)
+  if rows and not schema:
+    expected = (
+      'labels in a column expression, AU<n>, valence or arousal; images without '
+      'any, e.g. foreign ones, can be a folder of one class, SOURCE/CLASS/IMAGE'
+    )
+    raise DataError('no label in any row', expected, rows[0].table)
   _note_shared_files(rows, problems)
   groups: dict[tuple[str, str], list[Row]] = {}
   for row in rows:

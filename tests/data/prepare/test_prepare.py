@@ -15,8 +15,8 @@ from concurrent import futures
 import numpy as np
 import pytest
 import trees
-from conftest import SETTINGS
 from rich.console import Console
+from stored import SETTINGS
 
 from emojax import tasks
 from emojax.data.prepare import command as prepare
@@ -169,7 +169,7 @@ def _command(tree, out):
   return [
     sys.executable, '-c',
     'import sys; sys.path.insert(0, sys.argv[1]); '
-    'from conftest import SETTINGS; '
+    'from stored import SETTINGS; '
     'from emojax.data.prepare import command as prepare; '
     'prepare.prepare("affwild2", sys.argv[2], sys.argv[3], '
     '**(SETTINGS | {"workers": 2}))',

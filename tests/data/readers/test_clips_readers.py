@@ -221,6 +221,24 @@ def test_table_errors(header, row, match, tmp_path):
     read(tree, strict=True)
 
 
+@pytest.mark.parametrize(
+  ('header', 'row'),
+  [
+    ('path,split', 'images/p0.png,train'),
+    ('path,expression', 'images/p0.png,'),
+  ],
+)
+def test_a_table_without_any_label(header, row, tmp_path):
+  """Nothing could be read from what would be prepared of it."""
+  tree = trees.folder_table(tmp_path)
+  tree.text('labels.csv', header, row)
+  with pytest.raises(base.DataError, match='no label in any row'):
+    read(tree, unlabelled=True)
+  if 'expression' in header:  # what there could be is said
+    listing, _ = read(tree, unlabelled=True, classes='a,b')
+    assert listing.schema[0].labels == ('a', 'b')
+
+
 def test_table_options(tmp_path):
   tree = trees.folder_table(tmp_path)
   tree.text(
