@@ -21,7 +21,8 @@ def by_size(results: Results, score: str, label: str):
   """A score by number of samples or members, one panel for each network.
 
   Bands are standard deviations over the draws; the dotted line scores the votes
-  themselves as predictions. None if there is no such score.
+  themselves as predictions, a note where a line would flatten the curves. None if
+  there is no such score.
   """
   found = {
     network: {m: s for m, s in methods.items() if score in s['mean']}
@@ -36,9 +37,7 @@ def by_size(results: Results, score: str, label: str):
       _band(axis, study, score, METHODS[method], LINES[method])
     reference = (results['votes'] or {}).get(score)
     if reference is not None and score in ('error', 'nll', 'ece', 'brier'):
-      axis.axhline(
-        reference, color=style.TRUTH, linestyle=':', label='votes themselves'
-      )
+      _reference(axis, reference)
     axis.set(title=NETWORKS[network], xlabel='samples or members')
     axis.xaxis.get_major_locator().set_params(integer=True)
   axes[0][0].set_ylabel(label)
@@ -56,6 +55,28 @@ def _band(axis, study, score: str, label: str, line):
     color=line['color'],
     alpha=0.15,
     linewidth=0,
+  )
+
+
+def _reference(axis, value: float):
+  """The score of the votes; only told if it is further away than curves are long."""
+  low, high = axis.get_ylim()
+  if 2 * low - high <= value <= 2 * high - low:
+    axis.axhline(
+      value, color=style.TRUTH, linestyle=':', label='votes themselves'
+    )
+    return
+  below = value < low
+  # Corners that curves which fall leave free.
+  axis.text(
+    0.02 if below else 0.98,
+    0.03 if below else 0.97,
+    f'votes themselves: {value:.3g} {"↓" if below else "↑"}',
+    transform=axis.transAxes,
+    ha='left' if below else 'right',
+    va='bottom' if below else 'top',
+    color=style.TRUTH,
+    fontsize=9,
   )
 
 

@@ -221,3 +221,19 @@ def test_without_votes():
   assert not any('votes' in claim for claim in claims)
   assert figures.by_size(results, 'votes/kl', 'KL') is None
   assert figures.calibration(results, curves, by_votes=True) is None
+
+
+def test_votes_far_from_the_curves_do_not_flatten_them(run):
+  """All of the axis is the curves'; where the votes are is written there."""
+  results = copy.deepcopy(run[1])
+  (axis,) = figures.by_size(results | {'votes': None}, 'error', 'e').axes
+  low, high = axis.get_ylim()
+  for value, drawn in ((low - (high - low) / 2, True), (high + 9, False)):
+    results['votes']['error'] = value
+    (axis,) = figures.by_size(results, 'error', 'error').axes
+    lines = [line.get_label() for line in axis.lines]
+    assert ('votes themselves' in lines) == drawn
+    said = [text.get_text() for text in axis.texts]
+    assert said == ([] if drawn else [f'votes themselves: {value:.3g} ↑'])
+    if not drawn:
+      assert axis.get_ylim() == (low, high)
