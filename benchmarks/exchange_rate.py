@@ -347,14 +347,19 @@ def _votes(count: float) -> str:
 def unfinished(
   found: Mapping[tuple[int, int, int], vote_scores.Run],
 ) -> list[str]:
-  """Sentences about runs whose networks have not learned enough to be priced."""
-  notes = []
-  for run in found.values():
+  """Sentences about runs that price nothing: the recipe has not learned enough.
+
+  The accuracy that it must reach is asked for where there are most votes: that
+  fewer teach less is what is measured. None may still be improving.
+  """
+  notes, most = [], max(count for count, _, _ in found)
+  for (count, _, _), run in found.items():
     said = run.results.get('validity') or {}
     teachers = run.results['generations'][run.results['names'][0]]
     accuracy = teachers['single_mean'].get('expr/acc')
+    floor = said.get('floor', 0) if count == most else 0
     for text in (
-      validity.below(said.get('floor', 0), accuracy),
+      validity.below(floor, accuracy),
       validity.unfinished(said.get('improving', ())),
     ):
       notes += [f'{run.path.name} prices nothing: {text}'] if text else []

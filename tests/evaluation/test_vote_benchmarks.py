@@ -2,8 +2,10 @@
 
 import io
 import itertools
+import pathlib
 import runpy
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -425,6 +427,27 @@ def test_rates_are_by_chain_and_of_all():
   assert exchange_rate.rates(found, KL).rows[0] == ['1', '–']
   levels = exchange_rate.levels(found, KL, faces=10)
   assert levels.rows[1] == ['4', '0.400 (1)', '0.300 (1)']
+
+
+def priced(accuracy, improving=()):
+  """A run, as far as it matters to whether it prices anything."""
+  results = {
+    'names': ['Tea', 'Stu1'],
+    'generations': {'Tea': {'single_mean': {'expr/acc': accuracy}}},
+    'validity': {'floor': 0.8, 'improving': list(improving)},
+  }
+  return types.SimpleNamespace(path=pathlib.Path('run'), results=results)
+
+
+def test_what_prices_nothing():
+  """The floor is the recipe's, on the most votes; no run is to be at its rise."""
+  fine = {(1, 3, 0): priced(0.7), (10, 3, 0): priced(0.81)}
+  assert exchange_rate.unfinished(fine) == []
+  (said,) = exchange_rate.unfinished(fine | {(10, 3, 1): priced(0.79)})
+  assert said.startswith('run prices nothing: an accuracy of 0.790 is below')
+  (said,) = exchange_rate.unfinished(fine | {(1, 3, 1): priced(0.7, ['Tea'])})
+  assert 'improving' in said
+  assert len(exchange_rate.unfinished({(1, 3, 0): priced(0.7)})) == 1
 
 
 def test_limits_are_of_the_votes_alone(tmp_path, capsys):
