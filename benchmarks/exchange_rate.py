@@ -32,20 +32,23 @@ from types import MappingProxyType
 
 import numpy as np
 
-from benchmarks import planned_runs, recipes, tables, vote_scores
+from benchmarks import (
+  exchange_page,
+  planned_runs,
+  recipes,
+  tables,
+  vote_scores,
+)
+from benchmarks.exchange_page import ALL, Found, student, together
 from benchmarks.options import numbers
 from benchmarks.planned_runs import Planned
-from benchmarks.vote_scores import KL, LOWER_IS_BETTER, SPEARMAN
+from benchmarks.vote_scores import KL, SPEARMAN
 from emojax.data.readers import ferplus_files, ferplus_rules
 from emojax.data.readers.files.problems import Problems
-from emojax.evaluation import vote_limits, votes
+from emojax.host import files
 from emojax.report import validity
 
 CONFIG = 'configs/ferplus.py'
-ALL = ferplus_rules.ANNOTATORS
-FEWEST = (
-  7  # votes of faces whose annotators are compared: all but one in a hundred
-)
 MEMBERS = 5
 # What the runs differ in.
 OWN = (
@@ -55,19 +58,6 @@ OWN = (
 FREE = (
   'seed', 'data.seed', 'data.path', 'ensemble.size', 'distill.', 'runtime.',
 )  # fmt: skip
-SINGLE = 'one teacher'
-# Column -> votes -> seed -> scores.
-Found = dict[str, dict[int, dict[int, vote_scores.Scores]]]
-
-
-def together(size: int) -> str:
-  """Column of an ensemble."""
-  return SINGLE if size == 1 else f'{size} teachers'
-
-
-def student(size: int) -> str:
-  """Column of a student of an ensemble."""
-  return f'a student of {size}'
 
 
 def run_path(folder: pathlib.Path, count: int, size: int, seed: int):
@@ -150,25 +140,6 @@ def ballots(source: pathlib.Path) -> np.ndarray:
   return counts[counts.sum(1) > 0]
 
 
-def annotators(counts: np.ndarray) -> tables.Table:
-  """What other annotators of the same face know of one vote."""
-  counts = counts[counts.sum(1) >= FEWEST]
-  alpha = vote_limits.concentration(counts)
-  plain = votes.entropy(counts / counts.sum(1, keepdims=True)).mean()
-  rows = []
-  for asked in range(FEWEST):
-    each = vote_limits.left_out(counts, alpha, np.full(len(counts), asked))
-    rows.append([str(asked), vote_scores.number(float(each.mean() - plain))])
-  note = (
-    f'{len(counts):,} faces with {FEWEST} votes for emotions or more. Who knows n of '
-    'them says (n_c + alpha_c) / (n + sum alpha) of another one, by the most likely '
-    'Dirichlet distribution; the mean NLL less the entropy of all votes is on the '
-    'scale of the divergence of predictions.'
-  )
-  title = 'What other annotators of a face know'
-  return tables.Table(title, ['annotators asked', KL], rows, [note])
-
-
 def read(
   folder: pathlib.Path,
   counts: Sequence[int],
@@ -243,107 +214,6 @@ def subsets(
   return vote_scores.mean([scorer.ensemble(probs[each]) for each in chosen])
 
 
-def worth(
-  counts: Sequence[int], values: Sequence[float], value: float, lower: bool
-) -> float:
-  """How many votes a single teacher needs to reach a score.
-
-  Args:
-    counts: Votes of a face, increasing.
-    values: Scores of a single teacher by them.
-    value: The score.
-    lower: Whether less is better.
-
-  Returns:
-    The smallest number between the first and the last of `counts` at which the
-    score is reached, linear in its logarithm between them; 0 if it is worse than
-    the first, infinite if it is better than all.
-  """
-  sign = -1 if lower else 1
-  better = sign * np.asarray(values, float)
-  wanted, places = sign * value, np.log(counts)
-  if wanted < better[0]:
-    return 0.0
-  for i in range(len(better) - 1):
-    if better[i] <= wanted <= better[i + 1]:
-      rise = better[i + 1] - better[i]
-      part = (wanted - better[i]) / rise if rise else 0.0
-      return float(np.exp(places[i] + part * (places[i + 1] - places[i])))
-  return np.inf
-
-
-def levels(made: Found, key: str, faces: int) -> tables.Table:
-  """A score by votes (rows) and by who answers (columns)."""
-  columns = _columns(made)
-  counts = sorted({count for by in made.values() for count in by})
-  rows = []
-  for count in counts:
-    cells = []
-    for column in columns:
-      by_seed = made[column].get(count, {})
-      values = [one[key] for one in by_seed.values()]
-      cells.append(_level(values, faces) if values else tables.MISSING)
-    rows.append([str(count), *cells])
-  return tables.Table(f'{key}, by votes of a face', ['votes', *columns], rows)
-
-
-def _level(values: Sequence[np.ndarray], faces: int) -> str:
-  text = vote_scores.over_chains(values, faces).signed().lstrip('+')
-  return f'{text} ({len(values)})'
-
-
-def _columns(made: Found) -> list[str]:
-  sizes = range(1, ALL + 1)
-  order = [together(n) for n in sizes] + [student(n) for n in sizes]
-  return [name for name in order if name in made]
-
-
-def rates(made: Found, key: str) -> tables.Table:
-  """So many votes a single teacher needs: mean of the chains, and their range."""
-  columns = [name for name in _columns(made) if name != SINGLE]
-  single = made.get(SINGLE, {})
-  rows = []
-  for count in sorted(single):
-    cells = []
-    for column in columns:
-      mine = made[column].get(count, {})
-      cells.append(_rate(single, mine, key))
-    rows.append([str(count), *cells])
-  note = (
-    'Of the mean over the chains, and in brackets the smallest and the largest of '
-    'the chains. A dash: not all numbers of votes are finished.'
-  )
-  title = f'Votes that one teacher needs to be as good ({key})'
-  return tables.Table(title, ['votes', *columns], rows, [note])
-
-
-def _rate(single, mine, key: str) -> str:
-  """A cell: all chains of `mine`, and each for itself."""
-  counts, seeds = sorted(single), sorted(mine)
-  every = [single[count].get(seed) for count in counts for seed in seeds]
-  if not seeds or len(counts) < 2 or None in every:
-    return tables.MISSING
-
-  def of(chosen) -> float:
-    curve = [
-      float(np.mean([single[count][seed][key][0] for seed in chosen]))
-      for count in counts
-    ]
-    value = float(np.mean([mine[seed][key][0] for seed in chosen]))
-    return worth(counts, curve, value, key in LOWER_IS_BETTER)
-
-  if len(seeds) == 1:
-    return _votes(of(seeds))
-  each = [of([seed]) for seed in seeds]
-  return f'{_votes(of(seeds))} ({_votes(min(each))} to {_votes(max(each))})'
-
-
-def _votes(count: float) -> str:
-  if count == 0:
-    return 'fewer'
-  return 'more' if np.isinf(count) else f'{count:.1f}'
-
-
 def unfinished(
   found: Mapping[tuple[int, int, int], vote_scores.Run],
 ) -> list[str]:
@@ -367,25 +237,26 @@ def unfinished(
 
 
 def report(
-  folder: pathlib.Path,
-  source: pathlib.Path,
-  counts: Sequence[int],
-  seeds: Sequence[int],
-  replicates: int,
-  members: int = MEMBERS,
+  found: Mapping[tuple[int, int, int], vote_scores.Run],
+  made: Found,
+  cast: np.ndarray,
 ) -> list[tables.Table]:
-  """All tables of what there is."""
-  cast = ballots(source)
+  """All tables of what there is.
+
+  Args:
+    found: The runs.
+    made: Their scores.
+    cast: Votes for the test faces, [F, E].
+  """
   limits = vote_scores.limits(cast, 0, 'faces of PublicTest')
-  made = [limits, annotators(cast)]
-  if found := read(folder, counts, seeds, members):
-    every = scores(found, replicates, members)
+  all_ = [limits, exchange_page.annotators(cast)]
+  if found:
     faces = len(next(iter(found.values())).label)
-    made += [levels(every, key, faces) for key in (KL, SPEARMAN)]
-    made += [rates(every, key) for key in (KL, SPEARMAN)]
-    notes = [*made[-1].notes, *unfinished(found)]
-    made[-1] = dataclasses.replace(made[-1], notes=notes)
-  return made
+    all_ += [exchange_page.levels(made, key, faces) for key in (KL, SPEARMAN)]
+    all_ += [exchange_page.rates(made, key) for key in (KL, SPEARMAN)]
+    notes = [*all_[-1].notes, *unfinished(found)]
+    all_[-1] = dataclasses.replace(all_[-1], notes=notes)
+  return all_
 
 
 def parser() -> argparse.ArgumentParser:
@@ -396,6 +267,7 @@ def parser() -> argparse.ArgumentParser:
   add('--votes', type=numbers, default='1,2,3,5,10', help='of a face')
   add('--members', type=planned_runs.positive, default=MEMBERS, help='teachers')
   add('--distilled', type=numbers, help='teachers with a student (all numbers)')
+  add('--figure', type=pathlib.Path, help='a PNG, where anything is finished')
   recipes.option(made)
   return made
 
@@ -420,9 +292,12 @@ def main(arguments: Sequence[str]) -> int:
     made.error(str(error))
 
   def tell():
-    return report(
-      asked.runs, source, asked.votes, seeds, asked.replicates, members
-    )
+    cast = ballots(source)
+    found = read(asked.runs, asked.votes, seeds, members)
+    scored = scores(found, asked.replicates, members) if found else {}
+    if asked.figure and found:
+      files.write_bytes(asked.figure, exchange_page.figure(scored, cast))
+    return report(found, scored, cast)
 
   return planned_runs.follow(asked, every, tell)
 

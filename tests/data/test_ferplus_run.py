@@ -14,6 +14,7 @@ from rich.console import Console
 
 from benchmarks import (
   cifar10h,
+  exchange_page,
   exchange_rate,
   ferplus_controls,
   vote_scores,
@@ -247,8 +248,13 @@ def check_reports(path, tmp_path):
   found = exchange_rate.read(rates, (1, 10), (0,), members=2)
   made = exchange_rate.scores(found, 5, members=2)
   assert list(made) == ['one teacher', '2 teachers', 'a student of 2']
-  table = exchange_rate.levels(made, vote_scores.KL, 24)
+  table = exchange_page.levels(made, vote_scores.KL, 24)
   assert [row[0] for row in table.rows] == ['1', '10']
+  cast = np.random.default_rng(0).multinomial(10, np.full(8, 1 / 8), 30)
+  drawn = exchange_page.figure(made, cast)
+  assert drawn.startswith(b'\x89PNG')
+  titles = [one.title for one in exchange_rate.report(found, made, cast)]
+  assert len(titles) == 6
   # Two teachers of five would be the five's.
   with pytest.raises(ValueError, match='another number of teachers than 5'):
     exchange_rate.read(rates, (1, 10), (0,), members=5)

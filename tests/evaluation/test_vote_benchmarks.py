@@ -17,6 +17,7 @@ from rich.console import Console
 
 from benchmarks import (
   cifar10h,
+  exchange_page,
   exchange_rate,
   ferplus_controls,
   planned_runs,
@@ -392,17 +393,17 @@ def test_ensembles_have_every_member_as_often(made):
 def test_what_votes_are_worth():
   counts, kl = (1, 2, 5, 10), (0.6, 0.5, 0.45, 0.4)
   for count, value in zip(counts, kl, strict=True):
-    found = exchange_rate.worth(counts, kl, value, lower=True)
+    found = exchange_page.worth(counts, kl, value, lower=True)
     assert found == pytest.approx(count)
-  between = exchange_rate.worth(counts, kl, 0.55, lower=True)
+  between = exchange_page.worth(counts, kl, 0.55, lower=True)
   assert between == pytest.approx(np.sqrt(2))
-  assert exchange_rate.worth(counts, kl, 0.7, lower=True) == 0
-  assert exchange_rate.worth(counts, kl, 0.3, lower=True) == np.inf
+  assert exchange_page.worth(counts, kl, 0.7, lower=True) == 0
+  assert exchange_page.worth(counts, kl, 0.3, lower=True) == np.inf
   rho = [-value for value in kl]
-  found = exchange_rate.worth(counts, rho, -0.55, lower=False)
+  found = exchange_page.worth(counts, rho, -0.55, lower=False)
   assert found == pytest.approx(between)
   # A score that falls again is reached where it is first.
-  again = exchange_rate.worth(counts, (0.6, 0.4, 0.5, 0.3), 0.45, lower=True)
+  again = exchange_page.worth(counts, (0.6, 0.4, 0.5, 0.3), 0.45, lower=True)
   assert 1 < again < 2
 
 
@@ -417,15 +418,15 @@ def test_rates_are_by_chain_and_of_all():
   }
   better = {1: {0: scored(0.5), 1: scored(0.5)}, 4: {0: scored(0.3)}}
   found = {'one teacher': teacher, '2 teachers': better}
-  table = exchange_rate.rates(found, KL)
+  table = exchange_page.rates(found, KL)
   assert table.columns == ['votes', '2 teachers']
   # 0.5 is half way from 0.6 to 0.4, all of it from 0.7 to 0.5; of means 3/4.
   assert table.rows == [
     ['1', '2.8 (2.0 to 4.0)'], ['4', 'more'],
   ]  # fmt: skip
   del teacher[4][1]
-  assert exchange_rate.rates(found, KL).rows[0] == ['1', '–']
-  levels = exchange_rate.levels(found, KL, faces=10)
+  assert exchange_page.rates(found, KL).rows[0] == ['1', '–']
+  levels = exchange_page.levels(found, KL, faces=10)
   assert levels.rows[1] == ['4', '0.400 (1)', '0.300 (1)']
 
 
