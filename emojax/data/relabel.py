@@ -141,6 +141,22 @@ def _categorical(source, task, target, ignore):
   return tasks.Target(value, mask.astype(np.float32)), task, notes
 
 
+def left_out(before: tasks.Targets, after: tasks.Targets) -> np.ndarray:
+  """Frames whose class was ignored, bool [N, L].
+
+  Args:
+    before: Targets of the data.
+    after: Those of `relabel`.
+  """
+  gone = [
+    (before[name].mask > 0) & (target.mask == 0)
+    for name, target in after.items()
+    if name in before and target.mask.ndim == 2
+  ]
+  shape = next(iter(after.values())).mask.shape[:2]
+  return np.any(gone, 0) if gone else np.zeros(shape, bool)
+
+
 def _columns(source, task, target, ignore):
   """Independent labels (action units, valence, arousal) by name."""
   common = tuple(name for name in task.labels if name in source.labels)
@@ -176,9 +192,13 @@ class Relabelling:
   Stands in for `Clips` and `StoredClips` wherever these are evaluated.
   """
 
-  def __init__(self, clips: Any, targets: tasks.Targets, truth=None):
+  def __init__(
+    self, clips: Any, targets: tasks.Targets, truth=None, left_out=None
+  ):
     self._clips, self.targets, self.truth = clips, targets, truth
     self.frame_mask = clips.frame_mask
+    if left_out is not None:  # bool [N, L]: frames that do not count at all
+      self.frame_mask = clips.frame_mask * ~left_out
     self.clip_id, self.subject_id = clips.clip_id, clips.subject_id
     self.has_audio = clips.has_audio
 
@@ -194,4 +214,7 @@ class Relabelling:
     """Returns the clips at `indices`, with the new targets."""
     found = self._clips.take(indices)
     targets = tasks.take(self.targets, indices)
-    return dataclasses.replace(found, targets=targets, truth=None)
+    mask = self.frame_mask[indices]
+    return dataclasses.replace(
+      found, targets=targets, truth=None, frame_mask=mask
+    )

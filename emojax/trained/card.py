@@ -273,7 +273,8 @@ def _calibration(metadata) -> str:
   for task, values in metadata['thresholds'].get('prevalence', {}).items():
     text = ', '.join(f'{escape(k)} {v:.1%}' for k, v in values.items())
     lines.append(
-      f'- {code(task)}: shares of the classes in {where}: {text}; '
+      f"- {code(task)}: shares of the classes in the model's own validation set: "
+      f'{text}; '
       '`model.answers(output, favour_rare=0.5)` answers rare ones more often'
     )
   limits = metadata['thresholds']['uncertainty'].get('mean', {})

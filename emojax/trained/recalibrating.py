@@ -285,7 +285,8 @@ def _labelled(clips, found, schema, ignore, source: Source) -> Known:
         f'no prediction sets of {task.name}, whose labels are not all'
       )
   if ignore or not set(schema) <= set(found):
-    clips = relabel.Relabelling(clips, targets)
+    out = relabel.left_out(clips.targets, adapted.targets) if ignore else None
+    clips = relabel.Relabelling(clips, targets, left_out=out)
   if not any(labelled(task, clips) for task in schema):
     why = '; '.join(notes)
     raise ExportError(

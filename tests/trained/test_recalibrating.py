@@ -10,6 +10,7 @@ from test_hostile_models import copy, forge, put  # noqa: F401
 
 import emojax
 from emojax import cli
+from emojax.data.prepare import command as prepare
 from emojax.trained import (
   calibration,
   card,
@@ -141,7 +142,34 @@ def test_the_card_says_what_it_was_calibrated_on(own):
   assert f'fitted on {where} (`predict' in text
   assert f'above which so many frames of {where} lie' in text
   assert 'the validation set' not in text
+  # Shares of classes are of the training, whatever is at hand now.
+  assert "shares of the classes in the model's own validation set: " in text
   assert '## Limits' in text
+
+
+def test_ignored_classes_are_nobody_calibrated_on(exported, faces, tmp_path):
+  """As if their frames were not there: neither limits nor counts know them."""
+  every = faces('ferplus', ('Training', 'PublicTest'))
+  source = every.with_name(f'{every.name}-source')
+  options = {'expressions': 'affwild2'}  # which has no contempt
+  without = prepare.prepare(
+    'ferplus', source, tmp_path / 'seven', size=32, workers=1, options=options
+  )
+  found, expected = (
+    release.read_metadata(
+      recalibrating.recalibrate(
+        exported, tmp_path / name, str(data), 'validation', ignore
+      )
+    )
+    for name, data, ignore in (
+      ('ignored', every, ('contempt',)),
+      ('expected', without, ()),
+    )
+  )
+  counts = [x['conformal']['calibration']['frames'] for x in (found, expected)]
+  assert counts[0] == counts[1] < 12
+  assert_close(found['thresholds'], expected['thresholds'])
+  assert_close(found['temperatures'], expected['temperatures'])
 
 
 def test_the_card_says_that_numbers_of_before_do_not_hold(own, exported):

@@ -24,6 +24,7 @@ from emojax.data.prepare import (
   arguments as prepare_arguments,
 )
 from emojax.data.prepare import (
+  contents,
   overview,
   parallel,
   shards,
@@ -102,22 +103,25 @@ def prepare(
   workers = workers or os.cpu_count()
   # Before the folder is taken: a mistyped option or source leaves no trace.
   listing = base.scan(name, source, strict=strict, **(options or {}))
-  digest = shards.digest(listing)
+  found = {
+    'source': shards.digest(listing),
+    'contents': contents.sample(listing),
+  }
   if finished:
-    workfolder.check_same_source(out, digest)
+    workfolder.check_same_source(out, found)
     say(console, f'{out} is finished already')
     return out
   if audio:
     listing.records = sounds.with_sound(listing)
   _note_unlabelled(listing)
   with workfolder.working(out, settings) as work:
-    workfolder.check_source(work, digest)
+    workfolder.check_source(work, found)
     spec = _spec(listing, size, channels, audio)
     planned = shards.plan(listing, segment_frames, min_shard_frames)
     places = [shards.place(out, work, name, plan) for plan in planned]
     notes = _write_all(listing, planned, places, spec, strict, workers, console)
     written = list(zip(planned, places, notes))
-    _finish(out, listing, spec, settings | {'source': digest}, written)
+    _finish(out, listing, spec, settings | found, written)
     shutil.rmtree(work, ignore_errors=True)
   text = (out / 'summary.txt').read_text()
   say(console, f'{text}{out} is ready')

@@ -82,9 +82,14 @@ def working(
     yield work
 
 
-def check_same_source(out: pathlib.Path, digest: str):
-  """Refuses a finished data set that was made from something else."""
-  if _settings(out).get('source', digest) != digest:
+def check_same_source(out: pathlib.Path, found: dict[str, str]):
+  """Refuses a finished data set that was made from something else.
+
+  Args:
+    out: Its folder.
+    found: Digests of the source; those that it was made without are not compared.
+  """
+  if not _same(_settings(out), found):
     raise store.StoreError(
       f'{out} is finished, but was made from another source, or the source has '
       'changed since: choose another --out, or move that folder away to make '
@@ -92,12 +97,24 @@ def check_same_source(out: pathlib.Path, digest: str):
     )
 
 
-def check_source(work: pathlib.Path, digest: str):
-  """Refuses to go on if the source changed since the work began."""
+def _same(before: dict[str, str], found: dict[str, str]) -> bool:
+  return all(before.get(key, value) == value for key, value in found.items())
+
+
+def check_source(work: pathlib.Path, found: dict[str, str]):
+  """Refuses to go on if the source changed since the work began.
+
+  Files may have been mended as long as no shard of them is there.
+  """
   path = work / 'listing.json'
-  if path.exists() and json.loads(path.read_text()) != digest:
+  before = json.loads(path.read_text()) if path.exists() else {}
+  if isinstance(before, str):  # as it was once
+    before = {'source': before}
+  if not any(work.glob('*-*.json')):
+    before.pop('contents', None)
+  if not _same(before, found):
     raise store.StoreError(
       f'{work.parent}: the source has changed since this was begun; choose '
       'another --out, or move that folder away and start again'
     )
-  store.write_json(path, digest)
+  store.write_json(path, found)

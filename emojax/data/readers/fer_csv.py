@@ -6,6 +6,8 @@ import pathlib
 from collections.abc import Iterator
 from typing import Protocol, TypeGuard
 
+import numpy as np
+
 from emojax import tasks
 from emojax.data.readers import labels
 from emojax.data.readers.files import tables
@@ -70,6 +72,16 @@ def is_good(face: Face) -> TypeGuard[GoodFace]:
   return face.good
 
 
+def identity(pixels: np.ndarray) -> tuple[bytes, bool]:
+  """What is the same for equal images, and whether all pixels are equal.
+
+  Args:
+    pixels: uint8 [H, W] or [H, W, C].
+  """
+  digest = hashlib.blake2b(pixels.tobytes(), digest_size=16).digest()
+  return digest, bool(pixels.min() == pixels.max())
+
+
 def find(source: pathlib.Path) -> pathlib.Path:
   """Returns the csv file: the source itself, or the file of that name in it."""
   if source.is_file():
@@ -127,7 +139,5 @@ def _face(path, columns, problems: Problems, line, offset, raw) -> Face:
     values = parse_pixels(pixels, SIZE)
     column = columns.index('pixels')
     frame = CsvPixels(str(path), offset, len(raw), column, SIZE)
-    digest = hashlib.blake2b(values.tobytes(), digest_size=16).digest()
-    constant = bool(values.min() == values.max())
-    face = Face(line, USAGES[usage], number, frame, digest, constant)
+    face = Face(line, USAGES[usage], number, frame, *identity(values))
   return face

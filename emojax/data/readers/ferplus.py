@@ -7,7 +7,6 @@ it, or with fer2013.csv and fer2013new.csv to take the pixels from
 
 import collections
 import dataclasses
-import hashlib
 import pathlib
 
 import numpy as np
@@ -99,7 +98,7 @@ def scan(
   if labels == 'fer2013new':
     faces = _by_row(source, problems)
   else:
-    faces = _by_name(source, duplicates == 'drop', problems)
+    faces = _by_name(source, problems)
   rules = {'train': rule, 'validation': eval_rule, 'test': eval_rule}
   labelled = [_label_face(f, rules[f.split], votes, votes_seed) for f in faces]
   keep = {'train': unlabelled_train, 'validation': unlabelled}
@@ -172,7 +171,7 @@ def _votes_file(source: pathlib.Path) -> pathlib.Path:
   )
 
 
-def _by_name(source, digests: bool, problems: Problems) -> list[Face]:
+def _by_name(source, problems: Problems) -> list[Face]:
   """Faces of the label.csv files with image files, or pixels by name."""
   root = source / 'data' if (source / 'data').is_dir() else source
   present = {f: s for f, s in files.FOLDERS.items() if (root / f).is_dir()}
@@ -189,11 +188,11 @@ def _by_name(source, digests: bool, problems: Problems) -> list[Face]:
         with problems.at(root / folder / 'label.csv', line):
           path = str(root / folder / name) if name in images else None
           frame, row = _frame(name, path, box, rows)
-          digest = row.digest if row else name.encode()
-          if path and digests:
-            digest = hashlib.blake2b(pathlib.Path(path).read_bytes()).digest()
-          constant = row is not None and row.constant
-          faces.append(Face(name[:-4], split, frame, votes, digest, constant))
+          if row is not None and path is None:
+            seen = row.digest, row.constant
+          else:  # of what is stored, which need not be the row of that name
+            seen = fer_csv.identity(np.asarray(frame.image()))
+          faces.append(Face(name[:-4], split, frame, votes, *seen))
   return faces
 
 

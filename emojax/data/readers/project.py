@@ -30,7 +30,8 @@ def project(
   """Renames the labels of a listing to another order, by name.
 
   Labels without a counterpart become missing; frames (and records) that lose
-  their last label are left out and counted in a note.
+  their last label are left out and counted in a note. Votes follow the classes:
+  theirs are the first columns, without any for classes that nobody was asked for.
 
   Args:
     expressions: Order of the expression classes: own, affwild2 (7 classes),
@@ -51,6 +52,10 @@ def project(
   records = [
     _project_record(r, listing.schema, schema) for r in listing.records
   ]
+  answers = listing.vote_labels
+  if answers:
+    answers = _answers(answers, schema)
+    records = [_project_votes(r, listing.vote_labels, answers) for r in records]
   frames = sum(map(len, listing.records))
   kept = [record for record in records if len(record)]
   listing.problems.note(
@@ -58,7 +63,27 @@ def project(
     f'{len(records) - len(kept)} of {len(records)} records have no label '
     f'under the names {", ".join(n for task in schema for n in task.labels)}'
   )
-  return dataclasses.replace(listing, schema=schema, records=kept)
+  return dataclasses.replace(
+    listing, schema=schema, records=kept, vote_labels=answers
+  )
+
+
+def _answers(old: tuple[str, ...], schema: tasks.Schema) -> tuple[str, ...]:
+  """What annotators could say: the classes in their order, then all else."""
+  classes = next(task.labels for task in schema if task.name == 'expr')
+  return (*classes, *(name for name in old if name not in classes))
+
+
+def _project_votes(
+  record: Record, old: tuple[str, ...], new: tuple[str, ...]
+) -> Record:
+  if record.votes is None:
+    return record
+  votes = np.zeros((len(record), len(new)), np.float32)
+  for column, name in enumerate(new):
+    if name in old:
+      votes[:, column] = record.votes[:, old.index(name)]
+  return dataclasses.replace(record, votes=votes)
 
 
 def _order(orders: dict, name: str, option: str) -> tuple[str, ...] | None:

@@ -173,12 +173,21 @@ def _spec(node: _Node) -> store.Spec:
   node.get('schema').require(
     0 < len(set(names)) == len(names), 'tasks of different names'
   )
+  answers = _names(node, 'vote_labels')
+  for task in schema:
+    if answers and task.kind == 'categorical':
+      # Sets that were prepared with --option expressions=... before votes followed.
+      node.get('vote_labels').require(
+        answers[: len(task.labels)] == task.labels,
+        f'the classes of {task.name} first, in their order: its votes would be '
+        'taken for those of other classes',
+      )
   return store.Spec(
     name=node.get('name').name(),
     schema=schema,
     size=node.get('size').integer(1, MAX_SIZE),
     channels=node.get('channels').one_of((1, 3)),
-    vote_labels=_names(node, 'vote_labels'),
+    vote_labels=answers,
     clean=node.get('clean').one_of((False, True)),
     audio=node.get('audio').one_of(AUDIO),
   )

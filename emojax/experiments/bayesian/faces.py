@@ -174,11 +174,14 @@ def _labelled(clips: Clips, task: tasks.Task, rule: str) -> Clips:
 
 
 def _by_rule(counts: np.ndarray, task: tasks.Task, rule: str) -> tasks.Target:
-  size = len(task.labels)
-  if size > ferplus_rules.NUM_EMOTIONS:
+  size, answers_ = len(task.labels), counts.shape[1]
+  most = ferplus_rules.NUM_EMOTIONS
+  if size > most or (size < most and answers_ > size):
     raise ValueError(
-      f'label rules are for at most {ferplus_rules.NUM_EMOTIONS} emotions, not '
-      f"{size} classes: use config.data.rule='stored'"
+      f"label rules are for FER+'s {most} emotions, or for votes that all are for "
+      f'classes, not for {size} classes and {answers_} answers: use '
+      "config.data.rule='stored' and eval_rule='stored', or prepare the data set "
+      'without --option expressions'
     )
   target = tasks.empty_targets((task,), (len(counts), 1))[TASK]
   for value, mask, row in zip(*target, counts):

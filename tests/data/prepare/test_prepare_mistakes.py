@@ -1,5 +1,6 @@
 """Mistakes of new users: each ends with a sentence that says what to do."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -265,6 +266,27 @@ def test_a_finished_folder_is_of_one_source(tmp_path, capsys):
   assert 'is finished already' in run(capsys, *arguments, status=0)
   shutil.rmtree(source)
   assert f'{source} is gone' in run(capsys, *arguments, status=0)
+
+
+def test_pictures_of_the_same_names(tmp_path, capsys):
+  """Those of another folder, or others in the same one, are another source."""
+  for folder, color in (('raw', (1, 2, 3)), ('aligned', (3, 2, 1))):
+    for name in 'ab':
+      path = tmp_path / folder / 'happiness' / f'{name}.png'
+      image(path, color=color)
+  out = tmp_path / 'out'
+  assert 'is ready' in run(capsys, 'folder', tmp_path / 'raw', out, status=0)
+  said = run(capsys, 'folder', tmp_path / 'aligned', out)
+  assert 'was made from another source' in said
+  moved = shutil.move(tmp_path / 'raw', tmp_path / 'moved')
+  said = run(capsys, 'folder', moved, out, status=0)
+  assert 'is finished already' in said
+  # A set that was prepared before there was such a sample is not refused.
+  about = json.loads((out / 'emojax.json').read_text())
+  del about['settings']['contents']
+  (out / 'emojax.json').write_text(json.dumps(about))
+  said = run(capsys, 'folder', tmp_path / 'aligned', out, status=0)
+  assert 'is finished already' in said
 
 
 def test_output_among_the_images(tmp_path, capsys):

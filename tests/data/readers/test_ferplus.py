@@ -7,6 +7,7 @@ import pytest
 import trees
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from tree_stills import VOTES
 
 from emojax import tasks
@@ -254,6 +255,39 @@ def test_label_csv_with_and_without_images(tmp_path):
     assert label(record) == label(with_images[name])
 
 
+def test_label_csv_tells_images_by_their_pixels(tmp_path):
+  """However they are stored, and whether fer2013.csv is there or not."""
+  tree = trees.ferplus_label_csv(tmp_path)
+  rng = np.random.default_rng(0)
+  names = sorted(path.stem for path in tree.images)
+  faces = dict(zip(names, rng.integers(0, 256, (10, 48, 48), np.uint8)))
+  faces['fer0000001'] = faces['fer0000008']  # of training and test
+  faces['fer0000003'] = np.full((48, 48), 7, np.uint8)
+  for level, path in enumerate(sorted(tree.images)):
+    face = Image.fromarray(faces[path.stem])
+    face.save(path, compress_level=level)
+  sizes = {len(path.read_bytes()) for path in tree.images}
+  assert len(sizes) > 1
+
+  def kept(**options):
+    listing, records = read(tree, rule='raw', eval_rule='raw', **options)
+    return set(records), listing.problems.summary()
+
+  every, summary = kept()
+  assert {'fer0000001', 'fer0000003', 'fer0000008'} <= every
+  assert '1 images repeat another one' in summary
+  for duplicates_ in ('drop', 'drop_training'):
+    fewer, _ = kept(duplicates=duplicates_)
+    assert every - fewer == {'fer0000001', 'fer0000003'}
+  # Votes are drawn by pixels, and so alike whatever else is asked for.
+  _, some = read(tree, rule='raw', votes=1)
+  _, others = read(tree, rule='raw', votes=1, duplicates='drop')
+  both = {k for k in others if others[k].split == 'train'}
+  assert both
+  for name in both:
+    np.testing.assert_array_equal(some[name].votes, others[name].votes)
+
+
 def test_options(tmp_path):
   tree = trees.ferplus(tmp_path)
   for wrong in ({'rule': 'mean'}, {'labels': 'x'}, {'duplicates': 'some'}):
@@ -307,6 +341,25 @@ def test_fer2013_reads_any_column_order(tmp_path):
   for name, record in records.items():
     assert base.load(record) == base.load(again[name])
     assert record.split == again[name].split
+
+
+@pytest.mark.parametrize('name', ['ferplus', 'fer2013'])
+@pytest.mark.parametrize('order', ['affwild2', 'affectnet', 'rafdb'])
+def test_votes_follow_the_classes(name, order, tmp_path):
+  """By name: who reads votes takes the first columns for the classes."""
+  tree = dataclasses.replace(trees.ferplus(tmp_path), name=name)
+  options = {'votes': True} if name == 'fer2013' else {}
+  own, before = read(tree, **options)
+  listing, records = read(tree, expressions=order, **options)
+  (task,) = listing.schema
+  assert listing.vote_labels[: len(task.labels)] == task.labels
+  assert sorted({*listing.vote_labels}) == sorted(listing.vote_labels)
+  assert records
+  for key, record in records.items():
+    old = dict(zip(own.vote_labels, before[key].votes[0], strict=True))
+    new = dict(zip(listing.vote_labels, record.votes[0], strict=True))
+    assert new == {name: old.get(name, 0) for name in listing.vote_labels}
+    assert old.keys() <= new.keys()
 
 
 def test_fer2013_keeps_the_votes_of_ferplus(tmp_path):

@@ -159,6 +159,7 @@ LABELS = [*tasks.RAFDB]
     (spec(audio='__import__'), 'spec.audio'),
     (spec(vote_labels=['a', 'b']), 'votes'),
     (spec(vote_labels=['a', 'a']), 'different names'),
+    (spec(vote_labels=[*LABELS[::-1], 'unknown']), 'the classes of expr first'),
     (spec(schema=[]), 'spec.schema'),
     (task(name='au/../x'), 'spec.schema[0].name'),
     (task(kind='regression'), 'spec.schema[0].kind'),

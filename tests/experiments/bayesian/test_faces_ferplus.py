@@ -72,3 +72,28 @@ def test_rules(folder):
     np.testing.assert_allclose(np.unique(values), sorted(shares), atol=1e-6)
     scored = found.clips.targets['expr'].value
     assert set(np.unique(scored)) == {0, 1}  # always by eval_rule
+
+
+def test_classes_of_another_data_set(folder, tmp_path):
+  """Votes follow the classes, and rules refuse what they do not know."""
+
+  def prepared(order):
+    options = {'rule': 'raw', 'eval_rule': 'raw', 'expressions': order}
+    out, source = tmp_path / order, folder.parent / 'fer'
+    prepare.prepare('ferplus', source, out, size=48, workers=1, options=options)
+    config = small_bnn.GET_CONFIG('ferplus-alexnet').data
+    config.update({'path': str(out), 'rule': 'majority', 'ood_clips': 3})
+    config.val_fraction = 0.25
+    return config
+
+  found = data.from_config(prepared('affectnet'))
+  labels = found.clips.targets['expr']
+  shares = found.votes[labels.mask[:, 0] > 0]
+  right = labels.value[labels.mask[:, 0] > 0, 0].argmax(-1)
+  assert len(right) > 3
+  np.testing.assert_array_equal(shares.argmax(-1), right)
+  config = prepared('affwild2')
+  with pytest.raises(ValueError, match='not for 7 classes and 10 answers'):
+    data.from_config(config)
+  config.rule = config.eval_rule = 'stored'
+  assert data.from_config(config).votes.shape[1] == 7
