@@ -52,11 +52,13 @@ class Search(NamedTuple):
     find: (frame, kind of its source) -> faces.
     cut: (frame, faces, i, size) -> uint8 [size, size, 3].
     unused: Names of sources -> files that have boxes and are none of them.
+    frames: Name of a source -> frames that it has boxes for.
   """
 
   find: Callable[[sources.Frame, str], found_faces.Faces]
   cut: Callable[[sources.Frame, found_faces.Faces, int, int], np.ndarray]
   unused: Callable[[Iterable[str]], list[str]] = lambda names: []
+  frames: Callable[[str], Sequence[int]] = lambda name: ()
 
 
 def search(options: Options, model, own: boxes.Boxes | None = None) -> Search:
@@ -82,7 +84,10 @@ def search(options: Options, model, own: boxes.Boxes | None = None) -> Search:
   if options.boxes is not None:
     table = boxes.read(options.boxes) if own is None else own
     return Search(
-      lambda frame, _: table.of(frame.file, frame.index), cut, table.missing
+      lambda frame, _: table.of(frame.file, frame.index),
+      cut,
+      table.missing,
+      table.frames,
     )
   detect = _detector(options)
   tiled = tiles.tiled(detect)
@@ -165,10 +170,11 @@ class Pipeline:
     """A line for boxes of files that are not among the sources, if there are.
 
     Raises:
-      OptionError: If all of them are: whoever has named them otherwise would
-        get answers without a face.
+      OptionError: If all of them are, or are for frames that pictures have not:
+        whoever has named them otherwise would get answers without a face.
     """
     names = {source.name for source in found}
+    self._check_frames(found)
     files = self._search.unused(names)
     if not files:
       return []
@@ -180,6 +186,37 @@ class Pipeline:
     if files == self._search.unused(()):
       raise OptionError(line)
     return [line]
+
+  def _check_frames(self, found: Sequence[sources.Source]):
+    """Raises OptionError if there are boxes for later frames of pictures alone."""
+    boxed = [s for s in found if self._search.frames(s.name)]
+    if boxed and all(
+      s.kind == 'picture' and 0 not in self._search.frames(s.name)
+      for s in boxed
+    ):
+      raise OptionError(
+        f'--boxes: frame {min(self._search.frames(boxed[0].name))} of '
+        f'{boxed[0].name!r}: frames count from 0, and a picture has no other'
+      )
+
+  def _beyond(self, name: str, read: int | None) -> list[str]:
+    """A line for boxes after the last frame of a source, if there are.
+
+    Args:
+      name: Of the source.
+      read: How many frames of it there were, or the last one's number plus 1;
+        None if none could be read, which was said.
+    """
+    late = [
+      i for i in self._search.frames(name) if read is not None and i >= read
+    ]
+    if not late:
+      return []
+    more = f' and {len(late) - 1} later ones' if len(late) > 1 else ''
+    return [
+      f'{name}: --boxes has faces in frame {min(late)}{more}; the last one that was '
+      f'read is frame {read - 1} (frames count from 0)'
+    ]
 
   def parts(
     self,
@@ -214,6 +251,8 @@ class Pipeline:
         for line in look.problems:
           place.problem(line)
         if look.frame is None or look.found is None:
+          for line in self._beyond(found[number].name, place.frame):
+            place.problem(line)
           place.leave()
         else:
           self._keep(look.frame, look.found, look, place, block)
@@ -245,7 +284,7 @@ class Pipeline:
       except ValueError as error:  # a box outside of the picture
         problems.append(f'{frame.file}, frame {frame.index}, face {i}: {error}')
     found = found.take(np.array(kept, int))
-    return _Look(read.number, frame, problems, found, crops, sharp)
+    return _Look(read.number, frame, problems, found, crops, sharp, kept)
 
   def _keep(
     self,
@@ -256,23 +295,23 @@ class Pipeline:
     block: '_Block',
   ):
     """Keeps what is needed of a frame."""
-    numbers = place.follow(found.boxes, frame)
-    block.seen.append(_seen(frame, found, look.sharp, numbers))
+    tracks_ = place.follow(found.boxes, frame)
+    block.seen.append(_seen(frame, found, look, tracks_))
     block.crops.extend(look.crops)
     place.frame = frame.index + 1
     if self._shown:
-      self._show(frame, found, place, block)
+      self._show(frame, found, look.places, place, block)
 
-  def _show(self, frame, found, place: '_Place', block: '_Block'):
+  def _show(self, frame, found, places, place: '_Place', block: '_Block'):
     """Small pictures for the page: faces of pictures, some frames of videos.
 
     Their names are source-frame-face and source-frame-width.
     """
     name = f'{place.source:06d}-{frame.index:09d}'
     if place.kind == 'picture':
-      for i in range(len(found.boxes)):
+      for i, number in enumerate(places):
         face = self._search.cut(frame, found, i, SHOWN_FACE)
-        block.pictures[f'{name}-{i:03d}'] = jpeg(face)
+        block.pictures[f'{name}-{number:03d}'] = jpeg(face)
     elif place.due(frame.time):
       width = frame.image.shape[1]
       small = jpeg(thumbnail(frame.image, SHOWN_FRAME))
@@ -310,7 +349,11 @@ class _Read(NamedTuple):
 
 
 class _Look(NamedTuple):
-  """What is seen in a frame, of itself: faces, their crops, what was wrong."""
+  """What is seen in a frame, of itself: faces, their crops, what was wrong.
+
+  `places` are the faces' numbers: boxes outside of the picture have one, too, so
+  that a user's own table and ours name the same face.
+  """
 
   number: int
   frame: sources.Frame | None
@@ -318,6 +361,7 @@ class _Look(NamedTuple):
   found: found_faces.Faces | None = None
   crops: Sequence[np.ndarray] = ()
   sharp: Sequence[float] = ()
+  places: Sequence[int] = ()
 
 
 def _stream(
@@ -334,16 +378,17 @@ def _stream(
     skip_to = None
 
 
-def _seen(frame, found, sharp, numbers) -> Seen:
+def _seen(frame, found, look: _Look, tracks_: np.ndarray) -> Seen:
   faces = tuple(
     Face(
-      float(numbers[i]),
+      number,
+      float(tracks_[i]),
       found.boxes[i],
       float(found.scores[i]),
-      sharp[i],
+      look.sharp[i],
       quality.profile(found.landmarks[i]),
     )
-    for i in range(len(sharp))
+    for i, number in enumerate(look.places)
   )
   return Seen(frame.file, frame.index, frame.time, faces)
 

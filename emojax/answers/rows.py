@@ -16,6 +16,7 @@ class Face(NamedTuple):
   """A face in a frame.
 
   Attributes:
+    number: Its place among the faces of the frame, with those left out.
     track: Its number over the frames of a video; NaN for pictures.
     box: x, y, w, h in pixels; the whole picture where it was a crop already.
     score: The detector's; NaN without one.
@@ -23,6 +24,7 @@ class Face(NamedTuple):
     profile: How far it is turned away, NaN without landmarks.
   """
 
+  number: int
   track: float
   box: np.ndarray
   score: float
@@ -82,8 +84,7 @@ def block(
   found = np.array([face is not None for _, face in where], bool)
   faces = [face for _, face in where if face is not None]
   if faces:
-    numbers = [i for s in seen for i in range(len(s.faces))]
-    said = _faces(faces, numbers) | _answers(layout, model, output)
+    said = _faces(faces) | _answers(layout, model, output)
     said |= _judged(faces, output, limits)
     for name, values in said.items():
       made[name][found] = values
@@ -104,14 +105,14 @@ def pick(output, index):
   )
 
 
-def _faces(faces: Sequence[Face], numbers: Sequence[int]) -> dict[str, Any]:
+def _faces(faces: Sequence[Face]) -> dict[str, Any]:
   boxes = np.array([face.box for face in faces], np.float32)
   made = {name: boxes[:, i] for i, name in enumerate('xywh')}
   made |= {
     name: [getattr(face, name) for face in faces]
     for name in ('track', 'score', 'sharpness')
   }
-  return made | {'face': numbers}
+  return made | {'face': [face.number for face in faces]}
 
 
 def _answers(layout: Layout, model, output) -> dict[str, Any]:

@@ -28,6 +28,9 @@ class Boxes:
   def __init__(self, rows: Mapping[tuple[str, int], Faces]):
     self._rows = {(_key(file), i): found for (file, i), found in rows.items()}
     self._files = {_key(file): file for file, _ in rows}
+    self._frames: dict[str, list[int]] = {}
+    for file, i in sorted(self._rows):
+      self._frames.setdefault(file, []).append(i)
 
   @property
   def files(self) -> tuple[str, ...]:
@@ -37,6 +40,10 @@ class Boxes:
   def of(self, file: str, index: int) -> Faces:
     """Returns the boxes of a frame; none where the table has none."""
     return self._rows.get((_key(file), index), none())
+
+  def frames(self, file: str) -> list[int]:
+    """Returns the frames of a file that the table has boxes for, in order."""
+    return self._frames.get(_key(file), [])
 
   def missing(self, names: Iterable[str]) -> list[str]:
     """Returns the files of the table that are not among those names."""

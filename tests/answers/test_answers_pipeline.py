@@ -215,6 +215,39 @@ def test_own_boxes(model, photos, tmp_path):
   assert problem.endswith('face 1: a face outside of the picture')
 
 
+def test_faces_keep_their_numbers(model, photos, tmp_path):
+  """A box outside of the picture gives its number to nobody else."""
+  path, boxes = photos / 'inner' / 'mirrored.png', tmp_path / 'boxes.csv'
+  name = sources.find([str(path)])[0][0].name
+  boxes.write_text(
+    f'file,x,y,w,h,face\n{name},9000,9,9,9,0\n{name},240,60,100,110,1\n'
+  )
+  table = run.table(model, Options(boxes=str(boxes)), str(path))
+  assert list(table['face']) == [1]
+  assert any(', frame 0, face 0: ' in line for line in table.problems)
+
+
+def test_boxes_of_frames_that_are_not_there(model, photos, clip, tmp_path):
+  paths = [str(photos / 'inner' / 'mirrored.png'), str(clip[0])]
+  boxes = tmp_path / 'boxes.csv'
+  name, video = (source.name for source in sources.find(paths)[0])
+  boxes.write_text(f'file,x,y,w,h,frame\n{name},240,60,100,110,1\n')
+  with pytest.raises(OptionError, match='a picture has no other'):
+    run.table(model, Options(boxes=str(boxes)), paths[0])
+  rows = [f'{name},240,60,100,110,{i}' for i in (0, 3)]
+  rows += [f'{video},1,1,30,30,{i}' for i in (0, 10**6, 10**6 + 1)]
+  boxes.write_text('\n'.join(['file,x,y,w,h,frame', *rows]))
+  table = run.table(model, Options(boxes=str(boxes)), paths)
+  said = [line for line in table.problems if '--boxes has faces' in line]
+  last = int(max(table['frame']))
+  assert said == [
+    f'{name}: --boxes has faces in frame 3; the last one that was read is frame 0 '
+    '(frames count from 0)',
+    f'{video}: --boxes has faces in frame 1000000 and 1 later ones; the last '
+    f'one that was read is frame {last} (frames count from 0)',
+  ]
+
+
 def test_boxes_of_files_that_are_not_there(model, photos, tmp_path):
   path = photos / 'inner' / 'mirrored.png'
   name = sources.find([str(path)])[0][0].name

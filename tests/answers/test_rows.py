@@ -13,6 +13,7 @@ LIMITS = rows.Limits(0.9, 0.3, 0.05, 24, 0.6)
 
 def face(**changes):
   said = {
+    'number': 0,
     'track': np.nan,
     'box': np.float32([1, 2, 30, 40]),
     'score': 0.5,
@@ -33,7 +34,7 @@ def made(model, seen, limits=LIMITS):
 
 
 SEEN = (
-  rows.Seen('a', 0, 0.0, (face(), face(track=7.0))),
+  rows.Seen('a', 0, 0.0, (face(), face(number=1, track=7.0))),
   rows.Seen('a', 1, 0.04, ()),
   rows.Seen('b', 0, 0.0, (face(),)),
 )
