@@ -54,6 +54,12 @@ def main(arguments: Sequence[str]) -> int:
       print('nothing was uploaded', file=sys.stderr)
       return 1
     print(hub.push(upload, reference, said.private))
+  except KeyboardInterrupt:
+    print(
+      'stopped: all of it was uploaded or nothing, which its page will show',
+      file=sys.stderr,
+    )
+    return program.INTERRUPTED
   except (OSError, ValueError) as error:
     print(f'error: {error}', file=sys.stderr)
     return 1

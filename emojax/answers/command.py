@@ -44,6 +44,7 @@ def of(
     'model': model_digest(metadata),
     'options': vars(asked),
     'boxes': _digest(asked.boxes),
+    'detector': _digest(asked.detector),
     'files': vars(written),
     'inputs': len(found),
     'inputs_digest': _of_inputs(found),
@@ -62,7 +63,7 @@ def _digest(path: Any) -> str | None:
   try:
     return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
   except (OSError, ValueError):
-    return None  # reading the boxes will say why
+    return None  # reading it will say why, or it is the name of a detector
 
 
 def _of_inputs(found: Sequence[sources.Source]) -> str:
@@ -90,7 +91,8 @@ def differences(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
       isinstance(old, dict) and isinstance(new, dict)
     ):
       made += _flags(old, new)
-    elif key != 'boxes' or (old and new):  # otherwise the option says it
+    elif key not in ('boxes', 'detector') or (old and new):
+      # Otherwise the option says it, or an older version made no digest.
       made.append(_phrase(key, old, new))
   return made
 
@@ -109,8 +111,8 @@ def _with_defaults(there: Mapping[str, Any]) -> dict[str, Any]:
 def _phrase(key: str, old: Any, new: Any) -> str:
   if key == 'model':
     return 'the model is another one'
-  if key == 'boxes' and old and new:
-    return 'the file of --boxes has changed'
+  if key in ('boxes', 'detector') and old and new:
+    return f'the file of --{key} has changed'
   if key == 'inputs_digest':
     return 'an input has changed, or has another name or place'
   names = {'inputs': 'number of inputs', 'emojax': 'version of emojax'}

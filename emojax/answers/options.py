@@ -126,7 +126,9 @@ def _check_types(options: Options):
       raise OptionError(f'{flag(name)} {value!r}: expected True or False')
     _set(options, name, bool(value))
   for name, value in said.items():
-    if isinstance(value, np.number):
+    if isinstance(value, np.floating):  # 0.9 of few bits means 0.9
+      _set(options, name, float(str(value)))
+    elif isinstance(value, np.number):
       _set(options, name, value.item())
     elif name in ('boxes', 'detector') and isinstance(value, os.PathLike):
       _set(options, name, os.fspath(value))

@@ -154,8 +154,11 @@ def execute(
     How many frames have been read.
 
   Raises:
+    ImportError: If a format of the table cannot be written here.
     ValueError: If something is not as it should be; says what to do.
   """
+  for one in written.formats:
+    writers.check(one)
   found, problems = inputs.checked(asked, paths, out, webcam)
   said = command.of(model.metadata, asked, written, found)
   layout, made = make(model, asked, shown=written.page)

@@ -21,6 +21,19 @@ Block = Mapping[str, np.ndarray]
 FORMATS = ('csv', 'parquet', 'jsonl')
 
 
+def check(name: str):
+  """Raises ImportError if a format cannot be written here: before it is asked for."""
+  if name != 'parquet':
+    return
+  try:
+    import pyarrow.parquet  # noqa: F401
+  except ImportError:
+    raise ImportError(
+      "--format parquet needs pyarrow: pip install 'emojax[table]', or choose "
+      '--format csv'
+    ) from None
+
+
 def write(
   path: pathlib.Path, columns: Sequence[Column], blocks: Iterable[Block]
 ):
@@ -51,29 +64,37 @@ def _texts(column: Column, values: np.ndarray) -> list[str]:
 def _jsonl(path: pathlib.Path, columns: Sequence[Column], blocks):
   with open(path, 'w', encoding='utf-8') as file:
     for block in blocks:
-      cells = [_json(column, block[column.name]) for column in columns]
+      bare = _bare(block)
+      cells = [_json(column, block[column.name], bare) for column in columns]
       for row in zip(*cells):
         file.write('{' + ', '.join(row) + '}\n')
 
 
-def _json(column: Column, values: np.ndarray) -> list[str]:
+def _bare(block: Block) -> np.ndarray:
+  """Rows without a face, whose texts are missing: an empty set is none of them."""
+  face = block.get('face')  # which other styles do not have
+  if face is None:
+    return np.zeros(len(next(iter(block.values()))), bool)
+  return np.isnan(face)
+
+
+def _json(column: Column, values: np.ndarray, bare: np.ndarray) -> list[str]:
   """`"name": value` of every row."""
   name = json.dumps(column.name)
   texts = _texts(column, values)
   if column.kind == 'text':
-    texts = [json.dumps(text) for text in texts]
+    texts = [
+      '' if none and not text else json.dumps(text)
+      for text, none in zip(texts, bare, strict=True)
+    ]
   return [f'{name}: {text or "null"}' for text in texts]
 
 
 def _parquet(path: pathlib.Path, columns: Sequence[Column], blocks):
-  try:
-    import pyarrow as arrow
-    from pyarrow import parquet
-  except ImportError:
-    raise ImportError(
-      "Parquet needs pyarrow: pip install 'emojax[table]', or choose "
-      '--format csv'
-    ) from None
+  check('parquet')
+  import pyarrow as arrow
+  from pyarrow import parquet
+
   kinds = {
     'text': arrow.string(),
     'integer': arrow.int64(),
@@ -88,15 +109,22 @@ def _parquet(path: pathlib.Path, columns: Sequence[Column], blocks):
   ])  # fmt: skip
   with parquet.ParquetWriter(path, schema) as writer:
     for block in blocks:
+      bare = _bare(block)
       arrays = [
-        arrow.array(_nullable(c, block[c.name]), kinds[c.kind]) for c in columns
+        arrow.array(_nullable(c, block[c.name], bare), kinds[c.kind])
+        for c in columns
       ]
       writer.write_table(arrow.table(arrays, schema=schema))
 
 
-def _nullable(column: Column, values: np.ndarray) -> list[Any]:
+def _nullable(
+  column: Column, values: np.ndarray, bare: np.ndarray
+) -> list[Any]:
   if column.kind == 'text':
-    return [readable(value) for value in values]
+    return [
+      None if none and not value else readable(value)
+      for value, none in zip(values, bare, strict=True)
+    ]
   if column.kind == 'flag':
     return values.tolist()
   made = int if column.kind == 'integer' else lambda value: value

@@ -333,3 +333,9 @@ def test_pick_leaves_nothing_behind(model):
   output = model.predict(np.zeros((3, 32, 32, 3), np.uint8), batch=3)
   output = output._replace(learned=np.arange(3.0))
   assert rows.pick(output, [2]).learned.tolist() == [2]
+
+
+@pytest.mark.parametrize('kind', [np.float16, np.float32, np.float64])
+def test_numbers_of_few_bits_are_the_decimals_they_were_made_of(kind):
+  asked = options.Options(coverage=kind(0.9), unsure_share=kind(0.05))
+  assert (asked.coverage, asked.unsure_share) == (0.9, 0.05)

@@ -4,14 +4,16 @@ import io
 import json
 import os
 import signal
+import sys
 import time
 
 import numpy as np
 import pytest
+import stand_in
 from PIL import Image
 from rich.console import Console
 
-from emojax.answers import pipeline, run, writers
+from emojax.answers import command, pipeline, run, writers
 from emojax.answers.columns import Layout
 from emojax.answers.options import Files, OptionError, Options
 from emojax.answers.session import Part, Session, SessionError
@@ -185,6 +187,49 @@ def test_tables_hold_the_same_numbers(model, faces, tmp_path):
       assert stored[column.name].to_pylist() == values.tolist()
   assert table.to_pandas().shape == (70, len(layout.names))
   assert 'meaning' in str(stored.schema.field('x').metadata)
+
+
+def test_missing_texts_are_null(tmp_path):
+  """A set that holds nothing is not the set of a frame without a face."""
+  from pyarrow import parquet
+
+  model = stand_in.Model()
+  layout = Layout(model.schema, None)
+  rows = layout.empty(2)
+  rows['file'][:], rows['face'][:] = ['', 'b'], [0, np.nan]
+  texts = [c.name for c in layout.columns if c.kind == 'text']
+  assert {'file', 'answer'} <= set(texts)
+  for name in ('jsonl', 'parquet'):
+    writers.write(tmp_path / f't.{name}', layout.columns, [rows])
+  lines = (tmp_path / 't.jsonl').read_text().splitlines()
+  for found in (
+    [json.loads(line) for line in lines],
+    parquet.read_table(tmp_path / 't.parquet').to_pylist(),
+  ):
+    assert [row['file'] for row in found] == ['', 'b']
+    assert [row['answer'] for row in found] == ['', None]
+
+
+def test_formats_that_cannot_be_written_are_told_first(
+  model, faces, tmp_path, monkeypatch
+):
+  monkeypatch.setitem(sys.modules, 'pyarrow', None)
+  monkeypatch.setitem(sys.modules, 'pyarrow.parquet', None)
+  with pytest.raises(ImportError, match='--format parquet needs pyarrow'):
+    execute(model, faces, tmp_path / 'out')
+  assert not (tmp_path / 'out').exists()
+
+
+def test_another_file_of_a_detector_is_another_command(tmp_path):
+  path = tmp_path / 'mine.onnx'
+  asked, said = Options(detector=str(path)), []
+  for data in (b'one', b'two'):
+    path.write_bytes(data)
+    said.append(command.of({}, asked, ALL, []))
+  assert command.differences(said[0], said[0]) == []
+  assert command.differences(*said) == ['the file of --detector has changed']
+  del said[0]['detector']  # as older versions wrote it
+  assert command.differences(*said) == []
 
 
 def test_names_that_would_break_a_table(tmp_path):

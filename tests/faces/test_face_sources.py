@@ -161,6 +161,36 @@ def test_alpha_is_left_out_and_grey_has_three_channels(tmp_path):
   assert frame.image[4, 4].tolist() == [0xAB] * 3
 
 
+@pytest.mark.parametrize('ending', ['png', 'tif'])
+def test_grey_of_16_bits_is_turned_too(ending, tmp_path):
+  exif = Image.Exif()
+  exif[0x0112] = 6
+  values = np.random.default_rng(0).integers(2**12, 2**16, (48, 64))
+  path = tmp_path / f'a.{ending}'
+  Image.fromarray(values.astype(np.uint16)).save(path, exif=exif)
+  (frame,) = sources.frames(sources.find([str(path)])[0][0])
+  assert frame.image.shape == (64, 48, 3)
+  expected = np.rot90(values >> 8, -1)
+  np.testing.assert_array_equal(frame.image[..., 0], expected)
+
+
+def test_pgm_of_16_bits(tmp_path):
+  values = np.random.default_rng(0).integers(2**12, 2**16, (5, 7))
+  path = tmp_path / 'a.pgm'
+  path.write_bytes(b'P5 7 5 65535\n' + values.astype('>u2').tobytes())
+  (frame,) = sources.frames(sources.find([str(path)])[0][0])
+  np.testing.assert_array_equal(frame.image[..., 0], values >> 8)
+
+
+def test_names_are_no_formulas(tmp_path, monkeypatch):
+  """Spreadsheets take a cell that begins so for one."""
+  monkeypatch.chdir(tmp_path)
+  saved(tmp_path / '=1+1.jpg')
+  for given in ('=1+1.jpg', './=1+1.jpg', '.'):
+    ((source,), _) = sources.find([given])
+    assert source.name == './=1+1.jpg'
+
+
 @pytest.mark.parametrize(
   ('orientation', 'corners'),
   [(1, 'RGBW'), (2, 'GRWB'), (3, 'WBGR'), (6, 'BRWG'), (8, 'GWRB')],

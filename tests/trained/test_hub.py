@@ -11,6 +11,7 @@ import pytest
 
 import emojax
 from emojax import cli
+from emojax.host import program
 from emojax.trained import front_matter, hub, shipped
 from emojax.trained.folder import ModelError
 
@@ -241,6 +242,16 @@ def test_without_a_login(server, folder, capsys, monkeypatch):
   error = refused(capsys, str(folder), 'ann/new', '--yes')
   assert 'hf auth login' in error
   assert not server.repositories
+
+
+def test_an_interrupted_upload_says_so(server, folder, capsys, monkeypatch):
+  def stopped(*_):
+    raise KeyboardInterrupt
+
+  monkeypatch.setattr(hub, 'push', stopped)
+  arguments = ['push', str(folder), 'ann/new', '--yes']
+  assert cli.main(arguments) == program.INTERRUPTED
+  assert 'stopped: all of it was uploaded or' in capsys.readouterr().err
 
 
 def test_without_any_login_nobody_is_asked(server, folder, capsys, monkeypatch):

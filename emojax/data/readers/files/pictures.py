@@ -140,13 +140,14 @@ def _plain(image: Image.Image, depth: int) -> Image.Image:
   Pillow clips grey images of more bits, so that most turn white.
   """
   # Pillow before 11 opens grey PNG of 16 bits as mode 'I'.
-  if image.mode.startswith('I;16') or (image.mode, image.format) == (
-    'I',
-    'PNG',
-  ):
+  # PGM of more than 8 bits is 'I', too, scaled to 16.
+  wide = image.mode == 'I' and image.format in ('PNG', 'PPM')
+  if wide or image.mode.startswith('I;16'):
     values = np.asarray(image)
     _check_bits(int(values.max()))
-    return Image.fromarray((values >> 8).astype(np.uint8))
+    plain = Image.fromarray((values >> 8).astype(np.uint8))
+    plain.info.update(image.info)  # which says how it lies
+    return plain
   if image.mode in ('I', 'F'):
     found = f'an image of 32 bits per pixel (mode {image.mode!r})'
     raise DataError(found, '8 or 16 bits per channel: convert it')
