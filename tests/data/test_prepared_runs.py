@@ -15,7 +15,7 @@ from stored import SETTINGS as SETTINGS_OF_STORE
 
 from emojax import evaluate, models, tasks
 from emojax.data import load
-from emojax.data.clips import pipeline
+from emojax.data.clips import evaluation_sets, pipeline
 from emojax.data.prepare import command as prepare
 from emojax.data.store import stored
 from emojax.engine import programs, sources
@@ -313,6 +313,13 @@ def test_windows_by_configuration(affwild2_store):
   assert len(made.train) > len(usual.train)
   assert made.val.frame_mask.all()
   assert made.val.num_frames < usual.val.num_frames == 50
+  # What is evaluated later is what the run has scored.
+  for tail, gaps in (('pad', 'jump'), ('drop', 'discard'), ('pad', 'split')):
+    data = data_config(**changes | {'data__gaps': gaps}, data__eval_tail=tail)
+    scored = load.from_config(data).val
+    again = evaluation_sets.open_split(data, 'validation').clips
+    assert again.clip_id.tolist() == scored.clip_id.tolist()
+    np.testing.assert_array_equal(again.frame_mask, scored.frame_mask)
   with pytest.raises(ValueError, match=r"eval_tail 'end'.*count frames twice"):
     load.from_config(data_config(**changes, data__eval_tail='end'))
 

@@ -111,7 +111,8 @@ def _options(data, group) -> dict[str, Any]:
   return {
     'clip_length': _length(data),
     'groups': {'all': group},
-    'tail': 'pad',
+    'tail': data.get('eval_tail', 'pad'),
+    'gaps': data.get('gaps', 'jump'),
     'image_size': data.image_size,
     'channels': load.CHANNELS,
     'audio': data.audio,

@@ -74,6 +74,7 @@ def scan(
   names = tuple(
     composed(name.strip()) for name in classes.split(',') if name.strip()
   )
+  _check_different(names)
   paths = _tables(source, table)
   if paths:
     settings = folder_table.Settings(
@@ -104,6 +105,14 @@ def scan(
     _note_one_class(records, order, problems)
   records = splits.by_subject(records, validation_fraction, seed)
   return Listing('folder', schema, records, problems)
+
+
+def _check_different(names: tuple[str, ...]):
+  """A class that is there twice would be one that nothing belongs to."""
+  twice = [name for name in names if names.count(name) > 1]
+  if twice:
+    found = f'option classes: {twice[0]!r} {names.count(twice[0])} times'
+    raise DataError(found, 'every class once')
 
 
 def _refuse_table_options(au_threshold: float, min_confidence: float):

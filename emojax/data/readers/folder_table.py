@@ -296,9 +296,10 @@ def _record(
     _fill(targets, slice(None), group[0], schema)
     return clip.record(name, subject, split, targets)
   places = tables.Unique()
+  numbered = any(row.frame is not None for row in group)
   for position, row in enumerate(group):
     with problems.at(row.table, row.line):
-      number, frame = _place(root, row, position, fps)
+      number, frame = _place(root, row, None if numbered else position, fps)
       targets = tasks.empty_targets(schema, (1,))
       _fill(targets, 0, row, schema)
       places.add(number, row.line, (frame, targets))
@@ -316,15 +317,23 @@ def _record(
 
 
 def _place(
-  root: pathlib.Path, row: Row, position: int, fps: float
+  root: pathlib.Path, row: Row, position: int | None, fps: float
 ) -> tuple[int, Frame]:
-  """Returns frame number and frame of one row of a clip."""
+  """Returns frame number and frame of one row of a clip.
+
+  `position` is the number of a row without one; None in clips where others have
+  one, between which a place would be a guess.
+  """
   target = root / row.path
   if not media.is_clip(target):
     frames: Sequence[Frame] = media.open_clip(target).frames
     if not row.clip:
       raise DataError(f'{row.path} again', 'an image once, or a column clip')
-    return position if row.frame is None else row.frame, frames[0]
+    number = position if row.frame is None else row.frame
+    if number is None:
+      expected = 'a frame in all rows of a clip, or in none'
+      raise DataError(f'no frame of clip {row.clip!r}', expected)
+    return number, frames[0]
   if row.frame is None or row.clip:
     raise DataError(f'{row.path} again', 'one row, or a column frame')
   clip = _container(target, fps)

@@ -221,6 +221,29 @@ def test_table_errors(header, row, match, tmp_path):
     read(tree, strict=True)
 
 
+def test_classes_are_different(tmp_path):
+  tree = trees.folder_table(tmp_path)
+  with pytest.raises(base.DataError, match="'happy' 2 times"):
+    read(tree, classes='happy,happy,sad')
+
+
+@pytest.mark.parametrize('frames', [('5', '', '7'), ('5', '', '1')])
+def test_a_row_between_numbers_has_no_place(frames, tmp_path):
+  """It is left out; nothing else is."""
+  tree = trees.folder_table(tmp_path)
+  rows = [f'images/p{i}.png,anger,t,{frame}' for i, frame in enumerate(frames)]
+  tree.text('labels.csv', 'path,expression,clip,frame', *rows)
+  listing, records = read(tree)
+  (record,) = records.values()
+  numbers = sorted(int(frame) for frame in frames if frame)
+  assert record.frame_index.tolist() == numbers
+  assert "no frame of clip 't'; expected a frame in all" in (
+    listing.problems.summary()
+  )
+  with pytest.raises(base.DataError, match=r'line 3: .*no frame of clip'):
+    read(tree, strict=True)
+
+
 @pytest.mark.parametrize(
   ('header', 'row'),
   [
