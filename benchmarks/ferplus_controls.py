@@ -88,18 +88,23 @@ def plan(
   made = []
   config = _checked(recipe)
   members, generations = config.ensemble.size, config.generations
+  students = config.distill.students or members
+  # Students' settings mean nothing to those that have none.
+  alone = {k: v for k, v in recipe.items() if not k.startswith('distill.')}
   for seed in seeds:
-    both = {**recipe, 'data.path': data, 'seed': seed, 'data.seed': seed}
-    networks = members * (1 + generations)
+    own = {'data.path': data, 'seed': seed, 'data.seed': seed}
+    both = {**recipe, **own}
+    networks = members + students * generations
     path = folder / f'{CHAIN}-{seed}'
     made.append(planned_runs.run(path, CONFIG, networks, both))
     for control, (settings, times) in CONTROLS.items():
-      changes = {**both, **ALONE, **settings, **_stretched(config, times)}
+      changes = {**alone, **own, **ALONE, **settings}
+      changes |= _stretched(config, times)
       path = folder / f'{control}-{seed}'
       networks = members * times
       made.append(planned_runs.run(path, CONFIG, networks, changes))
     if raw:
-      changes = both | {'data.path': raw, 'eval.mc_samples': 0}
+      changes = {**alone, **own, 'data.path': raw, 'eval.mc_samples': 0}
       changes.pop('generations', None)
       preset, path = f'{CONFIG}:{RAW}', folder / f'{RAW}-{seed}'
       made.append(planned_runs.run(path, preset, members, changes))

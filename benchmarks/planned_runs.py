@@ -7,6 +7,7 @@ a file of a known name last, so that what is finished is not done again.
 import argparse
 import json
 import pathlib
+import runpy
 import shlex
 import subprocess
 import sys
@@ -16,11 +17,13 @@ from typing import Any, NamedTuple
 
 import rich.console
 
-from benchmarks import tables
+from benchmarks import recipes, tables
+from emojax.runtime import overrides, workdir
 
 FINISHED, BEGUN, MISSING = 'finished', 'begun', 'not begun'
 # Of one core, for a training of configs/ferplus.py, as docs/training.md estimates.
 MINUTES = 18.0
+PLACES = ('data.path', 'data.ood_path', 'distill.teachers')
 
 
 class Planned(NamedTuple):
@@ -66,6 +69,65 @@ def run(
   changes = [f'--config.{k}={v}' for k, v in settings.items()]
   command = ('emojax.main', f'--config={config}', f'--workdir={path}', *changes)
   return Planned(path, command, networks)
+
+
+def check(plan: Sequence[Planned]):
+  """Looks at every piece before anything is done.
+
+  Raises:
+    ValueError: If a command has a setting that does not exist or means nothing,
+      or what is finished or begun was made by other settings: tables would tell of
+      another recipe than their command.
+  """
+  for one in plan:
+    kind, *arguments = one.command
+    if kind == 'emojax.main':
+      _check_run(one, arguments)
+    elif one.state == FINISHED:
+      _check_data(one, arguments)
+
+
+def _check_run(one: Planned, arguments: Sequence[str]):
+  file, _, *changes = (text.partition('=')[2] for text in arguments)
+  names = [
+    text.partition('=')[0].removeprefix('--config.') for text in arguments
+  ]
+  path, _, preset = file.partition(':')
+  made = runpy.run_path(str(recipes.ROOT / path))['get_config']
+  given = [f'{n}={v}' for n, v in zip(names[2:], changes, strict=True)]
+  config = overrides.apply(made(*([preset] if preset else [])), given)
+  overrides.check(config, names[2:])
+  if one.state == MISSING or not (one.path / 'config.json').is_file():
+    return
+  plain = json.loads(json.dumps(config.to_dict()))
+  found = workdir.differences(one.path, plain)
+  other = [
+    text
+    for name, text in found.items()
+    # What a run resolves is in its folder alone; folders may be named otherwise.
+    if '(absent)' not in text and name not in PLACES
+  ]
+  if other:
+    raise ValueError(
+      f'{one.path} was made by other settings than asked for now '
+      f'({"; ".join(other)}): name another folder, or give the same settings'
+    )
+
+
+def _check_data(one: Planned, arguments: Sequence[str]):
+  settings = json.loads((one.path / one.last).read_text()).get('settings', {})
+  pairs = [
+    arguments[i + 1].partition('=')[::2]
+    for i, text in enumerate(arguments)
+    if text == '--option'
+  ]
+  asked = {name: str(value) for name, value in pairs}
+  found = settings.get('options', {})
+  if {k: str(v).lower() for k, v in found.items()} != asked:
+    raise ValueError(
+      f'{one.path} was prepared with the options {found}, not {asked}: name '
+      'another folder, or move that one away'
+    )
 
 
 def lines(plan: Sequence[Planned], minutes: float) -> list[str]:
@@ -211,6 +273,7 @@ def follow(
   """
   console = rich.console.Console(width=max(160, rich.console.Console().width))
   try:
+    check(plan)
     if asked.out:
       tables.check(asked.out, asked.section)
     if asked.train:

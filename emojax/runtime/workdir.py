@@ -171,27 +171,16 @@ class Workdir:
       self._sweep()
       self._claim()
       return
-    wanted = flatten(self.config)
-    # Runs of before a setting existed have the value that does nothing.
-    found = {k: v for k, v in NEUTRAL.items() if k in wanted}
-    found |= flatten(renamed(_read_config(self / 'config.json')))
+    differing = differences(self.path, self.config)
     if not self.finished:  # else nothing is written; it may be read-only
       self._hold()
       self._sweep()
-    missing = object()
-    differing = [
-      f'  {key}: {found.get(key, "(absent)")!r} there, '
-      f'{wanted.get(key, "(absent)")!r} now'
-      for key in sorted(found.keys() | wanted.keys())
-      if not (is_how(key) or key in SAID)
-      and found.get(key, missing) != wanted.get(key, missing)
-    ]
     if differing and not self.begun():
       self._claim()
     elif differing:
       raise WorkdirError(
         f'{self.path} holds a run of another configuration:\n'
-        + '\n'.join(differing)
+        + '\n'.join(f'  {text}' for text in differing.values())
         + '\nChoose another --workdir, or give the same settings to resume.'
       )
 
@@ -281,6 +270,32 @@ class Workdir:
 
 def _has_files(folder: pathlib.Path) -> bool:
   return any(path.is_file() for path in folder.rglob('*'))
+
+
+def differences(folder: pathlib.Path, config: dict[str, Any]) -> dict[str, str]:
+  """Settings of a run that are others than those of a configuration.
+
+  Args:
+    folder: The run's.
+    config: As nested dictionaries, without tuples.
+
+  Returns:
+    Setting -> both values, in words; how something is computed is no difference.
+
+  Raises:
+    WorkdirError: If the folder is of no run.
+  """
+  wanted, missing = flatten(config), object()
+  # Runs of before a setting existed have the value that does nothing.
+  found = {k: v for k, v in NEUTRAL.items() if k in wanted}
+  found |= flatten(renamed(_read_config(folder / 'config.json')))
+  return {
+    key: f'{key}: {found.get(key, "(absent)")!r} there, '
+    f'{wanted.get(key, "(absent)")!r} now'
+    for key in sorted(found.keys() | wanted.keys())
+    if not (is_how(key) or key in SAID)
+    and found.get(key, missing) != wanted.get(key, missing)
+  }
 
 
 def _read_config(path: pathlib.Path) -> dict[str, Any]:

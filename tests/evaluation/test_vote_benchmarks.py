@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import json
 import pathlib
 import runpy
 import sys
@@ -145,6 +146,55 @@ def test_recipes_that_cannot_be_meant(tmp_path, recipe, said, capsys):
   arguments = [str(tmp_path), '--set', f'{name}={value}']
   assert ferplus_controls.main(arguments) == 1
   assert capsys.readouterr().err.startswith('error: ')
+
+
+def test_students_settings_are_not_given_to_those_without(tmp_path):
+  recipe = {'distill.students': '1', 'model.width': '0.25'}
+  made = ferplus_controls.plan(tmp_path, 'DATA', 'RAW', [0], recipe)
+  planned_runs.check(made)  # every command means something
+  assert [one.networks for one in made] == [7, 5, 5, 10, 5]
+  given = ['--config.distill.students=1' in one.command for one in made]
+  assert given == [True, False, False, False, False]
+
+
+def test_runs_of_another_recipe_are_told_before_anything_is_done(
+  tmp_path, capsys
+):
+  folder = tmp_path / 'chain-0'
+  folder.mkdir()
+  made = ferplus_controls.plan(tmp_path, 'DATA', '', [0], SMALL)
+  config = runpy.run_path(f'{small_run.ROOT}/{ferplus_controls.CONFIG}')
+  config = overrides.apply(
+    config['get_config'](),
+    [f'{k}={v}' for k, v in SMALL.items()] + ['data.path=ELSEWHERE'],
+  )
+  config.runtime.memory_gib = 3.0  # how, not what
+  said = {'config': config.to_dict()}
+  for name in ('config.json', 'results.json'):
+    (folder / name).write_text(json.dumps(said))
+  planned_runs.check(made)
+  other = SMALL | {'model.width': '0.5'}
+  made = ferplus_controls.plan(tmp_path, 'DATA', '', [0], other)
+  with pytest.raises(ValueError, match=r'model\.width: 0\.25 there, 0\.5 now'):
+    planned_runs.check(made)
+  arguments = [str(tmp_path), '--data', 'DATA', '--train', '--seeds=1']
+  assert ferplus_controls.main(arguments) == 1
+  assert 'name another folder' in capsys.readouterr().err
+
+
+def test_data_of_other_options_are_told(tmp_path):
+  made = exchange_rate.plan(tmp_path, 'FER', (1,), (1,), [0])
+  data = made[0]
+  data.path.mkdir(parents=True)
+  options = dict(text.split('=') for text in data.command if '=' in text)
+  for change, good in (({}, True), ({'votes': '2'}, False)):
+    settings_ = {'settings': {'options': options | change}}
+    (data.path / 'emojax.json').write_text(json.dumps(settings_))
+    if good:
+      planned_runs.check(made)
+    else:
+      with pytest.raises(ValueError, match='was prepared with the options'):
+        planned_runs.check(made)
 
 
 def every_run(folder):
