@@ -207,9 +207,9 @@ class Pipeline:
       read: How many frames of it there were, or the last one's number plus 1;
         None if none could be read, which was said.
     """
-    late = [
-      i for i in self._search.frames(name) if read is not None and i >= read
-    ]
+    if read is None:
+      return []
+    late = [i for i in self._search.frames(name) if i >= read]
     if not late:
       return []
     more = f' and {len(late) - 1} later ones' if len(late) > 1 else ''
