@@ -23,13 +23,12 @@ from emojax.host import program
 from emojax.report import markdown, page
 from emojax.report.files import draw, read_json
 from emojax.runtime import workdir
+from emojax.settings import places
 
 START, END = '<!-- made from the run -->', '<!-- end -->'
 # Figures of people's faces begin with these.
 PRIVATE = ('example', 'gallery', 'uncertain_')
 PICTURE = re.compile(r'!\[.*\]\(figures/([^)]+)\.png\)\n\n\*.*\*\n')
-# Settings that are paths on somebody's machine; only the last part is shown.
-PATHS = ('data.path', 'data.ood_path', 'model.pretrained')
 
 
 def publish(
@@ -146,10 +145,7 @@ def _minutes(seconds: float) -> str:
 
 
 def _settings(config: Mapping[str, Any]) -> Iterator[str]:
-  for name, value in sorted(config.items()):
-    if name in PATHS:
-      parts = str(value).split(',')
-      value = ','.join(pathlib.PurePath(part).name for part in parts)
+  for name, value in sorted(places.shareable(config).items()):
     yield markdown.code(f'{name}={value}')
 
 

@@ -97,6 +97,7 @@ def _prepared(data) -> Dataset:
     ood=foreign,
     memory_bytes=int(data.memory_gib * 2**30),
   )
+  _check_chosen(store, data, dataset.val)
   limit = data.get('ood_limit', 0)
   found = {name: at_most(clips, limit) for name, clips in dataset.ood.items()}
   made = {kind: drawn(kind, data, store.spec) for kind in OOD}
@@ -115,6 +116,17 @@ def _check_trained(store: Store) -> None:
       f'{store.path / "summary.txt"} says what was left out: complete the '
       'source (for Aff-Wild2, the annotations *_Set/Train_Set and the images '
       'of their videos in cropped_aligned) and prepare it again'
+    )
+
+
+def _check_chosen(store: Store, data, val) -> None:
+  """Raises ValueError if validation has no label: the first epoch would be kept."""
+  if not any(target.mask.any() for target in val.targets.values()):
+    split = data.val_split or 'train'
+    raise ValueError(
+      f'{store.path}: no image of config.data.val_split={split!r} that is for '
+      'validation has a label, so that nothing tells which epoch is best: name '
+      'another split, or take config.data.val_fraction of the training subjects'
     )
 
 

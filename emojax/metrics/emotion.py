@@ -4,7 +4,7 @@ Written with jax.numpy, so that validation can be part of a jitted training
 program; on the host they take NumPy arrays just the same. Masked entries may
 hold anything. NaN predictions of labelled frames give NaN scores, so that a
 diverged model is never taken for a good one. Labels without any labelled frame
-are in no mean; a task without any label scores 0, which selects no epoch.
+are in no mean; a task without any label scores 0 in every epoch, and so selects none.
 """
 
 from collections.abc import Mapping

@@ -27,7 +27,13 @@ class Timings:
     self._name, self._since = name, time.monotonic()
 
   def lap(self):
-    """Adds the seconds since `start` or the last lap, and saves."""
+    """Adds the seconds since `start` or the last lap, and saves.
+
+    Raises:
+      RuntimeError: If nothing was started: these seconds would be the machine's.
+    """
+    if not self._name:
+      raise RuntimeError('lap() before start()')
     now = time.monotonic()
     before = self._seconds.get(self._name, 0.0)
     self._seconds[self._name] = before + now - self._since

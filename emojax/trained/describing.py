@@ -4,11 +4,14 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+from ml_collections import ConfigDict
+
 from emojax.data.store.stored import Store
 from emojax.engine import optimisation
 from emojax.experiments import protocol
 from emojax.faces import align
 from emojax.runtime import workdir
+from emojax.settings import flatten, places
 from emojax.trained import folder as release
 from emojax.trained import run as runs
 from emojax.trained.calibration import Calibration
@@ -92,16 +95,9 @@ def describe(
 
 def _shareable(config) -> dict[str, Any]:
   """The settings; of files and folders only names, not where they lay."""
-  found = config.to_dict()
-  for part, key in (
-    ('data', 'path'),
-    ('data', 'ood_path'),
-    ('model', 'pretrained'),
-  ):
-    if isinstance(value := found.get(part, {}).get(key), str):
-      names = [pathlib.PurePath(one).name for one in value.split(',')]
-      found[part][key] = ','.join(names)
-  return found
+  found = ConfigDict(config.to_dict())
+  found.update_from_flattened_dict(places.shareable(flatten(found.to_dict())))
+  return found.to_dict()
 
 
 def _network(net: protocol.Network) -> dict[str, Any]:

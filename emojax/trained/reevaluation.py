@@ -114,6 +114,11 @@ def settings(run: runs.TrainedRun, request: Request):
     config.eval.mc_samples = request.mc_samples
   if request.flip is not None:
     config.eval.flip = request.flip
+  if flips(config) and run.experiment().LEARNED is not None:
+    raise overrides.OverrideError(
+      '--flip: what the networks of this run have learned of their own doubt is '
+      'of one view, so there are no predictions over both'
+    )
   return config
 
 
@@ -167,7 +172,10 @@ class Evaluation:
   def description(self) -> dict[str, Any]:
     """What identifies the numbers; a folder holds one of these."""
     # As evaluations of before said, where nothing else is asked for.
-    asked = {'flip': flips(self.config)} if self.refitted() else {}
+    turned = flips(self.config) != flips(self.run.config)
+    asked = {'flip': flips(self.config)} if turned else {}
+    if other := self._other():
+      asked['other'] = other
     return {
       **asked,
       'run': str(self.run.path.resolve()),
@@ -182,9 +190,28 @@ class Evaluation:
       'ignore_labels': sorted(self.request.ignore_labels),
     }
 
+  def _other(self) -> dict[str, Any]:
+    """Settings of networks and scores that are others than the run's."""
+    here, there = (
+      {
+        **{f'eval.{k}': v for k, v in config.eval.items()},
+        'runtime.precision': config.get('runtime', {}).get('precision'),
+      }
+      for config in (self.config, self.run.config)
+    )
+    own = ('eval.mc_samples', 'eval.flip')  # which are said apart
+    return {
+      name: value
+      for name, value in here.items()
+      if name not in own and value != there.get(name)
+    }
+
   def refitted(self) -> bool:
-    """Whether the run's own validation logits are of other views than these."""
-    return flips(self.config) != flips(self.run.config)
+    """Whether the run's own validation logits are of other inputs than these."""
+    turned = flips(self.config) != flips(self.run.config)
+    return turned or bool(
+      {'eval.ten_crop', 'runtime.precision'} & {*self._other()}
+    )
 
   def folder(self) -> pathlib.Path:
     """Where it is written unless `out` says otherwise."""
@@ -228,7 +255,7 @@ def prepare(request: Request) -> Evaluation:
   adapt, schema = run.experiment().as_trained, split.spec.schema
   split = split._replace(clips=adapt(config, split.clips, schema))
   kept = provenance.read(run.path)
-  own = _same_data(run, config) or _same_split(kept, split.clips)
+  own = _same_data(run, config, name) or _same_split(kept, split.clips)
   adapted = relabel(
     split.clips.targets, split.spec.schema, run.schema, request.ignore_labels
   )
@@ -253,7 +280,7 @@ def prepare(request: Request) -> Evaluation:
     _check_foreign(run, kept, ood)
   chosen = own and is_validation(run.config.data, name)
   key = FIT_SPLIT if chosen else 'test'
-  if key == FIT_SPLIT:
+  if key == FIT_SPLIT and _selects(run.config):
     notes.append('epochs were selected on this split: scores are optimistic')
   elif name == 'train' and own:
     notes.append('the run was trained on this split: scores mean little')
@@ -272,11 +299,24 @@ def prepare(request: Request) -> Evaluation:
   )
 
 
-def _same_data(run: runs.TrainedRun, config) -> bool:
-  """Whether the data set is the one that the run was trained on."""
+def _selects(config) -> bool:
+  """Whether the validation split has chosen the epochs of a run."""
+  last = (config.eval.get('weights'), config.train.get('select'))
+  return 'last' not in last
+
+
+def _same_data(run: runs.TrainedRun, config, split: str) -> bool:
+  """Whether a split is of the data set that the run was trained on."""
   here, there = config.data, completed(run).data
   if there.name == 'embedded':
-    return here.to_dict() == there.to_dict()
+    # Clips of a split do not depend on how many another one has.
+    mine = f'{evaluation_sets.EMBEDDED_SPLITS.get(split)}_clips'
+    others = {*EMBEDDED_CLIPS, 'train_clips'} - {mine}
+    here, there = (
+      {k: v for k, v in data.to_dict().items() if k not in others}
+      for data in (here, there)
+    )
+    return here == there
   return (here.name, here.path) == (there.name, there.path)
 
 
@@ -307,7 +347,7 @@ def _changed(run, kept, request: Request, config, split) -> list[str]:
     there = [o for o in _origins(kept, False) if o['split'] == here['split']]
     if there and here not in there:
       found = provenance.origin_differences(there[0], here)
-  elif config.data.to_dict() == completed(run).data.to_dict():
+  elif _same_data(run, config, split.name):
     part = evaluation_sets.EMBEDDED_SPLITS[split.name]
     found = provenance.part_differences(kept, part, clips)
   if not found:

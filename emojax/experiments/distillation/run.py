@@ -258,6 +258,7 @@ def _trained(run: Run, name: str, generation: Generation):
   if generation.number or taken is None:
     segment = training.train(run.session, run.trainer, name, generation)
     return segment.state.best, segment.soft_labels
+  run.session.timings.start(name)  # to take them, not to train them
   run.session.progress.skip(run.config.train.epochs)
   folder, schema = run.session.folder, run.dataset.schema
   size = run.config.ensemble.size

@@ -72,11 +72,13 @@ def predictions(
   Args:
     name: The method.
     task: The classes.
-    found: Arrays of `predict`, and 'best_epoch'.
+    found: Arrays of `predict`, 'best_epoch' and, of runs since they have it,
+      'epoch', that of the weights.
   """
   logits = {
     part: {task.name: found[f'{part}/logits'][:, :, None]}
     for part in ('test', FIT_SPLIT)
     if f'{part}/logits' in found
   }
-  return Predictions(name, (task,), logits, found['best_epoch'].tolist())
+  epochs = found['epoch' if 'epoch' in found else 'best_epoch']
+  return Predictions(name, (task,), logits, epochs.tolist())

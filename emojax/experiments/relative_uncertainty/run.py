@@ -140,10 +140,11 @@ def trainer_of(run: Run, name: str, steps: int) -> Trainer:
 def _finish(run: Run, name: str, trainer: Trainer, state):
   """Writes weights and outputs of a trained stack."""
   best, config = state.best, run.config
-  chosen = best
+  chosen, epochs = best, trainer.fetch(best.epoch)
   if config.eval.weights == 'last':
     params, model_state = member.weights(state)
     chosen = state._replace(params=params, model_state=model_state)
+    epochs = np.full_like(epochs, config.train.epochs - 1)
   weights = {
     'params': trainer.fetch(chosen.params),
     'batch_stats': trainer.fetch(chosen.model_state)['batch_stats'],
@@ -158,6 +159,7 @@ def _finish(run: Run, name: str, trainer: Trainer, state):
   ]
   found['labels'] = np.stack([np.asarray(row) for row in rows])
   found['best_epoch'] = trainer.fetch(best.epoch)
+  found['epoch'] = epochs  # of the weights that are kept
   found['best_score'] = trainer.fetch(best.score)
   labels = run.path('predictions', 'labels.npz')
   workdir.write_arrays(labels, _saved(run.members))
