@@ -338,6 +338,25 @@ def test_a_subset_without_videos(affwild2_tree, tmp_path):
     load.from_config(data_config(data__path=str(out), data__audio=False))
 
 
+def test_a_validation_split_without_labels(tmp_path):
+  """The first epoch would be the best one, whatever is learned."""
+  tree, names = trees.Tree('folder', tmp_path / 'tree'), ('train', 'validation')
+  rows = ['path,expression,split']
+  for split in names:
+    for i in range(4):
+      tree.image(f'{split}{i}.png', 20 * i, (32, 32))
+      label = ('anger', 'fear')[i % 2] if split == 'train' else ''
+      rows.append(f'{split}{i}.png,{label},{split}')
+  tree.text('labels.csv', *rows)
+  out = prepare.prepare(
+    'folder', tree.root, tmp_path / 'out', size=32, workers=1,
+    options={'unlabelled': True},
+  )  # fmt: skip
+  settings = {'data__path': str(out), 'data__audio': False}
+  with pytest.raises(ValueError, match=r"val_split='validation'.*has a label"):
+    load.from_config(data_config(**settings))
+
+
 def test_sound_is_read_only_if_asked_for(affwild2_store, tmp_path):
   path = str(affwild2_store)
   data = load.from_config(data_config(data__path=path))

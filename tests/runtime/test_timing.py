@@ -34,3 +34,10 @@ def test_adds_over_laps_and_sittings(clock, tmp_path):
 
 def test_what_is_not_begun_has_no_time(tmp_path):
   assert timing.Timings(tmp_path / 'none.json').rounded() == {}
+
+
+def test_a_lap_of_nothing_is_no_time(clock, tmp_path):
+  """It would be the machine's, since it was started."""
+  with pytest.raises(RuntimeError, match='before start'):
+    timing.Timings(tmp_path / 'timings.json').lap()
+  assert not (tmp_path / 'timings.json').exists()

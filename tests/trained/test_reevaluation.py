@@ -450,3 +450,32 @@ def test_report_names_where_the_models_come_from(run_path):
   text = (folder / 'report.md').read_text()
   assert 'run' in text
   assert report.write(folder) == folder / 'report.html'
+
+
+def test_other_settings_are_another_evaluation(run_path):
+  folders = {
+    reevaluation.prepare(request(run_path, *asked)).folder().name
+    for asked in (
+      (),
+      ('--config.eval.floor=0.5',),
+      ('--config.eval.floor=0.9',),
+      ('--config.runtime.precision=high',),
+    )
+  }
+  assert len(folders) == 4
+  found = reevaluation.prepare(request(run_path))
+  assert 'other' not in found.description()  # as evaluations of before
+  assert not found.refitted()
+  asked = request(run_path, '--config.runtime.precision=high')
+  assert reevaluation.prepare(asked).refitted()
+
+
+def test_clips_of_other_splits_make_no_other_data(run_path, monkeypatch):
+  asked = '--split=val', '--config.data.test_clips=41'
+  found = reevaluation.prepare(request(run_path, *asked))
+  assert found.key == 'val'
+  assert any('epochs were selected on this' in note for note in found.notes)
+  fewer = reevaluation.prepare(
+    request(run_path, '--split=val', '--config.data.val_clips=2')
+  )
+  assert fewer.key == 'test'

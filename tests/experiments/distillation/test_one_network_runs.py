@@ -314,6 +314,10 @@ def test_a_run_with_taken_teachers_is_the_one_that_trains_them(
     assert first.epochs == second.epochs
   lines = [(x / 'metrics.jsonl').read_text() for x in (own, path)]
   assert lines[0] == lines[1]
+  # Not the seconds since the machine was started.
+  took = [json.loads((x / 'timings.json').read_text()) for x in (own, path)]
+  assert list(took[0]) == list(took[1]) == ['Tea', 'Stu1']
+  assert took[1]['Tea'] < took[0]['Tea']
 
 
 @pytest.mark.slow

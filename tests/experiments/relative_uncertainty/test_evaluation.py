@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from emojax import tasks
 from emojax.experiments.relative_uncertainty import (
   evaluate as evaluation,
 )
 from emojax.experiments.relative_uncertainty import (
   findings,
+  outputs,
   tables,
 )
 from emojax.experiments.relative_uncertainty.members import Members
@@ -204,3 +206,16 @@ def test_tables_stand_beside_the_paper():
   assert '**61.00 ± 1.00**' in text  # this run, RUL
   assert '97.35' in text
   assert 'Structures' not in text
+
+
+@pytest.mark.parametrize('kept', [None, [1, 1]])
+def test_epochs_are_those_of_the_weights(kept):
+  """The last ones, where these are kept; of runs of before the best ones."""
+  task = tasks.expr_task(('a', 'b', 'c'))
+  found = {
+    'test/logits': np.zeros((2, TEST, K)),
+    'best_epoch': np.array([0, 0]),
+  }
+  if kept:
+    found['epoch'] = np.array(kept)
+  assert outputs.predictions('rul', task, found).epochs == (kept or [0, 0])
