@@ -14,7 +14,8 @@ from experiments.two_stage import small_two_stage
 from rich.console import Console
 
 import emojax
-from emojax import evaluate, experiments, export, uncertainty
+from emojax import evaluate as command
+from emojax import experiments, export, uncertainty
 from emojax.data import relabel
 from emojax.engine import methods
 from emojax.evaluation import Predictions
@@ -162,7 +163,7 @@ def test_an_exported_model_predicts_what_the_run_has(trained, model):
 
 def test_what_is_learned_is_of_one_view(trained):
   name, path, _ = trained
-  asked = evaluate.parse([f'--workdir={path}', '--flip'])
+  asked = command.parse([f'--workdir={path}', '--flip'])
   if name == 'relative_uncertainty':
     with pytest.raises(overrides.OverrideError, match='of one view'):
       reevaluation.prepare(asked)

@@ -12,8 +12,10 @@ from emojax.experiments.relative_uncertainty import (
 )
 from emojax.experiments.relative_uncertainty import (
   findings,
-  outputs,
   tables,
+)
+from emojax.experiments.relative_uncertainty import (
+  outputs as outputs_lib,
 )
 from emojax.experiments.relative_uncertainty.members import Members
 from emojax.report import table
@@ -218,4 +220,4 @@ def test_epochs_are_those_of_the_weights(kept):
   }
   if kept:
     found['epoch'] = np.array(kept)
-  assert outputs.predictions('rul', task, found).epochs == (kept or [0, 0])
+  assert outputs_lib.predictions('rul', task, found).epochs == (kept or [0, 0])
