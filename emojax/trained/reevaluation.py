@@ -173,7 +173,7 @@ class Evaluation:
     """What identifies the numbers; a folder holds one of these."""
     # As evaluations of before said, where nothing else is asked for.
     turned = flips(self.config) != flips(self.run.config)
-    asked = {'flip': flips(self.config)} if turned else {}
+    asked: dict[str, Any] = {'flip': flips(self.config)} if turned else {}
     if other := self._other():
       asked['other'] = other
     return {
