@@ -353,6 +353,7 @@ def test_a_validation_split_without_labels(tmp_path):
     options={'unlabelled': True},
   )  # fmt: skip
   settings = {'data__path': str(out), 'data__audio': False}
+  settings |= {'data__clip_length': 1, 'data__eval_clip_length': 1}
   with pytest.raises(ValueError, match=r"val_split='validation'.*has a label"):
     load.from_config(data_config(**settings))
 
