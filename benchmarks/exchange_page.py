@@ -175,7 +175,7 @@ def figure(made: Found, cast: np.ndarray) -> bytes:
   bounds = vote_limits.limits(cast, 0)
   perfect = {
     KL: (bounds.kl[vote_limits.LOWER], bounds.kl[vote_limits.MODEL]),
-    SPEARMAN: (bounds.spearman[vote_limits.MODEL],),
+    SPEARMAN: tuple(bounds.spearman.values()),
   }
   with style.use():
     drawn, axes = style.grid(1, 2, 4.6, 3.8)

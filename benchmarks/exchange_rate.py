@@ -98,7 +98,8 @@ def plan(
       teachers = run_path(folder, count, members, seed)
       for size in sorted({*sizes, members}, reverse=True):
         settings = {
-          **recipe, 'ensemble.size': size, 'data.path': data.path, 'seed': seed, 'data.seed': seed,
+          **recipe, 'ensemble.size': size, 'data.path': data.path,
+          'seed': seed, 'data.seed': seed,
           'generations': 1, 'distill.students': 1, 'eval.mc_samples': 0,
         }  # fmt: skip
         if size < members:
@@ -249,14 +250,14 @@ def report(
     cast: Votes for the test faces, [F, E].
   """
   limits = vote_scores.limits(cast, 0, 'faces of PublicTest')
-  all_ = [limits, exchange_page.annotators(cast)]
+  every = [limits, exchange_page.annotators(cast)]
   if found:
     faces = len(next(iter(found.values())).label)
-    all_ += [exchange_page.levels(made, key, faces) for key in (KL, SPEARMAN)]
-    all_ += [exchange_page.rates(made, key) for key in (KL, SPEARMAN)]
-    notes = [*all_[-1].notes, *unfinished(found)]
-    all_[-1] = dataclasses.replace(all_[-1], notes=notes)
-  return all_
+    every += [exchange_page.levels(made, key, faces) for key in (KL, SPEARMAN)]
+    every += [exchange_page.rates(made, key) for key in (KL, SPEARMAN)]
+    notes = [*every[-1].notes, *unfinished(found)]
+    every[-1] = dataclasses.replace(every[-1], notes=notes)
+  return every
 
 
 def parser() -> argparse.ArgumentParser:

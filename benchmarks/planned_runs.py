@@ -7,7 +7,6 @@ a file of a known name last, so that what is finished is not done again.
 import argparse
 import json
 import pathlib
-import runpy
 import shlex
 import subprocess
 import sys
@@ -18,12 +17,12 @@ from typing import Any, NamedTuple
 import rich.console
 
 from benchmarks import recipes, tables
-from emojax.runtime import overrides, workdir
+from emojax.runtime import workdir
+from emojax.settings import places
 
 FINISHED, BEGUN, MISSING = 'finished', 'begun', 'not begun'
 # Of one core, for a training of configs/ferplus.py, as docs/training.md estimates.
 MINUTES = 18.0
-PLACES = ('data.path', 'data.ood_path', 'distill.teachers')
 
 
 class Planned(NamedTuple):
@@ -88,24 +87,18 @@ def check(plan: Sequence[Planned]):
 
 
 def _check_run(one: Planned, arguments: Sequence[str]):
-  file, _, *changes = (text.partition('=')[2] for text in arguments)
-  names = [
-    text.partition('=')[0].removeprefix('--config.') for text in arguments
-  ]
-  path, _, preset = file.partition(':')
-  made = runpy.run_path(str(recipes.ROOT / path))['get_config']
-  given = [f'{n}={v}' for n, v in zip(names[2:], changes, strict=True)]
-  config = overrides.apply(made(*([preset] if preset else [])), given)
-  overrides.check(config, names[2:])
-  if one.state == MISSING or not (one.path / 'config.json').is_file():
+  file, _, *changes = arguments  # as of `run`
+  given = dict(text.removeprefix('--config.').split('=', 1) for text in changes)
+  config = recipes.configured(file.removeprefix('--config='), given)
+  if not (one.path / 'config.json').is_file():
     return
   plain = json.loads(json.dumps(config.to_dict()))
   found = workdir.differences(one.path, plain)
   other = [
-    text
-    for name, text in found.items()
+    workdir.spelt(name, *pair)
+    for name, pair in found.items()
     # What a run resolves is in its folder alone; folders may be named otherwise.
-    if '(absent)' not in text and name not in PLACES
+    if workdir.ABSENT not in pair and name not in places.PATHS
   ]
   if other:
     raise ValueError(

@@ -45,8 +45,22 @@ def checked(
     raise ValueError(
       f'--set {found[0]}: the benchmark gives it to its runs, leave it out'
     )
-  made = runpy.run_path(str(ROOT / config))
-  assignments = [f'{name}={value}' for name, value in recipe.items()]
-  changed = overrides.apply(made['get_config'](), assignments)
-  overrides.check(changed, recipe)
-  return changed
+  return configured(config, recipe)
+
+
+def configured(config: str, changes: Mapping[str, str]) -> ConfigDict:
+  """A configuration with some settings changed, as the command line has it.
+
+  Args:
+    config: Of the repository, with a preset: 'configs/ferplus.py:multinomial'.
+    changes: Settings, as text.
+
+  Raises:
+    ValueError: If one does not exist or means nothing.
+  """
+  path, _, preset = config.partition(':')
+  make = runpy.run_path(str(ROOT / path))['get_config']
+  assignments = [f'{name}={value}' for name, value in changes.items()]
+  made = overrides.apply(make(preset) if preset else make(), assignments)
+  overrides.check(made, changes)
+  return made

@@ -193,12 +193,12 @@ class Relabelling:
   """
 
   def __init__(
-    self, clips: Any, targets: tasks.Targets, truth=None, left_out=None
+    self, clips: Any, targets: tasks.Targets, truth=None, without=None
   ):
     self._clips, self.targets, self.truth = clips, targets, truth
     self.frame_mask = clips.frame_mask
-    if left_out is not None:  # bool [N, L]: frames that do not count at all
-      self.frame_mask = clips.frame_mask * ~left_out
+    if without is not None:  # bool [N, L]: frames that do not count at all
+      self.frame_mask = clips.frame_mask * ~without
     self.clip_id, self.subject_id = clips.clip_id, clips.subject_id
     self.has_audio = clips.has_audio
 

@@ -21,6 +21,7 @@ from emojax.host.files import UNFINISHED
 from emojax.settings import flatten, is_how, renamed
 
 LOCK = '.lock'
+ABSENT = '(absent)'  # of a setting that one of two configurations lacks
 SAID = ('eval.floor', 'eval.spread')  # what may be said of a run's numbers
 # Locks of this process, and the threads that work under them.
 _HELD: dict[pathlib.Path, tuple[Any, threading.Thread]] = {}
@@ -180,7 +181,7 @@ class Workdir:
     elif differing:
       raise WorkdirError(
         f'{self.path} holds a run of another configuration:\n'
-        + '\n'.join(f'  {text}' for text in differing.values())
+        + '\n'.join(f'  {spelt(key, *pair)}' for key, pair in differing.items())
         + '\nChoose another --workdir, or give the same settings to resume.'
       )
 
@@ -272,7 +273,9 @@ def _has_files(folder: pathlib.Path) -> bool:
   return any(path.is_file() for path in folder.rglob('*'))
 
 
-def differences(folder: pathlib.Path, config: dict[str, Any]) -> dict[str, str]:
+def differences(
+  folder: pathlib.Path, config: dict[str, Any]
+) -> dict[str, tuple[Any, Any]]:
   """Settings of a run that are others than those of a configuration.
 
   Args:
@@ -280,22 +283,27 @@ def differences(folder: pathlib.Path, config: dict[str, Any]) -> dict[str, str]:
     config: As nested dictionaries, without tuples.
 
   Returns:
-    Setting -> both values, in words; how something is computed is no difference.
+    Setting -> (the run's value, the configuration's), `ABSENT` where there is none;
+    how something is computed is no difference.
 
   Raises:
     WorkdirError: If the folder is of no run.
   """
-  wanted, missing = flatten(config), object()
+  wanted = flatten(config)
   # Runs of before a setting existed have the value that does nothing.
   found = {k: v for k, v in NEUTRAL.items() if k in wanted}
   found |= flatten(renamed(_read_config(folder / 'config.json')))
-  return {
-    key: f'{key}: {found.get(key, "(absent)")!r} there, '
-    f'{wanted.get(key, "(absent)")!r} now'
+  pairs = {
+    key: (found.get(key, ABSENT), wanted.get(key, ABSENT))
     for key in sorted(found.keys() | wanted.keys())
     if not (is_how(key) or key in SAID)
-    and found.get(key, missing) != wanted.get(key, missing)
   }
+  return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def spelt(name: str, there: Any, now: Any) -> str:
+  """A difference in words."""
+  return f'{name}: {there!r} there, {now!r} now'
 
 
 def _read_config(path: pathlib.Path) -> dict[str, Any]:

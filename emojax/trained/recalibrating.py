@@ -286,7 +286,7 @@ def _labelled(clips, found, schema, ignore, source: Source) -> Known:
       )
   if ignore or not set(schema) <= set(found):
     out = relabel.left_out(clips.targets, adapted.targets) if ignore else None
-    clips = relabel.Relabelling(clips, targets, left_out=out)
+    clips = relabel.Relabelling(clips, targets, without=out)
   if not any(labelled(task, clips) for task in schema):
     why = '; '.join(notes)
     raise ExportError(

@@ -27,12 +27,12 @@ def sample(listing: base.Listing) -> str:
 def _files(listing: base.Listing) -> Iterator[str]:
   """Files of frames that are evenly spread over the listing."""
   ends = np.cumsum([len(record) for record in listing.records])
-  total = int(ends[-1]) if len(ends) else 0
-  for place in np.unique(np.linspace(0, total - 1, FILES).astype(int)):
-    if total:
-      number = int(np.searchsorted(ends, place, 'right'))
-      record = listing.records[number]
-      yield record.frames[int(place - (ends[number] - len(record)))].file
+  if not len(ends):
+    return
+  for place in np.unique(np.linspace(0, ends[-1] - 1, FILES).astype(int)):
+    number = int(np.searchsorted(ends, place, 'right'))
+    record = listing.records[number]
+    yield record.frames[int(place - (ends[number] - len(record)))].file
 
 
 def _facts(path: str) -> bytes:
