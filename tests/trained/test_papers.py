@@ -162,8 +162,10 @@ def test_an_exported_model_predicts_what_the_run_has(trained, model):
 
 
 def test_what_is_learned_is_of_one_view(trained):
-  name, path, _ = trained
-  asked = command.parse([f'--workdir={path}', '--flip'])
+  name, path, stack = trained
+  asked = command.parse(
+    [f'--workdir={path}', f'--generations={stack}', '--flip']
+  )
   if name == 'relative_uncertainty':
     with pytest.raises(overrides.OverrideError, match='of one view'):
       reevaluation.prepare(asked)
