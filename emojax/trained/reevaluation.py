@@ -22,6 +22,15 @@ from emojax.trained import run as runs
 FOLDER = 'evaluations'
 # What the weights were trained for; another value would be another model.
 FIXED = ('data.image_size', 'data.audio', 'data.channels')
+# What only the run itself computes.
+OF_RUNS = (
+  'eval.weights',
+  'eval.spread',
+  'eval.draws',
+  'eval.replicates',
+  'eval.train_images',
+  'eval.tsne_images',
+)
 # For runs on other data, whose settings do not say how many to make.
 EMBEDDED_CLIPS = {'val_clips': 80, 'test_clips': 240, 'ood_clips': 120}
 OPEN = ('data.', 'eval.', 'runtime.')
@@ -95,6 +104,10 @@ def settings(run: runs.TrainedRun, request: Request):
       raise overrides.OverrideError(
         f'{name} is what the run was trained with ({known[name]}): images of any '
         'size are brought to it'
+      )
+    if name in OF_RUNS and name in known:
+      raise overrides.OverrideError(
+        f'{name} is of what the run itself computes: an evaluation has no use for it'
       )
     if not name.startswith(OPEN):
       raise overrides.OverrideError(

@@ -26,6 +26,7 @@ from emojax.runtime import overrides, workdir
 from emojax.trained import folder as release
 from emojax.trained import reevaluation, rescoring
 from emojax.trained import run as runs
+from emojax.trained.reevaluation import OF_RUNS
 
 pytestmark = pytest.mark.slow
 
@@ -171,6 +172,26 @@ def test_what_is_learned_is_of_one_view(trained):
       reevaluation.prepare(asked)
   else:
     assert reevaluation.prepare(asked).refitted()
+
+
+def test_what_only_the_run_computes_is_refused(trained):
+  name, path, stack = trained
+  config = runs.open_run(path).config
+  own = [f'eval.{key}' for key in config.eval if f'eval.{key}' in OF_RUNS]
+  assert bool(own) == (name in ('bayesian', 'relative_uncertainty'))
+  for setting in own:
+    value = config.eval[setting.split('.')[1]]
+    asked = command.parse(
+      [
+        f'--workdir={path}',
+        f'--generations={stack}',
+        f'--config.{setting}={value}',
+      ]
+    )
+    with pytest.raises(
+      overrides.OverrideError, match='the run itself computes'
+    ):
+      reevaluation.prepare(asked)
 
 
 @pytest.mark.slow

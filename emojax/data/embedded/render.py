@@ -41,6 +41,18 @@ def render(
   return frames.reshape(*shape, size, size, 3)
 
 
+def noiseless(params: Parameters, size: int) -> np.ndarray:
+  """All frames as they were without sensor noise and rounding.
+
+  float32 [N, L, size, size, 3], of 0 to 255. Not in blocks: for few frames.
+  """
+  fields = _fields(params, size)
+  image = _paint(fields, size)
+  _expose(image, fields)
+  shape = *params.channels.shape[:2], size, size, 3
+  return np.moveaxis(np.clip(image, 0, 255), 0, -1).reshape(shape)
+
+
 def _fields(params: Parameters, size: int) -> dict[str, np.ndarray]:
   """Parameters of all frames, float32 [F, 1, 1] or for colours [3, F, 1, 1]."""
   length = params.channels.shape[1]
@@ -106,14 +118,20 @@ def _noise_keys(params: Parameters) -> list[tuple[int, int]]:
   return [(int(s), i) for s in params.noise_seed for i in range(length)]
 
 
+def _expose(image, p) -> None:
+  """Exposure and colour cast, in place: from [0, 1] to bytes."""
+  scale = np.float32(255) * p['exposure'] * p['cast']
+  for channel, plane in enumerate(image):
+    plane *= scale[channel]
+
+
 def _camera(image, p, noise, frames) -> None:
   """Exposure, colour cast, sensor noise; writes uint8 [F, H, W, 3]."""
-  scale = np.float32(255) * p['exposure'] * p['cast']
+  _expose(image, p)
   grain = _noise(noise, image[:, 0].size)
   grain = grain.reshape(len(frames), 3, *image.shape[2:])
   level = p['noise'] * np.float32(255 / 104.5)
   for channel, plane in enumerate(image):
-    plane *= scale[channel]
     plane += level * grain[:, channel]
     plane += 0.5
     np.clip(plane, 0, 255, out=plane)
