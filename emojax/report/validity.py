@@ -3,7 +3,7 @@
 Networks that were hardly trained, or are still improving, may order methods
 otherwise than trained ones do. A run therefore names an accuracy from which its
 claims can be tested (`eval.floor`), and claims about stacks of members that were
-still improving when training ended are not tested either.
+still improving when training ended, or never improved, are not tested either.
 """
 
 import dataclasses
@@ -46,10 +46,17 @@ def of_run(folder: pathlib.Path, floor: float) -> dict[str, Any]:
     floor: From `floor_from_config`.
 
   Returns:
-    `floor`; `improving`: stacks that were still improving when training ended.
+    `floor`; `improving`: stacks that were still improving when training ended;
+    `unlearned`: those that ended no better than they were after an epoch.
   """
-  lines = _read(pathlib.Path(folder) / 'metrics.jsonl')
-  return {'floor': floor, 'improving': improving_stacks(lines)}
+  found = curves(_read(pathlib.Path(folder) / 'metrics.jsonl'))
+  return {
+    'floor': floor,
+    'improving': sorted(name for name, one in found.items() if improving(one)),
+    'unlearned': sorted(
+      name for name, one in found.items() if not learned(one)
+    ),
+  }
 
 
 def _read(path: pathlib.Path) -> list[dict[str, Any]]:
@@ -69,21 +76,29 @@ def _read(path: pathlib.Path) -> list[dict[str, Any]]:
   return lines
 
 
-def improving_stacks(lines: Iterable[Mapping[str, Any]]) -> list[str]:
-  """Stacks whose validation score was still rising when training ended.
+def curves(lines: Iterable[Mapping[str, Any]]) -> dict[str, list[list[float]]]:
+  """Validation scores of every epoch, by stack and member.
 
   Args:
     lines: Of metrics.jsonl, of any stacks, epochs and members.
-
-  Returns:
-    Their names, sorted: in a run that made a generation anew, its lines come last.
   """
-  curves: dict[str, dict[int, list[float]]] = {}
+  found: dict[str, dict[int, list[float]]] = {}
   for line in lines:
-    members = curves.setdefault(line['generation'], {})
+    members = found.setdefault(line['generation'], {})
     members.setdefault(line['member'], []).append(line[METRIC])
-  return sorted(
-    name for name, found in curves.items() if improving(list(found.values()))
+  return {name: list(members.values()) for name, members in found.items()}
+
+
+def learned(curves: Sequence[Sequence[float]]) -> bool:
+  """Whether a score ended above where the first epoch had left it.
+
+  On average over the members, by the mean of the last quarter. Of training that is
+  shorter than two epochs nothing is known (and `improving` says so).
+  """
+  if min(map(len, curves)) < 2:
+    return True
+  return bool(
+    np.mean([_gains(np.asarray(c, np.float64))[1] for c in curves]) > 0
   )
 
 
@@ -134,10 +149,9 @@ def gate(
   """
   validity = validity or {}
   low = below(validity.get('floor', 0), accuracy)
-  names = validity.get('improving', ())
   return [
     dataclasses.replace(
-      claim, untestable=claim.untestable or low or _unfinished(claim, names)
+      claim, untestable=claim.untestable or low or _untaught(claim, validity)
     )
     for claim in claims
   ]
@@ -154,7 +168,17 @@ def below(floor: float, accuracy: float | None) -> str:
   return f'an accuracy of {accuracy:.3f} is below the floor {floor:.2f}'
 
 
-def _unfinished(claim: Claim, improving_: Sequence[str]) -> str:
+def _untaught(claim: Claim, validity: Mapping[str, Any]) -> str:
+  """Why the stacks that a claim is about are no evidence; '' if they are."""
+  improving_, idle = (
+    _meant(claim, validity.get(key, ())) for key in ('improving', 'unlearned')
+  )
+  return unfinished(improving_) or unlearned(idle)
+
+
+def _meant(claim: Claim, names: Sequence[str]) -> list[str]:
+  """The stacks that a claim is about."""
+
   def meant(name):
     if not claim.stacks:
       return True
@@ -164,7 +188,7 @@ def _unfinished(claim: Claim, improving_: Sequence[str]) -> str:
       for stack in claim.stacks
     )
 
-  return unfinished([name for name in improving_ if meant(name)])
+  return [name for name in names if meant(name)]
 
 
 def unfinished(names: Sequence[str]) -> str:
@@ -172,3 +196,10 @@ def unfinished(names: Sequence[str]) -> str:
   if not names:
     return ''
   return f'still improving when training ended: {", ".join(names)}'
+
+
+def unlearned(names: Sequence[str]) -> str:
+  """Why stacks that gained nothing are no evidence; '' without any."""
+  if not names:
+    return ''
+  return f'no better at the end than after the first epoch: {", ".join(names)}'

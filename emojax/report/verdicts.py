@@ -35,8 +35,8 @@ RULE = (
   'shown if all are, and contradicted if one is. What holds for any members, '
   'trained or not, shows nothing by itself. "Not testable here" are claims about '
   'models that do not reach the accuracy from which they could be tested, or '
-  'that were still improving when training ended; it is never evidence against '
-  'a paper.'
+  'that were still improving when training ended or never improved; it is never '
+  'evidence against a paper.'
 )
 
 

@@ -69,17 +69,48 @@ def test_a_run_names_the_stacks_that_were_still_improving(tmp_path):
   lines = lines_of('Tea', approach(9)) + lines_of('Stu1', approach(1))
   write(tmp_path, lines)
   found = validity.of_run(tmp_path, 0.8)
-  assert found == {'floor': 0.8, 'improving': ['Stu1']}
+  assert found == {'floor': 0.8, 'improving': ['Stu1'], 'unlearned': []}
   both = [*lines_of('Tea', approach(1)), *lines_of('Stu1', approach(1))]
   half = len(both) // 2
-  for lines in (both, both[half:] + both[:half]):
-    assert validity.improving_stacks(lines) == [
-      'Stu1',
-      'Tea',
-    ]  # made anew or not
+  for lines in (both, both[half:] + both[:half]):  # made anew or not
+    write(tmp_path, lines)
+    assert validity.of_run(tmp_path, 0)['improving'] == ['Stu1', 'Tea']
   empty = tmp_path / 'empty'
   empty.mkdir()
-  assert validity.of_run(empty, 0) == {'floor': 0, 'improving': []}
+  assert validity.of_run(empty, 0) == {
+    'floor': 0,
+    'improving': [],
+    'unlearned': [],
+  }
+
+
+@pytest.mark.parametrize(
+  'curve',
+  [
+    [0.3] * 12,
+    [0.3 - 0.01 * epoch for epoch in range(12)],
+    [0.3, *[0.1] * 8, 0.2, 0.2, 0.2],  # collapsed
+    [0.3, *[0.9] * 8, 0.1, 0.1, 0.1],
+  ],
+)
+def test_a_stack_that_gained_nothing_has_learned_nothing(tmp_path, curve):
+  write(
+    tmp_path, lines_of('Tea', [curve, curve]) + lines_of('Stu1', approach(9))
+  )
+  found = validity.of_run(tmp_path, 0)
+  assert found['unlearned'] == ['Tea']
+  assert verdict(AGAINST, found, None) == 'untestable'
+  (gated,) = validity.gate([AGAINST], found, None)
+  assert (
+    gated.untestable == 'no better at the end than after the first epoch: Tea'
+  )
+  assert verdict(AGAINST, {**found, 'unlearned': ['Stu2']}, None) == 'no'
+
+
+def test_members_that_learn_are_not_unlearned_for_one_that_does_not():
+  good, flat = approach(9)[0], [approach(9)[0][0]] * len(approach(9)[0])
+  assert validity.learned([good, good, flat])
+  assert validity.learned([[0.5]])  # of one epoch: `improving` says so
 
 
 @pytest.mark.parametrize(

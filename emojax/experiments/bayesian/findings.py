@@ -158,6 +158,8 @@ def _not_counted(study, found: Mapping[str, Any]) -> str:
   reason = reason or _apart(study, found.get('spread', 0))
   if not reason and study.get('stack') in found.get('improving', ()):
     reason = 'still improving when training ended'
+  if not reason and study.get('stack') in found.get('unlearned', ()):
+    reason = 'no better at the end of training than after the first epoch'
   return reason
 
 

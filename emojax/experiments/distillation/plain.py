@@ -48,6 +48,8 @@ def _done(results: Results) -> str:
     learned = f'the mean answers of {teachers}'
     if results.get('distill'):
       learned = 'what each of the teachers answers'
+    if findings.learned_corrected(results):
+      learned += ', after prior correction'
     noun = 'student' if students == 1 < count else 'students'
     text += f', and {many} {noun} ({_list(names[1:])}) on {learned}'
   return f'{text}.'
@@ -60,6 +62,7 @@ def _immature(results: Results) -> str:
   reasons = [
     validity.below(known.get('floor', 0), accuracy),
     validity.unfinished(known.get('improving', ())),
+    validity.unlearned(known.get('unlearned', ())),
   ]
   found = [reason for reason in reasons if reason]
   if not found:
@@ -109,8 +112,8 @@ def _doubt(results: Results) -> str:
     for task, row in truth.items()
     if row.get('spearman_total') is not None
   ]
+  after = ' after prior correction' if run.get('pc') else ''
   if ranks:
-    after = ' after prior correction' if run.get('pc') else ''
     parts.append(
       f'the doubt of the teachers together{after} and the true ambiguity of the '
       f'frames correlate with {", ".join(ranks)}, where 1 is the same order'
@@ -122,7 +125,7 @@ def _doubt(results: Results) -> str:
   ]
   if foreign:
     parts.append(
-      'their disagreement tells foreign images from those of the data with an '
+      f'their disagreement{after} tells foreign images from those of the data with an '
       f'AUC of {", ".join(foreign)}, where 0.5 is chance'
     )
   text = '; '.join(parts)

@@ -140,6 +140,7 @@ SETTINGS = {
     'train.balance': 'paper',
     'loss.reweight': True,
     'loss.weight_power': 1.0,
+    'loss.correct_teachers': False,
     'eval.mc_samples': 10,
   }
 }

@@ -51,6 +51,12 @@ def _best(results: Results) -> list[str]:
     )
     if run[kind]['total'] is not None
   ]
+  rows += [
+    (run['pc'][kind]['total'], f'{name} {word} after prior correction')
+    for name, run in results['generations'].items()
+    for kind, word in (('mean', 'single models'), ('ensemble', 'ensemble'))
+    if run.get('pc') and run['pc'][kind].get('total') is not None
+  ]
   if not rows:
     return []
   value, name = max(rows)

@@ -97,14 +97,23 @@ def corrected(results: Results) -> dict[str, Mapping[str, Any]]:
 
 PC_NOTE = (
   'PC: prior correction, the log weights of the classes in training subtracted '
-  'from the logits; nothing is fitted. Students without weights of their own '
-  "have learned their teachers' and are corrected by the same."
+  'from the logits; nothing is fitted.'
 )
+_HANDED_ON = (
+  " Students without weights of their own have learned their teachers' and are "
+  'corrected by the same.'
+)
+_NOT_HANDED_ON = ' Students have learned corrected answers: there is nothing to correct in them.'
 
 
 def note(results: Results, text: str) -> str:
-  """A note, with a sentence about PC where there are such rows."""
-  return f'{text} {PC_NOTE}' if corrected(results) else text
+  """A note, with sentences about PC where there are such rows."""
+  found = corrected(results)
+  if not found:
+    return text
+  last = results['names'][-1]
+  handed = _HANDED_ON if f'PC of {last}' in found else _NOT_HANDED_ON
+  return f'{text} {PC_NOTE}{handed if len(results["names"]) > 1 else ""}'
 
 
 def corrected_section(results: Results, names, keys) -> list[Section]:

@@ -26,16 +26,24 @@ def claims(results: Results) -> list[Claim]:
     return []
   first, last = results['names'][0], results['names'][-1]
   found, pairs = votes.differences(judged), votes.VOTES | votes.HARD
-  made = []
+  made, corrected = [], learned_corrected(judged, first, last)
   for rival in judged['rows']:
-    # Of corrected models (PC) the paper claims nothing; a table shows them.
-    if not rival.startswith(f'{first} single') or rival.endswith('+ PC'):
+    # Of corrected models (PC) the paper claims nothing, a table shows them; but
+    # students of corrected answers have no other rival.
+    single = rival.startswith(f'{first} single')
+    if not single or rival.endswith('+ PC') != corrected:
       continue
     for key, text in votes.CLAIMS.items():
       one = found.get((f'{last} single', rival, key))
       if one:
         made.append(_claim(judged, one, text, pairs[key][1]))
-  return made + _ensemble_claims(judged, results['names'])
+  return made + _ensemble_claims(judged, results['names'], corrected)
+
+
+def learned_corrected(judged, first: str, last: str) -> bool:
+  """Whether there is something to correct in the teachers alone."""
+  rows = [f'{name} single + PC' in judged['rows'] for name in (first, last)]
+  return rows == [True, False]
 
 
 def _claim(judged, one, text: str, better: str) -> Claim:
@@ -64,12 +72,13 @@ def has_outside(results: Results) -> bool:
   return bool(votes.outside_keys(results['votes']))
 
 
-def _ensemble_claims(judged, names: list[str]) -> list[Claim]:
+def _ensemble_claims(judged, names: list[str], corrected: bool) -> list[Claim]:
   """Figure 5 once more, with intervals over the images as well."""
   found, sets = votes.differences(judged), {}
   first, students = (
     f'{names[number]} ensemble' for number in (0, outside.STUDENT)
   )
+  first += ' + PC' * corrected
   for key in votes.outside_keys(judged):
     one = found.get((students, first, key))
     if one and key.endswith('/epistemic'):

@@ -280,6 +280,78 @@ def test_verdicts_follow_the_numbers(full):
   assert 'AU NLL no' in text
 
 
+def corrected(results, *names):
+  """A run whose generations `names` have a prior correction, which changes nothing."""
+  found = copy.deepcopy(results)
+  for name in found['names']:
+    of = copy.deepcopy(found['generations'][name])
+    pc = {key: of[key] for key in ('members', 'ensemble', 'ood', 'truth')}
+    pc |= {
+      'mean': of['single_mean'],
+      'std': of['single_std'],
+      'log_weights': {},
+    }
+    found['generations'][name]['pc'] = pc if name in names else None
+  return found
+
+
+def test_students_of_corrected_answers_have_corrected_rivals(full):
+  results = corrected(full[1], 'Tea')
+  for names in ([], ['Tea', 'Stu1', 'Stu2']):
+    assert not findings.learned_corrected(corrected(full[1], *names))
+  assert findings.learned_corrected(results)
+  teachers, student = (results['generations'][n] for n in ('Tea', 'Stu2'))
+  # Between what teachers say and what is left of it after the correction.
+  key = 'expr/nll'
+  teachers['single_mean'][key], teachers['pc']['mean'][key] = 2.0, 1.0
+  student['single_mean'][key] = 1.5
+  for scores in (
+    teachers['single_std'],
+    teachers['pc']['std'],
+    student['single_std'],
+  ):
+    scores[key] = 1e-3
+  found = {f.claim: f for f in findings.all_findings(results)}
+  start = 'EXPR NLL of single students (Stu2) is lower than that of '
+  about = [claim for claim in found if claim.startswith(start)]
+  assert about == [f'{start}single teachers after prior correction']
+  assert found[about[0]].verdict == 'no'
+  assert found[about[0]].here.startswith('1.000 ')
+  for text in (
+    'beat single teachers',
+    'nearer to the true posteriors than those of',
+  ):
+    assert all('after prior' in c for c in found if text in c and 'Stu2' in c)
+  about = [f for claim, f in found.items() if 'foreign images' in claim]
+  assert [f.verdict for f in about] == ['unclear']
+  pc = teachers['pc']['ood']['noise']['ensemble/epistemic']
+  assert f'"noise": {pc:.3f} to ' in about[0].here
+  assert 'advantage shrinks' in ' '.join(found)
+
+
+def test_a_report_says_that_students_learned_corrected_answers(full):
+  results = corrected(full[1], 'Tea')
+  said = plain.sentences(results)[0]
+  assert 'answers of the generation before, after prior correction.' in said
+  note = tables.note(results, 'TS.')
+  assert 'nothing to correct in them' in note
+  both = corrected(full[1], 'Tea', 'Stu1', 'Stu2')
+  assert 'are corrected by the same' in tables.note(both, 'TS.')
+  assert tables.note(full[1], 'TS.') == 'TS.'
+  alone = corrected(full[1], 'Tea')
+  alone['names'] = ['Tea']
+  assert 'tudents' not in tables.note(alone, 'TS.')
+
+
+def test_the_best_model_may_be_a_corrected_one(full):
+  results = corrected(full[1], 'Tea', 'Stu1')
+  assert 'prior correction' not in summary._best(full[1])[0]
+  results['generations']['Stu1']['pc']['ensemble']['total'] = 9.0
+  assert summary._best(results) == [
+    'Best total emotion metric: 9.000 (Stu1 ensemble after prior correction).'
+  ]
+
+
 def test_plain_sentences_come_before_verdicts_and_have_the_runs_numbers(full):
   folder, results = full
   said = plain.sentences(results)

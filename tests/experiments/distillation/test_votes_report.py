@@ -98,6 +98,31 @@ def test_verdicts_follow_the_intervals(folder):
   assert verdicts_ == {'unclear'}
 
 
+@pytest.mark.parametrize('students', [False, True])
+def test_students_of_corrected_answers_have_corrected_rivals(folder, students):
+  """Where there is nothing to correct in them; else corrected teachers are no rival."""
+  results = copy.deepcopy(folder[1])
+  judged = results['votes']
+  for kind in ('single', 'ensemble'):
+    judged['rows'][f'Tea {kind} + PC'] = judged['rows'][f'Tea {kind}']
+    if students:
+      judged['rows'][f'Stu1 {kind} + PC'] = judged['rows'][f'Stu1 {kind}']
+    judged['differences'] += [
+      {**one, 'rival': f'Tea {kind} + PC'}
+      for one in judged['differences']
+      if (one['row'], one['rival']) == (f'Stu1 {kind}', f'Tea {kind}')
+    ]
+  found = votes_findings.claims(results)
+  against = {
+    c.text.split(' than ')[-1] for c in found if 'single models' in c.text
+  }
+  if students:
+    assert against == {f'Tea single{x}' for x in ('', ' + TS', ' + MC dropout')}
+  else:
+    assert against == {'Tea single + PC'}
+  assert any('on every set' in claim.text for claim in found)
+
+
 def test_intervals_over_images_alone_decide_nothing(folder):
   """Of a run that was scored before members were resampled."""
   old = copy.deepcopy(folder[1])
