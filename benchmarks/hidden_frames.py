@@ -110,6 +110,12 @@ def main():
   args = parser.parse_args()
   if args.seeds < 2:
     parser.error('--seeds: intervals need at least 2')
+  if args.clips < 2 or args.length < 1:
+    parser.error(
+      '--clips, --length: half of the clips of one frame or more are fitted'
+    )
+  if not 0 < args.hidden < 1:
+    parser.error('--hidden: a share between 0 and 1, without these')
   found = [
     measure(seed, args.clips, args.length, args.hidden)
     for seed in range(args.seeds)

@@ -139,6 +139,8 @@ def main(arguments: list[str] | None = None) -> int:
   parser.add_argument('--frames', type=int, default=240)
   parser.add_argument('--seed', type=int, default=0)
   options = parser.parse_args(arguments)
+  if options.frames < 1 or min(options.sizes) < 32:
+    parser.error('expected a frame or more, and 32 pixels or more')
   params = frames(options.seed, options.frames, 'test')
   people = frames(options.seed, 2000, 'train')
   print('| pixels | people | mean | ' + ' | '.join(tasks.AU12) + ' |')

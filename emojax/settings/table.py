@@ -102,7 +102,10 @@ DATA = {
   'relative_uncertainty/data.eval_clip_length': whole('single images', 0, 1),
   'data.audio': switch('sound, too'),
   'data.hidden': number(
-    'share of embedded frames, in runs, that show no face', 0, below=1
+    'share of embedded frames, in runs, that show no face',
+    1e-3,
+    below=1,
+    also=0,
   ),
   'data.voice': choice('embedded people sound as', 'face', 'hidden'),
   'data.seed': whole('seed of the data set', high=SEEDS),

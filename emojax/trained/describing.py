@@ -6,6 +6,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from emojax.data import unseen
 from emojax.data.store.stored import Store
 from emojax.engine import optimisation
 from emojax.experiments import protocol
@@ -85,12 +86,23 @@ def describe(
       'uncertainty': calibration.uncertainty,
       'prevalence': calibration.prevalence,
     },
-    'notes': [*run.stack(generation).notes, *unknown, *calibration.notes],
+    'notes': [
+      *run.stack(generation).notes,
+      *_unseen(run),
+      *unknown,
+      *calibration.notes,
+    ],
     'paper': run.experiment().PAPER,
     'trained_on': data.name if data.name == 'embedded' else _data_name(run),
     'config': _shareable(config),
     'versions': {**workdir.environment(), 'trained_with': run.environment},
   }
+
+
+def _unseen(run) -> list[str]:
+  """A sentence on the classes that no training frame showed, if the run knows it."""
+  names = (run.results() or {}).get('unseen')
+  return [unseen.note(names)] if names else []
 
 
 def _shareable(config) -> dict[str, Any]:

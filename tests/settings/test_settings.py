@@ -323,6 +323,7 @@ def test_what_means_something_is_allowed(file, changes):
     ('gen', 'seed', 2**32, 'expected 0 to 4294967295'),
     ('gen', 'runtime.member_chunk', -2, 'expected at least 0, or -1'),
     ('gen', 'data.train_clips.au', -1, 'expected at least 0'),
+    ('gen', 'data.hidden', 1e-320, 'at least 0.001 and below 1, or 0'),
     ('gen', 'train.augment', 'emnet', 'expected one of none, emenet'),
     ('gen', 'experiment', 'distil', 'expected one of bayesian'),
     ('bayesian', 'model.dropout', -0.5, 'at least 0 and below 1, or -1'),

@@ -3,6 +3,7 @@
 import json
 import pathlib
 import shutil
+import types
 
 import jax
 import numpy as np
@@ -506,6 +507,21 @@ def test_kernels_that_float16_cannot_hold_are_refused(
   with pytest.raises(exporting.ExportError, match='without --half'):
     exporting.export(run, tmp_path / 'model', validate=False, half=True)
   assert list(tmp_path.iterdir()) == []
+
+
+def test_labels_that_no_training_frame_showed_are_said(run, model):
+  (known,) = describing._unseen(run)  # some classes are very rare
+  assert known.startswith('no training frame shows ')
+  assert known in model.metadata['notes']
+
+  def of(results):
+    return describing._unseen(types.SimpleNamespace(results=lambda: results))
+
+  assert of(None) == []  # not finished
+  assert of({}) == []
+  assert (
+    'shows au AU23, expr fear: ' in of({'unseen': ['au AU23', 'expr fear']})[0]
+  )
 
 
 def test_unknown_colours_are_said(run):

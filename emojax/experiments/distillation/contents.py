@@ -30,6 +30,7 @@ Figure = tuple[str, Callable[[], Any], str]
 # Of captions, where the posteriors are known.
 _TICKS = ' Black ticks are the entropies of the true posteriors: where bars should end.'
 _LINE = ' No expectation is below the Bayes optimum.'
+_UNCORRECTED = ' Without prior correction.'
 _BEST = (
   ' The Bayes optimum answers and doubts by the true posteriors; labels that are '
   'drawn from them surprise it, too.'
@@ -79,6 +80,7 @@ def figures(run: Contents) -> Iterator[Figure]:
   """Yields (file name, function that draws it or returns None, caption)."""
   results, curves = run.results, run.curves
   known = bool(results.get('optimum'))
+  plain = _UNCORRECTED * bool(tables.corrected(results))
   split = comparability.split_name(results)
   yield (
     'example',
@@ -87,7 +89,7 @@ def figures(run: Contents) -> Iterator[Figure]:
     f'frame of the {split} set by the {run.names[-1]} ensemble, with its '
     'answers (probabilities in brackets; present action units in bold). A bar is '
     'its doubt, the normalised entropy: what the members share (aleatoric) and '
-    'what they disagree about (epistemic).' + _TICKS * known,
+    'what they disagree about (epistemic).' + _TICKS * known + plain,
   )
   yield (
     'generations',
@@ -130,13 +132,13 @@ def figures(run: Contents) -> Iterator[Figure]:
     lambda: figures_uncertainty.rejection(results, curves, TEACHERS),
     'Error of the remaining frames when the most uncertain ones (by total '
     'uncertainty) are rejected. A curve that falls means that the uncertainty '
-    'knows where the errors are.' + _BEST * known,
+    'knows where the errors are.' + _BEST * known + plain,
   )
   yield (
     'ood_roc',
     lambda: figures_uncertainty.ood_roc(results, curves, TEACHERS),
     'Like Figure 5 of the paper: detection of out-of-distribution frames by '
-    "the ensembles' epistemic uncertainty, averaged over the tasks.",
+    "the ensembles' epistemic uncertainty, averaged over the tasks." + plain,
   )
   yield (
     'excess',

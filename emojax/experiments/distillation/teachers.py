@@ -102,6 +102,10 @@ def check_settings(path: pathlib.Path, config: dict[str, Any]):
 def _settings(path: pathlib.Path, wanted: dict[str, Any]) -> dict[str, Any]:
   """All settings of a run; those that it is older than do nothing there."""
   file = path / 'config.json'
+  if not path.is_dir():
+    raise TeachersError(
+      f'config.distill.teachers={path}: there is no such folder'
+    )
   try:
     stored = renamed(json.loads(file.read_text())['config'])
     if stored['experiment'] != 'distillation':

@@ -108,3 +108,10 @@ def test_the_command_prints_a_row_for_each_size(capsys):
   assert [line.count('|') for line in lines] == [16] * 4
   means = [float(line.split('|')[3]) for line in lines[2:]]
   assert 0 <= means[0] <= means[1] < 0.1
+
+
+@pytest.mark.parametrize('arguments', [['--frames', '0'], ['--sizes', '1']])
+def test_what_cannot_be_measured_is_refused(arguments, capsys):
+  with pytest.raises(SystemExit):
+    pixels.main(arguments)
+  assert '32 pixels or more' in capsys.readouterr().err

@@ -126,7 +126,9 @@ def test_teachers_that_are_others_are_refused(tmp_path, name, value):
 
 def test_what_has_no_teachers_is_refused(tmp_path):
   config = small_run.config().to_dict()
-  with pytest.raises(teachers.TeachersError, match='not of a run'):
+  with pytest.raises(
+    teachers.TeachersError, match='nothing: there is no such folder'
+  ):
     teachers.check_settings(tmp_path / 'nothing', config)
   path = kept(tmp_path / 'begun')
   (path / 'predictions' / 'Tea.npz').unlink()
