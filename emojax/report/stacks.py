@@ -151,7 +151,10 @@ def _scores(
     columns=[columns[key] for key in keys],
     sections=sections,
     better=[better] * len(keys),
-    note=f'Singles are mean ± standard deviation over the members. {note}'.strip(),
+    note=(
+      'Singles are mean ± standard deviation over the members; the best of a section '
+      f'is bold. {note}'
+    ).strip(),
   )
 
 

@@ -110,7 +110,7 @@ def test_what_results_say_of_every_run(folder):
   (folder / 'metrics.jsonl').write_text(text)
   found = run_of(folder, ['expr happy'], Tea=1.5).outcome()
   assert list(found.items()) == [
-    ('validity', {'floor': 0.5, 'improving': ['Tea']}),
+    ('validity', {'floor': 0.5, 'improving': ['Tea'], 'unlearned': ['Stu1']}),
     ('unseen', ['expr happy']),
     ('timings', {'Tea': 1.5}),
   ]

@@ -154,7 +154,9 @@ def teachers(results: Results) -> Table | None:
     better=['high'] * len(keys),
     digits=4,
     note=note(
-      results, 'Singles are mean ± standard deviation over the members.'
+      results,
+      'Singles are mean ± standard deviation over the members; here and below the '
+      'best of a section is bold, where its rows compete.',
     )
     + ' '
     + reminder(results),
