@@ -239,7 +239,8 @@ def figure(results: Results, curves: Mapping[str, Any]):
     for method, color in (
       ('on votes', style.OTHER_METHODS[1]),
       ('MC', style.OTHER_METHODS[0]),
-      ('PC', style.OTHER_METHODS[2]),
+      # The first students have the third colour, and there is no truth to draw.
+      ('PC', style.TRUTH),
     ):
       if method in kind:
         look['color'] = color

@@ -98,6 +98,21 @@ def test_verdicts_follow_the_intervals(folder):
   assert verdicts_ == {'unclear'}
 
 
+def test_corrected_teachers_do_not_look_like_students(folder):
+  path, results = folder
+  curves = json.loads((path / 'curves.json').read_text())
+  curves['votes']['Tea single + PC'] = curves['votes']['Tea single']
+  left = votes.figure(results, curves).axes[0]
+  looks = {
+    line.get_label(): (line.get_color(), line.get_linestyle())
+    for line in left.lines
+  }
+  assert {'Tea single', 'Tea single + PC', 'Stu1 single'} <= looks.keys()
+  same = {'Tea single + TS', 'Tea single + TS on votes'}  # may be one line
+  distinct = [look for name, look in looks.items() if name not in same]
+  assert len(set(distinct)) == len(distinct)
+
+
 @pytest.mark.parametrize('students', [False, True])
 def test_students_of_corrected_answers_have_corrected_rivals(folder, students):
   """Where there is nothing to correct in them; else corrected teachers are no rival."""
