@@ -25,11 +25,13 @@ from emojax.report import (
   page,
   prediction_sets,
 )
+from emojax.uncertainty import prior
 
 Figure = tuple[str, Callable[[], Any], str]
 # Of captions, where the posteriors are known.
 _TICKS = ' Black ticks are the entropies of the true posteriors: where bars should end.'
 _LINE = ' No expectation is below the Bayes optimum.'
+_CORRECTED = ' After prior correction, as exported models answer.'
 _UNCORRECTED = ' Without prior correction.'
 _BEST = (
   ' The Bayes optimum answers and doubts by the true posteriors; labels that are '
@@ -70,10 +72,25 @@ def _example(run: Contents):
   path = run.predictions / f'{run.names[-1]}.npz'
   if run.clips is None or not path.exists():
     return None
-  prediction = Predictions.load(path)
+  prediction = corrected(Predictions.load(path), run.results)
   return examples.figure(
     examples.choose(prediction, run.results['split'], run.clips)
   )
+
+
+def corrected(
+  prediction: Predictions, results: Mapping[str, Any]
+) -> Predictions:
+  """What an exported model says: after prior correction, if there is one."""
+  pc = results['generations'][prediction.name].get('pc')
+  if not pc:
+    return prediction
+  shift = prior.from_json(prediction.schema, pc['log_weights'])
+  logits = {
+    name: prior.correct(prediction.schema, one, shift)
+    for name, one in prediction.logits.items()
+  }
+  return dataclasses.replace(prediction, logits=logits, mc={})
 
 
 def figures(run: Contents) -> Iterator[Figure]:
@@ -89,7 +106,9 @@ def figures(run: Contents) -> Iterator[Figure]:
     f'frame of the {split} set by the {run.names[-1]} ensemble, with its '
     'answers (probabilities in brackets; present action units in bold). A bar is '
     'its doubt, the normalised entropy: what the members share (aleatoric) and '
-    'what they disagree about (epistemic).' + _TICKS * known + plain,
+    'what they disagree about (epistemic).'
+    + _TICKS * known
+    + _CORRECTED * (f'PC of {run.names[-1]}' in tables.corrected(results)),
   )
   yield (
     'generations',

@@ -12,8 +12,9 @@ from PIL import Image
 from rich.console import Console
 
 from emojax import tasks
-from emojax.evaluation import evaluate
+from emojax.evaluation import Predictions, evaluate
 from emojax.experiments.distillation import (
+  contents,
   figures_generations,
   findings,
   plain,
@@ -341,6 +342,31 @@ def test_a_report_says_that_students_learned_corrected_answers(full):
   alone = corrected(full[1], 'Tea')
   alone['names'] = ['Tea']
   assert 'tudents' not in tables.note(alone, 'TS.')
+
+
+def test_the_example_is_what_an_exported_model_says(full):
+  folder, results = full
+  weights = {'AU1': 2.0} | {label: 0.0 for label in tasks.AU12[1:]}
+  results = corrected(results, 'Tea', 'Stu1', 'Stu2')
+  results['generations']['Stu2']['pc']['log_weights'] = {'au': weights}
+  found = Predictions.load(folder / 'predictions' / 'Stu2.npz')
+  said = contents.corrected(found, results)
+  shift = found.logits['test']['au'] - said.logits['test']['au']
+  np.testing.assert_allclose(shift[..., 0], 2, atol=1e-5)
+  np.testing.assert_array_equal(shift[..., 1:], 0)
+  for name in ('expr', 'va'):
+    np.testing.assert_array_equal(
+      said.logits['test'][name], found.logits['test'][name]
+    )
+  assert contents.corrected(found, full[1]) is found  # nothing was weighted
+  captions = {
+    name: caption
+    for name, _, caption in contents.figures(
+      contents.Contents(results, {}, [], {}, folder / 'predictions', None, {})
+    )
+  }
+  assert captions['example'].endswith('as exported models answer.')
+  assert captions['rejection'].endswith('Without prior correction.')
 
 
 def test_the_best_model_may_be_a_corrected_one(full):
