@@ -231,7 +231,7 @@ def unfinished(
     floor = said.get('floor', 0) if count == most else 0
     for text in (
       validity.below(floor, accuracy),
-      validity.unfinished(said.get('improving', ())),
+      validity.untaught(said),
     ):
       notes += [f'{run.path.name} prices nothing: {text}'] if text else []
   return notes

@@ -110,12 +110,12 @@ def main():
   args = parser.parse_args()
   if args.seeds < 2:
     parser.error('--seeds: intervals need at least 2')
-  if args.clips < 2 or args.length < 1:
-    parser.error(
-      '--clips, --length: half of the clips of one frame or more are fitted'
-    )
-  if not 0 < args.hidden < 1:
-    parser.error('--hidden: a share between 0 and 1, without these')
+  if args.clips < 2:
+    parser.error('--clips: half are fitted, half are scored: at least 2')
+  if args.length < 1:
+    parser.error('--length: at least 1')
+  if not 1e-3 <= args.hidden < 1:
+    parser.error('--hidden: at least 0.001 and below 1')
   found = [
     measure(seed, args.clips, args.length, args.hidden)
     for seed in range(args.seeds)

@@ -225,7 +225,7 @@ def unfinished(found: Sequence[Found]) -> list[str]:
   notes = []
   for one in found:
     said = one.results.get('validity') or {}
-    if names := validity.unfinished(said.get('improving', ())):
+    if names := validity.untaught(said):
       text = f'seed {one.config.seed}, {one_network.from_config(one.config)}: '
       notes.append(text + names)
   return list(dict.fromkeys(notes))

@@ -57,7 +57,8 @@ def _moved(params, group, name, index, step):
     return dataclasses.replace(params, channels=channels)
   values = dict(getattr(params, group))
   values[name] = values[name].astype(np.float32, copy=True)
-  values[name][..., () if index is None else index] += np.float32(step)
+  at = Ellipsis if index is None else (..., index)
+  values[name][at] += np.float32(step)
   return dataclasses.replace(params, **{group: values})
 
 

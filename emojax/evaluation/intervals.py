@@ -86,9 +86,9 @@ def jackknife_error(values: np.ndarray) -> np.ndarray:
 
   Tukey's jackknife: (M - 1) / M times the sum of squared deviations. For a mean
   it is the usual standard error; of members that are drawn alike it is too large
-  rather than too small for ensembles (Efron and Stein, 1981, Theorem 2). Where
-  some are much worse than others, three members say too little of how much: in
-  simulations intervals then cover an advantage in NLL less often than promised.
+  rather than too small for ensembles (Efron and Stein, 1981, Theorem 2). That is
+  on average: where a few members are much worse than the others, most samples of
+  three have none of these, and intervals of theirs are too narrow.
 
   Args:
     values: [M, ...], `left_out`.

@@ -7,9 +7,10 @@ still improving when training ended, or never improved, are not tested either.
 """
 
 import dataclasses
+import functools
 import json
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ def of_run(folder: pathlib.Path, floor: float) -> dict[str, Any]:
     `floor`; `improving`: stacks that were still improving when training ended;
     `unlearned`: those that ended no better than they were after an epoch.
   """
-  found = curves(_read(pathlib.Path(folder) / 'metrics.jsonl'))
+  found = by_stack(_read(pathlib.Path(folder) / 'metrics.jsonl'))
   return {
     'floor': floor,
     'improving': sorted(name for name, one in found.items() if improving(one)),
@@ -76,7 +77,9 @@ def _read(path: pathlib.Path) -> list[dict[str, Any]]:
   return lines
 
 
-def curves(lines: Iterable[Mapping[str, Any]]) -> dict[str, list[list[float]]]:
+def by_stack(
+  lines: Iterable[Mapping[str, Any]],
+) -> dict[str, list[list[float]]]:
   """Validation scores of every epoch, by stack and member.
 
   Args:
@@ -151,7 +154,10 @@ def gate(
   low = below(validity.get('floor', 0), accuracy)
   return [
     dataclasses.replace(
-      claim, untestable=claim.untestable or low or _untaught(claim, validity)
+      claim,
+      untestable=claim.untestable
+      or low
+      or untaught(validity, functools.partial(_about, claim)),
     )
     for claim in claims
   ]
@@ -168,27 +174,32 @@ def below(floor: float, accuracy: float | None) -> str:
   return f'an accuracy of {accuracy:.3f} is below the floor {floor:.2f}'
 
 
-def _untaught(claim: Claim, validity: Mapping[str, Any]) -> str:
-  """Why the stacks that a claim is about are no evidence; '' if they are."""
-  improving_, idle = (
-    _meant(claim, validity.get(key, ())) for key in ('improving', 'unlearned')
+def untaught(
+  validity: Mapping[str, Any], counts: Callable[[str], bool] = lambda name: True
+) -> str:
+  """Why stacks are no evidence, as they stopped too early or learned nothing.
+
+  Args:
+    validity: From `of_run`.
+    counts: Whether a stack of that name matters.
+
+  Returns:
+    '' if they are evidence.
+  """
+  found = {
+    key: [name for name in validity.get(key, ()) if counts(name)]
+    for key in ('improving', 'unlearned')
+  }
+  return unfinished(found['improving']) or unlearned(found['unlearned'])
+
+
+def _about(claim: Claim, name: str) -> bool:
+  """Whether a claim is about a stack."""
+  # 'rnn4-' stands for all stacks of that name, 'Stu1' is not 'Stu10'.
+  return not claim.stacks or any(
+    name == stack or (stack.endswith('-') and name.startswith(stack))
+    for stack in claim.stacks
   )
-  return unfinished(improving_) or unlearned(idle)
-
-
-def _meant(claim: Claim, names: Sequence[str]) -> list[str]:
-  """The stacks that a claim is about."""
-
-  def meant(name):
-    if not claim.stacks:
-      return True
-    # 'rnn4-' stands for all stacks of that name, 'Stu1' is not 'Stu10'.
-    return any(
-      name == stack or (stack.endswith('-') and name.startswith(stack))
-      for stack in claim.stacks
-    )
-
-  return [name for name in names if meant(name)]
 
 
 def unfinished(names: Sequence[str]) -> str:

@@ -156,11 +156,9 @@ def _not_counted(study, found: Mapping[str, Any]) -> str:
   error = study.get('deterministic', {}).get('error', study['mean']['error'][0])
   reason = validity.below(found.get('floor', 0), 1 - error)
   reason = reason or _apart(study, found.get('spread', 0))
-  if not reason and study.get('stack') in found.get('improving', ()):
-    reason = 'still improving when training ended'
-  if not reason and study.get('stack') in found.get('unlearned', ()):
-    reason = 'no better at the end of training than after the first epoch'
-  return reason
+  return reason or validity.untaught(
+    found, lambda name: name == study.get('stack')
+  )
 
 
 def _apart(study, most: float) -> str:

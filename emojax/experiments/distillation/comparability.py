@@ -29,6 +29,16 @@ class Difference(NamedTuple):
   here: str
 
 
+def learned_corrected(results: Results) -> bool:
+  """Whether students learned answers that were corrected for class weights.
+
+  Then (`loss.correct_teachers`) there is something to correct in the teachers
+  alone, and their rivals are corrected teachers.
+  """
+  runs = [results['generations'][name] for name in results['names']]
+  return bool(runs[0].get('pc')) and not runs[-1].get('pc')
+
+
 def same_data(results: Results) -> bool:
   """Whether the run is on the paper's own data set."""
   name = results['dataset'].lower().replace('-', '').replace('_', '')

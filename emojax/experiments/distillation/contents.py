@@ -72,13 +72,13 @@ def _example(run: Contents):
   path = run.predictions / f'{run.names[-1]}.npz'
   if run.clips is None or not path.exists():
     return None
-  prediction = corrected(Predictions.load(path), run.results)
+  prediction = as_exported(Predictions.load(path), run.results)
   return examples.figure(
     examples.choose(prediction, run.results['split'], run.clips)
   )
 
 
-def corrected(
+def as_exported(
   prediction: Predictions, results: Mapping[str, Any]
 ) -> Predictions:
   """What an exported model says: after prior correction, if there is one."""
@@ -108,7 +108,7 @@ def figures(run: Contents) -> Iterator[Figure]:
     'its doubt, the normalised entropy: what the members share (aleatoric) and '
     'what they disagree about (epistemic).'
     + _TICKS * known
-    + _CORRECTED * (f'PC of {run.names[-1]}' in tables.corrected(results)),
+    + _CORRECTED * bool(results['generations'][run.names[-1]].get('pc')),
   )
   yield (
     'generations',

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from emojax.experiments.distillation import outside, published, votes_findings
+from emojax.experiments.distillation.comparability import learned_corrected
 from emojax.report import validity, verdicts
 from emojax.report.estimates import (
   Estimate,
@@ -27,16 +28,6 @@ RULE = (
   'the random seeds of the members, neither the choice of frames nor other '
   'teachers for the students to learn from. '
 ) + verdicts.RULE
-
-
-def learned_corrected(results: Results) -> bool:
-  """Whether students learned answers that were corrected for class weights.
-
-  Then (`loss.correct_teachers`) there is something to correct in the teachers
-  alone.
-  """
-  runs = [results['generations'][name] for name in results['names']]
-  return bool(runs[0].get('pc')) and not runs[-1].get('pc')
 
 
 _CORRECTED = 'single_mean', 'single_std', 'ensemble', 'members', 'truth', 'ood'

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from emojax.experiments.distillation import findings
+from emojax.experiments.distillation.comparability import learned_corrected
 from emojax.report import validity
 
 Results = Mapping[str, Any]
@@ -48,7 +49,7 @@ def _done(results: Results) -> str:
     learned = f'the mean answers of {teachers}'
     if results.get('distill'):
       learned = 'what each of the teachers answers'
-    if findings.learned_corrected(results):
+    if learned_corrected(results):
       learned += ', after prior correction'
     noun = 'student' if students == 1 < count else 'students'
     text += f', and {many} {noun} ({_list(names[1:])}) on {learned}'
@@ -61,8 +62,7 @@ def _immature(results: Results) -> str:
   accuracy = findings.teachers_accuracy(results)
   reasons = [
     validity.below(known.get('floor', 0), accuracy),
-    validity.unfinished(known.get('improving', ())),
-    validity.unlearned(known.get('unlearned', ())),
+    validity.untaught(known),
   ]
   found = [reason for reason in reasons if reason]
   if not found:

@@ -8,7 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from emojax.experiments.distillation import published
-from emojax.experiments.distillation.comparability import same_data, split_name
+from emojax.experiments.distillation.comparability import (
+  learned_corrected,
+  same_data,
+  split_name,
+)
 from emojax.report.table import Section, Table, cells
 
 Results = Mapping[str, Any]
@@ -108,11 +112,9 @@ _NOT_HANDED_ON = ' Students have learned corrected answers: there is nothing to 
 
 def note(results: Results, text: str) -> str:
   """A note, with sentences about PC where there are such rows."""
-  found = corrected(results)
-  if not found:
+  if not corrected(results):
     return text
-  last = results['names'][-1]
-  handed = _HANDED_ON if f'PC of {last}' in found else _NOT_HANDED_ON
+  handed = _NOT_HANDED_ON if learned_corrected(results) else _HANDED_ON
   return f'{text} {PC_NOTE}{handed if len(results["names"]) > 1 else ""}'
 
 

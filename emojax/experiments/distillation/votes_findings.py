@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from emojax.experiments.distillation import outside, votes
+from emojax.experiments.distillation.comparability import learned_corrected
 from emojax.report.estimates import Estimate, of_json
 from emojax.report.verdicts import Claim
 
@@ -26,7 +27,7 @@ def claims(results: Results) -> list[Claim]:
     return []
   first, last = results['names'][0], results['names'][-1]
   found, pairs = votes.differences(judged), votes.VOTES | votes.HARD
-  made, corrected = [], learned_corrected(judged, first, last)
+  made, corrected = [], learned_corrected(results)
   for rival in judged['rows']:
     # Of corrected models (PC) the paper claims nothing, a table shows them; but
     # students of corrected answers have no other rival.
@@ -38,12 +39,6 @@ def claims(results: Results) -> list[Claim]:
       if one:
         made.append(_claim(judged, one, text, pairs[key][1]))
   return made + _ensemble_claims(judged, results['names'], corrected)
-
-
-def learned_corrected(judged, first: str, last: str) -> bool:
-  """Whether there is something to correct in the teachers alone."""
-  rows = [f'{name} single + PC' in judged['rows'] for name in (first, last)]
-  return rows == [True, False]
 
 
 def _claim(judged, one, text: str, better: str) -> Claim:

@@ -14,6 +14,7 @@ from rich.console import Console
 from emojax import tasks
 from emojax.evaluation import Predictions, evaluate
 from emojax.experiments.distillation import (
+  comparability,
   contents,
   figures_generations,
   findings,
@@ -299,8 +300,8 @@ def corrected(results, *names):
 def test_students_of_corrected_answers_have_corrected_rivals(full):
   results = corrected(full[1], 'Tea')
   for names in ([], ['Tea', 'Stu1', 'Stu2']):
-    assert not findings.learned_corrected(corrected(full[1], *names))
-  assert findings.learned_corrected(results)
+    assert not comparability.learned_corrected(corrected(full[1], *names))
+  assert comparability.learned_corrected(results)
   teachers, student = (results['generations'][n] for n in ('Tea', 'Stu2'))
   # Between what teachers say and what is left of it after the correction.
   key = 'expr/nll'
@@ -350,7 +351,7 @@ def test_the_example_is_what_an_exported_model_says(full):
   results = corrected(results, 'Tea', 'Stu1', 'Stu2')
   results['generations']['Stu2']['pc']['log_weights'] = {'au': weights}
   found = Predictions.load(folder / 'predictions' / 'Stu2.npz')
-  said = contents.corrected(found, results)
+  said = contents.as_exported(found, results)
   shift = found.logits['test']['au'] - said.logits['test']['au']
   np.testing.assert_allclose(shift[..., 0], 2, atol=1e-5)
   np.testing.assert_array_equal(shift[..., 1:], 0)
@@ -358,7 +359,7 @@ def test_the_example_is_what_an_exported_model_says(full):
     np.testing.assert_array_equal(
       said.logits['test'][name], found.logits['test'][name]
     )
-  assert contents.corrected(found, full[1]) is found  # nothing was weighted
+  assert contents.as_exported(found, full[1]) is found  # nothing was weighted
   captions = {
     name: caption
     for name, _, caption in contents.figures(

@@ -118,6 +118,8 @@ def test_students_of_corrected_answers_have_corrected_rivals(folder, students):
   """Where there is nothing to correct in them; else corrected teachers are no rival."""
   results = copy.deepcopy(folder[1])
   judged = results['votes']
+  for name, has in (('Tea', True), ('Stu1', students)):
+    results['generations'][name]['pc'] = {'mean': {}} if has else None
   for kind in ('single', 'ensemble'):
     judged['rows'][f'Tea {kind} + PC'] = judged['rows'][f'Tea {kind}']
     if students:
