@@ -1,10 +1,10 @@
-"""Convolution with several lowerings: XLA's own, and shifted products."""
+"""Convolution with several lowerings: XLA's own, and products of patches."""
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from emojax.ops import shapes
+from emojax.ops import patches, shapes
 from emojax.ops.depthwise import depthwise_conv, is_global
 from emojax.ops.gradients import custom_vjp
 
@@ -66,7 +66,7 @@ def conv(
     return _pointwise(x, kernel, strides)
   if lowering == 'lax':
     return _convolution(x, kernel, *how, groups)
-  return _im2col(x, kernel, *how)
+  return patches.conv(x, kernel, *how)
 
 
 def _convolution(x, kernel, strides, padding, dilation, groups):
@@ -135,9 +135,3 @@ def _product_backward(saved, dy):
 
 
 product.defvjp(_product_forward, _product_backward)
-
-
-def _im2col(x, kernel, strides, padding, dilation):
-  taps = shapes.shifted(x, kernel.shape[:-2], strides, padding, dilation)
-  patches = jnp.concatenate(taps, axis=-1)
-  return product(patches, kernel.reshape(-1, kernel.shape[-1]))
