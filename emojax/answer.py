@@ -35,7 +35,13 @@ def parser() -> argparse.ArgumentParser:
   )
   add = made.add_argument
   add('inputs', nargs='*', metavar='IN', help='pictures, videos, folders')
-  add('--out', required=True, metavar='DIR', help='folder to write')
+  add(
+    '--out',
+    type=program.folder,
+    required=True,
+    metavar='DIR',
+    help='folder to write',
+  )
   add(
     '--model',
     default=DEFAULT_MODEL,

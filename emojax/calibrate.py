@@ -35,9 +35,16 @@ def parser() -> argparse.ArgumentParser:
     help='a model of this package, the folder of an exported one, or one of the '
     'hub, hf://user/name',
   )
-  add('--out', required=True, metavar='DIR', help='folder to write')
+  add(
+    '--out',
+    type=program.folder,
+    required=True,
+    metavar='DIR',
+    help='folder to write',
+  )
   add(
     '--data',
+    type=program.folder,
     metavar='FOLDER',
     help='what `emojax prepare` wrote; of models that were trained on the embedded '
     'data set that one without it',

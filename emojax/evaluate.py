@@ -34,9 +34,16 @@ def parser() -> argparse.ArgumentParser:
     allow_abbrev=False,
   )
   add = made.add_argument
-  add('--workdir', required=True, metavar='RUN', help='folder of the run')
+  add(
+    '--workdir',
+    type=program.folder,
+    required=True,
+    metavar='RUN',
+    help='folder of the run',
+  )
   add(
     '--data',
+    type=program.folder,
     metavar='FOLDER',
     help="what `python -m emojax.data.prepare` wrote, or 'embedded'; the "
     "run's own data set without it",
@@ -83,7 +90,7 @@ def parser() -> argparse.ArgumentParser:
     help='classes of the data that the run does not know: their frames are '
     'left out',
   )
-  add('--out', metavar='DIR', help='where to write')
+  add('--out', type=program.folder, metavar='DIR', help='where to write')
   add('--name', help='name of the folder in RUN/evaluations')
   return made
 

@@ -47,14 +47,25 @@ def parser() -> argparse.ArgumentParser:
   )
   add = made.add_argument
   source = made.add_mutually_exclusive_group(required=True)
-  source.add_argument('--workdir', metavar='RUN', help='folder of the run')
+  source.add_argument(
+    '--workdir',
+    type=program.folder,
+    metavar='RUN',
+    help='folder of the run',
+  )
   source.add_argument(
     '--model',
     metavar='NAME',
     help='a model of this package, the folder of an exported one, or one of the '
     'hub, hf://user/name, instead',
   )
-  add('--out', required=True, metavar='DIR', help='folder to write')
+  add(
+    '--out',
+    type=program.folder,
+    required=True,
+    metavar='DIR',
+    help='folder to write',
+  )
   add('--generation', metavar='Stu1', help='the last finished one without it')
   add(
     '--members',

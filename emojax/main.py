@@ -84,6 +84,8 @@ def main(argv: list[str]):
       f'unexpected arguments {argv[1:]}; overrides look like '
       '--config.train.epochs=3'
     )
+  if not cast(str, _WORKDIR.value).strip():
+    _fail("--workdir='' is no folder: is a variable not set?")
   config = _CONFIG.value
   check_settings(config, overridden())
   job = job_from_flags()

@@ -169,7 +169,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     description=__doc__,
     formatter_class=argparse.RawDescriptionHelpFormatter,
   )
-  parser.add_argument('--workdir', required=True, help='a finished run')
+  parser.add_argument(
+    '--workdir', type=program.folder, required=True, help='a finished run'
+  )
   parser.add_argument('--page', required=True, help='the Markdown file')
   parser.add_argument('--command', required=True, help='what was run')
   parser.add_argument('--machine', default=this_machine(), help='where')

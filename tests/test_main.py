@@ -100,6 +100,9 @@ def test_workdir_is_required():
   code, _, err = command(TINY)
   assert code == 2
   assert '--workdir' in err
+  code, _, err = command(TINY, '--workdir=')
+  assert code == 2
+  assert "--workdir='' is no folder" in err
 
 
 def test_help():

@@ -33,6 +33,7 @@ from emojax.data.embedded import parameters, voice
 from emojax.data.prepare import parallel
 from emojax.data.readers.affwild2 import GENERATED
 from emojax.data.transform import audio
+from emojax.host import program
 from emojax.host.terminal import say
 
 FPS = 30.0
@@ -262,7 +263,7 @@ def main(argv: list[str] | None = None) -> int:
     formatter_class=argparse.RawDescriptionHelpFormatter,
   )
   add = parser.add_argument
-  add('--out', required=True, help='folder to write')
+  add('--out', type=program.folder, required=True, help='folder to write')
   add('--videos', type=int, default=20, help='videos (default 20)')
   add('--frames', type=int, default=1000, help='per video (default 1000)')
   add('--seed', type=int, default=0, help='seed (default 0)')

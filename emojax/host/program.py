@@ -1,5 +1,6 @@
-"""What the program that runs is called, for its usage, and how it ends."""
+"""What the program that runs is called, what it takes, and how it ends."""
 
+import argparse
 import sys
 
 INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
@@ -12,3 +13,15 @@ def name(module: str) -> str:
   """
   called = sys.argv[0] if sys.argv else ''
   return called if called.startswith('emojax ') else f'python -m {module}'
+
+
+def folder(text: str) -> str:
+  """The name of a folder, as the type of an argument.
+
+  Raises:
+    ArgumentTypeError: If it is empty, as that of a variable of the shell that is not
+      set; it would be the folder that the command is run in.
+  """
+  if not text.strip():
+    raise argparse.ArgumentTypeError("'' is no folder: is a variable not set?")
+  return text

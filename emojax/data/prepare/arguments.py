@@ -24,8 +24,13 @@ def parse(argv: list[str] | None, description: str | None) -> dict[str, Any]:
   )
   add = parser.add_argument
   add('name', choices=base.READERS, metavar='NAME', help='data set, see below')
-  add('--source', required=True, help='folder with the official layout')
-  add('--out', required=True, help='folder to write')
+  add(
+    '--source',
+    type=program.folder,
+    required=True,
+    help='folder with the official layout',
+  )
+  add('--out', type=program.folder, required=True, help='folder to write')
   add('--size', type=int, default=112, help='image size (default 112)')
   add('--channels', type=int, choices=(1, 3), help='default: as the images')
   add('--audio', choices=audio.KINDS, help='store features of the sound')
