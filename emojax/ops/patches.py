@@ -1,7 +1,7 @@
 """Dense convolutions as products of patches, a few images at a time.
 
 XLA:CPU has no fast convolution inside a loop, but fast products. The patches of all
-images are as many times the images as a kernel has taps: no cache holds them, and
+images are as many times the images as a kernel has taps: where no cache holds them,
 both the patches and their gradients would go to memory and back. Those of a few
 images stay in a core's cache, in between the copy that makes them and the product
 that reads them.
@@ -16,6 +16,8 @@ from jax import lax
 from emojax.ops import shapes
 from emojax.ops.gradients import custom_vjp
 
+# Bytes of all patches up to which nothing is gained: a last cache has room for them.
+FEW = 4 << 20
 # Bytes of patches that stay in the second cache of a core, whatever the core.
 CACHED = 512 << 10
 # Places of a block for each output channel, below which a product waits for the
@@ -63,6 +65,8 @@ def images(x, kernel, strides, padding, dilation) -> int:
   out = shapes.out_sizes(x.shape[1:-1], sizes, strides, padding, dilation)
   places = math.prod(out)
   patches = places * math.prod(kernel.shape[:-1]) * x.dtype.itemsize
+  if patches * count <= FEW:
+    return count
   most = max(CACHED // patches, -(-PLACES * kernel.shape[-1] // places), 1)
   if 2 * most > count:
     return count

@@ -28,9 +28,9 @@ def with_gradients(x, kernel, lowering, **settings):
 # images make a block.
 BLOCKS = {
   'one image': ((6, 40, 40, 16), (3, 3, 16, 8), 1, 1, 1),
-  'a divisor': ((12, 20, 20, 16), (3, 3, 16, 8), 1, 1, 2),
+  'a divisor': ((24, 20, 20, 16), (3, 3, 16, 8), 1, 1, 2),
   'strides': ((9, 33, 40, 24), (5, 5, 24, 8), 2, 2, 1),
-  'without padding': ((6, 40, 40, 16), (3, 2, 16, 8), 1, 0, 1),
+  'without padding': ((9, 40, 40, 16), (3, 2, 16, 8), 1, 0, 1),
   'sequences': ((8, 4000, 8), (5, 8, 4), 1, 2, 1),
 }
 
@@ -53,7 +53,7 @@ def test_blocks_equal_a_convolution(case):
 
 
 def test_members_in_blocks_equal_members_alone():
-  x, kernels = arrays((2, 6, 40, 40, 8), (2, 3, 3, 8, 8))
+  x, kernels = arrays((2, 12, 40, 40, 8), (2, 3, 3, 8, 8))
   run = functools.partial(with_gradients, lowering='matmul', padding=1)
   stacked = jax.jit(jax.vmap(run))(x, kernels)
   for member in range(2):
@@ -69,7 +69,9 @@ def of(images, size, channels, out):
 
 
 def test_a_block_is_as_large_as_its_patches_and_its_kernel_say():
-  assert of(16, 16, 3, 64) == 16  # small: all at once, no loop
+  # All at once, without a loop: up to 4 MiB of patches, as EMENet's first layer has.
+  assert of(64, 22, 3, 64) == 64
+  assert of(81, 22, 3, 64) == 9
   assert of(64, 22, 16, 16) == 1  # 272 KiB of patches an image
   assert of(64, 11, 32, 32) == 2  # 136 KiB: three, of which none makes 64
   assert of(61, 11, 32, 32) == 1
