@@ -88,9 +88,10 @@ def _backward(strides, padding, dilation, saved, dy):
     (dx,) = back(dy @ matrix.T)
     rows, dy_rows = (a.reshape(-1, a.shape[-1]) for a in (patches, dy))
     dw = lax.dot_general(rows, dy_rows, (((0,), (0,)), ((), ())))
-    return total + dw.astype(jnp.float32), dx
+    return total + dw.astype(total.dtype), dx
 
-  zeros = jnp.zeros(matrix.shape, jnp.float32)
+  # Sums of many blocks would lose much to bfloat16.
+  zeros = jnp.zeros(matrix.shape, jnp.promote_types(dy.dtype, jnp.float32))
   if size == x.shape[0]:
     dw, dx = block(zeros, (x, dy))
   else:
