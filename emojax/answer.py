@@ -156,8 +156,6 @@ def parse(arguments: Sequence[str]):
   """
   made = parser()
   said = made.parse_args(arguments)
-  if not said.out:
-    made.error('--out is empty: name a folder')
   if not said.model:
     made.error('--model is empty: name a model or its folder')
   if '' in said.inputs:

@@ -103,7 +103,7 @@ def test_streams_share_products_as_evenly_as_they_can():
     (
       'relative_uncertainty:small_fer2013',
       ['baseline', 'scn', 'dul', 'rul', 'rul_permutation'],
-      4.8,
+      7.2,
     ),
   ],
 )

@@ -173,7 +173,7 @@ def test_models_takes_arguments(capsys):
     (['a', '--out', 'x', '--crops', '--boxes', 'y'], 'changes nothing'),
     (['a', '--out', 'x', '--ever', '2'], 'unrecognized'),
     (['a'], '--out'),
-    (['a', '--out', ''], '--out is empty'),
+    (['a', '--out', ''], "argument --out: '' is no folder"),
     (['', '--out', 'x'], 'an input is empty'),
     (['a', '--out', 'x', '--model', ''], '--model is empty'),
   ],

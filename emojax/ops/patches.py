@@ -52,7 +52,9 @@ def conv(x, kernel, strides, padding, dilation):
 
 
 def images(x, kernel, strides, padding, dilation) -> int:
-  """How many images make a block: a divisor of how many there are.
+  """How many images make a block: a divisor of how many there are, or all.
+
+  All where their number is not known, as in programs that are exported for any.
 
   Args:
     x: As `conv` takes it, or only its shape and type; so are the others.
@@ -65,7 +67,7 @@ def images(x, kernel, strides, padding, dilation) -> int:
   out = shapes.out_sizes(x.shape[1:-1], sizes, strides, padding, dilation)
   places = math.prod(out)
   patches = places * math.prod(kernel.shape[:-1]) * x.dtype.itemsize
-  if patches * count <= FEW:
+  if not isinstance(count, int) or patches * count <= FEW:
     return count
   most = max(CACHED // patches, -(-PLACES * kernel.shape[-1] // places), 1)
   if 2 * most > count:

@@ -3,6 +3,7 @@
 import functools
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -78,6 +79,20 @@ def test_a_block_is_as_large_as_its_patches_and_its_kernel_say():
   # 1.6 MiB of kernel for 1.1 MiB of patches: its rows must be many.
   assert of(256, 3, 512, 256) == 32
   assert of(64, 3, 512, 512) == 64
+
+
+def test_programs_for_any_number_of_images_have_no_blocks():
+  count, *_ = jax.export.symbolic_shape('n')
+  x = jax.ShapeDtypeStruct((count, 40, 40, 16), jnp.float32)
+  kernel = jax.ShapeDtypeStruct((3, 3, 16, 8), jnp.float32)
+  conv = functools.partial(ops.conv, lowering='matmul', padding=1)
+  made = jax.export.export(jax.jit(conv))(x, kernel)
+  assert made.out_avals[0].shape == (count, 40, 40, 8)
+  images, weights = arrays((6, 40, 40, 16), (3, 3, 16, 8))
+  want = jax.jit(conv)(images, weights)
+  np.testing.assert_allclose(
+    made.call(images, weights), want, rtol=1e-4, atol=1e-3
+  )
 
 
 def test_sums_over_blocks_are_not_rounded_to_bfloat16():
