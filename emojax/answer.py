@@ -35,13 +35,7 @@ def parser() -> argparse.ArgumentParser:
   )
   add = made.add_argument
   add('inputs', nargs='*', metavar='IN', help='pictures, videos, folders')
-  add(
-    '--out',
-    type=program.folder,
-    required=True,
-    metavar='DIR',
-    help='folder to write',
-  )
+  program.add_out(made)
   add(
     '--model',
     default=DEFAULT_MODEL,

@@ -35,13 +35,7 @@ def parser() -> argparse.ArgumentParser:
     help='a model of this package, the folder of an exported one, or one of the '
     'hub, hf://user/name',
   )
-  add(
-    '--out',
-    type=program.folder,
-    required=True,
-    metavar='DIR',
-    help='folder to write',
-  )
+  program.add_out(made)
   add(
     '--data',
     type=program.folder,

@@ -59,13 +59,7 @@ def parser() -> argparse.ArgumentParser:
     help='a model of this package, the folder of an exported one, or one of the '
     'hub, hf://user/name, instead',
   )
-  add(
-    '--out',
-    type=program.folder,
-    required=True,
-    metavar='DIR',
-    help='folder to write',
-  )
+  program.add_out(made)
   add('--generation', metavar='Stu1', help='the last finished one without it')
   add(
     '--members',

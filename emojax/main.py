@@ -85,7 +85,7 @@ def main(argv: list[str]):
       '--config.train.epochs=3'
     )
   if not cast(str, _WORKDIR.value).strip():
-    _fail("--workdir='' is no folder: is a variable not set?")
+    _fail(f'--workdir={program.NO_FOLDER}')
   config = _CONFIG.value
   check_settings(config, overridden())
   job = job_from_flags()

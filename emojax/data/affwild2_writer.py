@@ -263,7 +263,7 @@ def main(argv: list[str] | None = None) -> int:
     formatter_class=argparse.RawDescriptionHelpFormatter,
   )
   add = parser.add_argument
-  add('--out', type=program.folder, required=True, help='folder to write')
+  program.add_out(parser)
   add('--videos', type=int, default=20, help='videos (default 20)')
   add('--frames', type=int, default=1000, help='per video (default 1000)')
   add('--seed', type=int, default=0, help='seed (default 0)')

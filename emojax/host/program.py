@@ -4,6 +4,7 @@ import argparse
 import sys
 
 INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
+NO_FOLDER = "'' is no folder: is a variable not set?"
 
 
 def name(module: str) -> str:
@@ -23,5 +24,12 @@ def folder(text: str) -> str:
       set; it would be the folder that the command is run in.
   """
   if not text.strip():
-    raise argparse.ArgumentTypeError("'' is no folder: is a variable not set?")
+    raise argparse.ArgumentTypeError(NO_FOLDER)
   return text
+
+
+def add_out(parser: argparse.ArgumentParser):
+  """Adds --out, the folder that a command writes."""
+  parser.add_argument(
+    '--out', type=folder, required=True, metavar='DIR', help='folder to write'
+  )

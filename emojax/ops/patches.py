@@ -42,8 +42,7 @@ def conv(x, kernel, strides, padding, dilation):
   matrix, how = _matrix(kernel), (kernel.shape[:-2], strides, padding, dilation)
 
   def block(x):
-    patches = _patches(x, *how)
-    return patches @ matrix
+    return _patches(x, *how) @ matrix
 
   size = images(x, kernel, strides, padding, dilation)
   if size == x.shape[0]:
@@ -57,19 +56,19 @@ def images(x, kernel, strides, padding, dilation) -> int:
   All where their number is not known, as in programs that are exported for any.
 
   Args:
-    x: As `conv` takes it, or only its shape and type; so are the others.
-    kernel: Likewise.
-    strides: Likewise.
+    x: As `conv` takes it, as are the others; its shape and type do.
+    kernel: Its shape does.
+    strides: One per spatial dimension.
     padding: Likewise.
     dilation: Likewise.
   """
   count, sizes = x.shape[0], kernel.shape[:-2]
   out = shapes.out_sizes(x.shape[1:-1], sizes, strides, padding, dilation)
   places = math.prod(out)
-  patches = places * math.prod(kernel.shape[:-1]) * x.dtype.itemsize
-  if not isinstance(count, int) or patches * count <= FEW:
+  size = places * math.prod(kernel.shape[:-1]) * x.dtype.itemsize
+  if not isinstance(count, int) or size * count <= FEW:
     return count
-  most = max(CACHED // patches, -(-PLACES * kernel.shape[-1] // places), 1)
+  most = max(CACHED // size, -(-PLACES * kernel.shape[-1] // places), 1)
   if 2 * most > count:
     return count
   return max(n for n in range(1, most + 1) if count % n == 0)

@@ -7,23 +7,10 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from test_conv import arrays, outputs_and_gradients
 
 from emojax import ops
 from emojax.ops import patches
-
-
-def arrays(*shapes):
-  rng = np.random.default_rng(0)
-  return [rng.standard_normal(s).astype(np.float32) for s in shapes]
-
-
-def with_gradients(x, kernel, lowering, **settings):
-  """Output, and gradients of its product with a fixed array."""
-  conv = functools.partial(ops.conv, lowering=lowering, **settings)
-  y, pullback = jax.vjp(conv, x, kernel)
-  (weights,) = arrays(y.shape)
-  return y, *pullback(jnp.asarray(weights, y.dtype))
-
 
 # Shape of the images, sizes of the kernel and channels, stride, padding, and how many
 # images make a block.
@@ -46,7 +33,9 @@ def test_blocks_equal_a_convolution(case):
 
   @functools.partial(jax.jit, static_argnums=2)
   def run(x, kernel, lowering):
-    return with_gradients(x, kernel, lowering, strides=strides, padding=padding)
+    return outputs_and_gradients(
+      x, kernel, lowering, strides=strides, padding=padding
+    )
 
   for got, want in zip(run(x, kernel, 'matmul'), run(x, kernel, 'conv')):
     scale = np.max(np.abs(want))
@@ -55,7 +44,7 @@ def test_blocks_equal_a_convolution(case):
 
 def test_members_in_blocks_equal_members_alone():
   x, kernels = arrays((2, 12, 40, 40, 8), (2, 3, 3, 8, 8))
-  run = functools.partial(with_gradients, lowering='matmul', padding=1)
+  run = functools.partial(outputs_and_gradients, lowering='matmul', padding=1)
   stacked = jax.jit(jax.vmap(run))(x, kernels)
   for member in range(2):
     for a, b in zip(stacked, jax.jit(run)(x[member], kernels[member])):
@@ -103,7 +92,7 @@ def test_sums_over_blocks_are_not_rounded_to_bfloat16():
   def kernel_gradient(dtype):
     settings = (x.astype(dtype), kernel.astype(dtype), 'matmul')
     y, _, dw = jax.jit(
-      functools.partial(with_gradients, padding=1), static_argnums=2
+      functools.partial(outputs_and_gradients, padding=1), static_argnums=2
     )(*settings)
     assert y.dtype == dw.dtype == dtype
     return np.asarray(dw, np.float32)

@@ -30,7 +30,7 @@ def parse(argv: list[str] | None, description: str | None) -> dict[str, Any]:
     required=True,
     help='folder with the official layout',
   )
-  add('--out', type=program.folder, required=True, help='folder to write')
+  program.add_out(parser)
   add('--size', type=int, default=112, help='image size (default 112)')
   add('--channels', type=int, choices=(1, 3), help='default: as the images')
   add('--audio', choices=audio.KINDS, help='store features of the sound')
