@@ -227,6 +227,15 @@ RULES = (
   Rule(('data.audio',), ('experiment',), is_('bayesian'), off=(False,)),
   # The heads of single images have no order, and one frame is a clip.
   Rule(('model.head',), ('model.name',), lambda name: name in STILLS),
+  # A single frame has nothing before it that a head could remember.
+  Rule(
+    ('model.head',),
+    ('data.clip_length', 'data.eval_clip_length'),
+    lambda train, test: train == 1 and test in (0, 1),
+    'data.clip_length=8',
+    ('paper', 'published'),
+    ('distillation', 'study'),
+  ),
   Rule(
     ('train.augment_per',),
     ('train.augment',),

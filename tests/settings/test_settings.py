@@ -113,6 +113,14 @@ DEAD = [
       'data__eval_clip_length': 1,
     },
   ),
+  (
+    'gen',
+    {
+      'model__head': 'frames',
+      'data__clip_length': 1,
+      'data__eval_clip_length': 1,
+    },
+  ),
   ('gen', {'generations': 0}),
   ('gen', {'generations': 0, 'distill__method': 'hydra'}),
   ('gen', {'generations': 0, 'distill__students': 1}),
