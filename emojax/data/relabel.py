@@ -91,7 +91,7 @@ def _check_ignored(found: tasks.Schema, ignore: Collection[str]):
 def _check_kind(source: tasks.Task, task: tasks.Task):
   if source.kind != task.kind:
     raise SchemaMismatchError(
-      f'task {task.name!r} is {task.kind} in the run and {source.kind} in the '
+      f'task {task.name!r} is {task.kind} in the model and {source.kind} in the '
       'data: they cannot be compared'
     )
 
@@ -101,8 +101,8 @@ def _nothing_in_common(found, wanted) -> str:
     return '; '.join(f'{t.name}: {", ".join(t.labels)}' for t in schema)
 
   return (
-    f'the data label nothing that the run predicts.\n  data: {names(found)}\n'
-    f'  run:  {names(wanted)}\nUse them as out-of-distribution data instead '
+    f'the data label nothing that the model predicts.\n  data:  {names(found)}\n'
+    f'  model: {names(wanted)}\nUse them as out-of-distribution data instead '
     '(`emojax evaluate --ood`), or what was trained on these labels.'
   )
 
@@ -116,10 +116,10 @@ def _categorical(source, task, target, ignore):
   if refused:
     raise SchemaMismatchError(
       f'{task.name}: the data have {len(source.labels)} classes, among them '
-      f'{", ".join(refused)}, which the run does not predict (its '
+      f'{", ".join(refused)}, which the model does not predict (its '
       f'{len(task.labels)}: {", ".join(task.labels)}). '
       f'--ignore-labels={",".join(unknown)} leaves out the frames of these '
-      'classes; or use a run that was trained on them.'
+      'classes; or use a model that was trained on them.'
     )
   index = tasks.reorder(source.labels, task.labels)
   out = [name for name in source.labels if name in unknown or name in ignore]
@@ -165,10 +165,10 @@ def _columns(source, task, target, ignore):
   columns = [source.labels.index(name) for name in common]
   value, mask = (np.ascontiguousarray(x[..., columns]) for x in target)
   notes = []
-  for have, lack, who in ((source, task, 'run'), (task, source, 'data')):
+  for have, lack, who in ((source, task, 'model'), (task, source, 'data')):
     rest = [name for name in have.labels if name not in lack.labels]
     if rest:
-      verb = 'does not predict' if who == 'run' else 'do not label'
+      verb = 'does not predict' if who == 'model' else 'do not label'
       notes.append(f'{task.name}: the {who} {verb} {", ".join(rest)}')
   kept = dataclasses.replace(task, labels=common)
   return tasks.Target(value, mask), kept, notes

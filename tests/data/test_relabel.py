@@ -75,7 +75,7 @@ def test_action_units_by_name_and_only_those_in_common():
     np.testing.assert_array_equal(
       made.targets['au'].mask[..., i], mask[..., column]
     )
-  assert made.notes[0] == 'au: the run does not predict AU20'
+  assert made.notes[0] == 'au: the model does not predict AU20'
   assert made.notes[1].startswith('au: the data do not label AU7')
   index = selected_outputs(wanted[0], made.schema[0])
   assert [tasks.AU12[i] for i in index] == list(common)
@@ -103,8 +103,8 @@ def test_missing_tasks_are_masked():
 @pytest.mark.parametrize(
   ('found', 'message'),
   [
-    (tasks.expr_task(tasks.CIFAR10), 'nothing that the run predicts'),
-    (tasks.Task('other', 'binary', ('x',)), 'nothing that the run predicts'),
+    (tasks.expr_task(tasks.CIFAR10), 'nothing that the model predicts'),
+    (tasks.Task('other', 'binary', ('x',)), 'nothing that the model predicts'),
     (tasks.Task('expr', 'binary', tasks.AFFWILD2), 'binary in the data'),
   ],
 )
