@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
   said = parser().parse_args(arguments)
   # After the arguments, so that --help and errors do not wait for JAX.
   try:
-    from emojax.trained import folder, recalibrating
+    from emojax.trained import folder, guarantees, recalibrating
 
     out = recalibrating.recalibrate(
       said.model,
@@ -87,6 +87,8 @@ def main(arguments: Sequence[str]) -> int:
     print(f'error: {error}', file=sys.stderr)
     return 1
   print(f'{out} is ready; {out / folder.CARD} says what it promises')
+  for note in guarantees.notes(folder.read_metadata(out)):
+    print(f'note: {note}')
   return 0
 
 

@@ -10,8 +10,8 @@ class weights, temperatures, thresholds, versions) and a model card filled from 
   model = emojax.load('exported/first')
   output = model.predict(images)
 
-With --format onnx,jax the folder also has the model as an ONNX graph and as a
-program of JAX, with everything from uint8 images to uncertainties in it
+With --format safetensors,onnx,jax the folder also has the model as an ONNX graph and
+as a program of JAX, with everything from uint8 images to uncertainties in it
 (docs/export.md). A model that is exported already is converted by its name or folder:
 
   python -m emojax.export --model=ferplus --out=exported/ferplus --format=onnx

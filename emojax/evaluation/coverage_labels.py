@@ -5,6 +5,7 @@ picture as a subject.
 """
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -86,6 +87,17 @@ def count(clips) -> tuple[int, int]:
   """(valid frames, their subjects)."""
   index = valid(clips)
   return len(index), len(np.unique(subjects(clips)[index]))
+
+
+def nameless(clips) -> bool:
+  """Whether no clip has a subject but its video, as of data sets that name nobody."""
+  pairs = zip(clips.clip_id, clips.subject_id, strict=True)
+  return all(_video(clip) == who or clip == who for clip, who in pairs)
+
+
+def _video(clip: str) -> str:
+  """The video of a window (see `data.clips.index`), without its first frame."""
+  return re.sub(r'/[0-9]{5,}$', '', clip)
 
 
 def labels(schema: tasks.Schema, clips) -> Iterator[Labels]:

@@ -27,7 +27,13 @@ NO_METRICS = ('generation', 'epoch', 'member', 'best')
 
 
 class Logger(Protocol):
-  """What shows numbers elsewhere."""
+  """What shows numbers elsewhere; made of a `Place`.
+
+  Attributes:
+    id: What a later life of the run has to know to go on with; '' for nothing.
+  """
+
+  id: str
 
   def log(self, step: int, values: Mapping[str, float]) -> None:
     """Takes the numbers of an epoch.

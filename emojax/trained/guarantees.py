@@ -57,6 +57,11 @@ POOLED = (
   'less may be true'
 )
 
+NAMELESS = (
+  'the data name nobody, so that each picture or clip counts as a person: where '
+  'several show the same one, less is true'
+)
+
 
 class NoSetsError(ValueError):
   """A model has no thresholds for what is asked; says what to do."""
@@ -106,6 +111,7 @@ def _described(schema: tasks.Schema, clips, source: Source) -> Json:
     for one in measured.labels(schema, clips)
     if one.soft and not one.votes
   ]
+  known = [*source.notes, *([NAMELESS] if measured.nameless(clips) else [])]
   return {
     **({'data': source.data} if source.data else {}),
     'split': source.split,
@@ -113,7 +119,7 @@ def _described(schema: tasks.Schema, clips, source: Source) -> Json:
     'subjects': groups,
     'selected_on': source.selected_on,
     'soft': soft,
-    **({'notes': list(source.notes)} if source.notes else {}),
+    **({'notes': known} if known else {}),
   }
 
 
@@ -123,6 +129,12 @@ def fitted_on(metadata: Mapping[str, Any]) -> str:
   if 'data' not in said:
     return 'the validation set'
   return f'the split {code(said["split"])} of {code(said["data"])}'
+
+
+def notes(metadata: Mapping[str, Any]) -> list[str]:
+  """What is to be known of the frames that thresholds were fitted on."""
+  said = (metadata.get(KEY) or {}).get('calibration', {})
+  return list(said.get('notes', ()))
 
 
 def to_json(fitted: conformal_sets.Fitted) -> Json:
@@ -246,7 +258,7 @@ def card_lines(metadata: Json) -> Iterator[str]:
     return
   every, frames = (said['calibration'][key] for key in ('subjects', 'frames'))
   chosen = ', which chose nothing of the model'
-  if POOLED in said['calibration'].get('notes', ()):
+  if POOLED in notes(metadata):
     chosen += ' but a temperature'
   if said['calibration']['selected_on']:
     chosen = ', on which the epochs were selected, too, so that a little less may be true'
@@ -262,7 +274,7 @@ def card_lines(metadata: Json) -> Iterator[str]:
       f'these, from new people (`sets(output, 0.9)`): {levels}; calibrated on '
       f'{of}, of {fitted_on(metadata)}{chosen}. On other data nothing is promised'
     )
-  for note in said['calibration'].get('notes', ()):
+  for note in notes(metadata):
     yield f'- {escape(note)}'
   if soft := said['calibration'].get('soft'):
     yield (

@@ -303,6 +303,29 @@ def test_soft_labels_are_said(run):
   assert 'the truth of `expr` is one vote, drawn at random' in text
 
 
+def test_who_names_nobody_counts_pictures_as_people(run):
+  """Windows of videos that nobody is named in, too; not the frames of somebody."""
+  clips = run.validation()
+  logits = run.predictions('Stu1').logits['val']
+  bins = np.linspace(-1, 1, 20, dtype=np.float32)
+
+  def notes(**names):
+    names = {name: np.array(every, np.str_) for name, every in names.items()}
+    changed = dataclasses.replace(clips, **names)
+    return guarantees.notes(
+      {'conformal': guarantees.fit(run.schema, logits, changed, bins)}
+    )
+
+  videos = [f'clips/{i}.mp4' for i in range(len(clips))]
+  windows = [f'{name}/00001' for name in videos]
+  assert notes(clip_id=videos, subject_id=videos) == [guarantees.NAMELESS]
+  assert notes(clip_id=windows, subject_id=videos) == [guarantees.NAMELESS]
+  people = [f'person{i // 2}' for i in range(len(clips))]
+  assert notes(clip_id=windows, subject_id=people) == []
+  below = [f'{who}/{name}' for who, name in zip(people, videos, strict=True)]
+  assert notes(clip_id=below, subject_id=people) == []
+
+
 def test_votes_have_sets_of_their_own(run):
   clips = run.validation()
   rng = np.random.default_rng(0)

@@ -1,6 +1,8 @@
 """Guarantees by other data: the export's own on its data, honest ones on others."""
 
+import contextlib
 import dataclasses
+import io
 import json
 import pathlib
 
@@ -104,7 +106,11 @@ def own(exported, faces, tmp_path_factory):
   out = tmp_path_factory.mktemp('own') / 'model'
   data = str(faces('fer2013', ('Training', 'PublicTest')))
   arguments = ['--data', data, '--split', 'validation', '--out', str(out)]
-  assert cli.main(['calibrate', str(exported), *arguments]) == 0
+  said = io.StringIO()
+  with contextlib.redirect_stdout(said):
+    assert cli.main(['calibrate', str(exported), *arguments]) == 0
+  # Also of the command: who calibrates on pictures of one person shall see it.
+  assert f'note: {guarantees.NAMELESS}\n' in said.getvalue()
   return out
 
 
@@ -123,6 +129,7 @@ def test_own_data_promise_what_they_have_labels_of(own, exported):
       "the data have no labels of task 'au'",
       'expr: classes were reordered by name',
       "the data have no labels of task 'va'",
+      guarantees.NAMELESS,
     ],
   }
   assert model.metadata['temperatures']['au'] is None
