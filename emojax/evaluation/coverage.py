@@ -5,7 +5,7 @@ subject, then over the subjects.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,32 +17,49 @@ from emojax.uncertainty.conformal_examples import ALL
 from emojax.uncertainty.conformal_scores import SHARE
 
 Json = dict[str, Any]
-Hits = Sequence[tuple[str, np.ndarray, np.ndarray]]
 
 
-def hits(
-  of: Labels, method: str, made: np.ndarray
-) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-  """Yields what a method promised something about, and whether it holds.
+class Hit(NamedTuple):
+  """What a method promised something about, and whether it holds.
+
+  Attributes:
+    part: Its name, of `conformal_examples.parts`.
+    held: How much of the label the set holds, [n] in [0, 1].
+    index: The frames, [n].
+    mass: How much a frame counts among those of its subject, [n], as it did where
+      the threshold was fitted (`conformal_examples.Examples`).
+  """
+
+  part: str
+  held: np.ndarray
+  index: np.ndarray
+  mass: np.ndarray
+
+
+def hits(of: Labels, method: str, made: np.ndarray) -> Iterator[Hit]:
+  """Yields a hit for each part of a method.
 
   Args:
     of: The frames.
     method: Of `conformal_sets`.
     made: Their sets, of `conformal_sets.sets`.
-
-  Yields:
-    (part, how much of the label the set holds, [n] in [0, 1], frames [n]).
   """
   if of.task.kind == 'categorical':
     yield from _class_hits(of, method, made)
   elif of.task.kind == 'binned':
-    value, keep = of.target.value, np.asarray(of.target.mask) > 0
-    inside = (made[..., 0] <= value) & (value <= made[..., 1])
+    value, keep = np.float32(of.target.value), np.asarray(of.target.mask) > 0
+    # As models say them: labels on an end are inside, of whatever type they are.
+    low, high = np.moveaxis(np.float32(made), -1, 0)
+    inside = (low <= value) & (value <= high)
     for i, label in enumerate(of.task.labels):
       index = np.flatnonzero(keep[:, i])
-      yield label, inside[index, i], index
+      yield _equally(label, inside[index, i], index)
   else:
     yield from _unit_hits(of, method, made)
+
+
+def _equally(part: str, held: np.ndarray, index: np.ndarray) -> Hit:
+  return Hit(part, held, index, np.ones(len(index)))
 
 
 def _class_hits(of: Labels, method: str, made: np.ndarray):
@@ -50,13 +67,13 @@ def _class_hits(of: Labels, method: str, made: np.ndarray):
   index = np.flatnonzero(value.any(-1))
   if method == 'vote_classes':
     held = np.asarray((made | (value < SHARE - 1e-9)).all(-1))
-    yield ALL, held[index], index
+    yield _equally(ALL, held[index], index)
   elif method == 'by_class':
     for i, label in enumerate(of.task.labels):
       index = np.flatnonzero(value[:, i])
-      yield label, made[index, i], index
+      yield Hit(label, made[index, i], index, np.float64(value[index, i]))
   else:
-    yield ALL, (made * value).sum(-1)[index], index
+    yield _equally(ALL, (made * value).sum(-1)[index], index)
 
 
 def _unit_hits(of: Labels, method: str, made: np.ndarray):
@@ -64,13 +81,13 @@ def _unit_hits(of: Labels, method: str, made: np.ndarray):
   right = (made == -1) | (made == present)
   if method == 'joint':
     index = np.flatnonzero(keep.any(-1))
-    yield ALL, (right | ~keep).all(-1)[index], index
+    yield _equally(ALL, (right | ~keep).all(-1)[index], index)
     return
   for i, unit in enumerate(of.task.labels):
     for state in (False, True):
       index = np.flatnonzero(keep[:, i] & (present[:, i] == state))
       name = 'present' if state else 'absent'
-      yield f'{unit}/{name}', right[index, i], index
+      yield _equally(f'{unit}/{name}', right[index, i], index)
 
 
 def sizes(task: tasks.Task, made: np.ndarray) -> np.ndarray:
@@ -115,10 +132,10 @@ def measure(
   made = conformal_sets.sets(
     of.task, method, probs, fitted, coverage, bin_values
   )
-  every = [hit for hit in hits(of, method, made) if len(hit[2])]
+  every = [hit for hit in hits(of, method, made) if len(hit.index)]
   parts = {
-    name: _part(fitted[name], coverage, hit, of.groups[index])
-    for name, hit, index in every
+    hit.part: _part(fitted[hit.part], coverage, hit, of.groups[hit.index])
+    for hit in every
   }
   size = sizes(of.task, made)
   found = {
@@ -136,7 +153,9 @@ def measure(
   }
 
 
-def _part(fitted: conformal_sets.Part, coverage: float, hit, groups) -> Json:
+def _part(
+  fitted: conformal_sets.Part, coverage: float, hit: Hit, groups: np.ndarray
+) -> Json:
   """Coverage of a part's frames and where it may lie.
 
   Returns:
@@ -145,7 +164,7 @@ def _part(fitted: conformal_sets.Part, coverage: float, hit, groups) -> Json:
   """
   tested = len(np.unique(groups))
   return {
-    'coverage': mean(hit, groups),
+    'coverage': mean(hit.held, groups, hit.mass),
     'band': list(conformal.observed_band(fitted.groups, coverage, tested)),
     'calibrated': fitted.groups,
     'tested': tested,
@@ -153,10 +172,13 @@ def _part(fitted: conformal_sets.Part, coverage: float, hit, groups) -> Json:
   }
 
 
-def _by_frame(every: Hits, frames: int) -> np.ndarray:
+def _by_frame(every: Sequence[Hit], frames: int) -> np.ndarray:
   """Share of a frame's labels that its sets hold, [F]; NaN without labels."""
-  index = np.concatenate([index for _, _, index in every])
-  held = np.concatenate([np.float64(hit) for _, hit, _ in every])
-  labels = np.bincount(index, minlength=frames)
+  index, mass = (
+    np.concatenate([getattr(hit, name) for hit in every])
+    for name in ('index', 'mass')
+  )
+  held = np.concatenate([hit.mass * hit.held for hit in every])
+  labels = np.bincount(index, mass, minlength=frames)
   total = np.bincount(index, held, minlength=frames)
-  return np.where(labels > 0, total / np.maximum(labels, 1), np.nan)
+  return np.where(labels > 0, total / np.where(labels > 0, labels, 1), np.nan)

@@ -119,7 +119,15 @@ def labels(schema: tasks.Schema, clips) -> Iterator[Labels]:
     yield Labels(kinds[0], True, index, target, names[index])
 
 
-def mean(values: np.ndarray, groups: np.ndarray) -> float:
-  """Mean over the frames of a group, then over the groups."""
-  weights = conformal.group_weights(groups)
+def mean(
+  values: np.ndarray, groups: np.ndarray, mass: np.ndarray | None = None
+) -> float:
+  """Mean over the frames of a group, then over the groups.
+
+  Args:
+    values: [n].
+    groups: [n].
+    mass: How much a frame counts within its group, [n]; equally if None.
+  """
+  weights = conformal.group_weights(groups, mass)
   return float(weights @ np.float64(values) / weights.sum())

@@ -100,7 +100,7 @@ def bernoulli_nll(
 
 
 def bin_index(
-  values: np.ndarray, bin_values: np.ndarray, rule: str = 'nearest'
+  values: np.ndarray, bin_values: np.ndarray, rule: str = 'equal'
 ) -> np.ndarray:
   """Numbers of the bins that hold scalar values.
 
@@ -110,21 +110,28 @@ def bin_index(
   Args:
     values: [...].
     bin_values: Ascending [K].
-    rule: 'nearest' bin value, which for bin centres is the bin that contains
-      the value; 'up' is the next bin value that is not smaller, as the
-      published code of paper 000 has it.
+    rule: 'equal' bins of [-1, 1], those that papers 001 and 002 train on
+      (`losses.incomplete.one_hot_bins`): whatever the bins' values are, a
+      likelihood is that of the bins that were trained. 'nearest' bin value, which
+      for bin centres is the same; 'up' is the next bin value that is not smaller,
+      as the published code of paper 000 has it.
 
   Returns:
     int [...], 0 to K - 1.
   """
+  values, bins = np.asarray(values, np.float32), len(bin_values)
+  if rule == 'equal':
+    edges = np.linspace(-1, 1, bins + 1, dtype=np.float32)
+    return np.searchsorted(edges[1:-1], values, side='right')
   if rule == 'nearest':
     edges = np.float32((np.float64(bin_values[1:]) + bin_values[:-1]) / 2)
-    return np.searchsorted(edges, np.asarray(values, np.float32), side='right')
+    return np.searchsorted(edges, values, side='right')
   if rule == 'up':
     edges = np.float32(bin_values)
-    index = np.searchsorted(edges, np.asarray(values, np.float32), side='left')
-    return np.minimum(index, len(bin_values) - 1)
-  raise ValueError(f"bin_index: rule {rule!r}, expected 'nearest' or 'up'")
+    return np.minimum(np.searchsorted(edges, values, side='left'), bins - 1)
+  raise ValueError(
+    f"bin_index: rule {rule!r}, expected 'equal', 'nearest' or 'up'"
+  )
 
 
 def binned_nll(
@@ -132,7 +139,7 @@ def binned_nll(
   values: np.ndarray,
   mask: np.ndarray,
   bin_values: np.ndarray,
-  rule: str = 'nearest',
+  rule: str = 'equal',
 ) -> np.ndarray:
   """Negative log-likelihood of the bins that hold the true values.
 

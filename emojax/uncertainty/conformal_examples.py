@@ -99,7 +99,10 @@ def _binned(task, method, probs, target, coverage, bin_values):
     pair = conformal_votes.quantile_pair(probs, coverage, bin_values)
     scores = conformal_votes.cqr(pair, value)
   else:
-    bins = calibration.bin_index(np.where(keep, value, 0), bin_values)
+    # The cells whose ends the sets have (`conformal_scores.edges`).
+    bins = calibration.bin_index(
+      np.where(keep, value, 0), bin_values, 'nearest'
+    )
     grown = scoring.grown(probs.mean(0))
     scores = np.take_along_axis(grown, bins[..., None], -1)[..., 0]
   for i, name in enumerate(task.labels):

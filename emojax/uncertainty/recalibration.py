@@ -45,7 +45,8 @@ def columns(
     task: The task.
     logits: [..., num_outputs]; masked frames may hold anything.
     target: Hard or soft labels of the same leading shape.
-    bin_values: [K], needed by binned tasks: the true class is the nearest bin.
+    bin_values: [K], needed by binned tasks: the true class is the bin
+      that holds the label (`calibration.bin_index`).
 
   Raises:
     ValueError: If a class has no example: nothing says how likely it is; or a

@@ -117,7 +117,8 @@ def fit(
     task: The task.
     logits: [..., num_outputs]; masked frames may hold anything.
     target: Hard or soft labels of the same leading shape.
-    bin_values: [K], needed by binned tasks: the true class is the nearest bin.
+    bin_values: [K], needed by binned tasks: the true class is the bin
+      that holds the label (`calibration.bin_index`).
     partial: Leave out labels without a labelled frame: their temperature is 1,
       which changes nothing. The caller has to say so (see `unlabelled`).
 

@@ -16,8 +16,9 @@ from emojax.evaluation import (
   evaluate,
 )
 from emojax.evaluation.coverage_labels import Labels, labels, mean, subjects
+from emojax.metrics import calibration
 from emojax.report import prediction_sets
-from emojax.uncertainty import conformal_sets, prior
+from emojax.uncertainty import conformal_scores, conformal_sets, prior
 
 AU, EXPR, VA = SCHEMA = synthetic_run.SCHEMA
 BINS = tasks.bin_values()
@@ -334,11 +335,64 @@ def test_units_are_counted_by_their_own_state(run):
   """Where every unit is said to be present, those that are not are missed."""
   test = one(run, AU)
   said = np.ones(test.target.value.shape, np.int8)
-  for part, hit, index in coverage.hits(test, 'units', said):
-    unit, state = part.split('/')
-    value = test.target.value[index, AU.labels.index(unit)]
+  for hit in coverage.hits(test, 'units', said):
+    unit, state = hit.part.split('/')
+    value = test.target.value[hit.index, AU.labels.index(unit)]
     assert (value == (state == 'present')).all()
-    assert (hit == (state == 'present')).all()
+    assert (hit.held == (state == 'present')).all()
+
+
+def test_shares_count_as_where_thresholds_were_fitted():
+  """People of several frames with ten votes each: by_class holds its promise."""
+  rng = np.random.default_rng(0)
+  people, length, classes = 600, 8, 4
+  task = tasks.expr_task(('a', 'b', 'c', 'd'))
+  truth = rng.dirichlet(np.full(classes, 0.5), (people, length))
+  votes = rng.multinomial(10, truth) / 10
+  groups = np.repeat(np.arange(people).astype(str), length)
+
+  def frames(who):
+    rows = np.isin(groups, np.arange(people)[who].astype(str))
+    share = votes.reshape(-1, classes)[rows]
+    target = tasks.Target(share, np.ones(len(share)))
+    of = Labels(task, False, np.arange(len(share)), target, groups[rows])
+    return of, truth.reshape(1, -1, classes)[:, rows]
+
+  (fit, p), (test, q) = frames(slice(0, 300)), frames(slice(300, None))
+  fitted = conformal_sets.fit(
+    task, 'by_class', p, fit.target, fit.groups, (0.9,)
+  )
+  found = coverage.measure(test, 'by_class', q, fitted, 0.9)
+  for part in found['parts'].values():
+    low, high = part['band']
+    assert low <= part['coverage'] <= high
+  # Of a frame it is the share of its votes, as of sets without parts.
+  made = conformal_sets.sets(task, 'by_class', q, fitted, 0.9)
+  held = (made * test.target.value).sum(-1)
+  by_frame = mean(held, test.groups)
+  weighed = sum(
+    x['coverage'] * len(test.groups[test.target.value.argmax(-1) == i])
+    for i, x in enumerate(found['by_class'].values())
+  )
+  assert weighed / len(test.groups) == pytest.approx(by_frame, abs=0.02)
+
+
+@pytest.mark.parametrize('kind', ['ends', 'centres'])
+def test_labels_are_inside_the_cell_of_their_bin(kind):
+  """Tenths are the ends of twenty bins, whose values rounding has moved."""
+  bins = tasks.bin_values(20, kind)
+  ends = conformal_scores.edges(bins)
+  task = dataclasses.replace(VA, labels=('valence',))
+  value = np.arange(-1000, 1001)[:, None] / 1000
+  number = calibration.bin_index(value, bins, 'nearest')
+  names = np.arange(len(value)).astype(str)
+  target = tasks.Target(value, np.ones_like(value))
+  of = Labels(task, False, np.arange(len(value)), target, names)
+  made = np.stack([ends[number], ends[number + 1]], -1)
+  (hit,) = coverage.hits(of, 'mass', made)
+  assert hit.held.all()
+  (hit,) = coverage.hits(of, 'mass', made + 0.11)
+  assert not hit.held.any()
 
 
 def test_frames_are_told_apart_by_the_size_of_their_sets():

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emojax import tasks
+from emojax.losses import incomplete
 from emojax.metrics import calibration
 
 SCHEMA = tasks.ABAW2021
@@ -92,8 +93,8 @@ def test_rmse_and_binned_nll_of_each_dimension():
   np.testing.assert_allclose(actual, expected)
   nll = calibration.binned_nll(probs, values, mask, BINS)
   for i in range(2):
-    nearest = np.abs(values[:, i, None] - BINS).argmin(-1)
-    chosen = probs[np.arange(50), i, nearest]
+    inside = np.minimum(np.digitize(values[:, i], np.linspace(-1, 1, 21)), 20)
+    chosen = probs[np.arange(50), i, inside - 1]
     np.testing.assert_allclose(nll[i], -np.log(chosen).mean(), rtol=1e-5)
 
 
@@ -103,19 +104,36 @@ def test_rmse_and_binned_nll_of_each_dimension():
 def test_nearest_bin(kind, value):
   bins = tasks.bin_values(20, kind)
   gaps = np.abs(np.float64(bins) - value)
-  chosen = gaps[calibration.bin_index(value, bins)]
+  chosen = gaps[calibration.bin_index(value, bins, 'nearest')]
   np.testing.assert_allclose(chosen, gaps.min(), atol=1e-7)
+
+
+@pytest.mark.parametrize('kind', ['ends', 'centres'])
+@given(value=st.floats(-1, 1, width=32))
+@settings(deadline=None, max_examples=100)
+def test_scores_are_of_the_bins_that_papers_001_and_002_train(kind, value):
+  trained = incomplete.one_hot_bins(np.float32(value)).argmax()
+  scored = calibration.bin_index(value, tasks.bin_values(20, kind))
+  assert scored == trained
 
 
 def test_bins_of_the_papers():
   values = np.array([-1, -0.97, -0.93, 0.0, 0.99, 1])
   up = calibration.bin_index(values, BINS, 'up')
   np.testing.assert_array_equal(up, np.digitize(values, BINS, right=True))
-  centres = calibration.bin_index(values, tasks.bin_values(20, 'centres'))
-  inside = np.digitize(values, np.linspace(-1, 1, 21)) - 1
-  np.testing.assert_array_equal(centres, np.minimum(inside, 19))
-  np.testing.assert_array_equal(calibration.bin_index(BINS, BINS), range(20))
-  with pytest.raises(ValueError, match="expected 'nearest' or 'up'"):
+  centres = tasks.bin_values(20, 'centres')
+  inside = np.minimum(np.digitize(values, np.linspace(-1, 1, 21)) - 1, 19)
+  for bins, rule in (
+    (BINS, 'equal'),
+    (centres, 'equal'),
+    (centres, 'nearest'),
+  ):
+    found = calibration.bin_index(values, bins, rule)
+    np.testing.assert_array_equal(found, inside)
+  for rule in ('equal', 'nearest'):
+    found = calibration.bin_index(BINS, BINS, rule)
+    np.testing.assert_array_equal(found, range(20))
+  with pytest.raises(ValueError, match="expected 'equal', 'nearest' or 'up'"):
     calibration.bin_index(values, BINS, 'down')
 
 
@@ -269,7 +287,7 @@ def test_confidences_at_the_edges_are_in_the_upper_bin(dtype):
     np.testing.assert_array_equal(curve.count, np.arange(10) == k)
 
 
-@pytest.mark.parametrize('rule', ['nearest', 'up'])
+@pytest.mark.parametrize('rule', ['equal', 'nearest', 'up'])
 def test_scalar_bins_do_not_depend_on_the_type(rule):
   values = np.arange(-1000, 1001) / 1000  # labels have three decimals
   for bins in (tasks.bin_values(20), tasks.bin_values(20, 'centres')):

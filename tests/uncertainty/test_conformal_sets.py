@@ -143,8 +143,10 @@ def test_intervals_hold_the_bin_of_the_label():
     VA, 'mass', probs, target, np.arange(200), LEVELS, BINS
   )
   found = conformal_sets.sets(VA, 'mass', probs, fitted, 0.8, BINS)
-  ends = np.stack([calibration.bin_index(found[..., i], BINS) for i in (0, 1)])
-  index = calibration.bin_index(target.value, BINS)
+  ends = np.stack(
+    [calibration.bin_index(found[..., i], BINS, 'nearest') for i in (0, 1)]
+  )
+  index = calibration.bin_index(target.value, BINS, 'nearest')
   inside = (ends[0] <= index) & (index <= ends[1])
   assert (inside.mean(0) >= 0.8).all()
 
