@@ -6,6 +6,7 @@ Intelligence Research 2023. The file is that of OpenCV's model zoo
 """
 
 import os
+import threading
 
 import numpy as np
 
@@ -30,6 +31,8 @@ class YuNet:
 
   def __init__(self, network, file: str, longest: int | None = None):
     self.network, self.file, self.longest = network, file, longest
+    # OpenCV's detector keeps the size of its input, and works in one place.
+    self._turn = threading.Lock()
 
   def __call__(self, image: np.ndarray) -> Faces:
     check(image)
@@ -37,8 +40,10 @@ class YuNet:
       return none()
     picture, ratio = pyramid.shrunk(image, self.longest)
     canvas, margin = pyramid.padded(picture, 32)
-    self.network.setInputSize(canvas.shape[1::-1])
-    _, rows = self.network.detect(np.ascontiguousarray(canvas[..., ::-1]))
+    pixels = np.ascontiguousarray(canvas[..., ::-1])
+    with self._turn:
+      self.network.setInputSize(canvas.shape[1::-1])
+      _, rows = self.network.detect(pixels)
     if rows is None:
       return none()
     if rows.ndim != 2 or rows.shape[1] != _COLUMNS:

@@ -20,6 +20,7 @@ from emojax.faces import (
   yunet,
 )
 from emojax.faces.faces import faces, none, ordered
+from emojax.host import threads
 
 pytest.importorskip('onnxruntime', reason="pip install 'emojax[faces]'")
 needs_mtcnn = pytest.mark.skipif(
@@ -273,6 +274,25 @@ def test_yunet_in_the_pictures_own_pixels():
   assert not len(yunet.YuNet(FakeYuNet(None), 'x')(image).scores)
   with pytest.raises(DataError, match=r'x: found an output of shape \[1, 6\]'):
     yunet.YuNet(FakeYuNet(row[:, :6]), 'x')(image)
+
+
+def test_yunet_serves_one_thread_at_a_time():
+  """Frames are looked at side by side, and OpenCV keeps the size of one."""
+
+  class Slow(FakeYuNet):
+    def setInputSize(self, size):
+      super().setInputSize(size)
+      time.sleep(0.002)
+
+    def detect(self, image):
+      said = super().detect(image)
+      time.sleep(0.002)
+      assert self.seen is image
+      return said
+
+  detect = yunet.YuNet(Slow(np.zeros((0, 15), np.float32)), 'yunet.onnx')
+  pictures = (np.zeros((64, 64 * (1 + i % 3), 3), np.uint8) for i in range(12))
+  assert len(list(threads.mapped(detect, pictures, 4, 5))) == 12
 
 
 def test_files_that_are_no_yunet(tmp_path):
