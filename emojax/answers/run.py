@@ -220,8 +220,7 @@ def _write(
   for part in session.parts():
     lines += part.state['problems']
     here = ~np.isnan(part.rows['face'])
-    # A frame's first row has face 0, or none.
-    frames += int((~(part.rows['face'] > 0)).sum())
+    frames += frames_of(part.rows)
     faces += int(here.sum())
     unsure += int(part.rows['unsure'].sum())
   _tables(session, layout, written)
@@ -243,6 +242,18 @@ def _write(
     f'unsure, {counted(len(lines), "problem")}',
   )
   return frames
+
+
+def frames_of(rows: Mapping[str, np.ndarray]) -> int:
+  """How many frames the rows of a part are of; none is divided between parts.
+
+  A frame's first face may have any number: boxes outside of the picture keep theirs.
+  """
+  file, frame = rows['file'], rows['frame']
+  if not len(frame):
+    return 0
+  other = (file[1:] != file[:-1]) | (frame[1:] != frame[:-1])
+  return 1 + int(other.sum())
 
 
 def _tables(session: Session, layout: Layout, written: Files):

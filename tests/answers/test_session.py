@@ -94,6 +94,30 @@ def test_a_finished_folder_is_not_touched(model, faces, tmp_path):
   assert contents(out) == before
 
 
+def test_frames_are_counted_whatever_their_first_face(model, clip, tmp_path):
+  """A box outside of the picture keeps its number: the next one's is 1."""
+  picture, boxes = tmp_path / 'p.png', tmp_path / 'b.csv'
+  Image.new('RGB', (64, 64)).save(picture)
+  names = [run.sources.find([str(p)])[0][0].name for p in (picture, clip[0])]
+  rows = ['file,frame,x,y,w,h']
+  for name, frames in ((names[0], (0,)), (names[1], (0, 2, 3))):
+    for i in frames:
+      for x in (-500, 10, 12):
+        rows.append(f'{name},{i},{x},10,30,30')
+  boxes.write_text('\n'.join(rows))
+  asked, out = Options(boxes=str(boxes)), tmp_path / 'picture'
+  assert execute(model, picture, out, asked) == 1
+  assert json.loads((out / 'summary.json').read_text())['faces'] == 2
+  out = tmp_path / 'video'
+  assert execute(model, clip[0], out, asked) == len(clip[1])
+  said = json.loads((out / 'summary.json').read_text())
+  assert (said['frames'], said['faces']) == (150, 6)
+  # Pictures, whose frames are all the first one.
+  rows = {'file': np.array(['a', 'a', 'b'], object), 'frame': np.zeros(3)}
+  assert run.frames_of(rows) == 2
+  assert run.frames_of({name: v[:0] for name, v in rows.items()}) == 0
+
+
 def test_somebodys_folder_is_not_written_to(model, faces, tmp_path):
   (tmp_path / 'notes.txt').write_text('mine')
   with pytest.raises(SessionError, match=r'notes\.txt'):
