@@ -341,5 +341,6 @@ def limits(counts: np.ndarray, seed: int, images: str) -> tables.Table:
 
 
 def number(value: float | None) -> str:
-  """A cell."""
-  return tables.MISSING if value is None else f'{value:.3f}'
+  """A cell; missing where it is undefined."""
+  known = value is not None and not np.isnan(value)
+  return f'{value:.3f}' if known else tables.MISSING

@@ -32,7 +32,8 @@ def optimum(
 
   Returns:
     `metrics` as of any model, and `entropy`: task -> mean entropy of p* in
-    nats, the expectation of its NLL.
+    nats over the frames with a label, the expectation of its NLL where no other
+    label of these frames is missing.
   """
   metrics, entropies = {}, {}
   for task in schema:

@@ -92,18 +92,20 @@ def zhang(counts: np.ndarray) -> np.ndarray:
 
 
 def concentration(
-  counts: np.ndarray, steps: int = 1000, tolerance: float = 1e-7
+  counts: np.ndarray, steps: int = 100_000, tolerance: float = 1e-7
 ) -> np.ndarray:
   """Dirichlet distribution that posteriors of all faces are most likely from.
 
   Args:
     counts: [F, E].
     steps: At most so many of Minka's fixed-point iterations ("Estimating a
-      Dirichlet distribution", 2000, Eq. 55).
+      Dirichlet distribution", 2000, Eq. 55); the more alike faces are, the more it
+      takes.
     tolerance: Relative change from which it is done.
 
   Returns:
-    [E]; a tiny number for classes without a vote.
+    [E]; a tiny number for classes without a vote. Where faces differ no more than
+    chance makes them, no distribution is the likeliest: what all steps have reached.
 
   Raises:
     ValueError: If no face has two votes.
@@ -112,16 +114,24 @@ def concentration(
   if total.max() < 2:
     raise ValueError('no face has two votes: they say nothing of their noise')
   alpha = np.maximum(_shares(counts).mean(0), 1e-9)
+  # Many faces have as many votes of a class: each number is asked for once.
+  seen = [np.unique(column, return_counts=True) for column in counts.T]
+  sums = np.unique(total, return_counts=True)
   for _ in range(steps):
-    digamma, every = scipy.special.digamma, alpha.sum()
-    above = (digamma(counts + alpha) - digamma(alpha)).sum(0)
-    new = alpha * above / (digamma(total + every) - digamma(every)).sum()
+    above = np.array([_rise(*x, a) for x, a in zip(seen, alpha, strict=True)])
+    new = alpha * above / _rise(*sums, alpha.sum())
     new = np.maximum(new, 1e-9)
     done = np.abs(new - alpha).max() <= tolerance * alpha.max()
     alpha = new
     if done:
       break
   return alpha
+
+
+def _rise(numbers, faces, alpha) -> float:
+  """Sum over faces of digamma(number + alpha) - digamma(alpha)."""
+  digamma = scipy.special.digamma
+  return float(faces @ (digamma(numbers + alpha) - digamma(alpha)))
 
 
 def left_out(
@@ -229,6 +239,10 @@ def halves_spearman(
     counts: [F, E].
     seed: Of the splits.
     splits: Random ones, over which r is averaged.
+
+  Returns:
+    0 if halves do not agree; NaN where the entropies of a half are all the same, as
+    those of single votes are.
   """
   rng = np.random.default_rng(seed)
   every = np.mean(
@@ -237,6 +251,8 @@ def halves_spearman(
       for _ in range(splits)
     ]
   )
+  if np.isnan(every):
+    return float('nan')
   return float(np.sqrt(max(0.0, 2 * every / (1 + every))))
 
 

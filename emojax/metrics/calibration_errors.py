@@ -8,11 +8,15 @@ where that is known. `calibration.Reliability.error` is the ECE of paper 000.
 """
 
 import numpy as np
+from scipy.spatial import distance
 
 from emojax.metrics import calibration
 
 BINS = 15  # as Guo et al. (2017) and most of who followed
 SAMPLE = 200  # entries whose distances the width of a kernel is of
+SAME = 1e-6  # a distance that rounding may have made of float32 probabilities
+ROWS = 1024  # of a kernel, at a time
+STRETCH = 300  # widths within which exponentials are finite, and sums exact
 
 
 def _pair(confidence, outcome):
@@ -42,8 +46,9 @@ def bin_numbers(
   if binning == 'width':
     return calibration.confidence_bins(confidence, bins)
   if binning == 'mass':
-    share = np.arange(1, bins) / bins
-    edges = np.quantile(confidence, share, method='inverted_cdf')
+    # Inverted distribution function, by whole numbers: shares would round.
+    last = (len(confidence) * np.arange(1, bins) - 1) // bins
+    edges = np.sort(confidence)[last.clip(0)]
     return np.searchsorted(edges, confidence, side='left')
   raise ValueError(f"binning {binning!r}, expected 'width' or 'mass'")
 
@@ -164,29 +169,44 @@ def mmce(
   Args:
     confidence: In [0, 1], [n].
     outcome: [n].
-    width: Of the Laplacian kernel; 0.4 in the paper.
+    width: Of the Laplacian kernel, above 0; 0.4 in the paper.
   """
   confidence, outcome = _pair(confidence, outcome)
+  _check_width('mmce', width)
   total = _laplacian(confidence, (outcome - confidence)[:, None], width)
   own = np.sum((outcome - confidence) ** 2)
   return float(np.sqrt(max(2 * total + own, 0)) / len(confidence))
 
 
+def _check_width(name: str, width: float):
+  if not width > 0:
+    raise ValueError(f'{name}: width {width}: expected a number above 0')
+
+
 def _laplacian(place, values, width: float) -> float:
   """Sum over pairs i < j of values_i . values_j exp(-|place_i - place_j| / width).
 
-  Sorted, each sum over what is below is a cumulative one: n log n, not n^2.
+  Sorted, each sum over what is below is a cumulative one: n log n, not n^2. Stretches
+  of a few hundred widths come one after the other, as exponentials overflow.
 
   Args:
     place: In [0, 1], [n].
     values: [n, C].
-    width: At least 1/500: the exponentials must be finite.
+    width: Above 0.
   """
   order = np.argsort(place, kind='stable')
-  scale = np.exp(place[order] / width)[:, None]
-  values = values[order]
-  below = np.cumsum(values * scale, 0) - values * scale
-  return float(np.sum(values * below / scale))
+  place, values = place[order], values[order]
+  stretch = np.floor((place - place[0]) / (STRETCH * width))
+  starts = np.flatnonzero(np.diff(stretch, prepend=-1))
+  below, before, total = np.zeros(values.shape[1]), place[0], 0.0
+  for rows in np.split(np.arange(len(place)), starts[1:]):
+    first, some = place[rows[0]], values[rows]
+    below = below * np.exp((before - first) / width)
+    scale = np.exp((place[rows] - first) / width)[:, None]
+    every = below + np.cumsum(some * scale, 0)
+    total += np.sum(some * (every - some * scale) / scale)
+    below, before = every[-1], first
+  return float(total)
 
 
 def skce(
@@ -200,14 +220,15 @@ def skce(
   Args:
     probs: [n, C].
     labels: One-hot or soft labels [n, C].
-    width: Of the kernel; if None the median distance (of at most `SAMPLE` evenly
-      spaced entries), and 1 where that is 0.
+    width: Of the kernel, above 0; if None the median distance (of at most `SAMPLE`
+      evenly spaced entries), and 1 where that is `SAME` or less.
 
   Returns:
     Below 0 by chance where probabilities are calibrated.
 
   Raises:
-    ValueError: If shapes differ, values are not finite, or n < 2.
+    ValueError: If shapes differ, values are not finite, n < 2, or the width is not
+      above 0.
   """
   probs = np.asarray(probs, np.float64)
   labels = np.asarray(labels, np.float64)
@@ -218,28 +239,23 @@ def skce(
     )
   if not (np.isfinite(probs).all() and np.isfinite(labels).all()):
     raise ValueError('skce: probabilities and labels must be finite')
-  width = width or _median_distance(probs)
+  width = _median_distance(probs) if width is None else width
+  _check_width('skce', width)
   residual, n = labels - probs, len(probs)
   if probs.shape[1] == 2:  # a line: |p - q| is sqrt(2) times that of the first
-    line = max(width / np.sqrt(2), 1 / 500)
-    return 2 * _laplacian(probs[:, 0], residual, line) / (n * (n - 1))
-  # In float32, n^2 roots and exponentials take a third of the time.
-  kernel = np.exp(_distances(probs.astype(np.float32)) / np.float32(-width))
-  total = np.sum((kernel @ np.float32(residual)) * residual)
-  total -= np.sum(residual**2)  # each with itself
+    total = 2 * _laplacian(probs[:, 0], residual, width / np.sqrt(2))
+    return total / (n * (n - 1))
+  total = -np.sum(residual**2)  # each with itself
+  # Some rows at a time: nobody has memory for all pairs of many frames. Distances
+  # are of differences: products would round those of predictions that are alike.
+  for start in range(0, n, ROWS):
+    rows = slice(start, start + ROWS)
+    kernel = np.exp(distance.cdist(probs[rows], probs) / -width)
+    total += np.sum((kernel @ residual) * residual[rows])
   return float(total / (n * (n - 1)))
-
-
-def _distances(points) -> np.ndarray:
-  """Between all pairs, [n, n]; by products of matrices, which are fast."""
-  square = np.sum(points**2, -1)
-  found = square[:, None] + square - 2 * points @ points.T
-  np.fill_diagonal(found, 0)
-  return np.sqrt(found.clip(0))
 
 
 def _median_distance(probs) -> float:
   some = probs[:: -(-len(probs) // SAMPLE)]
-  return (
-    float(np.median(_distances(some)[np.triu_indices(len(some), 1)])) or 1.0
-  )
+  found = float(np.median(distance.pdist(some)))
+  return found if found > SAME else 1.0

@@ -72,14 +72,15 @@ def scod(
     ]
   )
   price = np.append(wrong * (1 - cost), np.full(len(foreign), cost))
-  right = np.append((1 - wrong) / (1 - wrong).sum(), np.zeros(len(foreign)))
+  right = np.append(1 - wrong, np.zeros(len(foreign)))
   _, group = np.unique(np.append(inside, foreign), return_inverse=True)
   kept, costs, recall = (
     np.bincount(group, x) for x in (weight, weight * price, right)
   )
   risk = np.cumsum(costs) / np.cumsum(kept)
-  area = _area(kept, costs, recall)
-  return Scod(np.minimum(np.cumsum(recall), 1), risk, area)
+  area = _area(kept, costs, recall / recall.sum())
+  # Of whole numbers, so that it ends at 1 however many there are.
+  return Scod(np.cumsum(recall) / recall.sum(), risk, area)
 
 
 def _area(kept, costs, recall) -> float:

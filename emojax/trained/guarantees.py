@@ -274,6 +274,7 @@ def card_lines(metadata: Json) -> Iterator[str]:
       f'these, from new people (`sets(output, 0.9)`): {levels}; calibrated on '
       f'{of}, of {fitted_on(metadata)}{chosen}. On other data nothing is promised'
     )
+  yield from _states(said, 'people' if every < frames else 'images')
   for note in notes(metadata):
     yield f'- {escape(note)}'
   if soft := said['calibration'].get('soft'):
@@ -291,6 +292,24 @@ def card_lines(metadata: Json) -> Iterator[str]:
     yield (
       '- too few subjects for a promise at every coverage, so that some of '
       f'these sets hold everything: {", ".join(infinite)}'
+    )
+
+
+def _states(said: Json, who: str) -> Iterator[str]:
+  """What is to be expected of the rarest state, where each has its threshold."""
+  for task, methods in said['tasks'].items():
+    if 'units' not in methods:
+      continue
+    parts = methods['units']
+    name = min(parts, key=lambda name: parts[name]['groups'])
+    n = parts[name]['groups']
+    levels = ', '.join(
+      f'{c:.0%} ({_expected(n, c)})' for c in said['coverages']
+    )
+    yield (
+      f'- of {code(task)} these numbers are those of all units together '
+      '(`joint`); by default each state of a unit has a threshold of its own, '
+      f'the rarest one, {code(name)}, of {n:,} {who}: {levels}'
     )
 
 

@@ -201,13 +201,19 @@ def p_values(
 
   Returns:
     float64 [...]: (1 + weight of calibration scores >= score) / (n + 1).
+
+  Raises:
+    ValueError: If a score is NaN.
   """
   calibration = np.asarray(calibration, np.float64)
+  scores = np.asarray(scores, np.float64)
+  if np.isnan(calibration).any() or np.isnan(scores).any():
+    raise ValueError('a score is NaN: nothing is promised for it')
   if weights is None:
     weights = np.ones(len(calibration))
   order = np.argsort(calibration, kind='stable')
   above = np.append(
     np.cumsum(np.asarray(weights, np.float64)[order][::-1])[::-1], 0
   )
-  index = np.searchsorted(calibration[order], np.float64(scores), side='left')
+  index = np.searchsorted(calibration[order], scores, side='left')
   return (1 + above[index]) / (above[0] + 1)

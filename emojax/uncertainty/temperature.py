@@ -74,7 +74,8 @@ def fit_binary(logits: np.ndarray, labels: np.ndarray) -> float:
   """Fits the temperature of one binary label.
 
   Labels that are separable, constant or contradict the logits have no best
-  temperature: the search ends at one of `BOUNDS`. Logits of 0 fit with any.
+  temperature: the search ends at one of `BOUNDS`, or where the NLL is 0 up to
+  rounding. Logits of 0 fit with any.
 
   Args:
     logits: [n], finite.
@@ -235,7 +236,7 @@ def cross_validate(
     seed: Seed of the split.
     bin_values: [K], needed by binned tasks.
     directions: 1 is the published protocol: one fit, one evaluation. 2 also
-      exchanges the halves and averages: the NLL of all frames.
+      exchanges the halves: the mean of both NLLs, each of a half's labels.
 
   Returns:
     Scaled and unscaled NLL and the temperatures.

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.optimize
 import scipy.special
 import scipy.stats
 
@@ -186,3 +187,24 @@ def test_faces_with_one_vote_do_not_count():
   counts = np.random.default_rng(0).multinomial(4, known('softmax', 50))
   more = np.concatenate([counts, np.eye(8, dtype=int)])
   assert limits_lib.limits(more, 0) == limits_lib.limits(counts, 0)
+
+
+def test_halves_of_which_one_is_a_single_vote_say_nothing():
+  """Its entropy is 0 for every face: no correlation, which is not one of 0."""
+  counts = np.random.default_rng(0).multinomial(3, known('softmax', 200))
+  assert np.isnan(limits_lib.halves_spearman(counts, 0))
+
+
+def test_the_concentration_of_faces_that_are_much_alike():
+  """Where the iterations are slow; Newton's optimum, up to their tolerance."""
+  rng = np.random.default_rng(1)
+  true = np.array([50.0, 30.0, 20.0])
+  counts = rng.multinomial(10, rng.dirichlet(true, 2000))
+  found = limits_lib.concentration(counts)
+
+  def negative(log_alpha):
+    pmf = scipy.stats.dirichlet_multinomial.logpmf
+    return -pmf(counts, np.exp(log_alpha), 10).sum() / len(counts)
+
+  best = scipy.optimize.minimize(negative, np.log(true), tol=1e-12).fun
+  assert negative(np.log(found)) == pytest.approx(best, abs=1e-8)

@@ -134,18 +134,66 @@ def test_mmce_written_out():
 def test_skce_written_out(count, width):
   probs, labels = classes(n=60, power=2, count=count)
   found = errors.skce(probs, labels, width)
-  distance = np.linalg.norm(probs[:, None] - probs, axis=-1)
-  pairs = np.triu_indices(60, 1)
-  scale = width or np.median(distance[pairs])
+  assert found == pytest.approx(skce_by_pairs(probs, labels, width), rel=1e-9)
+
+
+def skce_by_pairs(probs, labels, width=None):
+  apart = np.linalg.norm(probs[:, None] - probs, axis=-1)
+  pairs = np.triu_indices(len(probs), 1)
   residual = labels - probs
-  h = np.exp(-distance / scale) * (residual @ residual.T)
-  assert found == pytest.approx(h[pairs].mean(), rel=1e-4, abs=1e-7)
+  h = np.exp(-apart / (width or np.median(apart[pairs]))) * (
+    residual @ residual.T
+  )
+  return h[pairs].mean()
+
+
+@pytest.mark.parametrize('count', [2, 3, 8])
+def test_skce_of_sure_predictions_that_are_much_alike(count):
+  """Distances far below what products of float32 matrices can tell."""
+  rng = np.random.default_rng(0)
+  logits = rng.normal(0, 1, (150, count)) + 9 * (np.arange(count) == 0)
+  probs = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+  labels = np.eye(count)[(rng.random(150) < 0.2).astype(int)]
+  found, expected = errors.skce(probs, labels), skce_by_pairs(probs, labels)
+  assert found == pytest.approx(expected, rel=1e-9)
+  narrow = skce_by_pairs(probs, labels, 1e-5)
+  assert errors.skce(probs, labels, 1e-5) == pytest.approx(narrow, rel=1e-9)
+
+
+def test_blocks_of_rows_are_all_pairs(monkeypatch):
+  probs, labels = classes(n=60, count=4)
+  expected = errors.skce(probs, labels)
+  monkeypatch.setattr(errors, 'ROWS', 7)
+  assert errors.skce(probs, labels) == pytest.approx(expected, rel=1e-12)
 
 
 def test_skce_of_predictions_that_are_all_the_same():
-  probs, labels = np.full((40, 3), 1 / 3), classes(n=40, count=3)[1]
-  assert np.isfinite(errors.skce(probs, labels))
-  assert np.isfinite(errors.skce(probs[:, :2] * 1.5, labels[:, :2]))
+  """The width is 1 then, whatever the last digits are."""
+  for count in (2, 3, 8):
+    row = np.random.default_rng(count).dirichlet(np.ones(count))
+    labels = classes(n=40, count=count)[1]
+    found = errors.skce(np.tile(row, (40, 1)), labels)
+    expected = skce_by_pairs(np.tile(row, (40, 1)), labels, 1.0)
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize('width', [1e-6, 1e-3, 0.1])
+def test_mmce_of_narrow_kernels(width):
+  confidence, outcome = binary(n=70, power=2)
+  confidence = np.round(confidence, 2)  # some are equal
+  gap = outcome - confidence
+  kernel = np.exp(-np.abs(confidence[:, None] - confidence) / width)
+  expected = np.sqrt(max(gap @ kernel @ gap, 0)) / 70
+  assert errors.mmce(confidence, outcome, width) == pytest.approx(expected)
+  with pytest.raises(ValueError, match='width 0: expected a number above 0'):
+    errors.mmce(confidence, outcome, 0)
+
+
+@pytest.mark.parametrize('n', [1, 19, 20, 21, 920, 1840])
+def test_bins_of_equal_mass_have_as_many(n):
+  confidence = np.random.default_rng(n).permutation(n) / n
+  count = np.bincount(errors.bin_numbers(confidence, 20, 'mass'), minlength=20)
+  assert count.max() - count.min() <= 1
 
 
 @given(st.integers(0, 10_000))

@@ -94,3 +94,12 @@ def test_what_scod_cannot_score_is_named():
   ):
     with pytest.raises(ValueError, match=text):
       scod.scod(*args)
+
+
+@pytest.mark.parametrize('n', [3, 48_202, 100_000])
+def test_all_right_answers_are_kept_by_the_last_threshold(n):
+  """However many there are: shares of them do not add up to 1."""
+  rng = np.random.default_rng(0)
+  found = scod.scod(np.zeros(n), rng.random(n), rng.random(10))
+  assert found.recall[-1] == 1
+  assert found.at(1.0) == found.risk[np.argmax(found.recall == 1)]

@@ -88,6 +88,17 @@ def test_three_subjects_promise_nothing_and_the_card_says_so(
   assert 'too few subjects for a promise at every coverage' in text
 
 
+def test_the_card_says_what_is_to_be_expected_of_the_rarest_state(model):
+  made = with_thresholds(model).metadata
+  units = made['conformal']['tasks']['au']['units']
+  units['AU4/present'] |= {'groups': 10}
+  (line,) = [x for x in guarantees.card_lines(made) if '(`joint`)' in x]
+  low, high = conformal.band(10, 0.9)
+  assert 'the rarest one, `AU4/present`, of 10 people: ' in line
+  assert f'90% ({low:.1%} to {high:.1%} to be expected)' in line
+  assert '95% (needs 19 subjects: everything)' in line
+
+
 def with_thresholds(model, seed=0):
   """The model with thresholds of 40 made-up subjects."""
   rng, made = np.random.default_rng(seed), {}
