@@ -182,6 +182,27 @@ def test_pictures_of_12_bits(kind):
   assert not np.asarray(pictures.decode(saved(black, kind), 'x')).any()
 
 
+def tagged(shades, number, value):
+  """A grey TIFF with another value of a tag."""
+  data = saved(Image.fromarray(shades), 'TIFF', tiffinfo={339: 1})
+  place = data.index(struct.pack('<HHI', number, 3, 1)) + 8
+  return data[:place] + struct.pack('<H', value) + data[place + 2 :]
+
+
+@pytest.mark.parametrize('bits', [8, 16])
+def test_tiff_whose_0_is_white(bits):
+  """Pillow turns those of 8 bits alone: others would be read as negatives."""
+  shades = np.arange(256).reshape(16, 16) << (bits - 8)
+  kind = f'uint{bits}'
+  data = tagged(shades.astype(kind), 262, 0)
+  found = np.asarray(pictures.decode(data, 'x'))
+  np.testing.assert_array_equal(found, 255 - np.arange(256).reshape(16, 16))
+  few = (shades >> 4).astype(kind)
+  if bits == 16:
+    refused(tagged(few, 262, 0), 'up to 4080 only')
+  refused(tagged(few, 339, 2), 'found signed numbers .* without signs')
+
+
 @pytest.mark.parametrize(('factor', 'good'), [(1, False), (16, True)])
 def test_colours_of_12_bits(factor, good):
   shades = (np.arange(16 * 16 * 3) * 5 * factor).astype('>u2').reshape(16, 48)

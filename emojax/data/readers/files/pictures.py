@@ -88,6 +88,7 @@ def _decode(data: bytes, formats: Sequence[str]) -> Image.Image:
     warnings.filterwarnings('error', 'Truncated File Read')
     with Image.open(io.BytesIO(data), formats=tuple(formats)) as image:
       _check_pages(image)
+      _check_signs(image)
       image.load()
       _check_whole(data, image)
       return _plain(image, _depth(data, image))
@@ -129,9 +130,28 @@ def _depth(data: bytes, image: Image.Image) -> int:
   if image.format == 'PNG':
     return data[24]
   if image.format == 'TIFF':
-    tagged: Any = image  # the class of TIFF images alone has tags
-    return int(np.max(tagged.tag_v2.get(258, 8)))
+    return int(np.max(_tag(image, 258, 8)))
   return 8
+
+
+def _tag(image: Image.Image, number: int, default: int) -> Any:
+  """A tag of a TIFF, one number or several."""
+  tagged: Any = image  # the class of TIFF images alone has tags
+  return tagged.tag_v2.get(number, default)
+
+
+def _check_signs(image: Image.Image):
+  """Refuses TIFF of signed numbers, which Pillow takes for positive ones."""
+  if image.format == 'TIFF' and np.any(np.equal(_tag(image, 339, 1), 2)):
+    raise DataError(
+      'signed numbers (SampleFormat 2)',
+      'numbers from 0 on: convert it to 8 or 16 bits without signs',
+    )
+
+
+def _is_negative(image: Image.Image) -> bool:
+  """Whether 0 is white in a TIFF; Pillow turns pictures of few bits alone."""
+  return image.format == 'TIFF' and _tag(image, 262, 1) == 0
 
 
 def _plain(image: Image.Image, depth: int) -> Image.Image:
@@ -145,6 +165,8 @@ def _plain(image: Image.Image, depth: int) -> Image.Image:
   if wide or image.mode.startswith('I;16'):
     values = np.asarray(image)
     _check_bits(int(values.max()))
+    if _is_negative(image):
+      values = np.iinfo(np.uint16).max - values
     plain = Image.fromarray((values >> 8).astype(np.uint8))
     plain.info.update(image.info)  # which says how it lies
     return plain
