@@ -96,7 +96,7 @@ def find(
       except DataError as error:
         problems.append(str(error))
         continue
-      found.setdefault(os.path.abspath(path), source)
+      found.setdefault(_place(path), source)
   return list(found.values()), problems
 
 
@@ -210,6 +210,15 @@ def _below(
     waiting += [path for path in reversed(inside) if _is_dir(path)]
 
 
+def _place(path: str) -> str:
+  """Where a file is, the same however it is named; a link to a file is another.
+
+  `link/..` is where the folder behind the link is, not where the link is.
+  """
+  folder, name = os.path.split(path)
+  return os.path.join(os.path.realpath(folder), name)
+
+
 def _is_dir(path: str) -> bool:
   try:
     return os.path.isdir(path)
@@ -295,18 +304,25 @@ def _video(source: Source, wanted: _Wanted, problems) -> Iterator[Frame]:
   except Over:
     if not given and not wanted.first:
       raise wanted.nothing(source.path) from None
+    # What is behind is not read: whether it is whole is no matter.
+    _remark(source.path, probing.looks(source.path), problems)
     return
   found = probing.probe(source.path)
   if not len(found.times):
     raise DataError('a video without frames', 'at least one', source.path)
   if not given and not wanted.first and wanted.start > 0:
     raise wanted.nothing(source.path, float(found.times[-1]))
-  for remark in found.remarks:
+  _remark(source.path, found.remarks, problems)
+
+
+def _remark(path: str, remarks: Sequence[probing.Remark], problems):
+  """Reports what is to be known of a video that was read."""
+  for remark in remarks:
     said = f'{remark.kind}: {remark.detail}'
     if remark.kind in _PART:
-      _report(DataError(said, 'a whole video', source.path), problems)
+      _report(DataError(said, 'a whole video', path), problems)
     elif problems is not None and not remark.kind.startswith(_NO_MATTER):
-      problems(one_line(f'{source.path}: {said}'))
+      problems(one_line(f'{path}: {said}'))
 
 
 def _webcam(source: Source, wanted: _Wanted, problems) -> Iterator[Frame]:

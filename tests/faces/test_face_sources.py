@@ -117,6 +117,22 @@ def test_links_to_files_and_folders_are_followed(tmp_path):
   ]
 
 
+def test_a_file_is_named_twice_or_two_files_are(tmp_path, monkeypatch):
+  """What is behind a link has another folder above it than the link has."""
+  saved(tmp_path / 'work' / 'p.png')
+  saved(tmp_path / 'real' / 'p.png')
+  (tmp_path / 'real' / 'deep').mkdir()
+  (tmp_path / 'work' / 'link').symlink_to('../real/deep')
+  (tmp_path / 'work' / 'same').symlink_to('.')
+  monkeypatch.chdir(tmp_path)
+  found, _ = sources.find(['work/p.png', 'work/link/../p.png', 'work'])
+  assert names(found) == ['work/p.png', 'work/link/../p.png']
+  again = ['./work//p.png', 'work/same/p.png', tmp_path / 'work' / 'p.png']
+  assert names(sources.find(['work/p.png', *again])[0]) == ['work/p.png']
+  found, _ = sources.find(['work/p.png', 'real/p.png', 'work/link/../p.png'])
+  assert names(found) == ['work/p.png', 'real/p.png']
+
+
 # Pictures.
 
 
@@ -305,6 +321,18 @@ def test_a_frame_that_is_lost_is_passed_over(tmp_path):
   (source,), _ = sources.find([path])
   with pytest.raises(DataError, match='frame 4'):
     list(sources.frames(source))
+
+
+@pytest.mark.parametrize('stop', [None, 0.2])
+def test_what_videos_look_like_is_said_of_their_beginning_too(tmp_path, stop):
+  path = video_files.write(tmp_path / 'x.mp4', 12, curve=16)
+  frames, (problem,) = read(path, stop=stop)
+  assert len(frames) == (12 if stop is None else 5)
+  assert (
+    problem == f'{path}: HDR videos, read as SDR: paler than they are shown: PQ'
+  )
+  # Nothing is wrong with it: without somebody to tell, it is no error.
+  assert len(list(sources.frames(sources.find([path])[0][0], stop=stop))) > 4
 
 
 def test_runs_of_lost_frames_do_not_join(tmp_path):

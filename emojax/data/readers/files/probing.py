@@ -92,6 +92,16 @@ def start(file: str | os.PathLike) -> float | None:
   return probe(file).start
 
 
+def looks(file: str | os.PathLike) -> tuple[Remark, ...]:
+  """Those of the remarks for which no packet is read: what pictures look like.
+
+  Raises:
+    DataError: As `probe`.
+  """
+  with containers.opened(file) as container:
+    return tuple(_look(containers.pictures(container, file)))
+
+
 def _cut(container, stream, times, end: float, errors) -> list[Remark]:
   """Says that a file ends before the time or number that its header names."""
   remarks = []
