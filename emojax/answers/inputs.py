@@ -14,11 +14,13 @@ from emojax.answers.session import COMMAND
 from emojax.data.readers.files import pictures
 from emojax.faces import boxes, sources
 from emojax.faces.faces import faces
+from emojax.host import files
 
 # Keys of the command.json of `emojax.answers.command`.
 OURS = {'emojax', 'model', 'options', 'inputs_digest'}
 # Modes of Pillow that become RGB without a scale that somebody has to name.
 MODES = ('1', 'L', 'LA', 'P', 'PA', 'RGB', 'RGBA', 'RGBX', 'CMYK', 'YCbCr')
+MOST = 1 << 24  # bytes of a command.json
 Read = Callable[..., Iterator[sources.Frame]]
 
 
@@ -120,7 +122,7 @@ def found(
 def is_ours(folder: str | os.PathLike) -> bool:
   """Whether a command of `emojax predict` writes or wrote to a folder."""
   try:
-    said = json.loads(pathlib.Path(folder, COMMAND).read_bytes())
+    said = json.loads(files.read_bounded(pathlib.Path(folder, COMMAND), MOST))
   except (OSError, ValueError, RecursionError):
     return False
   return isinstance(said, dict) and OURS <= said.keys()

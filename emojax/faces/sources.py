@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from emojax.data.readers.files import (
+  bounded,
   containers,
   folders,
   media,
@@ -27,6 +28,7 @@ from emojax.data.readers.files import (
   video,
 )
 from emojax.data.readers.files.problems import DataError, PathLike, one_line
+from emojax.host import files
 
 PICTURES = (*folders.IMAGES, '.gif', '.ppm', '.pgm', '.avif', '.jp2', '.dib')
 VIDEOS = (*video.VIDEOS, '.mpeg', '.ts', '.mts', '.wmv', '.flv', '.3gp')
@@ -266,8 +268,7 @@ def _kind(path: str) -> str:
 
 def _bytes(path: str) -> bytes:
   try:
-    with open(path, 'rb') as file:
-      return file.read()
+    return files.read_bounded(path, bounded.MAX_BYTES)
   except OSError as error:
     raise DataError(_why(error), 'a picture', path) from error
 

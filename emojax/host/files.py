@@ -19,6 +19,10 @@ class LockedError(RuntimeError):
   """Another process holds a lock."""
 
 
+class StrangeFileError(OSError):
+  """What should be a file is none, or is too large to be of its kind."""
+
+
 class OwnerError(OSError):
   """Somebody else could have written what would be run as code."""
 
@@ -82,6 +86,61 @@ def open_plain(path: str | os.PathLike, flags: int, mode: int = 0o666) -> int:
     os.close(descriptor)
     raise _not_plain(path)
   return descriptor
+
+
+def open_ending(path: str | os.PathLike, flags: int) -> int:
+  """Opens a plain file, or one that a link leads to; an `opener` of `open`.
+
+  What strangers give may lead to a pipe, which waits for ever, or to a device,
+  which never ends.
+
+  Returns:
+    Its descriptor.
+
+  Raises:
+    StrangeFileError: If it is something else.
+    OSError: If it cannot be opened.
+  """
+  flags |= os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+  try:
+    descriptor = os.open(path, flags)
+  except OSError as error:
+    if error.errno == errno.ENXIO:
+      raise _endless(path) from error
+    raise
+  if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    os.close(descriptor)
+    raise _endless(path)
+  return descriptor
+
+
+def read_bounded(path: str | os.PathLike, most: int) -> bytes:
+  """Reads a file that a stranger may have made.
+
+  Args:
+    path: A plain file, or a link to one.
+    most: Bytes that a file of its kind may have.
+
+  Raises:
+    StrangeFileError: If it is something else, or larger.
+    OSError: If it cannot be read.
+  """
+  with open(path, 'rb', opener=open_ending) as file:
+    size = os.fstat(file.fileno()).st_size
+    if size <= most:
+      data = file.read(size + 1)
+      if len(data) > size:  # it grows, or its file system knows no sizes
+        data += file.read(most + 1 - len(data))
+      size = len(data)
+    if size > most:
+      found = f'more than {most:,} bytes, which no such file has'
+      raise StrangeFileError(errno.EFBIG, found, str(path))
+  return data
+
+
+def _endless(path: str | os.PathLike) -> 'StrangeFileError':
+  text = 'a folder, a pipe or a device, not a plain file'
+  return StrangeFileError(errno.EINVAL, text, str(path))
 
 
 def open_private(path: str | os.PathLike, flags: int) -> int:

@@ -163,6 +163,13 @@ def _device(folder):
   return [folder]
 
 
+@_named(WRONG, 'a terabyte of nothing')
+def _sparse(folder):
+  (folder / 'a.jpg').touch()
+  os.truncate(folder / 'a.jpg', 1 << 40)  # takes no place on the disk
+  return [folder]
+
+
 @_named(WRONG, 'a pipe')
 def _pipe(folder):
   os.mkfifo(folder / 'a.jpg')

@@ -83,6 +83,22 @@ def test_what_is_refused_leaves_nothing(name, command, tmp_path):
   assert not out.exists()
 
 
+@pytest.mark.parametrize(
+  'make', [os.mkfifo, lambda path: path.symlink_to('/dev/zero')]
+)
+def test_a_folder_is_not_taken_for_ours_by_what_never_ends(
+  make, command, tmp_path
+):
+  folder, out = tmp_path / 'in' / 'strange', tmp_path / 'out'
+  folder.mkdir(parents=True)
+  (folder / hostile.GOOD).write_bytes(hostile.encoded('PNG'))
+  make(folder / 'command.json')
+  code, said = command([tmp_path / 'in'], out, '--crops')
+  assert code == 0, said
+  (row,) = rows(out)
+  assert row['file'] == str(folder / hostile.GOOD)
+
+
 def rows(out: pathlib.Path):
   with open(out / 'answers.csv', newline='', encoding='utf-8') as file:
     return list(csv.DictReader(file))

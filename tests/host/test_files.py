@@ -85,6 +85,35 @@ def test_what_is_no_plain_file_is_refused(tmp_path, make, use):
   assert not (tmp_path / 'missing').exists()
 
 
+def test_a_file_of_a_stranger_is_read_up_to_a_bound(tmp_path):
+  path, link = tmp_path / 'file', tmp_path / 'link'
+  path.write_bytes(b'12345')
+  link.symlink_to(path)
+  assert files.read_bounded(link, 5) == b'12345'
+  with pytest.raises(files.StrangeFileError, match=r'more than 4 bytes.*link'):
+    files.read_bounded(link, 4)
+  os.truncate(path, 1 << 40)  # takes no place on the disk
+  with pytest.raises(files.StrangeFileError, match='more than 1,000 bytes'):
+    files.read_bounded(path, 1000)
+
+
+@pytest.mark.parametrize(
+  'make', [os.mkfifo, lambda p: p.symlink_to('/dev/zero'), os.mkdir]
+)
+def test_what_waits_or_never_ends_is_no_file_of_a_stranger(tmp_path, make):
+  make(tmp_path / 'file')
+  with pytest.raises(files.StrangeFileError, match=r'a pipe or a device.*file'):
+    files.read_bounded(tmp_path / 'file', 1000)
+
+
+def test_a_file_that_grows_is_read_up_to_the_bound():
+  """Files of /proc have no size either."""
+  found = files.read_bounded('/proc/self/status', 1 << 20)
+  assert found.endswith(b'\n')
+  with pytest.raises(files.StrangeFileError, match='more than 9 bytes'):
+    files.read_bounded('/proc/self/status', 9)
+
+
 def test_one_process_holds_a_lock_until_it_ends(tmp_path):
   program = (
     'import pathlib, sys; from emojax.host import files\n'

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from emojax.data.readers import base
+from emojax.host import files
 
 FILES = 512  # at most, spread over all frames
 BLOCKS, BYTES = 16, 4096  # of each file, spread over it
@@ -37,7 +38,7 @@ def _files(listing: base.Listing) -> Iterator[str]:
 
 def _facts(path: str) -> bytes:
   try:
-    with open(path, 'rb') as file:
+    with open(path, 'rb', opener=files.open_ending) as file:
       size = file.seek(0, 2)
       state = hashlib.blake2b(b'%d' % size)
       for start in np.unique(np.linspace(0, max(0, size - BYTES), BLOCKS)):

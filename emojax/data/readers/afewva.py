@@ -18,7 +18,7 @@ import numpy as np
 
 from emojax import tasks
 from emojax.data.readers import labels, splits
-from emojax.data.readers.files import folders
+from emojax.data.readers.files import bounded, folders
 from emojax.data.readers.files.crops import EyeLine, points_from
 from emojax.data.readers.files.frames import ImageFile
 from emojax.data.readers.files.problems import DataError, Problems
@@ -108,7 +108,7 @@ def _record(folder: pathlib.Path, aligned: bool, problems: Problems) -> Record:
 
 def _load(path: pathlib.Path) -> dict[str, Any]:
   try:
-    document = json.loads(path.read_bytes(), object_pairs_hook=_once)
+    document = json.loads(bounded.read(path), object_pairs_hook=_once)
   except DataError as error:
     raise DataError(error.found, error.expected, path) from None
   except (ValueError, RecursionError) as error:
@@ -123,8 +123,8 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
   """Refuses keys that repeat: JSON would silently take the last."""
   found = dict(pairs)
   if len(found) < len(pairs):
-    keys = [key for key, _ in pairs]
-    twice = next(key for key in keys if keys.count(key) > 1)
+    counts = collections.Counter(key for key, _ in pairs)
+    twice = next(key for key, count in counts.items() if count > 1)
     raise DataError(f'{twice!r} again', 'every frame and key once')
   return found
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from emojax import tasks
 from emojax.data.readers import labels
-from emojax.data.readers.files import tables
+from emojax.data.readers.files import bounded, tables
 from emojax.data.readers.files.problems import DataError, Problems
 
 AUS = tuple(sorted({*tasks.AU12, *tasks.AU8}, key=lambda name: int(name[2:])))
@@ -117,7 +117,7 @@ def _rows(
   """Yields a tuple per frame, `missing` for rows that are out of range."""
   # Most rows repeat: each text is parsed once.
   cache: dict[bytes, tuple[float, ...]] = {}
-  raw_lines = tables.split(path.read_bytes().rstrip())
+  raw_lines = tables.split(bounded.read(path).rstrip())
   for number, raw in enumerate(raw_lines[after:], after + 1):
     row = cache.get(raw)
     if row is None:

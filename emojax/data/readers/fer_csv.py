@@ -10,7 +10,7 @@ import numpy as np
 
 from emojax import tasks
 from emojax.data.readers import labels
-from emojax.data.readers.files import tables
+from emojax.data.readers.files import bounded, tables
 from emojax.data.readers.files.frames import CsvPixels, parse_pixels
 from emojax.data.readers.files.problems import DataError, Problems
 
@@ -95,7 +95,7 @@ def find(source: pathlib.Path) -> pathlib.Path:
 def read(path: pathlib.Path, problems: Problems) -> list[Face]:
   """Reads all rows without keeping pixels; columns may be in any order."""
   after, names = tables.header(path)
-  with open(path, 'rb') as file:
+  with bounded.opened(path) as file:
     if tables.line_end(file.readline(1 << 20)) == b'\r':
       expected = 'LF or CR LF: write it with the line ends of the original'
       raise DataError('line ends of CR alone', expected, path)
@@ -115,7 +115,7 @@ def _raw_rows(
 ) -> Iterator[tuple[int, int, bytes]]:
   """Yields (line number, byte offset, bytes) of the rows that are not blank."""
   offset = 0
-  with open(path, 'rb') as file:
+  with bounded.opened(path) as file:
     for line, raw in enumerate(file, 1):
       if line > after and raw.strip():
         yield line, offset, raw

@@ -16,7 +16,7 @@ import numpy as np
 
 from emojax import tasks
 from emojax.data.readers import fer_csv, labels
-from emojax.data.readers.files import tables
+from emojax.data.readers.files import bounded, tables
 from emojax.data.readers.files.problems import DataError, Problems
 
 VOTES = (*tasks.FERPLUS, 'unknown', 'nf')
@@ -54,7 +54,7 @@ def read_new(path: pathlib.Path, problems: Problems) -> list[Ballot]:
   order = [columns.index(name) for name in HEADER]
   return [
     _ballot(path, raw, number, order, problems)
-    for number, raw in enumerate(tables.split(path.read_bytes()), 1)
+    for number, raw in enumerate(tables.split(bounded.read(path)), 1)
     if number > after and raw.strip()
   ]
 

@@ -15,7 +15,13 @@ from test_readers_fuzz import labels
 
 from emojax import tasks
 from emojax.data.readers import base
-from emojax.data.readers.files import arrays, folders, pickles, tables
+from emojax.data.readers.files import (
+  arrays,
+  folders,
+  frames,
+  pickles,
+  tables,
+)
 from emojax.data.readers.files.problems import DataError, Problems
 
 
@@ -189,6 +195,57 @@ def test_fields_without_end(kind, tmp_path):
   path.write_text('x' * (3 << 20))
   with contextlib.suppress(DataError):
     assert len(scan(tree).problems.summary()) < 10_000
+
+
+def zeros(path):
+  path.symlink_to('/dev/zero')
+
+
+def terabyte(path):
+  path.touch()
+  os.truncate(path, 1 << 40)  # takes no place on the disk
+
+
+@pytest.mark.parametrize('kind', trees.BUILDERS)
+@pytest.mark.parametrize('make', [os.mkfifo, zeros, terabyte])
+def test_files_that_wait_or_never_end(kind, make, tmp_path):
+  """Whatever a file is, reading ends, and soon."""
+  tree = trees.BUILDERS[kind](tmp_path)
+  before = labels(scan(tree))
+  files = [p for p in sorted(tree.root.rglob('*')) if p.is_file()]
+  for path in files if len(files) < 20 else files[:: len(files) // 20]:
+    if path.suffix in ('.mp4', '.avi'):
+      continue  # FFmpeg reads no further than it has to
+    data = path.read_bytes()
+    path.unlink()
+    make(path)
+    with within(20), contextlib.suppress(DataError):
+      for record in scan(tree).records[:3]:
+        with contextlib.suppress(DataError):
+          record.frames[0].encoded()
+    path.unlink()
+    path.write_bytes(data)
+  assert labels(scan(tree)) == before
+
+
+@pytest.mark.parametrize('make', [os.mkfifo, zeros, terabyte, os.mkdir])
+@pytest.mark.parametrize(
+  'read',
+  [
+    lambda path: arrays.load_npy(path),
+    lambda path: arrays.load_npz(path),
+    lambda path: arrays.read_idx(str(path)),
+    lambda path: pickles.load(str(path)),
+    lambda path: tables.header(path),
+    lambda path: list(tables.lines(path, Problems())),
+    lambda path: frames.ImageFile(str(path)).encoded(),
+    lambda path: frames.CsvPixels(str(path), 0, 9, 0).image(),
+  ],
+)
+def test_what_never_ends_is_no_file(make, read, tmp_path):
+  make(tmp_path / 'file')
+  with within(20), pytest.raises(DataError, match=r'file: found .*(fold|byte)'):
+    read(tmp_path / 'file')
 
 
 TEXTS = sorted(set(trees.BUILDERS) - {'folder_classes'})

@@ -7,22 +7,21 @@ taken for it, and compressed files may not grow without bound.
 import gzip
 import io
 import math
-import os
 import pathlib
 import zipfile
 import zlib
 
 import numpy as np
 
+from emojax.data.readers.files import bounded
 from emojax.data.readers.files.problems import DataError
 
-# Twenty times the largest file that is read here (60,000 images).
-MAX_BYTES = 1 << 30
+MAX_BYTES = bounded.MAX_BYTES  # of what is unpacked
 
 
 def load_npy(path: pathlib.Path) -> np.ndarray:
   """Reads a npy file; raises DataError if it cannot be read."""
-  data = read_bytes(path)
+  data = bounded.read(path)
   if data.startswith(b'PK'):
     raise DataError('a npz file', 'a npy file', path)
   try:
@@ -35,7 +34,7 @@ def load_npy(path: pathlib.Path) -> np.ndarray:
 def load_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
   """Reads all arrays of a npz file; raises DataError if they cannot be read."""
   try:
-    with zipfile.ZipFile(io.BytesIO(read_bytes(path))) as archive:
+    with zipfile.ZipFile(io.BytesIO(bounded.read(path))) as archive:
       check_unpacked(archive)
       return {
         name.removesuffix('.npy'): _npy(archive.read(name))
@@ -46,14 +45,6 @@ def load_npz(path: pathlib.Path) -> dict[str, np.ndarray]:
   except Exception as error:  # damaged archives raise errors of many types
     text = f'no arrays ({type(error).__name__}: {error})'
     raise DataError(text, 'a npz file of arrays', path) from error
-
-
-def read_bytes(path: str | os.PathLike) -> bytes:
-  """Returns what is in a file; raises DataError if that cannot be its kind."""
-  size = os.path.getsize(path)
-  if size > MAX_BYTES:
-    raise DataError(f'{size:,} bytes', f'at most {MAX_BYTES:,}', path)
-  return pathlib.Path(path).read_bytes()
 
 
 def check_unpacked(archive: zipfile.ZipFile):
@@ -93,7 +84,8 @@ def read_idx(file: str, dims: int = 3) -> np.ndarray:
   """
   start = 4 + 4 * dims
   try:
-    with (gzip.open if file.endswith('.gz') else open)(file, 'rb') as stream:
+    with bounded.opened(file) as raw:
+      stream = gzip.open(raw) if file.endswith('.gz') else raw
       shape = _idx_shape(stream.read(start), dims, file)
       wanted = math.prod(shape)
       if wanted > MAX_BYTES:

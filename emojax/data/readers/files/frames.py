@@ -9,10 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from emojax.data.readers.files import tables
+from emojax.data.readers.files import bounded, tables
 from emojax.data.readers.files.pictures import decode, header, upright
 from emojax.data.readers.files.problems import DataError
 from emojax.data.readers.records import Frame, png
+from emojax.host import files
 
 
 class Crop(Protocol):
@@ -49,8 +50,7 @@ class ImageFile(Frame):
 
   def _read(self) -> bytes:
     try:
-      with open(self.file, 'rb') as file:
-        return file.read()
+      return files.read_bounded(self.file, bounded.MAX_BYTES)
     except OSError as error:
       found = error.strerror or str(error)
       raise DataError(found, 'an image file', self.file) from error
@@ -115,7 +115,7 @@ class CsvPixels(Frame):
 
   def image(self) -> Image.Image:
     try:
-      with open(self.file, 'rb') as file:
+      with bounded.opened(self.file) as file:
         file.seek(self.offset)
         raw = file.read(self.length)
       row = tables.cells(tables.decode(raw))

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from emojax.data.readers.files import arrays
+from emojax.data.readers.files import arrays, bounded
 from emojax.data.readers.files.problems import DataError
 
 # Operations that protocols 2 to 4 need for plain data.
@@ -137,12 +137,12 @@ def load(file: str) -> Any:
   Raises:
     DataError: The file is cut short, no pickle, or holds other objects.
   """
-  return loads(arrays.read_bytes(file), file)
+  return loads(bounded.read(file), file)
 
 
 def load_torch(file: str) -> Any:
   """Reads what torch.save wrote, if it holds plain data and NumPy arrays only."""
-  data = arrays.read_bytes(file)
+  data = bounded.read(file)
   if not data.startswith(b'PK'):
     # The older format: magic number, version, system, then the object.
     buffer = io.BytesIO(data)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from emojax.data.readers.files import bounded
 from emojax.data.readers.files.problems import DataError, Problems
 from emojax.host.terminal import readable
 
@@ -89,7 +90,7 @@ def lines(
     problems: Where undecodable lines go.
     after: Number of lines to leave out at the beginning.
   """
-  for number, raw in enumerate(split(path.read_bytes()), 1):
+  for number, raw in enumerate(split(bounded.read(path)), 1):
     if number > after and raw.strip():
       text = None
       with problems.at(path, number):
@@ -165,7 +166,7 @@ def header(path: pathlib.Path, delimiter: str = ',') -> tuple[int, list[str]]:
   Raises:
     DataError: The file is empty, or that line is no text.
   """
-  with open(path, 'rb') as file:
+  with bounded.opened(path) as file:
     data, more = file.read(_HEADER_BYTES), bool(file.read(1))
   raw_lines = split(data)
   for number, raw in enumerate(raw_lines, 1):
