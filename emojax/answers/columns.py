@@ -147,7 +147,7 @@ class Layout:
     found = (*PLACE, *FACE, *self._labels(), *self._tasks(), *TAIL)
     if self.smooth:
       found = (*found, SMOOTHED)
-    _check_names(found)
+    check_names(found)
     return found
 
   @property
@@ -246,13 +246,16 @@ def _doubt(name: str, of: str) -> Iterable[Column]:
     yield Column(f'{name}_{kind}', 'number', '0 to 1', meaning)
 
 
-def _check_names(found: Iterable[Column]):
+def check_names(found: Iterable[Column], style: str = ''):
+  """Raises ValueError where two columns have one name; says whose style it is."""
   names = collections.Counter(column.name for column in found)
   twice = sorted(name for name, count in names.items() if count > 1)
   if twice:
+    of = f' of --style {style}' if style else ''
+    other = f', or leave out --style {style}' if style else ''
     raise ValueError(
-      f'the labels of the model make two columns {twice[0]!r}: its table '
-      'would be ambiguous. Rename the label where the model was trained'
+      f'the labels of the model make two columns {twice[0]!r}{of}: its table '
+      f'would be ambiguous. Rename the label where the model was trained{other}'
     )
 
 

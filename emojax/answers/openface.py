@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from emojax.answers.columns import Column, Layout
+from emojax.answers.columns import Column, Layout, check_names
 
 RENAMED = {
   'frame': Column('frame', 'integer', 'from 1', 'number of the frame'),
@@ -25,13 +25,19 @@ SUCCESS = Column('success', 'integer', '0 or 1', 'whether there is a face')
 
 
 def columns(layout: Layout) -> tuple[Column, ...]:
-  """The columns with OpenFace's names."""
+  """The columns with OpenFace's names.
+
+  Raises:
+    ValueError: If labels have one of them, or two labels are one unit.
+  """
   made = []
   for column in layout.columns:
     made.append(RENAMED.get(column.name, column))
     if column.name == 'score':
       made.append(SUCCESS)
-  return (*made, *_units(layout).values())
+  made.extend(_units(layout).values())
+  check_names(made, 'openface')
+  return tuple(made)
 
 
 def block(

@@ -162,6 +162,7 @@ def execute(
   found, problems = inputs.checked(asked, paths, out, webcam)
   said = command.of(model.metadata, asked, written, found)
   layout, made = make(model, asked, shown=written.page)
+  _shown(layout, written)  # raises before anything is answered
   problems += made.unused(found)
   session = Session(out, said)
   session.open()
@@ -256,11 +257,16 @@ def frames_of(rows: Mapping[str, np.ndarray]) -> int:
   return 1 + int(other.sum())
 
 
+def _shown(layout: Layout, written: Files) -> tuple[columns.Column, ...]:
+  """The columns of the tables that are written."""
+  if written.style == 'openface':
+    return openface.columns(layout)
+  return layout.columns
+
+
 def _tables(session: Session, layout: Layout, written: Files):
   """The tables, and what their columns mean."""
-  shown = layout.columns
-  if written.style == 'openface':
-    shown = openface.columns(layout)
+  shown = _shown(layout, written)
   for name in written.formats:
     path = session / f'{TABLE}.{name}'
     writers.write(path, shown, _blocks(session, layout, written.style))

@@ -72,10 +72,9 @@ def _jsonl(path: pathlib.Path, columns: Sequence[Column], blocks):
 
 def _bare(block: Block) -> np.ndarray:
   """Rows without a face, whose texts are missing: an empty set is none of them."""
-  face = block.get('face')  # which other styles do not have
-  if face is None:
-    return np.zeros(len(next(iter(block.values()))), bool)
-  return np.isnan(face)
+  if 'face' in block:
+    return np.isnan(block['face'])
+  return block['success'] == 0  # of OpenFace
 
 
 def _json(column: Column, values: np.ndarray, bare: np.ndarray) -> list[str]:

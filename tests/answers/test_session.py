@@ -13,7 +13,8 @@ import stand_in
 from PIL import Image
 from rich.console import Console
 
-from emojax.answers import command, pipeline, run, writers
+from emojax import tasks
+from emojax.answers import command, openface, pipeline, run, writers
 from emojax.answers.columns import Layout
 from emojax.answers.options import Files, OptionError, Options
 from emojax.answers.session import Part, Session, SessionError
@@ -213,7 +214,8 @@ def test_tables_hold_the_same_numbers(model, faces, tmp_path):
   assert 'meaning' in str(stored.schema.field('x').metadata)
 
 
-def test_missing_texts_are_null(tmp_path):
+@pytest.mark.parametrize('style', ['emojax', 'openface'])
+def test_missing_texts_are_null(style, tmp_path):
   """A set that holds nothing is not the set of a frame without a face."""
   from pyarrow import parquet
 
@@ -221,10 +223,13 @@ def test_missing_texts_are_null(tmp_path):
   layout = Layout(model.schema, None)
   rows = layout.empty(2)
   rows['file'][:], rows['face'][:] = ['', 'b'], [0, np.nan]
-  texts = [c.name for c in layout.columns if c.kind == 'text']
+  shown = layout.columns
+  if style == 'openface':
+    shown, rows = openface.columns(layout), openface.block(layout, rows)
+  texts = [c.name for c in shown if c.kind == 'text']
   assert {'file', 'answer'} <= set(texts)
   for name in ('jsonl', 'parquet'):
-    writers.write(tmp_path / f't.{name}', layout.columns, [rows])
+    writers.write(tmp_path / f't.{name}', shown, [rows])
   lines = (tmp_path / 't.jsonl').read_text().splitlines()
   for found in (
     [json.loads(line) for line in lines],
@@ -232,6 +237,29 @@ def test_missing_texts_are_null(tmp_path):
   ):
     assert [row['file'] for row in found] == ['', 'b']
     assert [row['answer'] for row in found] == ['', None]
+
+
+@pytest.mark.parametrize(
+  ('task', 'twice'),
+  [
+    (tasks.Task('expr', 'categorical', ('confidence', 'anger')), 'confidence'),
+    (tasks.Task('expr', 'categorical', ('success', 'anger')), 'success'),
+    (tasks.Task('expr', 'categorical', ('face_id', 'anger')), 'face_id'),
+    (tasks.Task('expr', 'categorical', ('timestamp', 'anger')), 'timestamp'),
+    (tasks.Task('au', 'binary', ('AU1', 'AU01')), 'AU01_c'),
+    (tasks.Task('au', 'binary', ('AU1', 'AU01_c')), 'AU01_c'),
+  ],
+)
+def test_labels_that_are_names_of_openface(task, twice, faces, tmp_path):
+  """Told before anything is answered; in emojax's own style they are labels."""
+  model, out = stand_in.Model((task,)), tmp_path / 'out'
+  with pytest.raises(
+    ValueError, match=f'columns {twice!r} of --style openface'
+  ):
+    execute(model, faces, out, written=Files(style='openface'))
+  assert not out.exists()
+  assert not model.seen
+  assert set(task.labels) <= set(Layout((task,)).names)
 
 
 def test_formats_that_cannot_be_written_are_told_first(
