@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, NoReturn
 from emojax import tasks
 from emojax.data.readers.records import SPLITS
 from emojax.data.store import store
+from emojax.host import files
 
 MAX_BYTES = 64 * 2**20  # of a JSON file
 MAX_SIZE = 4096
@@ -91,10 +92,7 @@ def _check_format(folder: pathlib.Path, tree: '_Node'):
 def _load(path: pathlib.Path) -> Any:
   """JSON of a file that may be anything."""
   try:
-    size = path.stat().st_size
-    if not path.is_file() or size > MAX_BYTES:
-      raise ValueError(f'{size} bytes, expected a file of at most {MAX_BYTES}')
-    return json.loads(path.read_text(encoding='utf-8'))
+    return json.loads(files.read_bounded(path, MAX_BYTES).decode())
   except (OSError, RecursionError, ValueError) as error:
     raise store.StoreError(
       f'{path} cannot be read ({type(error).__name__}: {error}); restore the '

@@ -13,6 +13,7 @@ import numpy as np
 from emojax import tasks
 from emojax.data.store import store, table_checks
 from emojax.data.store.digest import bytes_of
+from emojax.host import files
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -129,7 +130,11 @@ def load(path: pathlib.Path) -> FrameTable:
 
 
 def load_checked(
-  path: pathlib.Path, spec: Any, counts: Mapping[str, Any], digest: str | None
+  path: pathlib.Path,
+  spec: Any,
+  counts: Mapping[str, Any],
+  shards: int,
+  digest: str | None,
 ) -> FrameTable:
   """Reads the table of a data set that anybody may have made.
 
@@ -137,19 +142,20 @@ def load_checked(
     path: The file.
     spec: The `store.Spec` of the data set.
     counts: What `emojax.json` says of the split (`overview.counts`).
+    shards: Bytes of the split's records.
     digest: SHA-256 of the file, None if it is not known.
 
   Raises:
     StoreError: It is no such table; the message names the file.
   """
   try:
-    data = path.read_bytes()
+    data = files.read_bounded(path, table_checks.largest(shards))
   except OSError as error:
     raise _damaged(path, error.strerror or error) from error
   if digest is not None and hashlib.sha256(data).hexdigest() != digest:
     raise _damaged(path, 'it is not the file that was written with the images')
   try:
-    table_checks.check_headers(data, spec, counts)
+    table_checks.check_headers(data, spec, counts, shards)
     table = _read(path, data)
     table_checks.check_values(table, spec, counts)
   except (table_checks.TableError, zipfile.BadZipFile) as error:

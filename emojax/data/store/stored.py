@@ -64,8 +64,13 @@ class Store:
       self.path / name,
       self.spec,
       self._facts.counts[split],
+      self._bytes(split),
       self._facts.digests.get(name),
     )
+
+  def _bytes(self, split: str) -> int:
+    """Of its records."""
+    return sum(self._facts.sizes[name] for name in self._facts.shards[split])
 
   def records(self, split: str) -> 'Records':
     """The records of a split.
@@ -110,7 +115,7 @@ class Store:
       split=split,
       frames=len(table),
       table=table.digest(),
-      bytes=sum(self._facts.sizes[name] for name in names),
+      bytes=self._bytes(split),
       shards=digest.text(found) if len(found) == len(names) else None,
     )
 

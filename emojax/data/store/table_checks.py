@@ -1,6 +1,7 @@
 """Whether a table of labels is one of its data set, before it is believed."""
 
 import io
+import math
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,9 @@ import numpy as np
 from emojax import tasks
 
 MAX_NAME = 4096  # characters of a name
+# Names are as wide as the longest: of so many times the bytes of the records, and
+# some more where there are few.
+WIDER, SPARE = 8, 1 << 26
 TOLERANCE = 1e-3  # of sums of distributions; counts of soft labels are rounded
 
 
@@ -44,9 +48,28 @@ def layout(
   return found
 
 
-def check_headers(data: bytes, spec: Any, counts: Mapping[str, Any]):
-  """Raises TableError unless an .npz has these arrays; reads none of them."""
-  expected = layout(spec, counts)
+def largest(shards: int) -> int:
+  """Bytes that a table beside records of `shards` bytes may have."""
+  return (1 + WIDER) * shards + SPARE
+
+
+def check_headers(
+  data: bytes, spec: Any, counts: Mapping[str, Any], shards: int
+):
+  """Checks what an .npz says of its arrays, and reads none of them.
+
+  Args:
+    data: The file.
+    spec: The `store.Spec` of the data set.
+    counts: Its numbers of 'records' and 'frames'.
+    shards: Bytes of its records, which hold all labels once more: a few bytes
+      may unpack to a thousand times as many, and whoever made them has made the
+      counts.
+
+  Raises:
+    TableError: There are others, or they are of other types and sizes.
+  """
+  expected, sizes = layout(spec, counts), {'numbers': 0, 'names': 0}
   with zipfile.ZipFile(io.BytesIO(data)) as archive:
     names = [name.removesuffix('.npy') for name in archive.namelist()]
     if sorted(names) != sorted(expected):
@@ -55,7 +78,8 @@ def check_headers(data: bytes, spec: Any, counts: Mapping[str, Any]):
         f'its arrays are not those of the data set; see {", ".join(odd[:3])}'
       )
     for name, (kind, shape) in expected.items():
-      found, dtype = _header(archive, name)
+      found, dtype, held = _header(archive, name)
+      size = math.prod(found) * dtype.itemsize
       known = dtype.str[1:] == kind or (
         kind == 'U' == dtype.kind and dtype.itemsize <= 4 * MAX_NAME
       )
@@ -63,11 +87,22 @@ def check_headers(data: bytes, spec: Any, counts: Mapping[str, Any]):
         raise TableError(
           f'{name} is {dtype} {list(found)}, expected {kind} {list(shape)}'
         )
+      if held != size:
+        raise TableError(f'{name} has {held:,} bytes, expected {size:,}')
+      sizes['names' if kind == 'U' else 'numbers'] += size
+  room = {'numbers': shards, 'names': largest(shards) - shards}
+  for what, size in sizes.items():
+    if size > room[what]:
+      raise TableError(
+        f'it unpacks to {size:,} bytes of {what}, and the records, which hold '
+        f'them too, have {shards:,} bytes'
+      )
 
 
 def _header(
   archive: zipfile.ZipFile, name: str
-) -> tuple[tuple[int, ...], np.dtype]:
+) -> tuple[tuple[int, ...], np.dtype, int]:
+  """Shape, type and bytes of an array."""
   try:
     with archive.open(f'{name}.npy') as file:
       version = np.lib.format.read_magic(file)
@@ -76,11 +111,12 @@ def _header(
         (2, 0): np.lib.format.read_array_header_2_0,
       }[version]
       shape, _, dtype = read(file)
+      held = archive.getinfo(f'{name}.npy').file_size - file.tell()
   except Exception as error:  # ast, zip, zlib and NumPy each have their own
     raise TableError(
       f'{name} cannot be read ({type(error).__name__}: {error})'
     ) from error
-  return shape, dtype
+  return shape, dtype, held
 
 
 def check_values(table: Any, spec: Any, counts: Mapping[str, Any]):

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import shutil
 import sys
 import zipfile
@@ -11,11 +12,12 @@ import numpy as np
 import pytest
 import trees
 from PIL import Image
+from test_hostile_files import terabyte, within, zeros
 
 from emojax import tasks
 from emojax.data.clips import pipeline
 from emojax.data.prepare import command as prepare
-from emojax.data.store import frame_table, store, stored
+from emojax.data.store import frame_table, store, stored, table_checks
 
 NAME = 'rafdb-train.array_record-00000-of-00001'
 
@@ -206,10 +208,15 @@ def test_no_json_or_too_deep(copy, name, text):
   refused(copy, name)
 
 
-def test_a_description_that_never_ends(copy):
-  (copy / store.FILE).unlink()
-  (copy / store.FILE).symlink_to('/dev/zero')
-  refused(copy, 'expected a file')
+@pytest.mark.parametrize(
+  'name', [store.FILE, 'features.json', 'dataset_info.json', 'labels-train.npz']
+)
+@pytest.mark.parametrize('make', [os.mkfifo, zeros, terabyte])
+def test_files_that_wait_or_never_end(copy, name, make):
+  (copy / name).unlink()
+  make(copy / name)
+  with within(20):
+    refused(copy, name)
 
 
 def _walk(tree, path=()):
@@ -339,6 +346,44 @@ def test_an_array_is_not_read_before_its_size_is_known(copy):
       archive.writestr(f'{name}.npy', buffer.getvalue())
   edit(copy, lambda facts: facts.pop('digests'))
   refused(copy, '[10000000000000, 7]')
+
+
+def test_a_table_unpacks_to_no_more_than_the_records(copy, monkeypatch):
+  """All that is said of the file fits: the counts, the headers, the digest."""
+  path, frames = copy / 'labels-train.npz', 10**8
+  spec = stored.Store(copy).spec
+  arrays = table_checks.layout(spec, {'records': 6, 'frames': frames})
+  with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
+    for name, (kind, shape) in arrays.items():
+      dtype = np.dtype('<U1' if kind == 'U' else f'<{kind}')
+      size, header = np.prod(shape) * dtype.itemsize, io.BytesIO()
+      np.lib.format.write_array_header_1_0(
+        header, {'descr': dtype.str, 'fortran_order': False, 'shape': shape}
+      )
+      archive.writestr(f'{name}.npy', header.getvalue())
+      # As large as its header says, by the directory alone.
+      archive.getinfo(f'{name}.npy').file_size = int(size + header.tell())
+
+  def agree(facts):
+    facts['splits']['train'].update(frames=frames)
+    facts['digests'][path.name] = store.file_digest(path)
+
+  edit(copy, agree)
+  monkeypatch.setattr(np, 'load', lambda *_, **__: pytest.fail('unpacked'))
+  refused(copy, path.name, 'it unpacks to 6,800,000,0', 'the records')
+
+
+def test_a_table_that_is_shorter_than_its_headers_say(copy):
+  path = copy / 'labels-train.npz'
+  with np.load(path) as found:
+    arrays = dict(found)
+  with zipfile.ZipFile(path, 'w') as archive:
+    for name, array in arrays.items():
+      buffer = io.BytesIO()
+      np.save(buffer, array)
+      archive.writestr(f'{name}.npy', buffer.getvalue()[:-1])
+  edit(copy, lambda facts: facts.pop('digests'))
+  refused(copy, path.name, 'has 263 bytes, expected 264')
 
 
 def rewrite(folder, change, split='train'):
