@@ -18,7 +18,8 @@ def onnx_file(source: str | os.PathLike) -> pathlib.Path | None:
   A folder with both is read as one with weights: name the file for the other.
 
   Raises:
-    ModelError: If a folder has nothing but several ONNX files.
+    ModelError: If a folder has nothing but several ONNX files, or a name means
+      two models.
   """
   name, path = os.fspath(source), pathlib.Path(source)
   if shipped.path(name) is not None or shipped.on_hub(name):
@@ -46,7 +47,8 @@ def load(
     schema: The labels that it must have, or None for any.
 
   Raises:
-    ModelError: If files are missing, damaged or of a newer version.
+    ModelError: If files are missing, damaged or of a newer version, or a name
+      means two models.
     ValueError: If the labels are not those of `schema`.
     ImportError: If an ONNX file is named without the extra 'onnx'.
   """

@@ -131,15 +131,15 @@ def load(
 
   Args:
     folder: What `python -m emojax.export` wrote, or the name of a model that is
-      in this package (`emojax.trained.shipped.names()`), which is meant where
-      both exist: './ferplus' is a folder for certain. 'hf://user/name' is fetched
+      in this package (`emojax.trained.shipped.names()`); './ferplus' is a folder
+      for certain, and has to be written where both exist. 'hf://user/name' is fetched
       from the Hugging Face Hub (extra `hub`), or what its cache has of it;
       'hf://user/name@revision' is a branch, a tag or a commit.
     schema: Labels that the model must have, in this order; None for any.
 
   Raises:
-    ModelError: If files are missing, damaged or of a newer version, or the hub's
-      cannot be had.
+    ModelError: If files are missing, damaged or of a newer version, the hub's
+      cannot be had, or a name means two models.
     ValueError: If the labels are not those of `schema`.
   """
   name = os.fspath(folder)

@@ -3,6 +3,8 @@
 import difflib
 import pathlib
 
+from emojax.trained.answering import ModelError
+
 FOLDER = pathlib.Path(__file__).parents[1] / 'weights'
 
 
@@ -12,8 +14,26 @@ def names() -> list[str]:
 
 
 def path(name: str) -> pathlib.Path | None:
-  """Folder of the model of a name; None if there is no such one."""
-  return FOLDER / name if name in names() else None
+  """Folder of the model of a name; None if there is no such one.
+
+  Raises:
+    ModelError: If a folder of that name here holds a model, too.
+  """
+  if name not in names():
+    return None
+  ours, theirs = FOLDER / name, pathlib.Path(name)
+  if _holds_model(theirs) and not theirs.samefile(ours):
+    # `Path('./ferplus')` is the same text as the name: only texts can tell.
+    raise ModelError(
+      f'{name} is a model of this package, and the folder {name} here holds '
+      f'another one: write ./{name} (in Python as text) for the folder, {ours} for '
+      "the package's, or give the folder another name"
+    )
+  return ours
+
+
+def _holds_model(folder: pathlib.Path) -> bool:
+  return (folder / 'model.json').exists() or any(folder.glob('*.onnx'))
 
 
 def on_hub(name: str) -> bool:
@@ -25,7 +45,7 @@ def find(name: str) -> pathlib.Path:
   """Where a model is: in this package, on the hub (`hf://user/name`), a folder.
 
   Raises:
-    ModelError: If the hub's cannot be had.
+    ModelError: If the hub's cannot be had, or a name means two of them.
   """
   if on_hub(name):
     from emojax.trained import hub  # which imports JAX

@@ -3,13 +3,15 @@
 import hashlib
 import json
 import os
+import pathlib
 
 import numpy as np
 import pytest
 
 import emojax
 from benchmarks import shipped as tool
-from emojax.trained import folder, shipped
+from emojax.trained import folder, loading, shipped
+from emojax.trained.answering import ModelError
 
 LARGEST = 8_000_000  # bytes of all weights together
 
@@ -35,6 +37,33 @@ def test_faces_in_colour_are_made_grey_as_those_of_the_training_data(name):
   grey = model.predict(np.repeat(luma[..., None], 3, -1))
   np.testing.assert_array_equal(output.members['expr'], grey.members['expr'])
   np.testing.assert_allclose(output.probabilities['expr'].sum(-1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize('file', [folder.METADATA, 'model.onnx'])
+def test_a_folder_of_the_same_name_is_not_passed_over(
+  file, name, tmp_path, monkeypatch
+):
+  """Whoever has exported one there would get the answers of another model."""
+  monkeypatch.chdir(tmp_path)
+  here = pathlib.Path(name)
+  here.mkdir()
+  assert shipped.find(name) == shipped.FOLDER / name  # it holds no model
+  (here / file).touch()
+  with pytest.raises(
+    ModelError, match=rf'write \./{name} .*weights/{name} for'
+  ):
+    shipped.find(name)
+  # A relative path of pathlib has lost its './'.
+  for given in (name, pathlib.Path(f'./{name}')):
+    with pytest.raises(ModelError, match='holds another one'):
+      emojax.load(given)
+  for given in (f'./{name}', f'{name}/', here.absolute()):
+    assert shipped.find(os.fspath(given)).samefile(here)
+    found = loading.onnx_file(given)
+    assert (found is not None) == file.endswith('.onnx')
+    assert found is None or found.samefile(here / file)
+  monkeypatch.chdir(shipped.FOLDER)  # where both are one
+  assert shipped.find(name) == shipped.FOLDER / name
 
 
 def test_nothing_says_where_it_was_made(name):
