@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -54,8 +54,8 @@ def read(
     for name, data in part.pictures.items():
       number, index, last = (int(x) for x in name.split('-'))
       if number in videos:
-        small.add(number, index, data)
-        videos[number].width = last
+        # Its width is kept with each, as frames of one video can differ in size.
+        small.add(number, index, Small(last, data))
   return {
     'about': list(about),
     'labels': _labels(layout),
@@ -127,6 +127,13 @@ def _certainty(face: Mapping[str, Any]) -> float:
   return -np.inf if face['total'] is None else -face['total']
 
 
+class Small(NamedTuple):
+  """A small picture of a frame: the width that it had, in pixels, and its JPEG."""
+
+  width: int
+  jpeg: bytes
+
+
 class Thinned:
   """Small pictures of videos, no more than a limit at any time.
 
@@ -140,15 +147,15 @@ class Thinned:
   def __init__(self, limit: int):
     self._limit, self._step, self.count = limit, 1, 0
     self._added: dict[int, int] = {}  # video -> pictures so far
-    self._kept: dict[int, list[tuple[int, int, bytes]]] = {}
+    self._kept: dict[int, list[tuple[int, int, Small]]] = {}
 
-  def add(self, video: int, index: int, data: bytes):
+  def add(self, video: int, index: int, picture: Small):
     """Adds the next picture of a video: that of a frame."""
     turn = self._added.get(video, 0)
     self._added[video] = turn + 1
     if turn % self._step:
       return
-    self._kept.setdefault(video, []).append((turn, index, data))
+    self._kept.setdefault(video, []).append((turn, index, picture))
     self.count += 1
     while self.count > self._limit and any(
       len(k) > 1 for k in self._kept.values()
@@ -158,16 +165,15 @@ class Thinned:
         self._kept[number] = [one for one in kept if not one[0] % self._step]
       self.count = sum(map(len, self._kept.values()))
 
-  def of(self, video: int) -> list[tuple[int, bytes]]:
+  def of(self, video: int) -> list[tuple[int, Small]]:
     """(frame, picture) of a video, in order."""
-    return [(index, data) for _, index, data in self._kept.get(video, [])]
+    return [(index, kept) for _, index, kept in self._kept.get(video, [])]
 
 
 class _Video:
   """Rows of one video."""
 
   def __init__(self):
-    self.width = 1  # of its frames, in pixels
     self._parts: list[dict[str, np.ndarray]] = []
 
   def add(self, rows: Mapping[str, np.ndarray], chosen: np.ndarray):
@@ -180,7 +186,7 @@ class _Video:
     return sum(len(part['frame']) for part in self._parts)
 
   def json(
-    self, layout: Layout, name: str, pictures: Sequence[tuple[int, bytes]]
+    self, layout: Layout, name: str, pictures: Sequence[tuple[int, Small]]
   ) -> dict[str, Any]:
     rows = {
       key: np.concatenate([part[key] for part in self._parts])
@@ -191,7 +197,6 @@ class _Video:
     times = dict(zip(rows['frame'].astype(int), rows['time']))
     return {
       'name': name,
-      'width': self.width,
       'start': float(rows['time'].min()),
       'stop': float(rows['time'].max()),
       'num_tracks': len(tracks),
@@ -202,9 +207,10 @@ class _Video:
       'frames': [
         {
           'time': round(float(times[index]), 3),
-          'image': base64.b64encode(data).decode(),
+          'width': picture.width,
+          'image': base64.b64encode(picture.jpeg).decode(),
         }
-        for index, data in pictures
+        for index, picture in pictures
       ],
     }
 

@@ -249,7 +249,7 @@ class Video {
     pen.drawImage(image, 0, 0, canvas.width, canvas.height);
     const i = this.point(this.shown);
     if (i < 0) return;
-    const scale = canvas.width / this.video.width;
+    const scale = canvas.width / this.video.frames[this.shown].width;
     pen.strokeStyle = this.track.unsure[i] ? '#e69f00' : '#56b4e9';
     pen.lineWidth = 2 * ratio;
     pen.strokeRect(...[...this.track.boxes.slice(4 * i, 4 * i + 4)].map(

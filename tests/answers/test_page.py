@@ -248,7 +248,7 @@ def test_small_pictures_are_never_more_than_a_limit(counts):
   small = gallery.Thinned(6)
   for video, count in enumerate(counts):
     for i in range(count):
-      small.add(video, 10 * i, b'%d' % i)
+      small.add(video, 10 * i, gallery.Small(9, b'%d' % i))
       assert small.count <= 6
   kept = [small.of(video) for video in range(len(counts))]
   assert sum(map(len, kept)) == small.count
@@ -256,15 +256,36 @@ def test_small_pictures_are_never_more_than_a_limit(counts):
     s for s in (1, 2, 4, 8, 256) if sum(-(-n // s) for n in counts) <= 6
   )
   for count, found in zip(counts, kept):
-    assert found == [(10 * i, b'%d' % i) for i in range(0, count, step)]
+    expected = [(10 * i, (9, b'%d' % i)) for i in range(0, count, step)]
+    assert found == expected
+
+
+def test_frames_of_one_video_can_differ_in_size(tmp_path, monkeypatch):
+  """Boxes are in pixels of their own frame, whatever the last one has."""
+  widths = (640, 320, 480)
+
+  def frames(source, **_):
+    for i, width in enumerate(widths):
+      image = np.full((240, width, 3), 50 * i, np.uint8)
+      yield run.sources.Frame(source.name, i, float(i), image)
+
+  monkeypatch.setattr(run.sources, 'frames', frames)
+  (tmp_path / 'v.mkv').write_bytes(b'')
+  path = execute(tmp_path / 'v.mkv', tmp_path / 'out')
+  (video,) = data_of(path)['videos']
+  assert [frame['width'] for frame in video['frames']] == list(widths)
+  boxes = np.frombuffer(base64.b64decode(video['tracks'][0]['boxes']), '<f4')
+  assert boxes.reshape(-1, 4)[:, 2].tolist() == list(widths)
+  # The script divides by the width of the frame that is shown.
+  assert 'video.width' not in path.read_text()
 
 
 def test_more_videos_than_small_pictures():
   small = gallery.Thinned(3)
   for video in range(9):
     for i in range(4):
-      small.add(video, i, b'')
-  assert [small.of(video) for video in range(9)] == [[(0, b'')]] * 9
+      small.add(video, i, gallery.Small(9, b''))
+  assert [small.of(video) for video in range(9)] == [[(0, (9, b''))]] * 9
 
 
 def test_a_page_names_model_and_limits(clip, tmp_path):
