@@ -9,6 +9,7 @@ A action units, E expressions, K bins, T temperature.
 """
 
 import dataclasses
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,6 +101,10 @@ FASHION_MNIST = (
 )
 
 NUM_BINS = 20
+# What data sets and models of strangers may have: names of tasks and labels become
+# columns and headings.
+MAX_TASKS, MAX_LABELS, MAX_NAME = 16, 4096, 1000
+NAME = re.compile(r'[A-Za-z][A-Za-z0-9_]{0,99}')
 BIN_VALUES = ('ends', 'centres')  # see `bin_values`
 
 
@@ -142,6 +147,16 @@ class Task:
 
 
 Schema = tuple[Task, ...]
+
+
+def is_label(name: Any) -> bool:
+  """Whether a value may name a label: printable, in one line, not too long.
+
+  Terminals, tables and archives take control characters for something else,
+  and lone surrogates can be written nowhere.
+  """
+  text = isinstance(name, str) and 0 < len(name) <= MAX_NAME
+  return text and name.isprintable()
 
 
 def au_task(labels: tuple[str, ...] = AU12) -> Task:

@@ -7,12 +7,14 @@ without a face is one row with nothing in the columns of a face.
 
 import collections
 import dataclasses
+import functools
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
 from emojax import tasks
+from emojax.data.readers.files import tables
 
 # Whole numbers may be missing, so that they are kept as numbers with NaN.
 TYPES = {
@@ -164,11 +166,17 @@ class Layout:
 
   def label(self, task: tasks.Task, name: str) -> str:
     """The column of a label; the task is named where names would repeat."""
+    if name in self._ambiguous:
+      return f'{task.name}.{name}'
+    return written(task, name)
+
+  @functools.cached_property
+  def _ambiguous(self) -> frozenset[str]:
+    """Labels that are no names of columns."""
     counts = collections.Counter(n for t in self.schema for n in t.labels)
     fixed = {column.name for column in (*PLACE, *FACE, *TAIL)}
-    if counts[name] > 1 or name in fixed | {'answer', 'answer_set'}:
-      return f'{task.name}.{name}'
-    return name
+    twice = {name for name, count in counts.items() if count > 1}
+    return frozenset(twice | fixed | {'answer', 'answer_set'})
 
   def answer(self, task: tasks.Task, ending: str = 'answer') -> str:
     """The column of a task's answer, or (`answer_set`) of its set."""
@@ -219,6 +227,11 @@ class Layout:
       f'the label of {task.name} that is most probable beside its share of the '
       f'labels to the power of {self.favour_rare:g}'
     )
+
+
+def written(task: tasks.Task, label: str) -> str:
+  """A label in a cell or a header, with its task where it would be a formula."""
+  return f'{task.name}.{label}' if label[0] in tables.FORMULA else label
 
 
 def _label_columns(task: tasks.Task, label: str, name: str):

@@ -201,7 +201,7 @@ def _chosen(task: tasks.Task, probs, limits: Mapping) -> np.ndarray:
 
 
 def _joined(task: tasks.Task, chosen: np.ndarray, between: str) -> list[str]:
-  labels = np.array(task.labels, object)
+  labels = np.array([columns.written(task, x) for x in task.labels], object)
   return [between.join(labels[row]) for row in chosen]
 
 

@@ -240,7 +240,7 @@ def _source(path: str, named: bool) -> Source:
     raise DataError(found, _KINDS, path)
   tables.file_name(path)
   name = pathlib.Path(path).as_posix()
-  if name[0] in '=+-@':  # which spreadsheets would take for a formula
+  if name[0] in tables.FORMULA:
     name = f'./{name}'
   suffix = os.path.splitext(path)[1].lower()
   if suffix in PICTURES:

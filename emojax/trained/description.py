@@ -1,5 +1,6 @@
 """What model.json may say: every key that loading and predicting rest on."""
 
+import collections
 import hashlib
 import itertools
 import json
@@ -8,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from emojax import tasks
 from emojax.faces.align import CropRule
 from emojax.uncertainty import prior
 
@@ -148,11 +150,14 @@ def _check_preprocessing(found: dict):
 
 def _schema(items: list) -> list[dict]:
   """The tasks with sound names, labels and bins."""
+  if len(items) > tasks.MAX_TASKS:
+    raise ValueError(f'schema: expected at most {tasks.MAX_TASKS} tasks')
   for i, item in enumerate(items):
     where = f'schema[{i}]'
     if not isinstance(item, dict):
       raise ValueError(f'{where}: expected an object')
-    _get(item, 'name', str, f'{where}.')
+    if not tasks.NAME.fullmatch(_get(item, 'name', str, f'{where}.')):
+      raise ValueError(f'{where}.name: expected letters, digits and _')
     if _get(item, 'kind', str, f'{where}.') not in KINDS_OF_TASKS:
       raise ValueError(f'{where}.kind: expected one of {KINDS_OF_TASKS}')
     _check_labels(_get(item, 'labels', list, f'{where}.'), f'{where}.labels')
@@ -161,18 +166,22 @@ def _schema(items: list) -> list[dict]:
     binned = item['kind'] == 'binned'
     _count(item['bins'], f'{where}.bins', *((2, 10_000) if binned else (0, 1)))
   names = [item['name'] for item in items]
-  if not names or len(set(names)) < len(names) or {'', MEAN} & set(names):
+  if not names or len(set(names)) < len(names) or MEAN in names:
     raise ValueError('schema: expected tasks of different names')
   return items
 
 
 def _check_labels(labels: list, where: str):
-  if not labels or not all(
-    isinstance(label, str) and label for label in labels
-  ):
-    raise ValueError(f'{where}: expected names')
-  if repeated := {label for label in labels if labels.count(label) > 1}:
-    raise ValueError(f'{where}: {sorted(repeated)[0]!r} is there twice')
+  if not 0 < len(labels) <= tasks.MAX_LABELS:
+    raise ValueError(f'{where}: expected 1 to {tasks.MAX_LABELS:,} names')
+  if wrong := [label for label in labels if not tasks.is_label(label)]:
+    raise ValueError(
+      f'{where}: expected printable names of at most {tasks.MAX_NAME:,} '
+      f'characters, found {str(wrong[0])[:40]!r}'
+    )
+  if len(set(labels)) < len(labels):
+    twice = next(k for k, n in collections.Counter(labels).items() if n > 1)
+    raise ValueError(f'{where}: {twice!r} is there twice')
 
 
 def _check_bins(schema: list[dict], metadata: dict):

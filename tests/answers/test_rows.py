@@ -1,5 +1,7 @@
 """Columns and rows: what the model says, face by face, and nothing else."""
 
+import time
+
 import numpy as np
 import pytest
 import stand_in
@@ -339,3 +341,32 @@ def test_pick_leaves_nothing_behind(model):
 def test_numbers_of_few_bits_are_the_decimals_they_were_made_of(kind):
   asked = options.Options(coverage=kind(0.9), unsure_share=kind(0.05))
   assert (asked.coverage, asked.unsure_share) == (0.9, 0.05)
+
+
+def test_labels_are_no_formulas():
+  """Classes that folders or strangers named: in headers and cells alike."""
+  labels = ('=1+1', '-1', '+', '@x', 'a=b')
+  schema = (
+    tasks.Task('expr', 'categorical', labels),
+    tasks.Task('au', 'binary', ('-2', 'p')),
+  )
+  layout = Layout(schema)
+  assert not [name for name in layout.names if name[0] in '=+-@']
+  assert {'expr.=1+1', 'expr.-1', 'a=b', 'au.-2'} < set(layout.names)
+  layout, _, found = made(stand_in.Model(schema), SEEN)
+  shown = {columns.written(schema[0], label) for label in labels}
+  here = ~np.isnan(found['face'])
+  assert set(found['answer'][here]) <= shown
+  joined = rows._joined(schema[1], np.array([[True, True], [False, True]]), '+')
+  assert joined == ['au.-2+p', 'p']
+
+
+def test_columns_of_many_labels_are_soon_made():
+  labels = tuple(f'label {i}' for i in range(tasks.MAX_LABELS))
+  schema = tuple(
+    tasks.Task(name, 'categorical', labels) for name in ('a', 'b', 'c')
+  )
+  start = time.process_time()
+  layout = Layout(schema)
+  assert len(layout.columns) > 3 * len(labels)
+  assert time.process_time() - start < 2  # minutes, if each were counted anew

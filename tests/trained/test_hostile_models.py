@@ -7,6 +7,7 @@ import copy as copies
 import hashlib
 import json
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -287,6 +288,73 @@ def test_descriptions_that_are_of_no_use(copy, monkeypatch, path, value, words):
   else:
     (copy / METADATA).write_text(json.dumps(metadata))
   refused(copy, words)
+
+
+def rename(tree, old, new):
+  """The same with another label, wherever it is a key or a value."""
+  if isinstance(tree, dict):
+    return {
+      new if key == old else key: rename(value, old, new)
+      for key, value in tree.items()
+    }
+  if isinstance(tree, list):
+    return [rename(value, old, new) for value in tree]
+  return new if tree == old else tree
+
+
+def renamed(folder, name):
+  def change(metadata):
+    metadata.update(rename(metadata, 'happiness', name))
+
+  forge(folder, change)
+
+
+@pytest.mark.parametrize(
+  'name',
+  ['', 'a\0b', 'a\nb', '\x1b]0;title\x07', '\x9b2J', 'a\ud800', 'a\u2028b',
+   '\u202egpj', 'x' * 70_000],
+)  # fmt: skip
+def test_labels_that_are_no_names(copy, name):
+  renamed(copy, name)
+  text = refused(copy, 'schema[1].labels: expected printable names')
+  assert text.isprintable()
+  assert len(text) < 1000
+
+
+@pytest.mark.parametrize(
+  'name', ['V-A', '-1', '+', '=x', 'sehr fröhlich (laut)', '喜び', 'a|b', '😀']
+)
+def test_labels_that_are_names(copy, name):
+  """Whatever a class of a data set may be called."""
+  renamed(copy, name)
+  assert emojax.load(copy).schema[1].labels[4] == name
+
+
+def test_more_labels_than_any_task_has():
+  """Soon, however many they are."""
+  labels = [f'{i:x}' for i in range(300_000)]
+  start = time.process_time()
+  with pytest.raises(ValueError, match=r'x: expected 1 to 4,096 names'):
+    description._check_labels(labels, 'x')
+  labels = [*labels[:4000], labels[3999]]
+  with pytest.raises(ValueError, match="'f9f' is there twice"):
+    description._check_labels(labels, 'x')
+  assert time.process_time() - start < 1
+
+
+@pytest.mark.parametrize('name', ['', '=1+1', 'a\n', 'a/../b', 'x' * 101])
+def test_tasks_that_are_no_names(copy, name):
+  forge(copy, put(('schema', 1, 'name'), name))
+  refused(copy, 'schema[1].name: expected letters, digits and _')
+
+
+def test_more_tasks_than_a_model_has(copy):
+  def more(metadata):
+    task = metadata['schema'][1]
+    metadata['schema'] += [{**task, 'name': f't{i}'} for i in range(14)]
+
+  forge(copy, more)
+  refused(copy, 'schema: expected at most 16 tasks')
 
 
 @pytest.mark.parametrize(

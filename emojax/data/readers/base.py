@@ -14,6 +14,7 @@ import importlib
 import os
 import pathlib
 
+from emojax import tasks
 from emojax.data.readers import layouts
 from emojax.data.readers import options as options_lib
 from emojax.data.readers import project as project_lib
@@ -101,9 +102,8 @@ def scan(
   except OSError as error:
     raise DataError(str(error), 'a readable file', source) from error
   listing = project_lib.project(listing, **shared)
-  for task in listing.schema:
-    for label in task.labels:  # written once all images are
-      tables.file_name(label)
+  for task in listing.schema:  # which is written once all images are
+    _check_labels(task)
   listing.records = [r for r in listing.records if _storable(r, problems)]
   if not listing.records:
     why = ' '.join(problems.summary().split()) or layouts.sought(name)
@@ -118,6 +118,18 @@ def scan(
   facts['counts'] = counts
   listing.info = {**facts, **listing.info}
   return listing
+
+
+def _check_labels(task: tasks.Task):
+  """Refuses labels that a prepared data set would be refused for."""
+  wrong = [label for label in task.labels if not tasks.is_label(label)]
+  if wrong:
+    found = f'the name {tables.shorten(wrong[0])} of a class or label'
+    expected = f'printable text of at most {tasks.MAX_NAME:,} characters'
+    raise DataError(found, f'{expected}: rename it')
+  if len(task.labels) > tasks.MAX_LABELS:
+    found = f'{len(task.labels):,} labels of {task.name}'
+    raise DataError(found, f'at most {tasks.MAX_LABELS:,}')
 
 
 def _storable(record: Record, problems: Problems) -> bool:

@@ -19,11 +19,9 @@ from emojax.host import files
 
 MAX_BYTES = 64 * 2**20  # of a JSON file
 MAX_SIZE = 4096
-MAX_LABELS = 4096
 MAX_BINS = 1024
 AUDIO = (None, 'log_mel', 'mfcc')
 CLASSES = 'tensorflow_datasets.core.features.'
-NAME = re.compile(r'[A-Za-z][A-Za-z0-9_]{0,99}')
 DIGEST = re.compile(r'[0-9a-f]{64}')
 SHARD = re.compile(r'\.array_record-(\d{5})-of-(\d{5})')
 
@@ -151,11 +149,10 @@ class _Node:
     return self.require(right, f'a whole number from {low} to {high}')
 
   def text(self) -> str:
-    right = isinstance(self.value, str) and 0 < len(self.value) <= 1000
-    return self.require(right and self.value.isprintable(), 'a printable name')
+    return self.require(tasks.is_label(self.value), 'a printable name')
 
   def name(self) -> str:
-    right = isinstance(self.value, str) and NAME.fullmatch(self.value)
+    right = isinstance(self.value, str) and tasks.NAME.fullmatch(self.value)
     return self.require(bool(right), 'a name of letters, digits and _')
 
   def one_of(self, options) -> Any:
@@ -166,7 +163,7 @@ class _Node:
 
 
 def _spec(node: _Node) -> store.Spec:
-  schema = tuple(_task(task) for task in node.list('schema', 16))
+  schema = tuple(_task(task) for task in node.list('schema', tasks.MAX_TASKS))
   names = [task.name for task in schema]
   node.get('schema').require(
     0 < len(set(names)) == len(names), 'tasks of different names'
@@ -202,7 +199,7 @@ def _task(node: _Node) -> tasks.Task:
 
 
 def _names(node: _Node, key: str) -> tuple[str, ...]:
-  found = tuple(item.text() for item in node.list(key, MAX_LABELS))
+  found = tuple(item.text() for item in node.list(key, tasks.MAX_LABELS))
   node.get(key).require(len(set(found)) == len(found), 'different names')
   return found
 

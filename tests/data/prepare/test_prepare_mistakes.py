@@ -13,7 +13,7 @@ from PIL import Image
 from emojax.data.clips import pipeline
 from emojax.data.prepare import command as prepare
 from emojax.data.readers import base, layouts
-from emojax.data.store import frame_table
+from emojax.data.store import frame_table, stored
 
 
 def run(capsys, name, source, out, *more, status=1):
@@ -375,3 +375,27 @@ def test_damaged_pictures_are_counted(tmp_path, capsys):
   text = run(capsys, 'folder', tmp_path / 'in', tmp_path / 'out', status=0)
   assert 'b.jpg: found a damaged JPEG (premature end of data segment)' in text
   assert 'Left out because of 1 problem' in text
+
+
+def test_classes_of_any_printable_name(tmp_path, capsys):
+  """Also those that a spreadsheet would take for formulas: tables defuse them."""
+  names = ('+', '-1', '=x', 'V-A', 'sehr fröhlich (laut)', '喜び')
+  for i, name in enumerate(names):
+    image(tmp_path / 'in' / name / 'a.png', color=(40 * i, 0, 0))
+  run(capsys, 'folder', tmp_path / 'in', tmp_path / 'out', status=0)
+  spec = stored.Store(tmp_path / 'out').spec
+  assert spec.schema[0].labels == tuple(sorted(names))
+
+
+@pytest.mark.parametrize('name', ['a\u00a0b', 'a\u202eb', 'a\u200db', 'a\tb'])
+def test_classes_that_nobody_could_open(name, tmp_path, capsys):
+  """They are refused before all images are written, not when they are read."""
+  for other in ('b', name):
+    image(tmp_path / 'in' / other / 'a.png')
+  if '\t' in name:  # a folder that is passed over
+    text = run(capsys, 'folder', tmp_path / 'in', tmp_path / 'out', status=0)
+    assert 'text without control characters' in text
+    return
+  text = run(capsys, 'folder', tmp_path / 'in', tmp_path / 'out')
+  assert f'the name {name!r} of a class or label; expected printable' in text
+  assert not (tmp_path / 'out').exists()

@@ -10,6 +10,7 @@ from emojax.data.readers.files import bounded
 from emojax.data.readers.files.problems import DataError, Problems
 from emojax.host.terminal import readable
 
+FORMULA = '=+-@'  # what spreadsheets take cells for that begin with one of them
 # The first lines of a file; headers are much shorter.
 _HEADER_BYTES = 1 << 20
 _CONTROL = re.compile('[\x00-\x1f\x7f-\x9f]')
