@@ -67,15 +67,23 @@ def _digest(path: Any) -> str | None:
 
 
 def _of_inputs(found: Sequence[sources.Source]) -> str:
-  """Names, sizes and times of the inputs: another file is another answer."""
+  """Of the facts of all inputs."""
   made = hashlib.sha256()
   for source in found:
-    facts = [source.name, source.kind]
-    if source.kind != 'webcam':
-      stat = os.stat(source.path)
-      facts += [stat.st_size, stat.st_mtime_ns]
-    made.update(json.dumps(facts).encode() + b'\n')
+    made.update(json.dumps(facts(source)).encode() + b'\n')
   return made.hexdigest()
+
+
+def facts(source: sources.Source) -> list[Any]:
+  """Name, size and time of an input: another file is another answer.
+
+  Raises:
+    OSError: If it is gone.
+  """
+  if source.kind == 'webcam':
+    return [source.name, source.kind]
+  stat = os.stat(source.path)
+  return [source.name, source.kind, stat.st_size, stat.st_mtime_ns]
 
 
 def differences(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

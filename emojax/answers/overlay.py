@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 from rich.console import Console
 
-from emojax.answers import drawing, smoothing
+from emojax.answers import command, drawing, smoothing
 from emojax.answers.columns import Layout
 from emojax.answers.options import Options
 from emojax.answers.progress import Progress
@@ -36,6 +36,7 @@ ENCODER = {'preset': 'veryfast', 'crf': '23'}
 if platform.machine().lower() in ('x86_64', 'amd64'):
   ENCODER['x264-params'] = 'asm=SSE4.2'
 TICKS = 90_000  # of the clock of videos, per second
+_MOST = 150  # bytes of a name, which has to be writable with much around it
 _NAME = re.compile(r'[^\w.-]+')
 
 
@@ -46,23 +47,55 @@ def write(
   asked: Options,
   reading: Mapping[str, Any],
   console: Console,
-):
-  """Writes what is missing of OUT/overlay/, one file for each source."""
+  answered: Sequence[Any],
+) -> list[str]:
+  """Writes what is missing of OUT/overlay/, one file for each source.
+
+  Args:
+    session: The folder, with its parts.
+    layout: The columns.
+    found: The inputs.
+    asked: Which of their frames are drawn.
+    reading: The same, for `sources.frames`.
+    console: For progress and problems.
+    answered: `command.facts` of the inputs as they were answered. In others
+      nothing is drawn: the answers are not theirs.
+
+  Returns:
+    A line for each input that has changed since.
+  """
+  problems: list[str] = []
   frames = _Frames(smoothing.parts(layout, session.parts()))
   paths = [session / FOLDER / name_of(i, s) for i, s in enumerate(found)]
   done = [path.exists() for path in paths]
   if any(source.kind == 'webcam' for source in found):
     say(console, 'no overlay of a webcam: its frames are not kept')
-    return
+    return problems
   with Progress(console, found, asked, None, 'drawing', done) as progress:
     for number, source in enumerate(found):
       if done[number]:
         continue
-      drawn = _drawn(source, layout, frames, reading)
       watch = functools.partial(progress.watch, number)
-      with contextlib.closing(_watched(drawn, watch)) as pictures:
-        _file(paths[number], source, pictures)
+      if not _changed(source, answered[number]):
+        drawn = _drawn(source, layout, frames, reading)
+        with contextlib.closing(_watched(drawn, watch)) as pictures:
+          _file(paths[number], source, pictures)
+      if _changed(source, answered[number]):  # or it has while it was drawn in
+        paths[number].unlink(missing_ok=True)
+        problems.append(
+          f'{source.name}: it has changed since it was answered, so that nothing '
+          'is drawn in it; give the command again with another --out'
+        )
+        progress.problem(problems[-1])
       watch(0, 0)
+  return problems
+
+
+def _changed(source: sources.Source, answered: Any) -> bool:
+  try:
+    return command.facts(source) != answered
+  except OSError:  # it is gone
+    return True
 
 
 def _file(path: pathlib.Path, source: sources.Source, pictures):
@@ -86,8 +119,12 @@ def _watched(drawn, watch: Callable[[int, int], object]):
 
 
 def name_of(number: int, source: sources.Source) -> str:
-  """Name of a source's file: its number, and its own name made harmless."""
+  """Name of a source's file: its number, and its own name made harmless.
+
+  File systems count bytes, of which a letter can have four; none is cut in two.
+  """
   stem = _NAME.sub('_', pathlib.PurePath(source.name).stem)[:60]
+  stem = stem.encode()[:_MOST].decode(errors='ignore')
   ending = 'mp4' if source.kind == 'video' else 'jpg'
   return f'{number:05d}-{stem or "file"}.{ending}'
 

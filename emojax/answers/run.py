@@ -160,6 +160,7 @@ def execute(
   for one in written.formats:
     writers.check(one)
   found, problems = inputs.checked(asked, paths, out, webcam)
+  answered = [command.facts(source) for source in found]
   said = command.of(model.metadata, asked, written, found)
   layout, made = make(model, asked, shown=written.page)
   _shown(layout, written)  # raises before anything is answered
@@ -177,7 +178,7 @@ def execute(
       return 0
     facts = about.lines(model, layout, options.limits(asked, model), name)
     return _write(
-      session, layout, asked, written, found, problems, facts, console
+      session, layout, asked, written, found, answered, problems, facts, console
     )
   finally:
     session.close()
@@ -213,7 +214,7 @@ def _answer(session: Session, made, asked, found, problems, console):
 
 
 def _write(
-  session, layout, asked, written, found, problems, facts, console
+  session, layout, asked, written, found, answered, problems, facts, console
 ) -> int:
   """Writes what people read; the summary comes last."""
   lines = list(problems)
@@ -225,10 +226,13 @@ def _write(
     faces += int(here.sum())
     unsure += int(part.rows['unsure'].sum())
   _tables(session, layout, written)
+  if written.overlay:
+    reading = _reading(asked)
+    lines += overlay.write(
+      session, layout, found, asked, reading, console, answered
+    )
   text = ''.join(f'{line}\n' for line in lines)
   writers.text(session / PROBLEMS, text)
-  if written.overlay:
-    overlay.write(session, layout, found, asked, _reading(asked), console)
   if written.page:
     writers.text(
       session / PAGE,

@@ -134,6 +134,63 @@ def test_what_is_written_is_not_read_again(model, photos):
   assert not (photos / 'out').exists()
 
 
+@pytest.mark.parametrize('moment', ['before', 'between', 'gone'])
+def test_old_answers_are_not_drawn_in_a_new_picture(
+  moment, model, tmp_path, monkeypatch
+):
+  """One that has been replaced since it was answered, or while it is drawn in."""
+  folder, out = tmp_path / 'in', tmp_path / 'out'
+  folder.mkdir()
+  for i in range(3):
+    Image.new('RGB', (40, 30), (9 * i, 0, 0)).save(folder / f'{i}.png')
+
+  def replaced():
+    if moment == 'gone':
+      (folder / '1.png').unlink()
+    else:
+      Image.new('RGB', (64, 64)).save(folder / '1.png')
+
+  owner, name = (run, '_tables')
+  if moment == 'between':
+    owner, name = (run.overlay, '_file')
+  real = getattr(owner, name)
+
+  def then(*arguments):
+    made = real(*arguments)
+    if name == '_tables' or arguments[0].name.startswith('00001'):
+      replaced()
+    return made
+
+  monkeypatch.setattr(owner, name, then)
+  assert execute(model, folder, out) == 3
+  (line,) = (out / 'problems.txt').read_text().splitlines()
+  assert line.startswith(
+    f'{folder}/1.png: it has changed since it was answered'
+  )
+  assert json.loads((out / 'summary.json').read_text())['problems'] == 1
+  drawn = sorted(path.name for path in (out / 'overlay').iterdir())
+  assert drawn == ['00000-0.jpg', '00002-2.jpg']
+
+
+@pytest.mark.parametrize(
+  'stem', ['\U0001d413' * 52, 'x' * 250, '\u00e4' * 120, 'a b']
+)
+def test_any_name_can_be_drawn(stem, model, tmp_path):
+  """File systems count bytes; and while a file is written, its name is longer."""
+  path, out = tmp_path / f'{stem}.jpg', tmp_path / 'out'
+  (tmp_path / 'b').mkdir()
+  paths = [path, tmp_path / 'b' / path.name]
+  for one in paths:
+    Image.new('RGB', (40, 30)).save(one)
+  console = Console(file=io.StringIO())
+  run.execute(model, CROPS, ALL, list(map(str, paths)), out, console)
+  names = sorted(path.name for path in (out / 'overlay').iterdir())
+  assert len(names) == 2
+  kept = names[0].removeprefix('00000-').removesuffix('.jpg')
+  assert len(kept.encode()) <= 150
+  assert path.stem.startswith(kept.replace('_', ' '))
+
+
 def test_two_processes_do_not_write_to_one_folder(model, faces, tmp_path):
   first = Session(tmp_path / 'out', {})
   first.open()
