@@ -10,6 +10,7 @@ from emojax.faces.pyramid import suppress
 # Twice what pictures are at most scaled down to: tiles lose half of their pixels,
 # as small pictures do.
 SIDE = 2560
+SMALLEST = 24  # pixels of a face; with fewer there is little to see in it
 _OVERLAP = 1 / 8  # of a tile's side, and half as much of the picture's longest
 _NEAR = 0.05  # of a box's sides
 _SAME, _INSIDE = 0.4, 0.7  # from where on two boxes are one face
@@ -20,7 +21,9 @@ def tiled(detect: Detector, side: int = SIDE) -> Detector:
 
   Small faces are lost where a whole picture is scaled down, large ones where it is
   cut. So both are done: tiles overlap by more than what is lost in the whole, and
-  what an inner edge of a tile cuts is left to its neighbour or to the whole.
+  what an inner edge of a tile cuts is left to its neighbour or to the whole. A
+  picture that is too flat for a face is not divided: it could have any number of
+  tiles.
 
   Args:
     detect: Looks at the picture and at its tiles.
@@ -30,9 +33,10 @@ def tiled(detect: Detector, side: int = SIDE) -> Detector:
   def look(image: np.ndarray) -> Faces:
     check(image)
     found = [detect(image)]
-    if max(image.shape[:2]) <= side:
+    short, long = sorted(image.shape[:2])
+    if long <= side or short < SMALLEST:
       return found[0]
-    overlap = int(max(side, max(image.shape[:2]) / 2) * _OVERLAP)
+    overlap = int(max(side, long / 2) * _OVERLAP)
     rows, columns = (spans(n, side, overlap) for n in image.shape[:2])
     for row, column in itertools.product(rows, columns):
       found.append(_of_tile(detect, image, row, column))

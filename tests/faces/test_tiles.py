@@ -80,6 +80,15 @@ def test_small_pictures_are_not_divided():
   assert marks.shapes == [(400, 600, 3)]
 
 
+@pytest.mark.parametrize('shape', [(1, 90_000), (90_000, 23)])
+def test_pictures_too_flat_for_a_face_are_not_divided(shape):
+  marks = Marks()
+  assert not len(tiles.tiled(marks)(drawn([], shape)).boxes)
+  assert marks.shapes == [(*shape, 3)]
+  tiles.tiled(marks)(drawn([], (24, 9_000)))
+  assert len(marks.shapes) > 3
+
+
 def test_what_an_edge_cuts_is_not_a_face():
   """Wider than what two tiles share, so that both see a part of it only."""
   box = (80, 40, 240, 60)
