@@ -14,7 +14,8 @@ after a colon:
   :tiny           a look at every part; the numbers mean nothing
   :paper          the paper's settings, for Aff-Wild2
 
-The last one reads data sets prepared by `python -m emojax.data.prepare`; of the
+The last one reads data sets prepared by `python -m emojax.data.prepare`, all with
+the labels of the first in its order (ExpW: --option expressions=affwild2); of the
 external ones those that are named:
 
   python -m emojax.main --config=configs/incomplete_labels.py:paper \

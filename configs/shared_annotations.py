@@ -14,8 +14,9 @@ Presets:
   configs/shared_annotations.py:tiny     a look at every part
   configs/shared_annotations.py:paper    the paper's settings, for Aff-Wild2
 
-The last one reads data sets prepared by `python -m emojax.data.prepare`; of the
-external ones those that are named:
+The last one reads data sets prepared by `python -m emojax.data.prepare`, all with
+the labels of the first in its order (ExpW and AffectNet: --option
+expressions=affwild2); of the external ones those that are named:
 
   python -m emojax.main --config=configs/shared_annotations.py:paper \
     --config.data.path=AFFWILD2 --config.data.external.expr=EXPW \

@@ -53,6 +53,21 @@ class Store:
       found = [task.to_json() for task in self.spec.schema]
       tasks.check_schema(found, schema, str(self.path))
 
+  def has(self, task: tasks.Task) -> bool:
+    """Whether it has a task.
+
+    Raises:
+      ValueError: It has one of that name with other labels, or in another order.
+    """
+    mine = {other.name: other for other in self.spec.schema}.get(task.name)
+    if mine is not None and mine != task:
+      raise ValueError(
+        f'{self.path}: task {task.name!r} has labels {", ".join(mine.labels)}; '
+        f'expected {", ".join(task.labels)}; prepare it with --option '
+        'expressions=... or action_units=..., in this order'
+      )
+    return mine is not None
+
   def table(self, split: str) -> frame_table.FrameTable:
     """The labels of all frames of a split."""
     if split not in self.splits:

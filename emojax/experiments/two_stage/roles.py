@@ -273,7 +273,7 @@ def _embedded(data, schema, subsets):
 
 
 def _prepared(data, schema, subsets):
-  del schema, subsets
+  del subsets
   if not data.path:
     raise ValueError(
       'config.data.path is empty: name the folder of Aff-Wild2 that `python -m '
@@ -286,6 +286,9 @@ def _prepared(data, schema, subsets):
   for subset, path in dict(data.external).items():
     if path:
       extra = Store(path)
+      # Joined by number from here on: other orders would teach other classes.
+      for task in schema:
+        extra.has(task)
       external[subset] = [
         pipeline.open_clips(extra, split, **image) for split in extra.splits
       ]

@@ -6,9 +6,11 @@ import runpy
 
 import numpy as np
 import pytest
+import trees
 
 from emojax import experiments, tasks
 from emojax.data import embedded
+from emojax.data.prepare import command as prepare
 from emojax.experiments.two_stage import balancing, roles
 
 CONFIGS = pathlib.Path(__file__).parents[3] / 'configs'
@@ -220,3 +222,44 @@ def test_other_data_are_taken_as_the_papers_know_them(paper, kept):
   assert sorted(found.targets) == kept.split()
   known = found.truth, found.frame_truth, found.votes
   assert known == (None, None, None)
+
+
+def prepared(path, **options):
+  """Faces with all expressions, in the order that the options ask for."""
+  tree = trees.Tree('folder', path / 'tree')
+  rows = ['path,expression,split']
+  for i, name in enumerate(tasks.AFFWILD2):
+    for split in ('train', 'validation'):
+      tree.image(f'{split}{i}.png', 20 * i, (32, 32))
+      rows.append(f'{split}{i}.png,{name},{split}')
+  tree.text('labels.csv', *rows)
+  return prepare.prepare(
+    'folder', tree.root, path / 'out', size=32, workers=1, options=options
+  )
+
+
+def test_external_classes_in_another_order_are_refused(tmp_path):
+  """As many classes are no match: anger would be trained as neutral."""
+  main = prepared(tmp_path / 'main')
+  changes = {
+    'data__name': 'prepared',
+    'data__path': str(main),
+    'data__image_size': 32,
+  }
+
+  def opened(external):
+    config = config_of(
+      'incomplete_labels', data__external__expr=str(external), **changes
+    )
+    schema = roles.schema_from_config(config, ('expr',))
+    return roles.from_config(config, schema, (('expr',),))
+
+  found = opened(prepared(tmp_path / 'same'))
+  assert len(found.groups['imbalanced']['expr']) == 21
+  other = prepared(tmp_path / 'other', classes=','.join(tasks.EXPW))
+  with pytest.raises(
+    ValueError,
+    match=r"other/out: task 'expr' has labels anger, disgust, .*neutral; "
+    r'expected neutral, anger, .*expressions=',
+  ):
+    opened(other)
