@@ -17,7 +17,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from emojax.host import program
+from emojax.host import program, terminal
 
 
 def parser() -> argparse.ArgumentParser:
@@ -84,11 +84,15 @@ def main(arguments: Sequence[str]) -> int:
     print('stopped; nothing was written', file=sys.stderr)
     return program.INTERRUPTED
   except (ImportError, OSError, ValueError) as error:
-    print(f'error: {error}', file=sys.stderr)
+    print(terminal.harmless(f'error: {error}'), file=sys.stderr)
     return 1
-  print(f'{out} is ready; {out / folder.CARD} says what it promises')
+  print(
+    terminal.harmless(
+      f'{out} is ready; {out / folder.CARD} says what it promises'
+    )
+  )
   for note in guarantees.notes(folder.read_metadata(out)):
-    print(f'note: {note}')
+    print(terminal.harmless(f'note: {note}'))
   return 0
 
 

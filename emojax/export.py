@@ -30,7 +30,7 @@ import sys
 from collections.abc import Sequence
 
 from emojax.engine.checkpoint import CheckpointError
-from emojax.host import program
+from emojax.host import program, terminal
 from emojax.trained import describing, exporting
 from emojax.trained import folder as release
 from emojax.trained import run as runs
@@ -163,9 +163,9 @@ def main(arguments: Sequence[str]) -> int:
     print('stopped; nothing was written', file=sys.stderr)
     return program.INTERRUPTED
   except (CheckpointError, ImportError, OSError, ValueError) as error:
-    print(f'error: {error}', file=sys.stderr)
+    print(terminal.harmless(f'error: {error}'), file=sys.stderr)
     return 1
-  print(f'{out} is ready{described}')
+  print(terminal.harmless(f'{out} is ready{described}'))
   _say_page(out, page, smaller)
   return 0
 
@@ -189,8 +189,12 @@ def _say_page(out: pathlib.Path, page: exporting.Page | None, smaller: str):
   from emojax.web import folder
 
   size = folder.wire(out)
-  print(f'{size / 1e6:.1f} MB to load; to look at it: '
-        f'python -m http.server --directory {out}')  # fmt: skip
+  print(
+    terminal.harmless(
+      f'{size / 1e6:.1f} MB to load; to look at it: '
+      f'python -m http.server --directory {out}'
+    )
+  )
   if size > folder.WIRE:
     print(
       f'note: more than {folder.WIRE / 1e6:.0f} MB, which is slow on phones: '

@@ -21,7 +21,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from emojax import settings
-from emojax.host import program
+from emojax.host import program, terminal
 from emojax.runtime import overrides
 
 FLAGS = flags.FLAGS
@@ -99,7 +99,7 @@ def main(argv: list[str]):
       processes.join(*job, heartbeat=_HEARTBEAT.value)
     code = execute(config)
   except processes.ProcessError as error:
-    print(f'error: {error}', file=sys.stderr)
+    print(terminal.harmless(f'error: {error}'), file=sys.stderr)
     return processes.abandon(1)
   except Exception:
     if processes.count() == 1:
@@ -117,7 +117,7 @@ def execute(config) -> int:
 
   from emojax import experiments
   from emojax.engine.checkpoint import CheckpointError
-  from emojax.host import processes, terminal
+  from emojax.host import processes
   from emojax.host.signals import StopRequested
   from emojax.runtime import (
     compilation,
@@ -290,7 +290,7 @@ def _named_config(argv: list[str]):
 
 
 def _fail(message: str) -> NoReturn:
-  print(f'error: {message}', file=sys.stderr)
+  print(terminal.harmless(f'error: {message}'), file=sys.stderr)
   print(HINT, file=sys.stderr)
   sys.exit(2)
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from emojax.experiments.distillation import contents
 from emojax.experiments.distillation.report import read
-from emojax.host import program
+from emojax.host import program, terminal
 from emojax.report import markdown, page
 from emojax.report.files import draw, read_json
 from emojax.runtime import workdir
@@ -179,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
   try:
     publish(given.workdir, given.page, given.command, given.machine)
   except (OSError, ValueError) as error:
-    print(f'error: {error}', file=sys.stderr)
+    print(terminal.harmless(f'error: {error}'), file=sys.stderr)
     return 1
   return 0
 

@@ -16,7 +16,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from emojax.host import program
+from emojax.host import program, terminal
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,11 +49,11 @@ def main(arguments: Sequence[str]) -> int:
   try:
     reference = hub.parse(said.repository)
     upload = hub.prepared(said.folder)
-    print(_plan(said, reference, upload))
+    print(terminal.harmless(_plan(said, reference, upload)))
     if not said.yes and not _agreed():
       print('nothing was uploaded', file=sys.stderr)
       return 1
-    print(hub.push(upload, reference, said.private))
+    print(terminal.harmless(hub.push(upload, reference, said.private)))
   except KeyboardInterrupt:
     print(
       'stopped: all of it was uploaded or nothing, which its page will show',
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     return program.INTERRUPTED
   except (OSError, ValueError) as error:
-    print(f'error: {error}', file=sys.stderr)
+    print(terminal.harmless(f'error: {error}'), file=sys.stderr)
     return 1
   print(f"loaded by emojax.load('{reference}')")
   return 0

@@ -1,10 +1,15 @@
 """Printing what users and their files name, in which rich would see markup."""
 
+import re
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 Part = str | tuple[str, str]
+# A terminal obeys them: it renames its window, deletes lines, types for the user.
+_CONTROL = re.compile('[\x00-\x1f\x7f-\x9f]')
+_IN_LINES = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f]')  # not \t and \n
 
 
 def readable(text: str) -> str:
@@ -13,11 +18,32 @@ def readable(text: str) -> str:
   return text.encode('utf-8', 'backslashreplace').decode()
 
 
+def one_line(text: str, most: int | None = None) -> str:
+  """Text without line ends and codes that a terminal obeys.
+
+  Args:
+    text: What a file or its name may hold.
+    most: Characters after which it is cut; None for no limit.
+  """
+  if most is not None and len(text) > most:
+    text = f'{text[:most]}...'
+  return readable(_CONTROL.sub(_escaped, text))
+
+
+def harmless(text: str) -> str:
+  """Lines of text without other codes that a terminal obeys."""
+  return readable(_IN_LINES.sub(_escaped, text))
+
+
+def _escaped(code: re.Match[str]) -> str:
+  return repr(code[0])[1:-1]
+
+
 def plain(*parts: Part) -> Text:
-  """Text as it is, but for `readable`; a part may be (text, style)."""
+  """Text as it is, but for `harmless`; a part may be (text, style)."""
   return Text.assemble(
     *(
-      readable(part) if isinstance(part, str) else (readable(part[0]), part[1])
+      harmless(part) if isinstance(part, str) else (harmless(part[0]), part[1])
       for part in parts
     )
   )

@@ -12,16 +12,25 @@ import numpy as np
 
 from emojax import tasks, uncertainty
 from emojax.data.transform import images
+from emojax.host import terminal
 from emojax.trained import guarantees
 from emojax.trained.description import MEAN
 from emojax.uncertainty import Uncertainty, prior, routing
 from emojax.uncertainty.temperature import apply as scale
 
 LEARNED = 'uncertainty'  # what a network has learned to doubt, beside logits
+MAX_TEXT = 4000  # characters of an error
 
 
 class ModelError(ValueError):
-  """An exported model is damaged or does not fit; says what to do."""
+  """An exported model is damaged or does not fit; says what to do, in one line.
+
+  Args:
+    text: May name what a stranger's file holds, of any length.
+  """
+
+  def __init__(self, text: str = ''):
+    super().__init__(terminal.one_line(text, MAX_TEXT))
 
 
 class Output(NamedTuple):

@@ -36,6 +36,23 @@ def test_lines_and_rows(console):
   assert shown(console).count(NAME) >= 4
 
 
+CODES = '\x1b]0;title\x07 \x1b[2J \x9b1A \r\x08 \udcff'
+
+
+def test_codes_of_strangers_are_shown_and_not_obeyed(console):
+  terminal.say(console, (CODES, 'bold'), f' {CODES}')
+  terminal.show_rows(console, [(CODES, CODES)])
+  assert shown(console).count(r'\x1b]0;title\x07 \x1b[2J \x9b1A \r\x08 ') == 4
+  styles = shown(console).replace('\x1b[1m', '').replace('\x1b[0m', '')
+  assert all(code == '\n' or code.isprintable() for code in styles)
+
+
+def test_lines_stay_lines():
+  assert terminal.harmless('a\n\tb\x1b') == 'a\n\tb\\x1b'
+  assert terminal.one_line('a\n\tb\x1b') == r'a\n\tb\x1b'
+  assert terminal.one_line('x' * 100, most=3) == 'xxx...'
+
+
 def test_a_long_line_is_one_line(console):
   terminal.say(console, 'word ' * 50)
   assert shown(console).count('\n') == 1
@@ -121,6 +138,23 @@ def test_the_data_sets_name(console):
   terminal.say(console, load.summary(dataset))
   assert f'{NAME}: clips: 2 training' in shown(console)
   assert f'OOD {NAME}' in shown(console)
+
+
+def test_no_module_prints_what_strangers_say_as_it_is():
+  """Errors, notes and paths name it: they go through `terminal`."""
+  wrong = []
+  for path in pathlib.Path(emojax.__file__).parent.rglob('*.py'):
+    for node in ast.walk(ast.parse(path.read_text())):
+      if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+        continue
+      if node.func.id != 'print' or not node.args:
+        continue
+      if not isinstance(node.args[0], ast.JoinedStr):
+        continue
+      named = {n.id for n in ast.walk(node.args[0]) if isinstance(n, ast.Name)}
+      if named & {'error', 'message', 'note', 'out'}:
+        wrong.append(f'{path.name}:{node.lineno}')
+  assert not wrong
 
 
 def test_no_module_prints_made_up_text_as_markup():

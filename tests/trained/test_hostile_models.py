@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import emojax
-from emojax.trained import arrays, description
+from emojax.trained import arrays, description, guarantees
 from emojax.trained import folder as release
 from emojax.uncertainty import prior
 
@@ -288,6 +288,38 @@ def test_descriptions_that_are_of_no_use(copy, monkeypatch, path, value, words):
   else:
     (copy / METADATA).write_text(json.dumps(metadata))
   refused(copy, words)
+
+
+CODES = '\x1b]0;title\x07\x1b[2J\n' + 'x' * 10**5
+
+
+@pytest.mark.parametrize(
+  ('path', 'value'),
+  [
+    (('format',), CODES),
+    (('versions', 'emojax'), CODES),
+    (('model', 'options', CODES), 1),
+    (('model', CODES), 1),
+    (('model', 'attributes'), {CODES: 1}),
+    (('model', 'name'), CODES),
+    (('preprocessing', CODES), 1),
+    (('prior', CODES), {}),
+    (('temperatures', CODES), []),
+    (('thresholds', 'uncertainty', CODES), {}),
+    ((guarantees.KEY,), {CODES: 1}),
+  ],
+)
+def test_errors_are_one_line_that_a_terminal_may_show(copy, path, value):
+  def change(metadata):
+    metadata.setdefault('versions', {})
+    put(path, value)(metadata)
+    if path[0] == 'versions':
+      metadata['format'] = 'x'
+
+  forge(copy, change)
+  text = refused(copy)
+  assert text.isprintable()
+  assert len(text) < 5000
 
 
 def rename(tree, old, new):

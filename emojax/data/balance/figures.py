@@ -25,6 +25,7 @@ from emojax import tasks
 from emojax.data.balance import balance, distributions
 from emojax.data.clips import sampling
 from emojax.data.store import store, stored
+from emojax.host import terminal
 
 
 class Thinning(NamedTuple):
@@ -136,27 +137,13 @@ def draw(
     labelled = {
       data.name: tables[data.name].targets[task.name]
       for data in stores
-      if _has(data, task) and np.any(tables[data.name].targets[task.name].mask)
+      if data.has(task) and np.any(tables[data.name].targets[task.name].mask)
     }
     if labelled:
       paths.append(out / f'balance-{task.name}.png')
       counts = stages(task, labelled, variant, seed, thinning)
       distributions.draw(task, counts, paths[-1])
   return paths
-
-
-def _has(data: stored.Store, task: tasks.Task) -> bool:
-  """Whether a data set has a task; raises if its labels are others."""
-  mine = {other.name: other for other in data.spec.schema}.get(task.name)
-  if mine is None:
-    return False
-  if mine != task:
-    raise ValueError(
-      f'{data.path}: task {task.name!r} has labels {", ".join(mine.labels)}; '
-      f'expected {", ".join(task.labels)}; prepare it with expressions= or '
-      'action_units='
-    )
-  return True
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -195,7 +182,7 @@ def main(argv: list[str] | None = None) -> int:
       stores, given.out, given.split, given.variant, given.seed, thinning
     )
   except (OSError, ValueError, store.StoreError) as error:
-    print(f'error: {error}', file=sys.stderr)
+    print(terminal.harmless(f'error: {error}'), file=sys.stderr)
     return 1
   print('\n'.join(map(str, paths)))
   return 0

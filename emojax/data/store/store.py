@@ -39,15 +39,24 @@ from tensorflow_datasets.core import example_serializer
 from tensorflow_datasets.proto import tf_example_pb2
 
 from emojax import tasks
+from emojax.host import terminal
 
 FORMAT = 1
 FILE = 'emojax.json'
 PARTIAL = '.part'
 MELS = AUDIO_WINDOW = 64
+MAX_TEXT = 4000  # characters of an error
 
 
 class StoreError(ValueError):
-  """A prepared data set is not finished, damaged or of another kind."""
+  """A prepared data set is not finished, damaged or of another kind.
+
+  Args:
+    text: May name what a stranger's file holds; it becomes one line.
+  """
+
+  def __init__(self, text: str = ''):
+    super().__init__(terminal.one_line(text, MAX_TEXT))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -74,9 +74,8 @@ def check_headers(
     names = [name.removesuffix('.npy') for name in archive.namelist()]
     if sorted(names) != sorted(expected):
       odd = sorted(set(names) ^ set(expected)) or sorted(names)
-      raise TableError(
-        f'its arrays are not those of the data set; see {", ".join(odd[:3])}'
-      )
+      some = ', '.join(name[:80] for name in odd[:3])
+      raise TableError(f'its arrays are not those of the data set; see {some}')
     for name, (kind, shape) in expected.items():
       found, dtype, held = _header(archive, name)
       size = math.prod(found) * dtype.itemsize

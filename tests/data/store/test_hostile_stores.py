@@ -386,6 +386,15 @@ def test_a_table_that_is_shorter_than_its_headers_say(copy):
   refused(copy, path.name, 'has 263 bytes, expected 264')
 
 
+def test_errors_are_one_line_that_a_terminal_may_show(copy):
+  """Names in an archive are a stranger's, too."""
+  codes = '\x1b]0;title\x07\n' + 'x' * 50_000
+  relabel(copy, lambda arrays: arrays.update({codes: np.ones(1)}))
+  text = refused(copy, 'arrays are not those')
+  assert text.isprintable()
+  assert len(text) < 5000
+
+
 def rewrite(folder, change, split='train'):
   """Writes a shard anew, with changed examples, and what is said of it."""
   path = store.shard_path(folder, 'rafdb', split, 0, 1)

@@ -8,10 +8,9 @@ the first such row raises `DataError` instead.
 import collections
 import dataclasses
 import os
-import re
 from collections.abc import Mapping
 
-from emojax.host.terminal import readable
+from emojax.host.terminal import one_line, readable
 
 PathLike = str | os.PathLike
 
@@ -48,15 +47,6 @@ class DataError(ValueError):
 def _cut(text: str, size: int = 1000) -> str:
   """What a file holds may be megabytes long."""
   return text if len(text) <= size else text[:size] + '...'
-
-
-def one_line(text: str) -> str:
-  """Text without line ends and codes that a terminal obeys."""
-  return readable(re.sub('[\x00-\x1f\x7f-\x9f]', _escaped, text))
-
-
-def _escaped(code: re.Match[str]) -> str:
-  return repr(code[0])[1:-1]
 
 
 def brief(value: object, size: int = 40) -> str:
