@@ -52,8 +52,8 @@ def differences(
 
   Args:
     results: results.json.
-    config: The run's configuration, nested; settings that it lacks are passed
-      over.
+    config: The run's configuration, nested. Settings that it lacks are passed
+      over: what a run is older than it did as the paper.
   """
   found = []
   if not same_data(results):
@@ -63,8 +63,11 @@ def differences(
     found.append(Difference('split', published.SPLIT, split))
   for name, value in published.SETTINGS[results['modality']].items():
     here = _get(config, name)
-    if here is not None and here != value:
+    if here is not None and here not in (value, _zero_is(config, name)):
       found.append(Difference(name, str(value), str(here)))
+  if _get(config, 'distill.teachers'):
+    # Of other settings, perhaps; its folder is nobody else's business.
+    found.append(Difference('distill.teachers', 'none', 'of another run'))
   if _get(config, 'model.pretrained') == '':
     nothing = 'random weights'
     found.append(Difference('model.pretrained', published.PRETRAINED, nothing))
@@ -92,6 +95,12 @@ def _get(config: Mapping[str, Any], name: str) -> Any:
       return None
     config = config[part]
   return config
+
+
+def _zero_is(config: Mapping[str, Any], name: str) -> Any:
+  """What a setting's 0 means in full; None if that is nothing but 0."""
+  same = published.ZERO_IS.get(name)
+  return None if same is None else _get(config, same)
 
 
 def verdict(results: Results, config: Mapping[str, Any]) -> str:
