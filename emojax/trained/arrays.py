@@ -88,6 +88,8 @@ def decode(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, str]]:
   try:
     arrays = library.load(data)
     metadata = json.loads(data[8 : 8 + size]).get('__metadata__', {})
+    if not isinstance(metadata, dict):
+      raise ValueError('its texts are no object')
   except (safetensors.SafetensorError, RecursionError, ValueError) as error:
     raise FormatError(f'no whole safetensors file ({error})') from error
   except KeyError as error:  # the library knows it, NumPy does not

@@ -21,6 +21,7 @@ PREPROCESSING = frozenset({
   'image_size', 'channels', 'colours', 'resizing', 'range', 'clip_length',
   'audio', 'augment', 'ten_crop', 'crop', 'grey',
 })  # fmt: skip
+MAX_BYTES = 1 << 24  # of model.json
 MAX_SIZE = 4096  # of images, in pixels
 TEMPERATURES = (1e-4, 1e4)  # a little more than what is fitted
 _NAMES = {dict: 'an object', list: 'a list', str: 'a text', int: 'a number'}

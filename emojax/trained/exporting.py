@@ -168,8 +168,8 @@ def convert(
   if page is not None:
     page.check(metadata)
   weights = release.read_weights(folder, metadata)
-  card = folder / release.CARD
-  files = {release.CARD: card.read_bytes()} if card.is_file() else {}
+  card = release.read_card(folder)
+  files = {} if card is None else {release.CARD: card}
   files |= _formed(formats, metadata, weights, None, tolerance, page)
   write(out, files)
   return out

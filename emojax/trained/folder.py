@@ -7,14 +7,17 @@
 import hashlib
 import inspect
 import json
+import math
 import pathlib
 from typing import Any
 
 import flax.traverse_util
+import jax
 import numpy as np
 
 import emojax
 from emojax import models
+from emojax.host import files
 from emojax.trained import arrays, description, guarantee_check, network
 from emojax.trained.answering import ModelError
 
@@ -24,7 +27,9 @@ CARD, METADATA, WEIGHTS = 'README.md', 'model.json', 'weights.safetensors'
 DESCRIPTION = (
   'model.json'  # in the header of the weights: digest of its content
 )
-MAX_METADATA = 1 << 24  # bytes
+MAX_METADATA = description.MAX_BYTES
+MAX_CARD = 1 << 24  # bytes
+MAX_WEIGHTS = 1 << 33
 # What a network's configuration may say about it, by name.
 OPTIONS = frozenset(inspect.signature(models.build).parameters) - {
   'name', 'schema', 'image_size', 'lowering', 'axis_name', 'channels'
@@ -56,9 +61,8 @@ def read_metadata(folder: pathlib.Path) -> dict[str, Any]:
       'with python -m emojax.export'
     )
   try:
-    if path.stat().st_size > MAX_METADATA:
-      raise ValueError(f'it is larger than {MAX_METADATA} bytes')
-    metadata = json.loads(path.read_text(), parse_constant=_no_number)
+    data = files.read_bounded(path, MAX_METADATA)
+    metadata = json.loads(data.decode(), parse_constant=_no_number)
     if not isinstance(metadata, dict):
       raise ValueError('it holds no object')
     _check_format(path, metadata)
@@ -140,13 +144,14 @@ def read_arrays(
 ) -> dict[str, np.ndarray]:
   """Reads the weights by name, as they are kept; raises as `read_weights`."""
   path = folder / WEIGHTS
-  data = _checked_bytes(path, metadata['files'][WEIGHTS])
+  expected = _expected(path, metadata)
+  data = _checked_bytes(path, metadata['files'][WEIGHTS], _most(expected))
   try:
     kept, texts = arrays.decode(data)
   except arrays.FormatError as error:
     raise ModelError(f'{path}: {error}') from error
   flat = {name: arrays.single(name, array) for name, array in kept.items()}
-  _check_arrays(path, metadata, flat)
+  _check_arrays(path, metadata, flat, expected)
   check_finite(path, flat)
   # Models of former versions have no such digest.
   if texts.get(DESCRIPTION, found := description.digest(metadata)) != found:
@@ -157,11 +162,17 @@ def read_arrays(
   return kept
 
 
-def _checked_bytes(path: pathlib.Path, digest: str) -> bytes:
+def _checked_bytes(path: pathlib.Path, digest: str, most: int) -> bytes:
   """The contents of a file with a SHA-256."""
   if not path.is_file():
     raise ModelError(f'{path} is missing: restore it or export the model again')
-  data = path.read_bytes()
+  try:
+    data = files.read_bounded(path, most)
+  except OSError as error:
+    raise ModelError(
+      f'{path} cannot be read ({error.strerror or error}): restore it or export '
+      'the model again'
+    ) from error
   if hashlib.sha256(data).hexdigest() != digest:
     raise ModelError(
       f'{path} is damaged (its SHA-256 is not that of {METADATA}): restore it '
@@ -180,8 +191,26 @@ def check_finite(where: Any, flat: dict[str, np.ndarray]):
       )
 
 
-def _check_arrays(path: pathlib.Path, metadata, flat: dict[str, np.ndarray]):
-  """The weights must be those that the network of this version has."""
+def read_card(folder: pathlib.Path) -> bytes | None:
+  """The card of a model; None if there is none.
+
+  Raises:
+    ModelError: If it cannot be read, or is no card by its size.
+  """
+  path = folder / CARD
+  if not path.is_file():
+    return None
+  try:
+    return files.read_bounded(path, MAX_CARD)
+  except OSError as error:
+    raise ModelError(
+      f'{path} cannot be read ({error.strerror or error}): restore it, or remove '
+      'it'
+    ) from error
+
+
+def _expected(path: pathlib.Path, metadata) -> dict[str, jax.ShapeDtypeStruct]:
+  """The weights that the network of this version has."""
   name = metadata['model']['name']
   try:
     module = network.build(metadata)
@@ -193,10 +222,30 @@ def _check_arrays(path: pathlib.Path, metadata, flat: dict[str, np.ndarray]):
       f'{path.with_name(METADATA)}: the network {name!r} cannot be built '
       f'({type(error).__name__}: {line})'
     ) from error
-  expected = {
-    key: _kind((len(metadata['members']), *leaf.shape), leaf.dtype)
+  members = len(metadata['members'])
+  return {
+    key: jax.ShapeDtypeStruct((members, *leaf.shape), leaf.dtype)
     for key, leaf in flat_names(variables).items()
   }
+
+
+def _most(expected: dict[str, jax.ShapeDtypeStruct]) -> int:
+  """Bytes that a file of such weights may have."""
+  size = sum(
+    math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in expected.values()
+  )
+  return min(size + 8 + arrays.MAX_HEADER, MAX_WEIGHTS)
+
+
+def _check_arrays(
+  path: pathlib.Path,
+  metadata: dict[str, Any],
+  flat: dict[str, np.ndarray],
+  wanted: dict[str, jax.ShapeDtypeStruct],
+):
+  """The weights must be those that are expected."""
+  name = metadata['model']['name']
+  expected = {key: _kind(x.shape, x.dtype) for key, x in wanted.items()}
   found = {key: _kind(array.shape, array.dtype) for key, array in flat.items()}
   if found == expected:
     return

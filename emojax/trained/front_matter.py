@@ -10,7 +10,11 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from emojax.host.terminal import one_line
+
 LIBRARY = 'emojax'
+MAX_HEAD = 1 << 16  # characters; YAML takes its time
+MAX_LICENCE = 200
 UNKNOWN = 'unknown'  # a licence that nobody has stated yet
 TAGS = (
   'emotion-recognition',
@@ -137,18 +141,43 @@ def without_scores(card: str) -> str:
   return f'---\n{yaml.safe_dump(kept, sort_keys=False, width=1 << 20)}---{body}'
 
 
+class _Loader(yaml.SafeLoader):
+  """Reads plain data without aliases.
+
+  Some hundred bytes of them stand for millions of values, which are written out
+  where keys are merged, or where anybody asks for their text.
+  """
+
+  def compose_node(self, parent: Any, index: Any):
+    if self.check_event(yaml.AliasEvent):
+      raise ValueError('aliases (*name): write the values out')
+    return super().compose_node(parent, index)
+
+
+def licence(head: Mapping[str, Any]) -> str:
+  """The licence that a head names in one line; unknown where it names none."""
+  found = head.get('license')
+  if not isinstance(found, str) or not found.strip():
+    return UNKNOWN
+  return one_line(found.strip(), MAX_LICENCE)
+
+
 def read(card: str) -> dict[str, Any]:
   """The head of a card as a dictionary; {} if it has none.
 
   Raises:
-    ValueError: If it is not the YAML of an object.
+    ValueError: If it is not the YAML of an object, is long or has aliases.
   """
   found = re.match(r'---\r?\n(.*?)\r?\n---[ \t]*(?:\r?\n|$)', card, re.DOTALL)
   if found is None:
     return {}
+  if len(found[1]) > MAX_HEAD:
+    raise ValueError(f'the head of the card is longer than {MAX_HEAD:,}')
   try:
-    head = yaml.safe_load(found[1])
-  except (yaml.YAMLError, RecursionError, ValueError) as error:
+    head = yaml.load(found[1], _Loader)
+  except (
+    Exception
+  ) as error:  # constructors of values raise errors of many types
     line = ' '.join(str(error).split())[:200]
     raise ValueError(f'the head of the card is no YAML: {line}') from error
   if not isinstance(head, dict):

@@ -109,15 +109,15 @@ def prepared(folder: str | os.PathLike) -> Upload:
   folder = pathlib.Path(folder)
   metadata = release.read_metadata(folder)
   release.read_weights(folder, metadata)
-  card = folder / release.CARD
-  if not card.is_file():
-    raise ModelError(f'{card} is missing: export the model again')
+  path, card = folder / release.CARD, release.read_card(folder)
+  if card is None:
+    raise ModelError(f'{path} is missing: export the model again')
   try:
-    head = front_matter.read(card.read_text())
-  except (OSError, ValueError) as error:
-    raise ModelError(f'{card}: {error}') from error
-  files = {name: (folder / name).read_bytes() for name in FILES}
-  return Upload(files, str(head.get('license', front_matter.UNKNOWN)))
+    head = front_matter.read(card.decode())
+  except ValueError as error:
+    raise ModelError(f'{path}: {error}') from error
+  contents = {name: (folder / name).read_bytes() for name in FILES}
+  return Upload({**contents, release.CARD: card}, front_matter.licence(head))
 
 
 def push(upload: Upload, reference: Reference, private: bool = False) -> str:

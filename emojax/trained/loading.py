@@ -6,7 +6,8 @@ import pathlib
 from typing import Any
 
 from emojax import tasks
-from emojax.trained import shipped
+from emojax.host import files
+from emojax.trained import description, shipped
 from emojax.trained.answering import Answering, ModelError
 
 METADATA, SUFFIX = 'model.json', '.onnx'
@@ -74,4 +75,6 @@ def read_metadata(source: str | os.PathLike) -> dict[str, Any]:
 
     return reading.read(file).metadata
   folder = shipped.find(os.fspath(source))
-  return json.loads((folder / METADATA).read_bytes())
+  return json.loads(
+    files.read_bounded(folder / METADATA, description.MAX_BYTES)
+  )

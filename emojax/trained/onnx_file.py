@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from emojax.host import files
 from emojax.interchange.vocabulary import OPERATORS, OPSET
 from emojax.trained import description, guarantee_check
 from emojax.trained.answering import ModelError
@@ -71,9 +72,11 @@ def read(path: pathlib.Path) -> File:
   if not path.is_file():
     raise ModelError(f'{path} is missing: there is no such file')
   onnx = library()
-  if path.stat().st_size > MAX_BYTES:
-    raise ModelError(f'{path} is larger than {MAX_BYTES} bytes: no such model')
-  data = path.read_bytes()
+  try:
+    data = files.read_bounded(path, MAX_BYTES)
+  except OSError as error:
+    why = error.strerror or error
+    raise ModelError(f'{path} cannot be read ({why}): {AGAIN}') from error
   try:
     model = onnx.load_model_from_string(data)
   except Exception as error:  # protobuf's own kinds

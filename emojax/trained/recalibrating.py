@@ -145,12 +145,11 @@ def _pooled(model: pretrained.Model, arrays, known: Known):
 
 def _card(folder: pathlib.Path) -> str:
   """The text of a model's card; '' without one."""
-  card = folder / release.CARD
   try:
-    return card.read_text('utf-8') if card.is_file() else ''
+    return (release.read_card(folder) or b'').decode()
   except UnicodeDecodeError as error:
     raise ExportError(
-      f'{card} is no text in UTF-8 ({error}): save it as such, or remove it'
+      f'{folder / release.CARD} is no text in UTF-8 ({error}): save it as such, or remove it'
     ) from error
 
 

@@ -83,6 +83,8 @@ TWICE = f'{{{TWICE}}}'.encode()
     raw({'a': entry(0, 16, 'F8_E4M3', [16])}),
     raw({'a': entry(0, 16, 'U16', [8])}),
     raw({'a': entry(0, 16), '__metadata__': {'x': 1}}),
+    raw({'a': entry(0, 16), '__metadata__': None}),
+    raw({'a': entry(0, 16), '__metadata__': []}),
     raw({'a': {**entry(0, 16), 'dtype': None}}),
     raw(b'[' * 100_000),
     raw(b'{"a":' * 100_000),

@@ -6,6 +6,7 @@
 import copy as copies
 import hashlib
 import json
+import os
 import shutil
 import time
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 import emojax
-from emojax.trained import arrays, description, guarantees
+from emojax.trained import arrays, description, guarantees, loading
 from emojax.trained import folder as release
 from emojax.uncertainty import prior
 
@@ -423,7 +424,44 @@ def test_bytes_that_are_no_text(copy):
 def test_huge_descriptions_are_not_read(copy):
   with open(copy / METADATA, 'r+b') as file:
     file.truncate(1 << 33)
-  refused(copy, 'larger than')
+  refused(copy, 'more than 16,777,216 bytes')
+  with pytest.raises(OSError, match='more than 16,777,216 bytes'):
+    loading.read_metadata(copy)
+
+
+def zeros(path):
+  path.symlink_to('/dev/zero')
+
+
+def terabyte(path):
+  path.touch()
+  os.truncate(path, 1 << 40)  # takes no place on the disk
+
+
+@pytest.mark.parametrize('name', [METADATA, WEIGHTS])
+@pytest.mark.parametrize('make', [os.mkfifo, zeros, terabyte])
+def test_files_that_wait_or_never_end(copy, name, make):
+  (copy / name).unlink()
+  make(copy / name)
+  refused(copy, name)
+
+
+@pytest.mark.parametrize('make', [os.mkfifo, zeros, terabyte])
+def test_cards_that_wait_or_never_end(copy, make):
+  (copy / release.CARD).unlink()
+  make(copy / release.CARD)
+  if make is not terabyte:  # there is no card
+    assert release.read_card(copy) is None
+    return
+  with pytest.raises(release.ModelError, match=r'README\.md cannot be read'):
+    release.read_card(copy)
+
+
+def test_weights_are_no_larger_than_those_of_the_network(copy):
+  """All of a larger file need not be read to refuse it."""
+  path = copy / WEIGHTS
+  os.truncate(path, 2 * path.stat().st_size + arrays.MAX_HEADER)
+  refused(copy, 'cannot be read (more than')
 
 
 def reversed_labels(metadata):

@@ -135,3 +135,54 @@ def test_heads_that_are_none(text):
 
 def test_cards_of_before_have_no_head():
   assert front_matter.read('# title\n\n---\na: b\n---\n') == {}
+
+
+@pytest.mark.parametrize(
+  'text',
+  [
+    'a: !!bool "x"',
+    'a: !!int ""',
+    'a: !!float "."',
+    'a: !!timestamp x',
+    'a: &a [x]\nb: *a',
+    'a: &a {x: 1}\nb: {<<: [*a, *a]}',
+    '? [a]\n: b',
+    '[' * 20_000,
+    'a: "' + 'x' * (1 << 16) + '"',
+  ],
+)
+def test_heads_that_yaml_stumbles_over(text):
+  with pytest.raises(ValueError, match='the head of the card') as error:
+    front_matter.read(f'---\n{text}\n---\n')
+  assert len(str(error.value)) < 300
+
+
+@pytest.mark.parametrize('depth', [7, 40])
+def test_aliases_stand_for_no_millions_of_values(depth):
+  """Some hundred bytes: in lists, and where keys are merged."""
+  names = [f'n{i}' for i in range(depth)]
+  for start, form in (('[x, x]', '[{}]'), ('{x: 1}', '{{<<: [{}]}}')):
+    lines = [f'n: &n {start}']
+    for before, name in zip(['n', *names], names):
+      lines.append(
+        f'{name}: &{name} ' + form.format(', '.join([f'*{before}'] * 9))
+      )
+    with pytest.raises(ValueError, match='aliases'):
+      front_matter.read('---\n' + '\n'.join(lines) + '\n---\n')
+
+
+@pytest.mark.parametrize(
+  ('text', 'found'),
+  [
+    ('mit', 'mit'),
+    ('"mit\\e]0;title\\a"', r'mit\x1b]0;title\x07'),
+    ('x' * 5000, 'x' * 200 + '...'),
+    ('[mit, apache-2.0]', 'unknown'),
+    ('3', 'unknown'),
+    ('" "', 'unknown'),
+    ('', 'unknown'),
+  ],
+)
+def test_a_licence_is_a_line_of_text(text, found):
+  head = front_matter.read(f'---\nlicense: {text}\n---\n')
+  assert front_matter.licence(head) == found

@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+import os
 
 import numpy as np
 import pytest
@@ -337,6 +338,27 @@ def broken(folder):
   only = video_files.write_sound(folder / 'cover.mp4', tone, cover=True)
   yield 'a file with sound and a cover picture only', only
   yield 'No such file', folder / 'nothing.mp4'
+
+
+def test_an_index_is_not_sought_for_ever(tmp_path, monkeypatch):
+  """Boxes of 8 bytes: a file of a gigabyte has a hundred millions."""
+  path, asked = tmp_path / 'x.mp4', itertools.count()
+  path.write_bytes((8).to_bytes(4) + b'free')
+  with open(path, 'ab') as file:
+    file.write(path.read_bytes() * (1 << 17))
+  boxes = containers._boxes
+  monkeypatch.setattr(
+    containers, '_boxes', lambda p: (box for box, _ in zip(boxes(p), asked))
+  )
+  with pytest.raises(base.DataError, match='among its first 65,536 parts'):
+    probing.probe(path)
+  assert next(asked) <= 1 << 16
+
+
+def test_a_pipe_is_no_video(tmp_path):
+  os.mkfifo(tmp_path / 'x.mp4')
+  with pytest.raises(base.DataError, match='a pipe or a device'):
+    probing.probe(tmp_path / 'x.mp4')
 
 
 def test_files_that_are_no_videos_say_what_they_are(tmp_path):

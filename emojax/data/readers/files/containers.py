@@ -3,11 +3,13 @@
 import contextlib
 import fractions
 import importlib.util
+import itertools
 import os
 import struct
 from collections.abc import Iterator
 
 from emojax.data.readers.files.problems import DataError
+from emojax.host import files
 
 # FFmpeg looks at the content, not at the name: a playlist that is called a.mp4
 # would open other files and addresses.
@@ -18,6 +20,9 @@ _FORMATS = (
 _OPTIONS = {'format_whitelist': _FORMATS, 'protocol_whitelist': 'file'}
 # What MP4 and MOV files begin with.
 _MP4 = (b'ftyp', b'moov', b'mdat', b'wide', b'free', b'skip')
+# Its parts may be 8 bytes long. A file that is recorded in fragments has its index
+# in front of them, and others have few.
+_MOST_BOXES = 1 << 16
 # Errors in a row after which a damaged file is not read on.
 _MOST_FAILURES = 16
 
@@ -66,16 +71,21 @@ def _check_whole(path: str, file: str | os.PathLike):
   FFmpeg opens an MP4 whose index is cut, with the tracks that are left.
   """
   found = ''
-  with contextlib.suppress(OSError, ValueError):  # FFmpeg says why
+  try:
     if not os.path.getsize(path):
       found = 'an empty file'
-    with open(path, 'rb') as stream:
+    with open(path, 'rb', opener=files.open_ending) as stream:
       first = stream.read(8)[4:]
-    if first in _MP4 and b'moov' not in _boxes(path):
+    boxes = itertools.islice(_boxes(path), _MOST_BOXES)
+    if first in _MP4 and b'moov' not in boxes:
       found = (
-        'an MP4 or MOV file without its whole index (moov): it was cut, or its '
-        'recording never ended'
+        'an MP4 or MOV file without its whole index (moov) among its first '
+        f'{_MOST_BOXES:,} parts: it was cut, or its recording never ended'
       )
+  except files.StrangeFileError as error:  # FFmpeg would wait for it
+    found = str(error.strerror)
+  except (OSError, ValueError):
+    pass  # FFmpeg says why
   if found:
     raise DataError(found, 'a whole file of video or sound', file)
 
