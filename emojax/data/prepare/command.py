@@ -223,6 +223,8 @@ def _finish(out, listing, spec, settings, written):
     splits[plan.split].append((place, note))
     for problem in note['problems']:
       listing.problems.add(*problem)
+    # Of the others a shard keeps no more than why; older ones not even that.
+    listing.problems.reasons.update(note.get('more_problems', {}))
   tables = {s: _join_labels(out, s, parts) for s, parts in splits.items()}
   text = overview.summary(listing, spec, tables)
   sizes = {

@@ -5,6 +5,7 @@ so any number of processes write the same bytes and a shard that is there need
 not be written again.
 """
 
+import collections
 import dataclasses
 import hashlib
 import json
@@ -191,8 +192,10 @@ def write(job: Job) -> dict[str, Any]:
     'record_bytes': size,
     'file_bytes': job.place.shard.stat().st_size,
     'digest': store.file_digest(job.place.shard),
-    'num_problems': len(problems),
     'problems': [dataclasses.astuple(p) for p in problems[:PROBLEMS_KEPT]],
+    'more_problems': collections.Counter(
+      p.expected for p in problems[PROBLEMS_KEPT:]
+    ),
   }
   store.write_json(job.place.notes.with_suffix('.json'), notes)
   return notes

@@ -13,6 +13,7 @@ Valence and arousal are -2 where they are missing.
 
 import functools
 import pathlib
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -102,7 +103,8 @@ def _record(face: Face) -> Record:
     value = np.array([face.va], np.float32)
     targets['va'] = tasks.Target(value, np.ones((1, 2), np.float32))
   index = np.zeros(1, np.int32)
-  return Record(face.name, face.name, face.split, (face.frame,), targets, index)
+  picture = re.sub(r'#[0-9]+$', '', face.name)  # whose faces are no strangers
+  return Record(face.name, picture, face.split, (face.frame,), targets, index)
 
 
 def _csv_files(source: pathlib.Path) -> dict[str, pathlib.Path]:

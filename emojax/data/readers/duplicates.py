@@ -69,7 +69,10 @@ def _note(items, groups: list[list[int]], kept: list[bool], problems: Problems):
   leaked = sum(items[i].split != 'train' for g in across for i in g)
   action = f'{kept.count(False)} images dropped'
   if all(kept):
-    action = 'all kept; option duplicates=drop or drop_training removes them'
+    action = (
+      'all kept; option duplicates=drop or drop_training removes them, without '
+      'which a validation set of training images (val_fraction) has twins there'
+    )
   problems.note(
     f'{sum(len(g) - 1 for g in repeated)} images repeat another one, in '
     f'{len(repeated)} groups; {len(across)} groups cross splits ({leaked} '

@@ -190,13 +190,19 @@ def _row(
     line,
     text['path'],
     split,
-    composed(text.get('subject', '')),
-    composed(text.get('clip', '')),
+    _name(text.get('subject', '')),
+    _name(text.get('clip', '')),
     _frame(columns, text),
     composed(text.get('expression', '')),
     numbers,
     columns,
   )
+
+
+def _name(text: str) -> str:
+  """Of a person or a clip; pandas writes 3 as 3.0 beside empty cells."""
+  whole = re.fullmatch(r'([0-9]+)\.0*', text)
+  return whole[1] if whole else composed(text)
 
 
 def _number(column: str, cell: str, threshold: float) -> float:
@@ -309,7 +315,7 @@ def _record(
     about = {'fps': clip.fps, 'audio_path': clip.audio_path}
     times = clip.times
     clip.report(problems, first)
-    clip.compare(problems, first, [r.frame for r in group])
+    clip.compare(problems, first, [_from_zero(r) for r in group])
   record = _joined(name, subject, split, places.found, about)
   if times is None:
     return record
@@ -337,15 +343,33 @@ def _place(
   if row.frame is None or row.clip:
     raise DataError(f'{row.path} again', 'one row, or a column frame')
   clip = _container(target, fps)
-  if row.columns.openface and not row.path.endswith(ALIGNED):
+  if _by_place(row):
     if not 1 <= row.frame <= len(clip.index):
       found = f'frame {row.frame}'
       raise DataError(found, f'a frame in 1..{len(clip.index)} of {row.path}')
     return clip.index[row.frame - 1], clip.frames[row.frame - 1]
+  if not clip.numbered:
+    raise DataError(
+      f'frame {row.frame} of files whose last numbers do not tell them apart',
+      'one number at the end of each name, such as 0001.png, and no other file; '
+      'or a row for each file, with columns path and clip',
+    )
   if row.frame not in clip.index:
     found = f'frame {row.frame}'
     raise DataError(found, f'a frame in {clip.index[0]}..{clip.index[-1]}')
   return row.frame, clip.frames[clip.index.index(row.frame)]
+
+
+def _by_place(row: Row) -> bool:
+  """Whether OpenFace counts the clip's frames, from 1."""
+  return row.columns.openface and not row.path.endswith(ALIGNED)
+
+
+def _from_zero(row: Row) -> int | None:
+  """A frame's number as those of a video are, from 0."""
+  if row.frame is None:
+    return None
+  return row.frame - 1 if _by_place(row) else row.frame
 
 
 # All rows of a video follow each other: open it once.

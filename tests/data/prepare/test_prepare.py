@@ -21,6 +21,7 @@ from stored import SETTINGS
 from emojax import tasks
 from emojax.data.prepare import command as prepare
 from emojax.data.prepare import overview, parallel
+from emojax.data.prepare import shards as shards_lib
 from emojax.data.readers import base
 from emojax.data.store import frame_table, store, stored
 from emojax.data.transform import audio
@@ -308,6 +309,21 @@ def test_unreadable_images_are_left_out_or_strictly_refused(tmp_path):
   assert table.frame_index[frames].tolist() == [0, 3, 5]
   facts = json.loads((tmp_path / 'out' / store.FILE).read_text())
   assert facts['problems'] == 2  # in the training and the validation split
+
+
+def test_all_that_was_left_out_is_counted(tmp_path, monkeypatch):
+  """A shard keeps the words of the first ones, and how many there are."""
+  monkeypatch.setattr(shards_lib, 'PROBLEMS_KEPT', 2)
+  tree = trees.Tree('folder', tmp_path / 'tree')
+  for i in range(9):
+    path = tree.image(f'x/{i}.png', 20 * i)
+    if i < 7:
+      path.write_bytes(path.read_bytes()[:50])
+  out = prepare.prepare(
+    'folder', tree.root, tmp_path / 'out', size=12, workers=1
+  )
+  assert json.loads((out / store.FILE).read_text())['problems'] == 7
+  assert 'because of 7 problems' in (out / 'summary.txt').read_text()
 
 
 def test_noise_and_votes_are_stored(tmp_path):

@@ -5,6 +5,7 @@ import unicodedata
 import numpy as np
 import pytest
 import trees
+import video_files
 
 from emojax.data.readers import base, class_numbers
 
@@ -255,6 +256,60 @@ def test_openface_counts_the_pictures_of_a_folder_from_1(tmp_path):
   tree.text('clip.csv', OPENFACE, *ROWS, openface(5, (0, 0), (0, 0)))
   listing, _ = read(tree, table='clip.csv')
   assert 'found frame 5; expected a frame in 1..4' in listing.problems.summary()
+
+
+@pytest.mark.parametrize(
+  'names',
+  [
+    ('frame001_face0', 'frame002_face0', 'frame003_face0'),
+    ('000', '001', '002', 'cover'),
+    ('0001', '0002', '0002_1'),
+  ],
+)
+def test_frames_are_not_matched_by_place(names, tmp_path):
+  """Their names promise numbers: another file's label would be another face's."""
+  tree = trees.Tree('folder', tmp_path)
+  for i, name in enumerate(names):
+    tree.image(f'clip/{name}.png', 20 * i)
+  rows = [f'clip,{n},x' for n in range(3)]
+  tree.text('labels.csv', 'path,frame,label', *rows)
+  refused(
+    tree,
+    'found frame 0 of files whose last numbers do not tell them apart; expected '
+    'one number at .* 0001.png, and no other file; or a row for each file',
+  )
+
+
+def test_openface_of_two_faces_is_not_matched_by_place(tmp_path):
+  tree = trees.Tree('folder', tmp_path)
+  for n in (1, 2, 3, 4):
+    tree.image(f'clip_aligned/frame_det_00_{n:06d}.png', 20 * n)
+  tree.image('clip_aligned/frame_det_01_000002.png', 200)
+  tree.text('clip.csv', OPENFACE, *ROWS)
+  refused(tree, 'do not tell them apart', table='clip.csv')
+
+
+def test_openface_counts_videos_from_1_and_nobody_is_told_to_subtract(tmp_path):
+  pytest.importorskip('av', reason='video files: pip install av')
+  tree = trees.Tree('folder', tmp_path)
+  video_files.write(tmp_path / 'v.mp4', count=4)
+  rows = [openface(n, (0.4, 3), (0, 1)) for n in (1, 2, 3, 4)]
+  tree.text('v.csv', OPENFACE, *rows)
+  listing, records = read(tree, table='v.csv', strict=True)
+  assert records['v.mp4'].frame_index.tolist() == [0, 1, 2, 3]
+  assert not listing.problems.remarks
+
+
+def test_people_that_are_numbers(tmp_path):
+  """pandas writes them as 3.0 where others have no name: nobody is two."""
+  tree = trees.Tree('folder', tmp_path)
+  for name in 'abc':
+    tree.image(f'{name}.png', 20)
+  tree.text('one.csv', 'path,label,subject', 'a.png,x,3', 'b.png,y,04')
+  tree.text('two.csv', 'path,label,subject', 'c.png,x,3.0')
+  _, records = read(tree, table='*.csv', strict=True)
+  names = {name: r.subject_id for name, r in records.items()}
+  assert names == {'a.png': '3', 'b.png': '04', 'c.png': '3'}
 
 
 def test_tables_of_several_clips(tmp_path):

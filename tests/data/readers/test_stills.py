@@ -122,6 +122,19 @@ def test_affectnet_csv(tmp_path):
   assert 'none 1, uncertain 1, no face 1' in listing.problems.summary()
 
 
+def test_faces_of_one_picture_are_no_strangers(tmp_path):
+  tree = trees.affectnet(tmp_path)
+  path = tmp_path / 'training.csv'
+  lines = path.read_text().splitlines()
+  path.write_text(
+    '\n'.join([*lines, lines[1].replace(',4,6,50', ',9,6,50')]) + '\n'
+  )
+  _, records = read(tree, strict=True)
+  faces = [name for name in records if name.startswith('train/0/t0.jpg')]
+  assert len(faces) == 2
+  assert {records[name].subject_id for name in faces} == {'0/t0.jpg'}
+
+
 def test_affectnet_columns_by_name(tmp_path):
   tree = trees.affectnet(tmp_path)
   _, before = read(tree)

@@ -27,8 +27,8 @@ class Clip(NamedTuple):
   """Frames of one clip, and what its file says about time and sound.
 
   `index` are the numbers of the frames: those in the names of a folder's
-  files if all have one of their own, else 0, 1, ... `times` are seconds after
-  the first frame, where the rate of a video varies.
+  files if all have one of their own (`numbered`), else 0, 1, ... `times` are
+  seconds after the first frame, where the rate of a video varies.
   """
 
   frames: Sequence[Frame]
@@ -37,6 +37,7 @@ class Clip(NamedTuple):
   audio_path: str | None = None
   times: np.ndarray | None = None
   remarks: Sequence[probing.Remark] = ()
+  numbered: bool = True
 
   def record(
     self, name: str, subject: str, split: str, targets: tasks.Targets
@@ -103,8 +104,10 @@ def open_clip(path: pathlib.Path, fps: float = 0.0) -> Clip:
     names = sorted(folders.names_in(path), key=natural)
     if not names:
       raise DataError('a folder without images', 'at least one', path)
-    frames = ImageFiles(path, names, upright=True)
-    return Clip(frames, numbers(names), fps or None)
+    frames, index = ImageFiles(path, names, upright=True), numbers(names)
+    numbered = index is not None
+    index = index if numbered else range(len(names))
+    return Clip(frames, index, fps or None, numbered=numbered)
   if not _is_image(path):
     expected = f'an image ({", ".join(folders.IMAGES)}), folder or video'
     raise DataError(f'no file {os.fspath(path)!r}', expected)
@@ -138,15 +141,14 @@ def _open_video(path: pathlib.Path) -> Clip:
   return Clip(frames, range(count), found.fps, file, times, found.remarks)
 
 
-def numbers(names: Sequence[str]) -> Sequence[int]:
-  """Returns the last number of each name, or 0, 1, ... if some lack one."""
+def numbers(names: Sequence[str]) -> list[int] | None:
+  """Returns the last number of each name; None if they do not tell all apart."""
   last = [
     re.findall('[0-9]{1,9}', name.rsplit('.', 1)[0])[-1:] for name in names
   ]
   found = [int(number[0]) for number in last if number]
   increasing = all(a < b for a, b in itertools.pairwise(found))
-  whole = len(found) == len(names)
-  return found if whole and increasing else range(len(names))
+  return found if len(found) == len(names) and increasing else None
 
 
 def natural(name: str) -> list[tuple[int, str]]:
