@@ -82,7 +82,7 @@ def embedded() -> ConfigDict:
   # 'published': RUL and DUL embed by a branch, the others by pooling, as their
   # codes do; 'branch' or 'pooled' is the same for all.
   config.model.embedding = 'published'
-  config.model.features = 64
+  config.model.features = 64  # of the branches; DUL beside 'pooled': as pooled
   config.model.dropout = 0.4  # of the branches
   config.model.normalise = 'imagenet'  # or 'none'
   config.model.dtype = 'float32'

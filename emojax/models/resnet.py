@@ -169,6 +169,12 @@ class ResNet(nn.Module):
     return max_pool(x, padding=1 if self.layout == 'torchvision' else None)
 
 
+def channels(depth: str, width: float = 1.0) -> int:
+  """Channels of the map that a ResNet of a depth ends with (`ResNet`'s F)."""
+  stages, block = DEPTHS[depth]
+  return scaled(CHANNELS[len(stages) - 1], width) * block.expansion
+
+
 def _check(what, value, valid):
   if value not in valid:
     raise ValueError(

@@ -77,7 +77,7 @@ class UncertaintyNet(nn.Module):
     width: Width multiplier of the trunk.
     embedding: 'branch' (papers RUL and DUL: a `Branch` on the map) or 'pooled'
       (the mean of the map).
-    features: D, size of a branch's result.
+    features: Size of a branch's result; D, if the embedding is one.
     estimate: 'none'; 'log_sigma': another `Branch`, of logarithms (RUL: of the
       uncertainties, DUL: of the variances); 'attention' (SCN) and 'confidence'
       (CONF): one logit from the embedding.
@@ -154,7 +154,7 @@ class UncertaintyNet(nn.Module):
 
     Returns:
       float32 logits [B, L, K] under the task's name, 'features' [B, L, D], what
-      the classifier reads, and what `estimate` names: 'log_sigma' [B, L, D],
+      the classifier reads, and what `estimate` names: 'log_sigma' [B, L, features],
       'attention' [B, L] or 'confidence' [B, L] (logits of a sigmoid).
 
     Raises:

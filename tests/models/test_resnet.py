@@ -170,3 +170,14 @@ def test_misfits_are_listed_together():
   assert 'unexpected: layer9.weight' in message
   assert 'layer3.1.bn2.bias: shape (5,), expected (64,)' not in message
   assert 'layer3.1.bn2.bias: shape (5,)' in message
+
+
+@pytest.mark.parametrize('depth', resnet.DEPTHS)
+def test_channels_are_those_of_the_map(depth):
+  model = resnet.make(depth, width=0.3)
+  shape = jax.eval_shape(
+    lambda: model.init_with_output(
+      jax.random.key(0), jnp.zeros((1, 32, 32, 3)), False
+    )[0]
+  ).shape
+  assert resnet.channels(depth, 0.3) == shape[-1]

@@ -61,6 +61,8 @@ class Learner:
     learn: `Batch -> Terms`.
     estimate: What the network estimates (`UncertaintyNet.estimate`).
     embedding: That of the published code (`UncertaintyNet.embedding`).
+    by_feature: Whether every feature has an estimate of its own, so that there are
+      as many of them, whatever the embedding.
     uncertainty: `outputs -> [...]`, higher is less certain.
     logits: `outputs -> logits [..., K]` of the images themselves.
     parts: Names of the parts that are logged.
@@ -74,6 +76,7 @@ class Learner:
   logits: Callable[[Outputs], jax.Array] = lambda outputs: outputs['logits']
   parts: tuple[str, ...] = ()
   memory: PyTree = dataclasses.field(default_factory=dict)
+  by_feature: bool = False
 
 
 def _cross_entropy(logits, labels):
@@ -202,7 +205,9 @@ def dul(kl_weight: float = 0.01) -> Learner:
     loss = _cross_entropy(batch.classify(sample), batch.labels).mean()
     return Terms(loss + kl_weight * kl, {'kl': kl}, batch.memory)
 
-  return Learner(learn, 'log_sigma', 'branch', _mean_sigma, parts=('kl',))
+  return Learner(
+    learn, 'log_sigma', 'branch', _mean_sigma, parts=('kl',), by_feature=True
+  )
 
 
 def conf(budget: float = 0.3, weight: float = 0.1) -> Learner:

@@ -65,15 +65,14 @@ def model_from_config(
 ) -> UncertaintyNet:
   """The network of a learner."""
   m = config.model
-  embedding = learner.embedding if m.embedding == 'published' else m.embedding
   return UncertaintyNet(
     schema=(task,),
     image_size=_cropped_size(config),
     depth=m.depth,
     stem=m.stem,
     width=m.width,
-    embedding=embedding,
-    features=m.features,
+    embedding=embedding(m, learner),
+    features=features(m, learner),
     estimate=learner.estimate,
     dropout=m.dropout,
     normalise=m.normalise,
@@ -81,6 +80,23 @@ def model_from_config(
     dtype=models.DTYPES[m.dtype],
     axis_name=axis_name,
   )
+
+
+def embedding(model, learner: learners.Learner) -> str:
+  """Where a learner's network has its features, by `config.model`."""
+  published = model.embedding == 'published'
+  return learner.embedding if published else model.embedding
+
+
+def features(model, learner: learners.Learner) -> int:
+  """Size of the branches of a learner's network, by `config.model`.
+
+  Beside the mean of the map, whose size is not to choose, a learner that has an
+  estimate for every feature has as many.
+  """
+  if learner.by_feature and embedding(model, learner) == 'pooled':
+    return resnet.channels(model.depth, model.width)
+  return model.features
 
 
 def _cropped_size(config) -> int:

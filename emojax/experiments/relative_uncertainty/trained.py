@@ -95,15 +95,14 @@ def settings_for(config, name: str, members: int):
 def network_for(config, name: str) -> Network:
   """The network with what estimates uncertainty."""
   m, learner = config.model, learners.METHODS[name].make()
-  published = m.embedding == 'published'
   return Network(
     'uncertainty_net',
     dict(m),
     {
       'depth': m.depth,
       'stem': m.stem,
-      'embedding': learner.embedding if published else m.embedding,
-      'features': m.features,
+      'embedding': setup.embedding(m, learner),
+      'features': setup.features(m, learner),
       'estimate': learner.estimate,
       'normalise': m.normalise,
     },

@@ -1,6 +1,8 @@
 """The training method: sharded batches, optimisers, schedules, crops."""
 
 import functools
+import pathlib
+import runpy
 import types
 
 import jax
@@ -15,6 +17,8 @@ from emojax.experiments.relative_uncertainty import (
   learners,
   method,
   relabel,
+  setup,
+  trained,
 )
 from emojax.experiments.relative_uncertainty.relabel import Relabel
 from emojax.models import resnet
@@ -234,3 +238,35 @@ def test_unknown_optimisers_are_refused():
     method.make_optimizer('lion', 0.0)
   with pytest.raises(ValueError, match='every 0 epochs'):
     method.decay(0.9, 0)
+
+
+@pytest.mark.parametrize('embedding', ['published', 'branch', 'pooled'])
+@pytest.mark.parametrize('name', learners.METHODS)
+def test_every_method_learns_from_every_embedding(name, embedding, monkeypatch):
+  """Pooled features are as many as the map has, and DUL doubts each of them."""
+  monkeypatch.setitem(resnet.DEPTHS, 'resnet2', ((1,), resnet.BasicBlock))
+  root = pathlib.Path(__file__).parents[3]
+  config = runpy.run_path(str(root / 'configs' / 'relative_uncertainty.py'))
+  config = config['get_config']('tiny')
+  config.model.depth, config.model.embedding = 'resnet2', embedding
+  config.model.features = 6  # the map has 8
+  (task,) = SCHEMA
+  learner = setup.learner_from_config(config, name)
+  model = setup.model_from_config(config, learner, task)
+
+  def learn(key):
+    image = jnp.zeros((B, 1, *[model.image_size] * 2, 3))
+    keys = {'params': key, 'dropout': key}
+    out, variables = model.init_with_output(keys, {'image': image}, True)
+    out = {key: value[:, 0] for key, value in out.items()}
+    out['logits'] = out.pop(task.name)
+    classify = functools.partial(model.apply, variables, method='classify')
+    labels = jnp.arange(B) % 7
+    batch = learners.Batch(out, labels, key, classify, learner.memory)
+    return learner.learn(batch).loss
+
+  assert jax.eval_shape(learn, jax.random.key(0)).shape == ()
+  # Exports build the same network again.
+  attributes = trained.network_for(config, name).attributes
+  assert attributes['features'] == model.features
+  assert attributes['embedding'] == model.embedding
