@@ -40,6 +40,24 @@ def log_variance(raw) -> jax.Array:
   return low + jax.nn.softplus(high - jax.nn.softplus(high - raw) - low)
 
 
+def deviation(task: tasks.Task, raw) -> jax.Array:
+  """Standard deviations of independent noise on the logits.
+
+  Variances are learned of centred logits, which have lost what all share: of K
+  independent ones one part in K. A softmax centres what is drawn once more, so that
+  the part is put back before.
+
+  Args:
+    task: The task.
+    raw: What log variances are made of, [..., num_outputs] or split.
+  """
+  found = jnp.exp(log_variance(raw) / 2)
+  if task.kind == 'binary':
+    return found
+  classes = task.bins if task.kind == 'binned' else len(task.labels)
+  return found * np.float32(np.sqrt(classes / (classes - 1)))
+
+
 def loss(task: tasks.Task, said, logits, spread):
   """Minus the log-density of the teachers' logits, mean over them and the classes.
 
@@ -71,20 +89,20 @@ def mean(task: tasks.Task, logits, spread) -> jax.Array:
     spread: As `loss` takes them.
   """
   centre = tasks.split_logits(task, logits)[None]
-  deviation = jnp.exp(log_variance(tasks.split_logits(task, spread)) / 2)
+  wide = deviation(task, tasks.split_logits(task, spread))
   lse = jax.scipy.special.logsumexp
   if task.kind == 'binary':
     points, weights = scipy.special.roots_hermite(POINTS)
     shape = (-1, *(1,) * logits.ndim)
     points = jnp.float32(np.sqrt(2) * points).reshape(shape)
     weights = jnp.float32(np.log(weights)).reshape(shape)
-    drawn = centre + deviation * points
+    drawn = centre + wide * points
     return lse(jax.nn.log_sigmoid(drawn) + weights, 0) - lse(
       jax.nn.log_sigmoid(-drawn) + weights, 0
     )
   at = nodes(centre.shape[-1])
   at = at.reshape(len(at), *(1,) * (centre.ndim - 2), -1)
-  logs = jax.nn.log_softmax(centre + deviation * at)
+  logs = jax.nn.log_softmax(centre + wide * at)
   return (lse(logs, 0) - np.log(len(at))).reshape(logits.shape)
 
 
@@ -111,6 +129,5 @@ def draw(key, task: tasks.Task, logits, spread) -> jax.Array:
     logits: As `loss` takes them.
     spread: As `loss` takes them.
   """
-  del task
   noise = jax.random.normal(key, logits.shape)
-  return logits + jnp.exp(log_variance(spread) / 2) * noise
+  return logits + deviation(task, spread) * noise

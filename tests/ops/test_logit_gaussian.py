@@ -75,8 +75,29 @@ def test_the_mean_is_that_of_many_draws(task):
   right = probabilities(task, drawn).mean(0)
   found = probabilities(task, logit_gaussian.mean(task, logits, spread))
   np.testing.assert_allclose(found, right, atol=0.01)
-  deviation = np.exp(logit_gaussian.log_variance(spread) / 2)
-  np.testing.assert_allclose(drawn.std(0), deviation, rtol=0.05)
+  right = logit_gaussian.deviation(task, spread)
+  np.testing.assert_allclose(drawn.std(0), right, rtol=0.05)
+
+
+@pytest.mark.parametrize('task', TASKS)
+@pytest.mark.parametrize('size', [0.3, 2.0])
+def test_draws_disagree_as_the_teachers_that_they_are_of(task, size):
+  """A student at the optimum of `loss` loses nothing of what teachers say."""
+  rng = np.random.default_rng(0)
+  teachers = rng.normal(0, size, (20_000, task.num_outputs))
+  said = np.asarray(logit_gaussian.centred(task, jnp.float32(teachers)))
+  said = said.reshape(len(said), -1)
+  low, high = logit_gaussian.LOG_VARIANCE
+  raw = np.linspace(low - 8, high + 8, 10_001)
+  known = logit_gaussian.log_variance(jnp.float32(raw))
+  spread = jnp.float32(np.interp(np.log(said.var(0)), known, raw))
+  keys = jax.random.split(jax.random.key(1), len(teachers))
+  drawn = jax.jit(
+    jax.vmap(lambda k: logit_gaussian.draw(k, task, said.mean(0), spread))
+  )(keys)
+  found, right = (probabilities(task, x) for x in (drawn, teachers))
+  np.testing.assert_allclose(found.mean(0), right.mean(0), atol=0.01)
+  np.testing.assert_allclose(found.std(0), right.std(0), rtol=0.05)
 
 
 def test_without_a_spread_the_mean_is_the_centre():
