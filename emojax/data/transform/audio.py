@@ -244,7 +244,8 @@ def _import_av(path):
 def _read_sound(path) -> tuple[np.ndarray, int, list]:
   soundfile = _import_soundfile(path)
   try:
-    samples, rate = soundfile.read(path, dtype='float32', always_2d=True)
+    with soundfile.SoundFile(path) as file:
+      rate, samples = file.samplerate, _mono(file)
   except soundfile.SoundFileError as error:
     raise ValueError(
       f'{path}: not a sound file that can be read ({error}); convert it with '
@@ -252,7 +253,18 @@ def _read_sound(path) -> tuple[np.ndarray, int, list]:
     ) from error
   end, missing = len(samples) / rate, _missing_seconds(path)
   damage = [video_sound.Damage(end, end + missing, 'the file is cut')]
-  return samples.mean(1), rate, damage if missing > 0.05 else []
+  return samples, rate, damage if missing > 0.05 else []
+
+
+def _mono(file) -> np.ndarray:
+  """The mean of the channels, read as far as there are samples.
+
+  A header may promise terabytes.
+  """
+  parts = [np.zeros(0, np.float32)]
+  while len(block := file.read(1 << 16, dtype='float32', always_2d=True)):
+    parts.append(block.mean(1))
+  return np.concatenate(parts)
 
 
 def _missing_seconds(path) -> float:

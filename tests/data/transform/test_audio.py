@@ -362,3 +362,23 @@ def test_sound_files_that_are_cut(tmp_path, sound, suffix, part):
     ValueError, match=rf'x\.{suffix}: .*(cut|can be read|without a sample)'
   ):
     audio.read_audio(path)
+
+
+def test_a_header_that_promises_terabytes(tmp_path, sound, monkeypatch):
+  """Samples are read block by block, as far as there are any."""
+  soundfile = pytest.importorskip('soundfile')
+  path = tmp_path / 'x.flac'
+  soundfile.write(path, sound, 16000)
+  data = bytearray(path.read_bytes())
+  data[21] |= 0x0F  # the number of samples has 36 bits
+  data[22:26] = b'\xff' * 4
+  path.write_bytes(data)
+  taken, empty = [], np.empty
+  monkeypatch.setattr(
+    np,
+    'empty',
+    lambda shape, *a, **k: taken.append(shape) or empty(shape, *a, **k),
+  )
+  with pytest.raises(ValueError, match=r'x\.flac: not a sound file'):
+    audio.read_audio(path)
+  assert max(np.prod(shape) for shape in taken) <= 1 << 16
