@@ -1,6 +1,7 @@
 """The paper's findings that need several runs: do they hold in these?
 
-All rows of a study's report are one family (see `verdicts`).
+All rows of a study's report are one family (see `verdicts`). A claim cannot be tested
+where one of the runs that it is about cannot; what other runs can says nothing of it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -82,17 +83,18 @@ def _of_teachers(
 
 
 def reweighting(variants: Variants) -> list[Claim]:
-  """Section 5.1 on Table 1: what class re-weighting does to teachers."""
+  """Section 5.1 on Table 1: class re-weighting of teachers, and how many."""
+  sizes = ensemble_size(variants)
   on, off = _by(variants, lambda v: v.config['loss']['reweight'])
   if on is None or off is None:
-    return []
+    return sizes
   rows = (
     ('expr/score', 'raises the expression score', True),
     ('au/score', 'lowers the AU score', False),
     ('total', 'raises the total emotion metric', True),
   )
   found = _of_teachers('Class re-weighting', published.TABLE1, on, off, rows)
-  return found + ensemble_size(variants)
+  return _gated(found, (on, off)) + sizes
 
 
 def ensemble_size(variants: Variants) -> list[Claim]:
@@ -114,16 +116,15 @@ def ensemble_size(variants: Variants) -> list[Claim]:
         f'5 to 10: {total[10] - total[5]:+.3f}',
         f'difference {flattening.signed()}',
       ]
-    found.append(
-      Claim(
-        'The step from five to ten members adds less to the total metric than '
-        f'that from one to five ({variant.name})',
-        '+4.0 % and +0.6 % (without re-weighting)',
-        ', '.join(gains),
-        (flattening,),
-        stacks=_ends(0, variant),
-      )
+    claim = Claim(
+      'The step from five to ten members adds less to the total metric than '
+      f'that from one to five ({variant.name})',
+      '+4.0 % and +0.6 % (without re-weighting)',
+      ', '.join(gains),
+      (flattening,),
+      stacks=_ends(0, variant),
     )
+    found += _gated([claim], (variant,))
   return found
 
 
@@ -162,7 +163,8 @@ def balancing(variants: Variants) -> list[Claim]:
     ('expr/score', 'lowers the expression score', False),
     ('va/ccc/arousal', 'lowers the CCC of arousal', False),
   )
-  return _of_teachers('Multitask balancing', published.TABLE5, on, off, rows)
+  found = _of_teachers('Multitask balancing', published.TABLE5, on, off, rows)
+  return _gated(found, (on, off))
 
 
 def _last(variant: Variant, key: str) -> Estimate:
@@ -189,7 +191,7 @@ def listening(variants: Variants) -> list[Claim]:
     claim = f'Voices lower the {title} of single students'
     pair = _last(v, key), _last(va, key)
     found.append(_compare(claim, paper, *pair, _ends(-1, va, v)))
-  return found
+  return _gated(found, (va, v))
 
 
 def _groups(
@@ -206,7 +208,7 @@ def _groups(
     ('Voices (Figure 4, Tables 6 and 7)', listening, 'figure4'),
   ]
   found = [
-    (title, _gated(make(of(table)), of(table)) if of(table) else [])
+    (title, make(of(table)) if of(table) else [])
     for title, make, table in groups
   ]
   for variant in variants.values():
@@ -217,7 +219,7 @@ def _groups(
 
 
 def _gated(claims: Sequence[Claim], variants: Variants) -> list[Claim]:
-  """Marks what cannot be tested with one of the runs; see `validity`."""
+  """Marks what cannot be tested with one of its runs; see `validity`."""
   for variant in variants:
     claims = findings.gated(claims, variant.results)
   return list(claims)
