@@ -106,9 +106,19 @@ RUL = ('rul', 'mix_output', 'loss_attention', 'rul_permutation')
 
 
 def _no_branch(embedding: str, methods) -> bool:
-  if embedding == 'published':
-    return none_of('dul', *RUL)(methods)
-  return embedding == 'pooled'
+  """Whether no network of paper 003 has a branch, for its features or its doubts."""
+  return embedding != 'branch' and none_of('dul', *RUL)(methods)
+
+
+def _no_size(embedding: str, methods) -> bool:
+  """Whether no branch has a size of its own: DUL's is that of pooled features."""
+  if embedding == 'pooled':
+    return none_of(*RUL)(methods)
+  return _no_branch(embedding, methods)
+
+
+def _no_noise(methods: str, noise: str) -> bool:
+  return noise == 'none' and none_of('dropout', 'dropconnect')(methods)
 
 
 def is_(value: Any) -> Callable[..., bool]:
@@ -247,6 +257,10 @@ RULES = (
     ('data.clip_length',),
     is_(1),
     of=('distillation',),
+  ),
+  # CNNs see single frames, recurrent networks features without augmentation.
+  Rule(
+    ('train.augment_per',), ('experiment',), is_one_of(*TWO_STAGE), of=TWO_STAGE
   ),
   # Paper 000.
   Rule(
@@ -390,6 +404,14 @@ RULES = (
   Rule(
     ('model.dropout',), ('model.embedding', 'methods'), _no_branch, off=(0,)
   ),
+  Rule(('model.features',), ('model.embedding', 'methods'), _no_size),
+  Rule(
+    ('loss.label_smoothing',),
+    ('methods',),
+    none_of('baseline'),
+    off=(0,),
+    of=('relative_uncertainty',),
+  ),
   Rule(
     ('train.momentum',),
     ('train.optimizer',),
@@ -417,4 +439,11 @@ RULES = (
   Rule(('mc.batch_norm',), ('networks',), is_('vgg16')),  # has no BatchNorm
   Rule(('model.hidden',), ('networks',), is_('densenet121')),
   Rule(('model.mask_per',), ('methods', 'ensemble.noise'), _no_connections),
+  Rule(
+    ('model.dropout', 'model.placement'),
+    ('methods', 'ensemble.noise'),
+    _no_noise,
+    'ensemble.noise=dropout',
+    (0,),
+  ),
 )

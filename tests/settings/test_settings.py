@@ -146,6 +146,8 @@ DEAD = [
   ('incomplete_labels', {'recurrent__schedule': 'cosine'}),
   ('shared_annotations', {'sharing': (), 'recurrent__lengths': ()}),
   ('relative_uncertainty', {'methods': ('baseline',)}),
+  ('relative_uncertainty', {'methods': ('rul',), 'loss__label_smoothing': 0.1}),
+  ('relative_uncertainty', {'methods': ('dul',), 'model__embedding': 'pooled'}),
   ('relative_uncertainty', {'noise__rates': (0.0,)}),
   (
     'relative_uncertainty',
@@ -154,6 +156,7 @@ DEAD = [
   ('relative_uncertainty', {'data__name': 'prepared'}),
   ('bayesian', {'data__audio': True}),
   ('bayesian', {'methods': 'ensemble', 'networks': 'vgg16'}),
+  ('bayesian', {'methods': 'ensemble', 'ensemble__noise': 'none'}),
   ('bayesian', {'methods': 'dropout', 'networks': 'densenet121'}),
 ]
 
@@ -242,6 +245,53 @@ def test_what_decides_means_something_itself(file, preset):
       {'train__learning_rate__vgg16': 0.5},
       ('learning_rate.vgg16', 'networks'),
     ),
+    (
+      'incomplete_labels',
+      {'train__augment_per': 'frame'},
+      ('augment_per', 'experiment'),
+    ),
+    (
+      'shared_annotations',
+      {'train__augment_per': 'frame'},
+      ('augment_per', 'experiment'),
+    ),
+    (
+      'relative_uncertainty',
+      {'loss__label_smoothing': 0.2, 'methods': ('rul', 'dul')},
+      ('label_smoothing', 'methods'),
+    ),
+    (
+      'relative_uncertainty',
+      {'model__features': 32, 'methods': ('baseline', 'scn')},
+      ('features', 'embedding', 'methods'),
+    ),
+    (
+      'relative_uncertainty',
+      {
+        'model__features': 32,
+        'model__embedding': 'pooled',
+        'methods': ('baseline', 'dul'),
+      },
+      ('features', 'embedding', 'methods'),
+    ),
+    (
+      'bayesian',
+      {
+        'model__dropout': 0.4,
+        'methods': 'ensemble',
+        'ensemble__noise': 'none',
+      },
+      ('dropout', 'methods', 'ensemble.noise'),
+    ),
+    (
+      'bayesian',
+      {
+        'model__placement': 'all',
+        'methods': 'ensemble',
+        'ensemble__noise': 'none',
+      },
+      ('placement', 'methods', 'ensemble.noise'),
+    ),
   ],
 )
 def test_mistakes(file, changes, names):
@@ -265,7 +315,7 @@ def documented():
       found = re.search(r'--config[= ]"?(configs/\S+\.py\S*)', line)
       if found:
         settings = re.findall(r'--config\.([\w.]+)=([^\s"`\')]+)', line)
-        yield path.name, found.group(1).strip('`",.;'), settings
+        yield path.name, found.group(1).strip('`",.;)'), settings
 
 
 def test_documented_commands_are_not_refused():
@@ -308,6 +358,44 @@ def test_documented_commands_are_not_refused():
     ('gen', {'model__name': 'emenet_va', 'data__audio': True}),
     ('bayesian', {'networks': 'alexnet, vgg16', 'train__momentum': 0.5}),
     ('relative_uncertainty', {'relabel__methods': ()}),
+    # What these learn to doubt with is a branch, beside pooled features, too.
+    *(
+      (
+        'relative_uncertainty',
+        {
+          'model__embedding': 'pooled',
+          'model__dropout': 0.2,
+          'methods': ('baseline', name),
+        },
+      )
+      for name in ('dul', *rules.RUL)
+    ),
+    (
+      'relative_uncertainty',
+      {
+        'model__embedding': 'pooled',
+        'model__features': 32,
+        'methods': ('dul', 'rul'),
+      },
+    ),
+    (
+      'relative_uncertainty',
+      {
+        'model__embedding': 'branch',
+        'model__features': 32,
+        'model__dropout': 0.2,
+        'methods': ('baseline',),
+      },
+    ),
+    ('bayesian', {'methods': 'ensemble', 'model__placement': 'all'}),
+    (
+      'bayesian',
+      {
+        'methods': 'ensemble,dropout',
+        'ensemble__noise': 'none',
+        'model__dropout': 0.4,
+      },
+    ),
     (
       'relative_uncertainty',
       {'noise__rates': (0.0,), 'noise__stored': True, 'relabel__margin': 0.1},
