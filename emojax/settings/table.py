@@ -236,7 +236,7 @@ TRAIN = {
     }.items()
   },
   'relabel.methods': several('that change labels', str, choices=LEARNERS),
-  'relabel.start_epoch': whole('first epoch with changes'),
+  'relabel.start_epoch': whole('epochs before labels change'),
   'relabel.start_accuracy': number(
     'training accuracy on right labels before changes; 0: any', 0, below=1
   ),

@@ -112,6 +112,7 @@ def _facts(run, results) -> page.Facts:
   )
   accuracy = setup.start_accuracy(config)
   learned = f' and a training accuracy of {accuracy:.0%}' if accuracy else ''
+  first = config.relabel.start_epoch + 1  # the epochs before change none
   settings = workdir.flatten(config.to_dict())
   seconds = results['timings']
   return page.Facts(
@@ -128,9 +129,9 @@ def _facts(run, results) -> page.Facts:
       ('weights', f'of the {config.eval.weights} epoch'),
       (
         'relabelling',
-        f'{relabelled or "none"}; from epoch {config.relabel.start_epoch}'
-        f'{learned} on, {config.relabel.fraction:.0%} most uncertain of a '
-        'batch; never where no label was flipped',
+        f'{relabelled or "none"}; from epoch {first}{learned} on, '
+        f'{config.relabel.fraction:.0%} most uncertain of a batch; never where '
+        'no label was flipped',
       ),
       *unseen.facts(results),
       (

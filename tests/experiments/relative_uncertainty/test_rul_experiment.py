@@ -103,6 +103,24 @@ def test_results_have_every_method_level_and_repetition(reference):
   assert rul['labels/changed'] > 0  # the labels change inside the program
 
 
+def test_labels_change_in_the_epoch_that_the_report_names(reference):
+  path, _, _ = reference
+  lines = (path / 'metrics.jsonl').read_text().splitlines()
+  changed = {}
+  for line in map(json.loads, lines):
+    number = line['epoch']
+    changed[number] = changed.get(number, 0) + line['loss/relabelled']
+  start = config().relabel.start_epoch
+  assert start == 1
+  assert f'from epoch {start + 1} on' in (path / 'report.md').read_text()
+  assert [bool(changed[number]) for number in sorted(changed)] == [False, True]
+
+
+@pytest.mark.parametrize('preset', ['rafdb', 'affectnet', 'fer2013'])
+def test_papers_presets_relabel_from_scns_tenth_epoch_on(preset):
+  assert PRESETS['get_config'](preset).relabel.start_epoch + 1 == 10
+
+
 def test_files_of_a_run(reference):
   path, _, text = reference
   for name in ('report.md', 'report.html', 'figures/gallery-rul.png'):
