@@ -150,10 +150,13 @@ def test_images_of_many_bits_keep_their_shades(tmp_path):
   (data,) = base.load(record)
   found = np.asarray(Image.open(io.BytesIO(data)))
   np.testing.assert_array_equal(found, shades.astype(np.uint16) >> 8)
-  for kind in (np.int32, np.float32):
+  for kind, said in (
+    (np.int32, 'signed numbers'),
+    (np.float32, '32 bits per pixel'),
+  ):
     image = Image.fromarray(shades.astype(kind))
     image.save(tree.images[0], format='TIFF')
-    with pytest.raises(base.DataError, match='32 bits per pixel'):
+    with pytest.raises(base.DataError, match=said):
       base.load(record)
 
 
