@@ -125,7 +125,7 @@ class Method:
     balance_variant: 'paper' or 'published' Algorithm 1, 'off' for equal weights.
     axis_name: Mesh axis over which a batch is split, None without one.
     patience: A member stops learning after this many epochs in a row without a
-      better validation total (early stopping, paper 002); 0 for never.
+      better score of `select` (early stopping, paper 002); 0 for never.
   """
 
   init: Callable
