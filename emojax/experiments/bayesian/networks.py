@@ -27,7 +27,7 @@ OPTIMIZERS = {
 BATCH_NORM = ('inference', 'training')
 # The score that chooses the best epoch, by `train.select`.
 SELECT = {'last': 'total', 'best': 'total', 'nll': 'nll'}
-DRAW = 1_000_000  # keys of drawn labels, apart from the objective's
+DRAW = 2_000_000  # keys of drawn labels, apart from the objective's and mixup's
 
 
 @dataclasses.dataclass(frozen=True)

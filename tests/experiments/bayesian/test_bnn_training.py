@@ -11,7 +11,7 @@ import small_bnn
 from engine import toy
 
 from emojax import models, tasks
-from emojax.engine import member, stack
+from emojax.engine import member, methods, stack
 from emojax.engine.packing import pack, unpack
 from emojax.experiments.bayesian import networks
 from emojax.experiments.bayesian import run as experiment
@@ -54,6 +54,11 @@ def test_drawn_labels_are_smoothed_behind_the_draw():
   assert set(np.unique(hard)) == {0, 1}
   assert not np.asarray(hard)[..., 2:].any()  # smoothed before, they would be
   np.testing.assert_allclose(soft, 0.8 * hard + 0.05, rtol=1e-6)
+
+
+def test_drawn_labels_and_mixup_have_keys_of_their_own():
+  """Both are of the key of one step; equal ones would draw the same bits."""
+  assert networks.DRAW != methods.MIX_STREAM
 
 
 @pytest.mark.parametrize(
