@@ -47,9 +47,10 @@ def hits(of: Labels, method: str, made: np.ndarray) -> Iterator[Hit]:
   if of.task.kind == 'categorical':
     yield from _class_hits(of, method, made)
   elif of.task.kind == 'binned':
-    value, keep = np.float32(of.target.value), np.asarray(of.target.mask) > 0
+    keep = np.asarray(of.target.mask) > 0
+    value = np.asarray(of.target.value, np.float32)
     # As models say them: labels on an end are inside, of whatever type they are.
-    low, high = np.moveaxis(np.float32(made), -1, 0)
+    low, high = np.moveaxis(np.asarray(made, np.float32), -1, 0)
     inside = (low <= value) & (value <= high)
     for i, label in enumerate(of.task.labels):
       index = np.flatnonzero(keep[:, i])
@@ -71,7 +72,8 @@ def _class_hits(of: Labels, method: str, made: np.ndarray):
   elif method == 'by_class':
     for i, label in enumerate(of.task.labels):
       index = np.flatnonzero(value[:, i])
-      yield Hit(label, made[index, i], index, np.float64(value[index, i]))
+      share = np.asarray(value[index, i], np.float64)
+      yield Hit(label, made[index, i], index, share)
   else:
     yield _equally(ALL, (made * value).sum(-1)[index], index)
 
