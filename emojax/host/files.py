@@ -75,17 +75,7 @@ def open_plain(path: str | os.PathLike, flags: int, mode: int = 0o666) -> int:
   Raises:
     OSError: If it is something else; says what to do.
   """
-  flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-  try:
-    descriptor = os.open(path, flags, mode)
-  except OSError as error:
-    if error.errno in (errno.ELOOP, errno.ENXIO):
-      raise _not_plain(path) from error
-    raise
-  if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-    os.close(descriptor)
-    raise _not_plain(path)
-  return descriptor
+  return _open_regular(path, flags | os.O_NOFOLLOW, mode, _not_plain)
 
 
 def open_ending(path: str | os.PathLike, flags: int) -> int:
@@ -101,16 +91,21 @@ def open_ending(path: str | os.PathLike, flags: int) -> int:
     StrangeFileError: If it is something else.
     OSError: If it cannot be opened.
   """
-  flags |= os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+  return _open_regular(path, flags | os.O_NOCTTY, 0o666, _endless)
+
+
+def _open_regular(path, flags: int, mode: int, refusal) -> int:
+  """Opens a regular file without waiting for it; raises `refusal(path)` of others."""
   try:
-    descriptor = os.open(path, flags)
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, mode)
   except OSError as error:
-    if error.errno == errno.ENXIO:
-      raise _endless(path) from error
+    link = error.errno == errno.ELOOP and flags & os.O_NOFOLLOW
+    if link or error.errno == errno.ENXIO:
+      raise refusal(path) from error
     raise
   if not stat.S_ISREG(os.fstat(descriptor).st_mode):
     os.close(descriptor)
-    raise _endless(path)
+    raise refusal(path)
   return descriptor
 
 

@@ -74,13 +74,13 @@ def scod(
   price = np.append(wrong * (1 - cost), np.full(len(foreign), cost))
   right = np.append(1 - wrong, np.zeros(len(foreign)))
   _, group = np.unique(np.append(inside, foreign), return_inverse=True)
-  kept, costs, recall = (
+  kept, costs, right = (
     np.bincount(group, x) for x in (weight, weight * price, right)
   )
+  # A sum of whole numbers, so that it ends at 1 however many there are.
+  recall = np.cumsum(right) / right.sum()
   risk = np.cumsum(costs) / np.cumsum(kept)
-  area = _area(kept, costs, recall / recall.sum())
-  # Of whole numbers, so that it ends at 1 however many there are.
-  return Scod(np.cumsum(recall) / recall.sum(), risk, area)
+  return Scod(recall, risk, _area(kept, costs, right / right.sum()))
 
 
 def _area(kept, costs, recall) -> float:

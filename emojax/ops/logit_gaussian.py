@@ -55,7 +55,7 @@ def deviation(task: tasks.Task, raw) -> jax.Array:
   if task.kind == 'binary':
     return found
   classes = task.bins if task.kind == 'binned' else len(task.labels)
-  return found * np.float32(np.sqrt(classes / (classes - 1)))
+  return found * np.float32(np.sqrt(classes / max(classes - 1, 1)))
 
 
 def loss(task: tasks.Task, said, logits, spread):

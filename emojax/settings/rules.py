@@ -244,7 +244,6 @@ RULES = (
     lambda train, test: train == 1 and test in (0, 1),
     'data.clip_length=8',
     ('paper', 'published'),
-    ('distillation', 'study'),
   ),
   Rule(
     ('train.augment_per',),
@@ -259,9 +258,7 @@ RULES = (
     of=('distillation',),
   ),
   # CNNs see single frames, recurrent networks features without augmentation.
-  Rule(
-    ('train.augment_per',), ('experiment',), is_one_of(*TWO_STAGE), of=TWO_STAGE
-  ),
+  Rule(('train.augment_per',), ('experiment',), is_one_of(*TWO_STAGE)),
   # Paper 000.
   Rule(
     ('loss.reweight_students', 'loss.correct_teachers'),

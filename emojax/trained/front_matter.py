@@ -175,9 +175,7 @@ def read(card: str) -> dict[str, Any]:
     raise ValueError(f'the head of the card is longer than {MAX_HEAD:,}')
   try:
     head = yaml.load(found[1], _Loader)
-  except (
-    Exception
-  ) as error:  # constructors of values raise errors of many types
+  except Exception as error:  # constructors of values raise many types
     line = ' '.join(str(error).split())[:200]
     raise ValueError(f'the head of the card is no YAML: {line}') from error
   if not isinstance(head, dict):

@@ -263,15 +263,12 @@ def card_lines(metadata: Json) -> Iterator[str]:
   if said['calibration']['selected_on']:
     chosen = ', on which the epochs were selected, too, so that a little less may be true'
   for n, names in _labelled(said).items():
-    levels = ', '.join(
-      f'{c:.0%} ({_expected(n, c)})' for c in said['coverages']
-    )
     of = f'{n:,} people' if every < frames else f'{n:,} images, each by itself'
     if n != every:  # the others have no such label
       of = f'{of} (of {every:,}, with labels of {", ".join(map(code, names))})'
     yield (
       f'- sets that hold the truth for at least such a share of new images like '
-      f'these, from new people (`sets(output, 0.9)`): {levels}; calibrated on '
+      f'these, from new people (`sets(output, 0.9)`): {_levels(said, n)}; calibrated on '
       f'{of}, of {fitted_on(metadata)}{chosen}. On other data nothing is promised'
     )
   yield from _states(said, 'people' if every < frames else 'images')
@@ -303,13 +300,10 @@ def _states(said: Json, who: str) -> Iterator[str]:
     parts = methods['units']
     name = min(parts, key=lambda name: parts[name]['groups'])
     n = parts[name]['groups']
-    levels = ', '.join(
-      f'{c:.0%} ({_expected(n, c)})' for c in said['coverages']
-    )
     yield (
       f'- of {code(task)} these numbers are those of all units together '
       '(`joint`); by default each state of a unit has a threshold of its own, '
-      f'the rarest one, {code(name)}, of {n:,} {who}: {levels}'
+      f'the rarest one, {code(name)}, of {n:,} {who}: {_levels(said, n)}'
     )
 
 
@@ -326,6 +320,13 @@ def _labelled(said: Json) -> dict[int, list[str]]:
   # Votes have thresholds of their own, and are said where nothing else is.
   found = found or {said['calibration']['subjects']: []}
   return dict(sorted(found.items(), reverse=True))
+
+
+def _levels(said: Json, groups: int) -> str:
+  """What is to be expected at each coverage, of so many calibrated groups."""
+  return ', '.join(
+    f'{c:.0%} ({_expected(groups, c)})' for c in said['coverages']
+  )
 
 
 def _expected(groups: int, coverage: float) -> str:

@@ -116,8 +116,11 @@ def prepared(folder: str | os.PathLike) -> Upload:
     head = front_matter.read(card.decode())
   except ValueError as error:
     raise ModelError(f'{path}: {error}') from error
-  contents = {name: (folder / name).read_bytes() for name in FILES}
-  return Upload({**contents, release.CARD: card}, front_matter.licence(head))
+  contents = {
+    name: card if name == release.CARD else (folder / name).read_bytes()
+    for name in FILES
+  }
+  return Upload(contents, front_matter.licence(head))
 
 
 def push(upload: Upload, reference: Reference, private: bool = False) -> str:

@@ -119,18 +119,18 @@ def test_links_to_files_and_folders_are_followed(tmp_path):
 
 def test_a_file_is_named_twice_or_two_files_are(tmp_path, monkeypatch):
   """What is behind a link has another folder above it than the link has."""
-  saved(tmp_path / 'work' / 'p.png')
+  saved(tmp_path / 'here' / 'p.png')
   saved(tmp_path / 'real' / 'p.png')
   (tmp_path / 'real' / 'deep').mkdir()
-  (tmp_path / 'work' / 'link').symlink_to('../real/deep')
-  (tmp_path / 'work' / 'same').symlink_to('.')
+  (tmp_path / 'here' / 'link').symlink_to('../real/deep')
+  (tmp_path / 'here' / 'same').symlink_to('.')
   monkeypatch.chdir(tmp_path)
-  found, _ = sources.find(['work/p.png', 'work/link/../p.png', 'work'])
-  assert names(found) == ['work/p.png', 'work/link/../p.png']
-  again = ['./work//p.png', 'work/same/p.png', tmp_path / 'work' / 'p.png']
-  assert names(sources.find(['work/p.png', *again])[0]) == ['work/p.png']
-  found, _ = sources.find(['work/p.png', 'real/p.png', 'work/link/../p.png'])
-  assert names(found) == ['work/p.png', 'real/p.png']
+  found, _ = sources.find(['here/p.png', 'here/link/../p.png', 'here'])
+  assert names(found) == ['here/p.png', 'here/link/../p.png']
+  again = ['./here//p.png', 'here/same/p.png', tmp_path / 'here' / 'p.png']
+  assert names(sources.find(['here/p.png', *again])[0]) == ['here/p.png']
+  found, _ = sources.find(['here/p.png', 'real/p.png', 'here/link/../p.png'])
+  assert names(found) == ['here/p.png', 'real/p.png']
 
 
 # Pictures.
