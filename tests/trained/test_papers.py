@@ -357,7 +357,7 @@ def test_other_data_and_foreign_images(trained, faces):
   other = faces('fer2013', ('PublicTest', 'PrivateTest'))
   if name == 'incomplete_labels':  # of valence and arousal
     with pytest.raises(
-      relabel.SchemaMismatchError, match='nothing that the run'
+      relabel.SchemaMismatchError, match='nothing that the model'
     ):
       reevaluation.prepare(
         reevaluation.Request(path, str(other), 'test', generations=[stack])
