@@ -308,7 +308,7 @@ def _record(
       number, frame = _place(root, row, None if numbered else position, fps)
       targets = tasks.empty_targets(schema, (1,))
       _fill(targets, 0, row, schema)
-      places.add(number, row.line, (frame, targets))
+      places.add(number, row.line, (frame, targets), row.table)
   about, times = {'fps': fps or None}, None
   if media.is_clip(first) and not group[0].clip:
     clip = _container(first, fps)

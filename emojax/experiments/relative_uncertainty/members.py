@@ -11,6 +11,7 @@ from emojax.data.clips.clips import Dataset
 from emojax.data.store.stored import Store
 
 CLEAN, STORED = '0 %', 'stored'
+MOST_REPETITIONS = 2**20
 
 
 class Members(NamedTuple):
@@ -81,12 +82,21 @@ def from_config(config, dataset: Dataset, task: tasks.Task) -> Members:
     )
   repetitions = size // len(levels)
   rows = [
-    label_noise.symmetric(clean, len(task.labels), rate, config.seed + r).labels
+    label_noise.symmetric(clean, len(task.labels), rate, seed).labels
     for rate in rates
-    for r in range(repetitions)
+    for seed in noise_seeds(config.seed, repetitions)
   ]
   rows += [given] * (size - len(rows))
   return Members(tuple(levels), repetitions, clean, np.stack(rows))
+
+
+def noise_seeds(seed: int, repetitions: int) -> list[int]:
+  """Seeds of the label noise of each repetition; no two runs share one.
+
+  Were they seed + r, repetition 1 of seed 0 would learn from the wrong labels of
+  repetition 0 of seed 1, and runs with other seeds would be no other runs.
+  """
+  return [seed * MOST_REPETITIONS + r for r in range(repetitions)]
 
 
 def _labels(data, dataset: Dataset, task: tasks.Task):

@@ -312,6 +312,21 @@ def test_people_that_are_numbers(tmp_path):
   assert names == {'a.png': '3', 'b.png': '04', 'c.png': '3'}
 
 
+def test_a_frame_of_two_tables_names_the_other_table(tmp_path):
+  tree = trees.Tree('folder', tmp_path)
+  for name in 'abc':
+    tree.image(f'{name}.png', 20)
+  rows = 'path,clip,frame,label'
+  tree.text('one.csv', rows, 'a.png,v,0,x', 'b.png,v,1,y')
+  tree.text('two.csv', rows, 'c.png,v,1,y')
+  listing, records = read(tree, table='*.csv')
+  said = listing.problems.summary()
+  assert 'two.csv, line 2' in said
+  assert 'again, as in line 3 of' in said
+  assert 'one.csv; both are left out' in said
+  assert records['v'].frame_index.tolist() == [0]
+
+
 def test_tables_of_several_clips(tmp_path):
   tree = trees.Tree('folder', tmp_path)
   for name in ('a', 'b'):

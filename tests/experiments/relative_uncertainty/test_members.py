@@ -53,6 +53,18 @@ def test_repetitions_do_not_depend_on_the_levels():
   np.testing.assert_array_equal(few.labels[2:], many.labels[4:])
 
 
+def test_no_repetition_has_the_noise_of_another_seed():
+  data = dataset(hard())
+  drawn = []
+  for seed in (0, 1, 2):
+    chosen = config((0.5,), size=3)
+    chosen.seed = seed
+    drawn += [
+      row.tobytes() for row in members.from_config(chosen, data, TASK).labels
+    ]
+  assert len(set(drawn)) == 9
+
+
 def test_stored_noise_is_one_more_level():
   found = members.from_config(
     config((0.5,), stored=True, size=2), dataset(hard()), TASK

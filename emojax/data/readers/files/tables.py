@@ -191,16 +191,24 @@ class Unique:
 
   def __init__(self):
     self.found: dict[Any, Any] = {}
-    self.lines: dict[Any, int] = {}
+    self.places: dict[Any, tuple[Any, int]] = {}
 
-  def add(self, name: Any, line: int, value: Any):
-    """Adds a row; raises DataError if the name was there before."""
-    if name in self.lines:
+  def add(self, name: Any, line: int, value: Any, file: Any = None):
+    """Adds a row; raises DataError if the name was there before.
+
+    Args:
+      name: What a row is known by.
+      line: Where the row is.
+      value: The row.
+      file: Its file, where rows of several are added.
+    """
+    if name in self.places:
       self.found.pop(name, None)
-      before = self.lines[name]
+      other, before = self.places[name]
+      of = '' if other == file else f' of {other}'
       raise DataError(
-        f'{name} again, as in line {before}; both are left out',
+        f'{name} again, as in line {before}{of}; both are left out',
         'every name once',
       )
-    self.lines[name] = line
+    self.places[name] = file, line
     self.found[name] = value
