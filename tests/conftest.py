@@ -2,6 +2,8 @@
 
 import gc
 import os
+import shutil
+import tempfile
 
 import code_generator
 import pytest
@@ -19,6 +21,15 @@ os.environ['XLA_FLAGS'] = ' '.join(
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 # A worker per core: BLAS threads of several workers wait for each other, busily.
 os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
+
+# What one test has compiled no other one compiles again, in any process of this
+# session; with a bound, JAX locks the folder.
+CACHE = 'JAX_COMPILATION_CACHE_DIR'
+OWN_CACHE = 'PYTEST_XDIST_WORKER' not in os.environ and CACHE not in os.environ
+if OWN_CACHE:
+  os.environ[CACHE] = tempfile.mkdtemp(prefix='emojax-tests-')
+os.environ.setdefault('JAX_COMPILATION_CACHE_MAX_SIZE', str(2 * 2**30))
+os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.1')
 
 # A process takes whole files, so that what their tests share is made once; these
 # come first, as they would make the others wait at the end.
@@ -46,6 +57,12 @@ def pytest_collection_modifyitems(items):
     return LONG.index(name) if name in LONG else len(LONG)
 
   items.sort(key=place)
+
+
+def pytest_unconfigure():
+  """Removes the programs, once the workers have ended."""
+  if OWN_CACHE:
+    shutil.rmtree(os.environ[CACHE], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True, scope='module')

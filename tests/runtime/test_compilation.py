@@ -19,6 +19,7 @@ if 'bounded' in sys.argv:
   compilation.set_cache(sys.argv[1])
 else:
   jax.config.update('jax_compilation_cache_dir', sys.argv[1])
+  jax.config.update('jax_compilation_cache_max_size', -1)  # its default
 jax.jit(lambda x: x + int(sys.argv[2]))(1.0)
 """
 
