@@ -46,6 +46,9 @@ LONG = (
   'test_rul_experiment',
   'test_bnn_experiment',
   'test_study',
+  'test_web_browser',
+  'test_onnx_networks',
+  'test_folding',
 )
 
 
