@@ -7,13 +7,13 @@ before a model is loaded.
 import hashlib
 import json
 import os
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import emojax
 from emojax.answers.options import Files, OptionError, Options, flag, is_path
 from emojax.faces import sources
+from emojax.host import files
 
 
 def of(
@@ -61,7 +61,8 @@ def _digest(path: Any) -> str | None:
   if path is None:
     return None
   try:
-    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+    with open(path, 'rb', opener=files.open_ending) as file:
+      return hashlib.file_digest(file, 'sha256').hexdigest()
   except (OSError, ValueError):
     return None  # reading it will say why, or it is the name of a detector
 

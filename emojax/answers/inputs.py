@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from emojax.answers.options import OptionError, Options, flag, is_path
-from emojax.answers.session import COMMAND
+from emojax.answers.session import COMMAND, MOST
 from emojax.data.readers.files import pictures
 from emojax.faces import boxes, sources
 from emojax.faces.faces import faces
@@ -20,7 +20,6 @@ from emojax.host import files
 OURS = {'emojax', 'model', 'options', 'inputs_digest'}
 # Modes of Pillow that become RGB without a scale that somebody has to name.
 MODES = ('1', 'L', 'LA', 'P', 'PA', 'RGB', 'RGBA', 'RGBX', 'CMYK', 'YCbCr')
-MOST = 1 << 24  # bytes of a command.json
 Read = Callable[..., Iterator[sources.Frame]]
 
 

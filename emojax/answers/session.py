@@ -26,6 +26,7 @@ COMMAND, SUMMARY, PARTS, LOCK = (
   '.parts',
   '.lock',
 )
+MOST = 1 << 24  # bytes of a command.json
 
 
 class SessionError(ValueError):
@@ -250,7 +251,7 @@ def _objects(values: np.ndarray) -> np.ndarray:
 def _read_json(path: pathlib.Path) -> dict[str, Any]:
   """An object of a file that anybody may have written."""
   try:
-    found = json.loads(path.read_bytes())
+    found = json.loads(files.read_bounded(path, MOST))
   except (OSError, RecursionError, ValueError) as error:
     raise SessionError(
       f'{path} cannot be read ({error}); choose another --out'

@@ -84,6 +84,30 @@ def test_what_is_refused_leaves_nothing(name, command, tmp_path):
 
 
 @pytest.mark.parametrize(
+  ('flag', 'name'), [('--boxes', 'boxes.csv'), ('--detector', 'yunet.onnx')]
+)
+def test_options_that_name_a_pipe_are_refused(flag, name, command, tmp_path):
+  path = tmp_path / hostile.GOOD
+  path.write_bytes(hostile.encoded('PNG'))
+  os.mkfifo(tmp_path / name)
+  arguments = [path, flag, tmp_path / name]
+  code, said = command(arguments, tmp_path / 'out')
+  assert code == 1
+  assert name in said
+  assert not (tmp_path / 'out').exists()
+
+
+def test_a_pipe_in_the_place_of_a_command_is_refused(command, tmp_path):
+  path, out = tmp_path / hostile.GOOD, tmp_path / 'out'
+  path.write_bytes(hostile.encoded('PNG'))
+  out.mkdir()
+  os.mkfifo(out / 'command.json')
+  code, said = command([path], out, '--crops')
+  assert code == 1
+  assert 'command.json' in said
+
+
+@pytest.mark.parametrize(
   'make', [os.mkfifo, lambda path: path.symlink_to('/dev/zero')]
 )
 def test_a_folder_is_not_taken_for_ours_by_what_never_ends(
