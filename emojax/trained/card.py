@@ -1,5 +1,6 @@
 """The README of an exported model, filled from its metadata and the run."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,7 @@ TITLES = {
   'va/rmse/arousal': 'Arousal: root mean square error',
 }
 LOAD = "emojax.load('.')  # this folder"
+_LOADED = re.compile(r"^model = emojax\.load\('[^'\n]*'\).*$", re.MULTILINE)
 SECTION = '## Temperatures and thresholds'
 NUMBERS = '## How good it is'
 DIVIDED = (
@@ -292,6 +294,7 @@ def recalibrated(
 ) -> str:
   """A card with the section on temperatures and thresholds made anew.
 
+  It loads the folder that it lies in: a name in its place is the model from before.
   What people have written elsewhere stays.
 
   Args:
@@ -307,6 +310,7 @@ def recalibrated(
   if guarantees.fitted_on(metadata) != guarantees.fitted_on({}):
     made += f'- {BEFORE}\n'
   text = text.replace(NO_UNSURE, UNSURE)
+  text = _LOADED.sub(f'model = {LOAD}', text, count=1)
   before, heading, rest = text.partition(f'{SECTION}\n')
   if not heading:
     return f'{text.rstrip()}\n\n{made}'

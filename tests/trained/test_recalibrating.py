@@ -295,8 +295,10 @@ def test_cards_keep_what_people_wrote(exported):
   assert card.recalibrated(text, metadata) == text
   edited = text.replace('## Limits', '## Ours\n\nwords\n\n## Limits')
   edited = edited.replace(card.UNSURE, card.NO_UNSURE)
+  edited = edited.replace(card.LOAD, "emojax.load('ferplus')")
   found = card.recalibrated(edited, metadata)
   assert '## Ours\n\nwords' in found
+  assert f'model = {card.LOAD}\n' in found
   assert card.UNSURE in found
   assert found.index('- epistemic') < found.index('## Ours')
   alone = card.recalibrated('# Mine\n', metadata)
