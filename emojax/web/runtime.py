@@ -66,7 +66,7 @@ def load(given: str | os.PathLike | None = None) -> dict[str, bytes]:
 def _given(path: pathlib.Path) -> dict[str, bytes]:
   try:
     if not path.is_dir():
-      return _unpacked(path.read_bytes(), str(path))
+      return _unpacked(files.read_bounded(path, MAX_BYTES), str(path))
     return _of_folder(path / 'package' if (path / 'package').is_dir() else path)
   except OSError as error:
     where = error.filename or path
@@ -76,7 +76,7 @@ def _given(path: pathlib.Path) -> dict[str, bytes]:
 
 
 def _of_folder(folder: pathlib.Path) -> dict[str, bytes]:
-  found = {name: (folder / name).read_bytes() for name in DIGESTS}
+  found = {n: files.read_bounded(folder / n, MAX_BYTES) for n in DIGESTS}
   return _checked(found, str(folder))
 
 

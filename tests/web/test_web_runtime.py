@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import tarfile
 
 import pytest
@@ -46,6 +47,16 @@ def test_a_tarball_and_its_folder_serve(small, tmp_path):
   assert runtime.load(tmp_path / 'unpacked') == EXPECTED
   assert runtime.load(tmp_path / 'unpacked' / 'package') == EXPECTED
   assert not (tmp_path / 'cache').exists()  # what is given is not kept
+
+
+def test_pipes_are_no_package(small, tmp_path):
+  os.mkfifo(tmp_path / 'pipe.tgz')
+  place = tmp_path / 'folder' / runtime.SCRIPT
+  place.parent.mkdir(parents=True)
+  os.mkfifo(place)
+  for given in (tmp_path / 'pipe.tgz', tmp_path / 'folder'):
+    with pytest.raises(ExportError, match='not a plain file'):
+      runtime.load(given)
 
 
 def test_another_version_is_refused(small, tmp_path):
