@@ -134,7 +134,8 @@ def _from_csv(source, paths: dict, crop: str, problems: Problems) -> list[Face]:
         cells = dict(zip(columns, row))
         face = _face(root, split, cells, crop)
         image = pathlib.Path(face.frame.file)
-        if image.name not in names_in(image.parent):
+        there = image.name in names_in(image.parent)
+        if not (there and folders.is_below(root, image)):
           raise DataError(f'no image {face.name!r}', f'an image in {root}')
         unique.add((split, face.name, face.frame.crop), line, face)
   return _numbered(list(unique.found.values()))

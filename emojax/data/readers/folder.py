@@ -40,6 +40,7 @@ def scan(
   first_class: int = -1,
   ignore: str = '',
   unlabelled: bool = False,
+  outside: bool = False,
   au_threshold: float = 0.0,
   min_confidence: float = 0.0,
   fps: float = 0.0,
@@ -58,6 +59,9 @@ def scan(
       in folders that bear numbers; needed (-1) unless 0 occurs.
     ignore: Columns of the table to ignore, with commas between.
     unlabelled: Keep rows of the table that have no label at all.
+    outside: Read files that the table names outside of the source, too
+      (absolute paths, ../): of a table of your own only, as it chooses which of
+      your files are stored.
     au_threshold: Lowest intensity (above 0, at most 5) of an action unit that
       counts as a positive. Without it, columns of action units hold 0, 1 or
       probabilities, and OpenFace's presences (AU<n>_c) are read.
@@ -89,11 +93,13 @@ def scan(
       for path in paths
       for row in folder_table.read(path, root, settings, problems)
     ]
+    top = source.parent if source.is_file() else source
+    folder_table.check_paths(top, root, rows, outside, problems)
     rows = _named(rows, names, first_class, problems)
     order = class_order(names, [row.expression for row in rows])
     schema, records = folder_table.records(root, rows, order, fps, problems)
   else:
-    _refuse_table_options(au_threshold, min_confidence)
+    _refuse_table_options(au_threshold, min_confidence, outside)
     # Of another data set, folders that are no classes would be taken for some.
     layouts.refuse_others('folder', source)
     items = _items(source, problems)
@@ -115,13 +121,16 @@ def _check_different(names: tuple[str, ...]):
     raise DataError(found, 'every class once')
 
 
-def _refuse_table_options(au_threshold: float, min_confidence: float):
+def _refuse_table_options(
+  au_threshold: float, min_confidence: float, outside: bool
+):
   for name, value in (
-    ('au_threshold', au_threshold),
-    ('min_confidence', min_confidence),
+    ('au_threshold', f'{au_threshold:g}' if au_threshold else ''),
+    ('min_confidence', f'{min_confidence:g}' if min_confidence else ''),
+    ('outside', 'true' if outside else ''),
   ):
     if value:
-      raise DataError(f'option {name}={value:g}', 'a table of labels with it')
+      raise DataError(f'option {name}={value}', 'a table of labels with it')
 
 
 def _named(

@@ -105,6 +105,41 @@ def read(
   return rows
 
 
+def check_paths(
+  source: pathlib.Path,
+  root: pathlib.Path,
+  rows: list[Row],
+  outside: bool,
+  problems: Problems,
+):
+  """Looks at where paths lead.
+
+  Args:
+    source: The data set's folder.
+    root: The folder from which paths lead.
+    rows: Of all tables.
+    outside: Whether they may lead out of the data set, which is noted.
+    problems: Where notes go.
+
+  Raises:
+    DataError: At the first path that leads out and may not.
+  """
+  found = [row for row in rows if not folders.is_below(source, root / row.path)]
+  if found and not outside:
+    first = found[0]
+    raise DataError(
+      f'{brief(first.path, 200)}, outside of {source}',
+      'a path below it, or option outside=true if the table is your own',
+      first.table,
+      first.line,
+    )
+  if found:
+    problems.note(
+      f'files outside of {source}: {len({row.path for row in found})}, such as '
+      f'{found[0].path!r}'
+    )
+
+
 def _check_options(path: pathlib.Path, columns: Columns, settings: Settings):
   """Refuses options that say nothing of this table."""
   if settings.au_threshold and not columns.units:

@@ -191,9 +191,57 @@ def test_intensities_need_a_threshold(tmp_path):
 def test_options_that_say_nothing(option, tmp_path):
   tree = table(tmp_path, 'path,label', 'a.png,x')
   refused(tree, f'option {option}=', **{option: 1})
+  folders_of_classes(tree)
+  refused(tree, f'option {option}=', **{option: 1})
+
+
+def folders_of_classes(tree):
   tree.tables[0].unlink()
   tree.image('x/a.png', 1)
-  refused(tree, f'option {option}=', **{option: 1})
+
+
+def test_outside_of_folders(tmp_path):
+  tree = table(tmp_path, 'path,label', 'a.png,x')
+  folders_of_classes(tree)
+  refused(tree, 'option outside=true; expected a table of', outside=True)
+
+
+@pytest.mark.parametrize('kind', ['absolute', 'above', 'windows', 'hidden'])
+def test_a_table_chooses_no_file_of_the_users(kind, tmp_path):
+  tree = table(tmp_path / 'given', 'path,label', 'a.png,x')
+  secret = trees.Tree('folder', tmp_path / 'mine').image('photo.png', 9)
+  path = {
+    'absolute': secret.as_posix(),
+    'above': '../mine/photo.png',
+    'windows': '..\\mine\\photo.png',
+    'hidden': 'a/../../mine/photo.png',
+  }[kind]
+  tree.text('labels.csv', 'path,label', 'a.png,x', f'{path},y')
+  refused(tree, r'labels.csv, line 3: found .* outside of .* outside=true')
+  listing, records = read(tree, outside=True, strict=True)
+  assert len(records) == 2
+  assert 'files outside of' in listing.problems.summary()
+  assert ': 1, such as' in listing.problems.summary()
+
+
+def test_absolute_paths_into_the_data_set(tmp_path):
+  real = tmp_path / 'given'
+  link = tmp_path / 'link'
+  rows = [f'{real}/a.png,x', f'{link}/b.png,y', 'in/../c.png,x']
+  tree = table(real, 'path,label', *rows)
+  link.symlink_to(real)
+  assert len(base.scan('folder', link, strict=True).records) == 3
+  refused(tree, 'line 3: found .*b.png., outside of')  # by another way into it
+
+
+def test_tables_in_folders_name_files_of_the_data_set(tmp_path):
+  tree = table(tmp_path, 'path,label', '../a.png,x', name='tables/labels.csv')
+  _, records = read(tree, table='tables/*.csv', strict=True)
+  assert len(records) == 1
+  _, records = read(tree, table='tables/labels.csv', strict=True)
+  assert len(records) == 1
+  with pytest.raises(base.DataError, match='outside of'):
+    base.scan('folder', tree.root / 'tables/labels.csv')
 
 
 OPENFACE = (

@@ -122,6 +122,20 @@ def test_affectnet_csv(tmp_path):
   assert 'none 1, uncertain 1, no face 1' in listing.problems.summary()
 
 
+def test_affectnet_names_no_file_outside(tmp_path):
+  tree = trees.affectnet(tmp_path / 'given')
+  trees.Tree('affectnet', tmp_path).image('mine/photo.jpg', 9)
+  path = tree.root / 'training.csv'
+  lines = path.read_text().splitlines()
+  root = tree.root / 'Manually_Annotated_Images'
+  for name in (tmp_path / 'mine/photo.jpg', '../../mine/photo.jpg'):
+    assert (root / name).is_file()
+    line = lines[1].replace('0/t0.jpg', str(name))
+    path.write_text('\n'.join([*lines, line]) + '\n')
+    with pytest.raises(base.DataError, match=r'no image .*photo\.jpg.; expected'):
+      read(tree, strict=True)
+
+
 def test_faces_of_one_picture_are_no_strangers(tmp_path):
   tree = trees.affectnet(tmp_path)
   path = tmp_path / 'training.csv'

@@ -103,6 +103,18 @@ def subfolders(folder: pathlib.Path) -> list[pathlib.Path]:
   return sorted(p for p in paths if p.name[0] != '.' and p.name != '__MACOSX')
 
 
+def is_below(folder: pathlib.Path, path: pathlib.Path) -> bool:
+  """Whether a path that a table names leads nowhere but into a folder.
+
+  By its text, as nothing need be there: links in the folder are followed. Otherwise
+  whoever made the table would choose which of a user's files are stored, and
+  passed on with the rest.
+  """
+  found = os.path.abspath(path)
+  tops = (form(folder) for form in (os.path.abspath, os.path.realpath))
+  return any(os.path.commonpath([top, found]) == top for top in tops)
+
+
 def numbered(
   folder: pathlib.Path, problems: Problems, pattern: str = '([0-9]{1,9})'
 ) -> dict[int, str]:
