@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from emojax import tasks
 from emojax.answers.columns import Layout
-from emojax.host.terminal import readable
+from emojax.host.terminal import harmless
 
 # Safe for the common colour-vision deficiencies, on any picture.
 SURE, UNSURE = (86, 180, 233), (230, 159, 0)
@@ -140,7 +140,7 @@ def _card(
     The corners of the card.
   """
   lines = bars(layout, row)
-  text = readable(title(layout, row))
+  text = harmless(title(layout, row))
   font = _font(size)
   names = max((font.getlength(bar.name) for bar in lines), default=0)
   length = 5 * size

@@ -10,7 +10,7 @@ from emojax.answers import drawing, smoothing
 from emojax.answers.columns import Layout
 from emojax.answers.session import Session
 from emojax.faces import sources
-from emojax.host.terminal import readable
+from emojax.host.terminal import harmless
 
 POINTS = 1500  # of a timeline, more than a page has pixels
 TRACKS = 12  # of a video, the longest ones
@@ -60,7 +60,7 @@ def read(
     'about': list(about),
     'labels': _labels(layout),
     'videos': [
-      video.json(layout, readable(found[i].name), small.of(i))
+      video.json(layout, harmless(found[i].name), small.of(i))
       for i, video in videos.items()
       if video.count
     ],
@@ -94,7 +94,7 @@ def _pictures(layout, part, places, chosen, without: list) -> list[dict]:
   for place, *values in zip(places[chosen], *columns):
     row = dict(zip(names, values))
     if np.isnan(row['face']):
-      without.append(readable(row['file']))
+      without.append(harmless(row['file']))
       continue
     key = f'{place:06d}-{int(row["frame"]):09d}-{int(row["face"]):03d}'
     made.append(_face(layout, row, part.pictures[key]))
@@ -104,7 +104,7 @@ def _pictures(layout, part, places, chosen, without: list) -> list[dict]:
 def _face(layout: Layout, row: Mapping[str, Any], data: bytes):
   total = float(row[_total(layout)])
   return {
-    'file': readable(row['file']),
+    'file': harmless(row['file']),
     'face': int(row['face']),
     'image': base64.b64encode(data).decode(),
     'answer': drawing.title(layout, row),

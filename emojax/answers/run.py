@@ -239,7 +239,8 @@ def _write(
       page.render(gallery.read(session, layout, found, facts)),
     )
   session.finish({
-    'frames': frames, 'faces': faces, 'unsure': unsure, 'problems': len(lines)
+    'frames': frames, 'faces': faces, 'unsure': unsure, 'problems': len(lines),
+    'files': _names(written),
   })  # fmt: skip
   say(
     console,
@@ -247,6 +248,12 @@ def _write(
     f'unsure, {counted(len(lines), "problem")}',
   )
   return frames
+
+
+def _names(written: Files) -> list[str]:
+  """What a finished folder has, but for the pictures that were drawn in."""
+  names = [f'{TABLE}.{name}' for name in written.formats]
+  return [*names, DICTIONARY, PROBLEMS, *([PAGE] if written.page else [])]
 
 
 def frames_of(rows: Mapping[str, np.ndarray]) -> int:

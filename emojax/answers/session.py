@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 
 from emojax.answers import command
+from emojax.data.readers.files import arrays
+from emojax.data.readers.files.problems import DataError
 from emojax.host import files
 from emojax.runtime import damage
 
@@ -52,8 +54,19 @@ class Session:
 
   @property
   def finished(self) -> bool:
-    """Whether everything has been written, of at least one frame."""
-    return self.summary()['frames'] != 0
+    """Whether everything has been written, of at least one frame.
+
+    Raises:
+      SessionError: If the summary cannot be read, or a file that it names is gone.
+    """
+    found = self.summary()
+    for name in found['files']:
+      if not (self / name).exists():
+        raise SessionError(
+          f'{self / name} is gone: bring it back, or choose another --out to have '
+          'everything answered again'
+        )
+    return found['frames'] != 0
 
   def summary(self) -> dict[str, Any]:
     """What `finish` has said; of 0 frames before it has.
@@ -63,9 +76,11 @@ class Session:
     """
     path = self / SUMMARY
     if not path.is_file():
-      return {'frames': 0}
-    found = _read_json(path)
-    if type(found.get('frames')) is not int:
+      return {'frames': 0, 'files': []}
+    found = {'files': [], **_read_json(path)}  # there were none once
+    names = found['files']
+    texts = isinstance(names, list) and all(isinstance(n, str) for n in names)
+    if type(found.get('frames')) is not int or not texts:
       raise SessionError(f'{path} is no summary; choose another --out')
     return found
 
@@ -159,7 +174,7 @@ class Session:
       wrong='go on with the version that wrote it, or choose another --out',
       kind=SessionError,
     ):
-      return Part.decode(path.read_bytes())
+      return Part.of(_arrays(path))
 
   def finish(self, summary: Mapping[str, Any]):
     """Says that everything is written, and removes the parts."""
@@ -205,30 +220,36 @@ class Part:
 
   def encode(self) -> bytes:
     """An .npz of plain arrays; nothing in it is pickled."""
-    arrays: dict[str, Any] = {
+    made: dict[str, Any] = {
       f'rows/{name}': _plain(values) for name, values in self.rows.items()
     }
     for name, data in self.pictures.items():
-      arrays[f'pictures/{name}'] = np.frombuffer(data, np.uint8)
-    arrays['state'] = _plain(np.array([json.dumps(self.state)], object))
+      made[f'pictures/{name}'] = np.frombuffer(data, np.uint8)
+    made['state'] = _plain(np.array([json.dumps(self.state)], object))
     with io.BytesIO() as file:
-      np.savez(file, **arrays)
+      np.savez(file, **made)
       return file.getvalue()
 
   @classmethod
-  def decode(cls, data: bytes) -> 'Part':
-    """Reads what `encode` wrote; raises ValueError if it is damaged."""
-    with np.load(io.BytesIO(data), allow_pickle=False) as found:
-      arrays = {name: found[name] for name in found.files}
-    state = json.loads(_objects(arrays.pop('state'))[0])
+  def of(cls, found: Mapping[str, np.ndarray]) -> 'Part':
+    """Reads what `encode` wrote; raises ValueError or KeyError of others."""
+    state = json.loads(_objects(found['state'])[0])
     rows, pictures = {}, {}
-    for key, values in arrays.items():
+    for key, values in found.items():
       kind, _, name = key.partition('/')
       if kind == 'rows':
         rows[name] = _objects(values)
-      else:
+      elif kind == 'pictures':
         pictures[name] = values.tobytes()
     return cls(rows, pictures, state)
+
+
+def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
+  """The arrays of a file that anybody may have written."""
+  try:
+    return arrays.load_npz(path)
+  except DataError as error:
+    raise ValueError(error.found) from error  # without its name, which is said
 
 
 def _plain(values: np.ndarray) -> np.ndarray:

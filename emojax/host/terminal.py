@@ -8,8 +8,12 @@ from rich.text import Text
 
 Part = str | tuple[str, str]
 # A terminal obeys them: it renames its window, deletes lines, types for the user.
-_CONTROL = re.compile('[\x00-\x1f\x7f-\x9f]')
-_IN_LINES = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f]')  # not \t and \n
+# The last ones turn the order of what is read: 'gpj.exe' is shown as 'exe.jpg'.
+_TURNS = '\u2028-\u202e\u2066-\u2069'
+_CONTROL = re.compile(f'[\x00-\x1f\x7f-\x9f{_TURNS}]')
+_IN_LINES = re.compile(
+  f'[\x00-\x08\x0b-\x1f\x7f-\x9f{_TURNS}]'
+)  # not \t and \n
 
 
 def readable(text: str) -> str:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+import zipfile
 
 import numpy as np
 import pytest
@@ -227,6 +228,52 @@ def test_damaged_parts_are_named(damage, tmp_path):
   parts.rename(tmp_path / 'away')  # as it says
   assert session.count() == 0
   session.close()
+
+
+@pytest.mark.parametrize('kind', ['sparse', 'header'])
+def test_parts_are_read_up_to_a_bound(kind, tmp_path):
+  session = Session(tmp_path / 'out', {})
+  session.open()
+  session.add(Part({}, {}, {}))
+  path = next((tmp_path / 'out').rglob('*.npz'))
+  if kind == 'sparse':
+    os.truncate(path, 1 << 42)
+  else:  # more than the machine has, said in a hundred bytes
+    with zipfile.ZipFile(path, 'w') as file, file.open('state.npy', 'w') as one:
+      header = {'descr': '<f8', 'fortran_order': False, 'shape': (1 << 42,)}
+      np.lib.format.write_array_header_1_0(one, header)
+  with pytest.raises(SessionError, match=r'more than 1,073|bytes for float64'):
+    session.last()
+  session.close()
+
+
+@pytest.mark.parametrize('name', ['answers.parquet', 'columns.md', 'page.html'])
+def test_a_finished_folder_misses_what_was_taken_away(
+  name, model, faces, tmp_path
+):
+  out = tmp_path / 'out'
+  execute(model, faces, out)
+  before = contents(out)
+  (out / name).unlink()
+  with pytest.raises(SessionError, match=f'{name} is gone: bring it back, or '):
+    execute(model, faces, out)
+  assert contents(out) == {k: v for k, v in before.items() if k != name}
+  (out / name).write_bytes(before[name])  # as it says
+  execute(model, faces, out)
+  assert contents(out) == before
+
+
+def test_a_summary_from_before_names_no_files(model, faces, tmp_path):
+  out = tmp_path / 'out'
+  execute(model, faces, out)
+  path = out / 'summary.json'
+  said = json.loads(path.read_text())
+  assert said.pop('files')[0] == 'answers.csv'
+  path.write_text(json.dumps(said))
+  assert Session(out, {}).finished
+  path.write_text(json.dumps({**said, 'files': [1]}))
+  with pytest.raises(SessionError, match='is no summary'):
+    Session(out, {}).summary()
 
 
 def test_a_whole_part_of_another_program_is_not_called_damaged(tmp_path):

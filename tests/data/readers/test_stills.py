@@ -132,7 +132,9 @@ def test_affectnet_names_no_file_outside(tmp_path):
     assert (root / name).is_file()
     line = lines[1].replace('0/t0.jpg', str(name))
     path.write_text('\n'.join([*lines, line]) + '\n')
-    with pytest.raises(base.DataError, match=r'no image .*photo\.jpg.; expected'):
+    with pytest.raises(
+      base.DataError, match=r'no image .*photo\.jpg.; expected'
+    ):
       read(tree, strict=True)
 
 
