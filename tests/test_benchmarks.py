@@ -1,10 +1,13 @@
 """What benchmarks say of their contenders."""
 
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import pytest
 
-from benchmarks import products, step_cost, tables, workers
+from benchmarks import clock, products, step_cost, tables, workers
 
 
 def contender(name, samples, cold=False):
@@ -26,6 +29,13 @@ def cells(*contenders, rival='rival'):
 def test_the_clock_the_processors_and_the_ratio_are_shown():
   found = cells(contender('one', [0.01]), contender('rival', [0.02]))
   assert found == {'one': ('10', '20', '2.00x'), 'rival': ('20', '40', '1.00x')}
+
+
+def test_processes_of_a_stage_are_counted():
+  busy = 'import time\nwhile time.process_time() < 0.2: pass'
+  with clock.Clock('stage', 1) as timed:
+    subprocess.run([sys.executable, '-c', busy], check=True)
+  assert timed.milliseconds >= 150
 
 
 def test_who_is_over_the_limit_has_no_ratio():
