@@ -13,7 +13,7 @@ from emojax import tasks
 from emojax.evaluation.coverage_apart import by_class, by_size, worst
 from emojax.evaluation.coverage_labels import Labels, mean
 from emojax.uncertainty import conformal, conformal_sets
-from emojax.uncertainty.conformal_examples import ALL
+from emojax.uncertainty.conformal_examples import ALL, STATES
 from emojax.uncertainty.conformal_scores import SHARE
 
 Json = dict[str, Any]
@@ -79,17 +79,19 @@ def _class_hits(of: Labels, method: str, made: np.ndarray):
 
 
 def _unit_hits(of: Labels, method: str, made: np.ndarray):
-  keep, present = np.asarray(of.target.mask) > 0, of.target.value >= 0.5
-  right = (made == -1) | (made == present)
+  keep = np.asarray(of.target.mask) > 0
+  present = np.asarray(of.target.value, np.float64)
   if method == 'joint':
     index = np.flatnonzero(keep.any(-1))
+    right = (made == -1) | (made == present)
     yield _equally(ALL, (right | ~keep).all(-1)[index], index)
     return
   for i, unit in enumerate(of.task.labels):
-    for state in (False, True):
-      index = np.flatnonzero(keep[:, i] & (present[:, i] == state))
-      name = 'present' if state else 'absent'
-      yield _equally(f'{unit}/{name}', right[index, i], index)
+    for state, name in enumerate(STATES):
+      share = present[:, i] if state else 1 - present[:, i]
+      index = np.flatnonzero(keep[:, i] & (share > 0))
+      right = (made[index, i] == -1) | (made[index, i] == state)
+      yield Hit(f'{unit}/{name}', right, index, share[index])
 
 
 def sizes(task: tasks.Task, made: np.ndarray) -> np.ndarray:

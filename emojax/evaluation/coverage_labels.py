@@ -44,7 +44,8 @@ class Labels:
     """Methods of `conformal_sets` for such labels."""
     if self.votes:
       return VOTE_METHODS
-    return tuple(m for m in METHODS[self.task.kind] if m != 'vote_classes')
+    out = {'vote_classes', *(['joint'] if self.soft else [])}
+    return tuple(m for m in METHODS[self.task.kind] if m not in out)
 
   @property
   def usual(self) -> tuple[str, ...]:
@@ -58,11 +59,11 @@ class Labels:
 
   @property
   def soft(self) -> bool:
-    """Whether labels are shares of classes; thresholds of such are of a label
-    that is drawn from them, and not of the most frequent one."""
+    """Whether labels are shares of classes, or probabilities of units; thresholds
+    of such are of a label that is drawn from them, and not of the likeliest one."""
     value = np.asarray(self.target.value)
     mask = np.asarray(self.target.mask) > 0
-    return self.task.kind == 'categorical' and bool(
+    return self.task.kind != 'binned' and bool(
       ((value > 0) & (value < 1))[mask].any()
     )
 
@@ -89,10 +90,10 @@ def count(clips) -> tuple[int, int]:
   return len(index), len(np.unique(subjects(clips)[index]))
 
 
-def nameless(clips) -> bool:
-  """Whether no clip has a subject but its video, as of data sets that name nobody."""
+def nameless(clips) -> int:
+  """How many clips have no subject but their video, as where nobody is named."""
   pairs = zip(clips.clip_id, clips.subject_id, strict=True)
-  return all(_video(clip) == who or clip == who for clip, who in pairs)
+  return sum(_video(clip) == who or clip == who for clip, who in pairs)
 
 
 def _video(clip: str) -> str:

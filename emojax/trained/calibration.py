@@ -13,6 +13,8 @@ from emojax.uncertainty import temperature
 
 SHARES = (0.01, 0.05, 0.1, 0.2)
 NO_TEMPERATURES = 'no temperatures of '  # how such a note begins
+# Beyond these, few labels or an untrained network were fitted, and no certainty.
+LIMITS = 0.1, 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +54,7 @@ def calibrate(
       continue  # scored by their expectation; see `evaluation.baselines`
     try:
       fitted[task.name] = _temperatures(task, logits[task.name], clips)
+      notes += _meaningless(task, fitted[task.name])
     except ValueError as error:
       fitted[task.name] = None
       notes.append(f'{NO_TEMPERATURES}{task.name}: {error}')
@@ -83,6 +86,32 @@ def _temperatures(task: tasks.Task, logits: np.ndarray, clips) -> list[Any]:
     temperature.fit(task, pick(one, frames.index), frames.target).tolist()
     for one in logits
   ]
+
+
+def _meaningless(task: tasks.Task, found: list[Any]) -> list[str]:
+  """Says which action units have temperatures that mean nothing.
+
+  Raises:
+    ValueError: If those of classes do, which `predict` would make of them all sure,
+      or all equal.
+  """
+  low, high = LIMITS
+  beyond = [
+    (member, label, t)
+    for member, every in enumerate(found)
+    for label, t in zip(task.labels, np.ravel(every))
+    if not low <= t <= high
+  ]
+  if not beyond:
+    return []
+  because = (
+    f'beyond {low:g} to {high:g}: too few labels, or hardly learned ones'
+  )
+  if task.kind == 'categorical':
+    member, _, t = beyond[0]
+    raise ValueError(f'that of member {member} would be {t:.3g}, {because}')
+  units = ', '.join(dict.fromkeys(label for _, label, _ in beyond))
+  return [f'{NO_TEMPERATURES}{units} that mean something: {because}']
 
 
 def _quantiles(values: np.ndarray) -> dict[str, float]:

@@ -61,6 +61,15 @@ NAMELESS = (
   'the data name nobody, so that each picture or clip counts as a person: where '
   'several show the same one, less is true'
 )
+SOME_NAMELESS = (
+  '{:,} of {:,} pictures or clips name nobody, so that each of them counts as a '
+  'person: where several show the same one, less is true'
+)
+SAME_NAME = (
+  'the data set has the name of the one that the model was trained on, and other '
+  'numbers of frames or people than the part that chose its epochs: whether that part '
+  'is in it is not known'
+)
 
 
 class NoSetsError(ValueError):
@@ -111,7 +120,7 @@ def _described(schema: tasks.Schema, clips, source: Source) -> Json:
     for one in measured.labels(schema, clips)
     if one.soft and not one.votes
   ]
-  known = [*source.notes, *([NAMELESS] if measured.nameless(clips) else [])]
+  known = [*source.notes, *_unnamed(measured.nameless(clips), len(clips))]
   return {
     **({'data': source.data} if source.data else {}),
     'split': source.split,
@@ -121,6 +130,13 @@ def _described(schema: tasks.Schema, clips, source: Source) -> Json:
     'soft': soft,
     **({'notes': known} if known else {}),
   }
+
+
+def _unnamed(some: int, every: int) -> list[str]:
+  """What is to be said of clips that name nobody."""
+  if some == every:
+    return [NAMELESS]
+  return [SOME_NAMELESS.format(some, every)] if some else []
 
 
 def fitted_on(metadata: Mapping[str, Any]) -> str:
@@ -276,8 +292,9 @@ def card_lines(metadata: Json) -> Iterator[str]:
     yield f'- {escape(note)}'
   if soft := said['calibration'].get('soft'):
     yield (
-      f'- the truth of {", ".join(map(code, soft))} is one vote, drawn at random '
-      "from the annotators', not the majority: for that alone smaller sets would do"
+      f'- the truth of {", ".join(map(code, soft))} is drawn at random from the shares '
+      "that its labels are, as one of the annotators' votes would be, and not the "
+      'likeliest one: for that alone smaller sets would do'
     )
   infinite = [
     f'{code(task)} {method}'

@@ -85,7 +85,7 @@ def _of_kind(found: Sequence[Labels], soft: Sequence[str]) -> Labels:
   """Labels of a task as those that the model was calibrated on: votes or not."""
   name = found[0].task.name
   for one in found:
-    if one.soft == (name in soft):
+    if one.task.kind == 'binary' or one.soft == (name in soft):
       return one
   has, lacks = ('votes', 'majorities') if name in soft else ('labels', 'votes')
   raise ExportError(

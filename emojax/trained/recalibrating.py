@@ -230,9 +230,13 @@ def _known(metadata, schema, data, split, ignore) -> Known:
     opened = evaluation_sets.open_split(config.data, split)
     found = opened.spec.schema
     clips = experiment.as_trained(config, opened.clips, found)
-    source = (
-      guarantees.VALIDATION if chosen else Source(split, False, spec.name)
-    )
+    if not chosen:
+      source = Source(split, False, spec.name)
+    elif _counted(metadata) in (None, count(clips)):
+      source = guarantees.VALIDATION
+    else:
+      notes = (guarantees.SAME_NAME,)
+      source = Source(split, True, spec.name, notes)
   return _labelled(clips, found, schema, ignore, source)
 
 
@@ -261,15 +265,22 @@ def _own_validation(metadata, config, spec: Spec, experiment):
       f'{metadata["trained_on"]}: name one of its splits with --split'
     )
   clips = experiment.held_out(config)['val']
-  said = metadata.get(guarantees.KEY, {}).get('calibration', {})
-  before = said.get('frames'), said.get('subjects')
-  if said.get('selected_on') and before != count(clips):
+  before = _counted(metadata)
+  if before not in (None, count(clips)):
     raise ExportError(
       'the validation part of these data has {:,} frames of {:,} subjects, that '
       'of the run had {:,} of {:,}: they are other data, or prepared otherwise. '
       'Name a split with --split'.format(*count(clips), *before)
     )
   return clips
+
+
+def _counted(metadata) -> tuple[int, int] | None:
+  """(frames, subjects) that chose the model's epochs; None where it is not said."""
+  said = metadata.get(guarantees.KEY, {}).get('calibration', {})
+  if not said.get('selected_on') or 'data' in said:
+    return None
+  return said['frames'], said['subjects']
 
 
 def _labelled(clips, found, schema, ignore, source: Source) -> Known:
@@ -292,4 +303,5 @@ def _labelled(clips, found, schema, ignore, source: Source) -> Known:
       'no frame of these data has a label of the model'
       + (f': {why}' if why else '')
     )
-  return Known(clips, dataclasses.replace(source, notes=tuple(notes)))
+  notes = (*source.notes, *notes)
+  return Known(clips, dataclasses.replace(source, notes=notes))

@@ -51,22 +51,39 @@ def one_each(groups: np.ndarray, seed: int) -> np.ndarray:
 
 
 def group_weights(
-  groups: np.ndarray, mass: np.ndarray | None = None
+  groups: np.ndarray,
+  mass: np.ndarray | None = None,
+  frames: np.ndarray | None = None,
 ) -> np.ndarray:
-  """Weights by which every group counts once.
+  """Weights by which every group counts once, or less by soft labels.
+
+  A group weighs what its frames have of the label on average, of those that have
+  some: 1 by hard labels, however many there are, and by all classes together; 0.1
+  by one vote of ten. The promise is then about a label that is drawn from the
+  shares, for any number of groups: by exchangeability the weight outside of the
+  set is at most (1 - coverage) of all weight, that of a new group included, which
+  is at most 1.
 
   Args:
     groups: Names or numbers of the groups, [n].
-    mass: How much an example counts within its group, [n], >= 0; equally if
-      None. Groups without mass count nothing.
+    mass: How much of its frame's label an example is, [n], in [0, 1]; all of it
+      if None. Groups without mass count nothing.
+    frames: Frames of the examples, [n], where one has several; each its own if
+      None.
 
   Returns:
-    float64 [n]; the sum is the number of groups that count.
+    float64 [n]; the sum is the number of groups that count if labels are hard.
   """
-  _, number = np.unique(groups, return_inverse=True)
-  mass = np.ones(len(number)) if mass is None else np.asarray(mass, float)
-  total = np.bincount(number, mass)
-  return mass / np.where(total > 0, total, 1)[number]
+  names, number = np.unique(groups, return_inverse=True)
+  if mass is None:
+    mass = np.ones(len(number))
+  mass = np.asarray(mass, np.float64)
+  there = np.flatnonzero(mass > 0)
+  if frames is not None:
+    _, first = np.unique(np.asarray(frames)[there], return_index=True)
+    there = there[first]
+  count = np.bincount(number[there], minlength=len(names))
+  return mass / np.maximum(count, 1)[number]
 
 
 def rank(groups: float, coverage: float) -> int:

@@ -18,6 +18,7 @@ METHODS: dict[str, tuple[str, ...]] = {
   'binned': ('mass', 'cqr'),
 }
 DEFAULTS = {'categorical': 'lac', 'binary': 'units', 'binned': 'mass'}
+ORDERED = ('aps', 'raps')  # sets down to some class, the likeliest first
 VOTE_METHODS = ('lac', 'vote_classes')
 _CLASS_SCORES = {'aps': scoring.aps, 'raps': scoring.raps}
 
@@ -79,18 +80,24 @@ def _by_class(task, probs, target):
 
 
 def _binary(task, method, probs, target):
-  scores = scoring.units(probs)
-  present, keep = np.asarray(target.value) >= 0.5, np.asarray(target.mask) > 0
+  scores, keep = scoring.units(probs), np.asarray(target.mask) > 0
+  present = np.asarray(target.value, np.float64)
   if method == 'joint':
+    if ((present > 0) & (present < 1))[keep].any():
+      raise ValueError(
+        f'sets of {task.name!r}: labels that are probabilities say of no frame '
+        "which units are there together, as 'joint' asks; use 'units'"
+      )
     index = np.flatnonzero(keep.any(-1))
-    worst = scoring.joint(scores[index], present[index], keep[index])
+    worst = scoring.joint(scores[index], present[index] > 0, keep[index])
     yield ALL, Examples(worst, index, np.ones(len(index)))
     return
   for i, unit in enumerate(task.labels):
     for state, name in enumerate(STATES):
-      index = np.flatnonzero(keep[:, i] & (present[:, i] == bool(state)))
+      share = present[:, i] if state else 1 - present[:, i]
+      index = np.flatnonzero(keep[:, i] & (share > 0))
       found = scores[index, i, state]
-      yield f'{unit}/{name}', Examples(found, index, np.ones(len(index)))
+      yield f'{unit}/{name}', Examples(found, index, share[index])
 
 
 def _binned(task, method, probs, target, coverage, bin_values):
@@ -124,9 +131,13 @@ def examples(
     task: The task.
     method: One of `METHODS[task.kind]`.
     probs: Probabilities of the members, [M, F, ...].
-    target: Labels [F, ...]; of 'categorical' tasks shares that sum to 1.
+    target: Labels [F, ...]; of 'categorical' tasks shares that sum to 1, of
+      'binary' ones 0, 1 or probabilities.
     coverage: What the quantiles of 'cqr' are of; others ignore it.
     bin_values: [K], needed by binned tasks.
+
+  Raises:
+    ValueError: As `parts`, or on 'joint' of probabilities.
   """
   parts(task, method)
   if task.kind == 'binned':

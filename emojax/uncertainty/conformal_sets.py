@@ -15,7 +15,9 @@ each part: of the frames whose label it is, so many have it in their set.
 | cqr | binned | the labels | quantiles of members, widened |
 
 Labels are shares: of votes, the promise of lac, aps and raps is that of a vote
-drawn at random, which is the mass of the votes in the set.
+drawn at random, which is the mass of the votes in the set; that of by_class is of a
+random vote for the class, that of units of a state drawn by its probability. Sets of
+aps and raps have the likeliest class, if the threshold leaves it out, too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,6 +29,7 @@ from emojax import tasks
 from emojax.uncertainty import conformal, conformal_votes
 from emojax.uncertainty import conformal_scores as scoring
 from emojax.uncertainty.conformal_examples import (
+  ORDERED,
   class_scores,
   examples,
   parts,
@@ -37,7 +40,8 @@ class Part(NamedTuple):
   """Thresholds of one part.
 
   Attributes:
-    groups: Groups of the calibration set that have such a frame.
+    groups: Groups of the calibration set that have such a frame, rounded down
+      where soft labels count in part.
     thresholds: Coverage -> threshold, infinity where they are too few.
   """
 
@@ -67,9 +71,8 @@ def fit(
   for coverage in coverages:
     made = examples(task, method, probs, target, coverage, bin_values)
     for name, one in made.items():
-      weights = conformal.group_weights(groups[one.index], one.mass)
-      count = len(np.unique(groups[one.index]))
-      part = found.setdefault(name, Part(count, {}))
+      weights = conformal.group_weights(groups[one.index], one.mass, one.index)
+      part = found.setdefault(name, Part(int(weights.sum() + 1e-6), {}))
       limit = conformal.threshold(one.scores, coverage, weights)
       part.thresholds[coverage] = limit
   return found
@@ -129,7 +132,12 @@ def sets(
     return conformal_votes.widened(pair, limit)
   mean = np.float64(probs).mean(0)
   if task.kind == 'categorical':
-    return class_scores(method, mean) <= limit
+    kept = class_scores(method, mean) <= limit
+    if method in ORDERED:
+      # By its own probability the likeliest class is out where it is surest, as it
+      # would have to be in a part of such sets by a draw. More is never covered less.
+      kept |= mean == mean.max(-1, keepdims=True)
+    return kept
   if task.kind == 'binary':
     return scoring.three_way(scoring.units(mean), limit)
   return scoring.span(

@@ -407,3 +407,29 @@ def test_frames_are_told_apart_by_the_size_of_their_sets():
   found = coverage_apart.by_size(of, np.array([0, 0.25, 0.3, 1]), hit)
   rows = [(x['size'], x['coverage'], x['frames']) for x in found]
   assert rows == [(0, 1, 1), (0.25, 0, 1), (0.5, 1, 1)]
+
+
+def test_probabilities_of_units_are_counted_by_both_states():
+  unit, rng = tasks.au_task(('AU1',)), np.random.default_rng(0)
+  share = np.float32(rng.choice([0, 0.25, 1], (60, 1)))
+  groups = np.repeat(np.arange(20), 3).astype(str)
+  mask = np.ones_like(share)
+  of = Labels(unit, False, np.arange(60), tasks.Target(share, mask), groups)
+  assert of.soft
+  assert of.methods == ('units',)
+  made = rng.choice([-1, 0, 1], (60, 1))
+  found = {hit.part: hit for hit in coverage.hits(of, 'units', made)}
+  for state, name in enumerate(('absent', 'present')):
+    hit = found[f'AU1/{name}']
+    mass = share[:, 0] if state else 1 - share[:, 0]
+    held = np.isin(made[:, 0], (-1, state))
+    expected = []
+    for who in np.unique(groups):
+      mine = (groups == who) & (mass > 0)
+      if mine.any():
+        expected.append((mass[mine] @ held[mine], mass[mine].sum(), mine.sum()))
+    inside, whole, count = np.transpose(expected)
+    value = mean(hit.held, groups[hit.index], hit.mass)
+    assert value == pytest.approx(
+      (inside / count).sum() / (whole / count).sum()
+    )

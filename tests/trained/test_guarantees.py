@@ -311,7 +311,7 @@ def test_soft_labels_are_said(run):
   said = guarantees.fit(run.schema, logits, clips, bins)
   assert said['calibration']['soft'] == ['expr']
   text = '\n'.join(guarantees.card_lines({'conformal': said}))
-  assert 'the truth of `expr` is one vote, drawn at random' in text
+  assert 'the truth of `expr` is drawn at random from the shares' in text
 
 
 def test_who_names_nobody_counts_pictures_as_people(run):
@@ -335,6 +335,13 @@ def test_who_names_nobody_counts_pictures_as_people(run):
   assert notes(clip_id=windows, subject_id=people) == []
   below = [f'{who}/{name}' for who, name in zip(people, videos, strict=True)]
   assert notes(clip_id=below, subject_id=people) == []
+  # One name does not speak for the others.
+  some = [*people[:2], *videos[2:]]
+  said = (
+    f'{len(clips) - 2} of {len(clips)} pictures or clips name nobody, so that'
+  )
+  (note,) = notes(clip_id=windows, subject_id=some)
+  assert note.startswith(said)
 
 
 def test_votes_have_sets_of_their_own(run):

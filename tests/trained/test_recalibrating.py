@@ -136,7 +136,12 @@ def test_own_data_promise_what_they_have_labels_of(own, exported):
   # Probabilities are of the classes of the training: so are the shares.
   before = release.read_metadata(exported)['thresholds']['prevalence']
   assert model.metadata['thresholds']['prevalence'] == before
-  assert len(model.metadata['temperatures']['expr']) == 2
+  # Twelve labels of grey faces say nothing of a network's temperature.
+  assert model.metadata['temperatures']['expr'] is None
+  said = (
+    'no temperatures of expr: that of member 0 would be 1e+03, beyond 0.1 to 10'
+  )
+  assert any(note.startswith(said) for note in model.metadata['notes'])
   output = model.predict(np.zeros((3, 32, 32, 3), np.uint8))
   assert list(model.sets(output, 0.9)) == ['expr']
   assert model.route(output).shape == (3,)
@@ -146,7 +151,6 @@ def test_the_card_says_what_it_was_calibrated_on(own):
   text = (own / release.CARD).read_text()
   where = 'the split `validation` of `fer2013`'
   assert f'of {where}, which chose nothing of the model. On other' in text
-  assert f'fitted on {where} (`predict' in text
   assert f'above which so many frames of {where} lie' in text
   assert 'the validation set' not in text
   # Shares of classes are of the training, whatever is at hand now.
@@ -238,8 +242,13 @@ def test_places_that_no_folder_can_take(tmp_path, monkeypatch):
 def test_calibrated_again_it_says_nothing_twice(own, tmp_path):
   again = recalibrating.recalibrate(own, tmp_path / 'again')
   found, first = (release.read_metadata(p)['notes'] for p in (again, own))
-  assert first[-1].startswith('no temperatures of au')
-  assert found == first[:-1]
+  assert [note.split(':')[0] for note in first[-2:]] == [
+    'no temperatures of au', 'no temperatures of expr'
+  ]  # fmt: skip
+  kept = [n for n in found if not n.startswith('no temperatures of ')]
+  assert kept == first[:-2]
+  # Of units whose labels are few or all alike, by a network that learned nothing.
+  assert all('that mean something: beyond' in n for n in {*found} - {*kept})
   said = release.read_metadata(again)['conformal']['calibration']
   assert 'notes' not in said
   assert (again / release.CARD).read_text().count(card.SECTION) == 1
@@ -255,6 +264,29 @@ def test_what_was_trained_on_promises_nothing(exported, faces, tmp_path):
   with pytest.raises(ValueError, match='did you mean validation'):
     recalibrating.recalibrate(exported, out, str(data), 'validatoin')
   assert not out.exists()
+
+
+def test_a_set_of_the_same_name_is_not_taken_for_the_models_own(
+  copy,  # noqa: F811
+  tmp_path,
+):
+  def calibrated(name):
+    return release.read_metadata(
+      recalibrating.recalibrate(copy, tmp_path / name, split='validation')
+    )
+
+  before = release.read_metadata(copy)['thresholds']['prevalence']
+  own = calibrated('own')['conformal']['calibration']
+  assert 'data' not in own
+  changed = dict(zip(before['expr'], reversed(before['expr'].values())))
+  assert changed != before['expr']
+  forge(copy, put(('conformal', 'calibration', 'subjects'), 400))
+  forge(copy, put(('thresholds', 'prevalence', 'expr'), changed))
+  found = calibrated('other')
+  said = found['conformal']['calibration']
+  assert (said['data'], said['selected_on']) == ('embedded', True)
+  assert guarantees.SAME_NAME in said['notes']
+  assert found['thresholds']['prevalence']['expr'] == changed  # of the training
 
 
 def test_another_validation_set_is_noticed(copy, tmp_path):  # noqa: F811

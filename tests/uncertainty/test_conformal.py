@@ -84,12 +84,41 @@ def test_every_frame_of_a_group_is_as_likely():
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3)), min_size=1))
 def test_groups_count_once(pairs):
+  """As much as their frames have of the label on average, of those with some."""
   groups, mass = np.array(pairs).T
-  weights = conformal.group_weights(groups, mass)
+  weights = conformal.group_weights(groups, mass / 3)
   for group in set(groups):
-    total = mass[groups == group].sum()
+    some = mass[(groups == group) & (mass > 0)] / 3
     found = weights[groups == group].sum()
-    assert found == pytest.approx(1 if total else 0)
+    assert found == pytest.approx(some.mean() if len(some) else 0)
+  hard = conformal.group_weights(groups, mass > 0)
+  assert hard.sum() == pytest.approx(len(set(groups[mass > 0])))
+
+
+def test_all_labels_of_a_frame_together_count_once():
+  frames, groups = np.array([0, 0, 1, 1, 1, 2]), np.array(list('aabbbb'))
+  mass = np.array([0.7, 0.3, 0.2, 0.3, 0.5, 1])
+  weights = conformal.group_weights(groups, mass, frames)
+  np.testing.assert_allclose(weights, mass / [1, 1, 2, 2, 2, 2])
+  assert weights.sum() == pytest.approx(2)
+
+
+@pytest.mark.parametrize('people', [9, 40])
+def test_soft_labels_promise_what_is_drawn_from_them(people):
+  """P(score <= threshold | label), over labels, people and calibrations."""
+  rng, level, inside, whole = np.random.default_rng(0), 0.8, 0.0, 0.0
+  for _ in range(4000):
+    groups = np.repeat(np.arange(people + 1), rng.integers(1, 4, people + 1))
+    level_of = rng.random(people + 1)[groups]  # people are not alike
+    share = rng.beta(0.5, 1.5, len(groups)) * level_of
+    scores = rng.normal(size=len(groups)) - share  # labels are seen, if in part
+    new = groups == people
+    weights = conformal.group_weights(groups[~new], share[~new])
+    limit = conformal.threshold(scores[~new], level, weights)
+    weights = conformal.group_weights(groups[new], share[new])
+    inside += weights @ (scores[new] <= limit)
+    whole += weights.sum()
+  assert level - 0.01 < inside / whole < level + 0.9 / (0.15 * people)
 
 
 def test_single_frames_are_their_own_groups():

@@ -68,7 +68,7 @@ def hits(task, method, found, target):
   if method == 'vote_classes':
     return {'all': (found | (value < 0.2 - 1e-6)).all(-1).mean()}
   if method == 'by_class':
-    shares = [f[v > 0].mean() for v, f in zip(value.T, found.T)]
+    shares = [v @ f / v.sum() for v, f in zip(value.T, found.T)]
     return dict(zip(task.labels, shares))
   return {'all': (found * value).sum(-1).mean()}
 
@@ -120,6 +120,47 @@ def test_copies_of_a_persons_frames_change_nothing(task, method):
     ),
   )
   assert pair[0] == pair[1]
+
+
+@pytest.mark.parametrize('method', ['aps', 'raps'])
+def test_the_surest_faces_have_a_set(method):
+  """By its threshold alone the likeliest class is out where it is surest."""
+  rng = np.random.default_rng(0)
+  probs = rng.dirichlet(np.full(len(EXPR.labels), 0.3), (1, 500))
+  value = np.float32([rng.multinomial(1, p / p.sum()) for p in probs[0]])
+  target = tasks.Target(value, np.ones(500, np.float32))
+  fitted = conformal_sets.fit(
+    EXPR, method, probs, target, np.arange(500), LEVELS
+  )
+  found = conformal_sets.sets(EXPR, method, probs, fitted, 0.8)
+  limit = conformal_sets.limits(EXPR, method, fitted, 0.8)
+  alone = conformal_sets.class_scores(method, probs[0]) <= limit
+  assert not alone[probs[0].max(-1).argmax()].any()
+  assert found[np.arange(500), probs[0].argmax(-1)].all()
+  assert (found | alone == found).all()
+  assert (found.sum(-1)[~alone.any(-1)] == 1).all()
+
+
+def test_probabilities_of_units_are_labels_in_part():
+  """Sets hold a state that is drawn by its probability, not the likelier one."""
+  unit, count = tasks.au_task(('AU1', 'AU2')), 6000
+  rng = np.random.default_rng(0)
+  share = rng.beta(2, 2, (count, 2))
+  probs = np.clip(share + rng.uniform(-0.05, 0.05, share.shape), 0, 1)[None]
+  target = tasks.Target(np.float32(share), np.ones((count, 2), np.float32))
+  half = slice(0, count // 2)
+  fitted = conformal_sets.fit(
+    unit, 'units', probs[:, half], tasks.Target(*(x[half] for x in target)),
+    np.arange(count // 2), (0.9,),
+  )  # fmt: skip
+  found = conformal_sets.sets(unit, 'units', probs, fitted, 0.9)
+  drawn = rng.random(share.shape) < share
+  for state in (False, True):
+    right = (found == -1) | (found == state)
+    covered = right[count // 2 :][drawn[count // 2 :] == state].mean()
+    assert covered == pytest.approx(0.9, abs=0.02)
+  with pytest.raises(ValueError, match="as 'joint' asks; use 'units'"):
+    conformal_sets.fit(unit, 'joint', probs, target, np.arange(count), (0.9,))
 
 
 def test_votes_are_covered_by_their_mass():
