@@ -35,12 +35,13 @@ class Finder:
   def find(self, name: str) -> str:
     """Returns the path of a file as it is on disk, relative to the root.
 
-    A path for which there is nothing at all is returned as it is.
+    A path for which there is nothing at all is returned as it is; an absolute one
+    that leads below the root is made relative.
 
     Raises:
       DataError: There is a file whose name differs in its case only.
     """
-    name = posixpath.normpath(name)  # './a.png' is 'a.png'
+    name = self._relative(posixpath.normpath(name))  # './a.png' is 'a.png'
     if self._exists(name):
       return name
     other = posixpath.normpath(name.replace('\\', '/'))
@@ -53,6 +54,14 @@ class Finder:
       expected = f'the case of a file that is there: {near!r}'
       raise DataError(f'no file {name!r}', expected)
     return other
+
+  def _relative(self, name: str) -> str:
+    if not name.startswith('/'):
+      return name
+    for top in (os.path.abspath(self.root), os.path.realpath(self.root)):
+      if name.startswith(f'{top}/'):
+        return posixpath.relpath(name, top)
+    return name
 
   def note(self, problems: Problems):
     """Notes how many paths are written otherwise on disk."""

@@ -12,6 +12,7 @@ frames count from 1.
 
 import dataclasses
 import functools
+import os
 import pathlib
 import posixpath
 import re
@@ -28,7 +29,7 @@ from emojax.data.readers.folder_columns import Columns
 from emojax.data.readers.folder_paths import Finder, composed
 from emojax.data.readers.records import Frame, Record
 
-MISSING = ('', 'na', 'nan')
+MISSING = ('', 'na', 'nan', 'n/a', '<na>', 'null')
 VA = ('valence', 'arousal')
 ALIGNED = '_aligned'  # OpenFace's folder of crops, numbered as its frames
 
@@ -277,7 +278,7 @@ def records(
       'any, e.g. foreign ones, can be a folder of one class, SOURCE/CLASS/IMAGE'
     )
     raise DataError('no label in any row', expected, rows[0].table)
-  _note_shared_files(rows, problems)
+  _note_shared_files(root, rows, problems)
   groups: dict[tuple[str, str], list[Row]] = {}
   for row in rows:
     groups.setdefault((row.split, row.clip or row.path), []).append(row)
@@ -288,16 +289,43 @@ def records(
   return schema, found
 
 
-def _note_shared_files(rows: list[Row], problems: Problems):
-  """Warns of files that a model would be trained and tested on."""
+def _note_shared_files(root: pathlib.Path, rows: list[Row], problems: Problems):
+  """Warns of files that a model would be trained and tested on, and of those that
+  have several names: links, or a folder and a picture in it."""
+  names: dict[str, list[str]] = {}
+  # Folders are followed once, as tables name millions of files.
+  follow = functools.cache(_followed)
+  for name in dict.fromkeys(row.path for row in rows):
+    path = os.path.abspath(root / name)
+    folder, last = os.path.split(path)
+    link = os.path.islink(path)
+    real = follow(path) if link else os.path.join(follow(folder), last)
+    names.setdefault(real, []).append(name)
+  whole = {os.path.dirname(real) for real in names} & names.keys()
+  for real in [r for r in names if os.path.dirname(r) in whole]:
+    names[os.path.dirname(real)] += names.pop(real)
+  files = {name: real for real, every in names.items() for name in every}
   splits: dict[str, set[str]] = {}
   for row in rows:
-    splits.setdefault(row.path, set()).add(row.split)
-  shared = [name for name, where in splits.items() if len(where) > 1]
+    splits.setdefault(files[row.path], set()).add(row.split)
+  shared = [names[real][0] for real, where in splits.items() if len(where) > 1]
   if shared:
     problems.note(
       f'files in more than one split: {len(shared)}, such as {shared[0]!r}'
     )
+  several = [every for every in names.values() if len(every) > 1]
+  if several:
+    problems.note(
+      f'pictures that rows name in several ways, and that count as often: '
+      f'{len(several)}, such as {several[0][0]!r} and {several[0][1]!r}'
+    )
+
+
+def _followed(path: str) -> str:
+  try:
+    return os.path.realpath(path)
+  except (OSError, ValueError):  # a name too long, or with a NUL
+    return path
 
 
 def _schema(rows: list[Row], order: tuple[str, ...]) -> tasks.Schema:
@@ -336,6 +364,9 @@ def _record(
     targets = tasks.empty_targets(schema, (len(clip.frames),))
     _fill(targets, slice(None), group[0], schema)
     return clip.record(name, subject, split, targets)
+  if len(group) == 1 and not group[0].clip and not media.is_clip(first):
+    found = f'frame {group[0].frame} of {group[0].path!r}, a picture by itself'
+    raise DataError(found, 'its clip in a column clip, or no frame')
   places = tables.Unique()
   numbered = any(row.frame is not None for row in group)
   for position, row in enumerate(group):

@@ -234,6 +234,54 @@ def test_absolute_paths_into_the_data_set(tmp_path):
   refused(tree, 'line 3: found .*b.png., outside of')  # by another way into it
 
 
+@pytest.mark.parametrize('kind', ['link', 'linked folder', 'whole'])
+def test_files_under_several_names_are_noticed(kind, tmp_path):
+  tree = table(tmp_path, 'path,label', images=['in/1', 'in/2', 'c'])
+  (tmp_path / 'one.png').symlink_to('in/1.png')
+  (tmp_path / 'other').symlink_to('in')
+  first, second = {
+    'link': ('in/1.png', 'one.png'),
+    'linked folder': ('in/1.png', 'other/1.png'),
+    'whole': ('in', 'in/1.png'),
+  }[kind]
+  rows = [f'{first},x,train', 'c.png,y,train', f'{second},y,test']
+  tree.text('labels.csv', 'path,label,split', *rows)
+  said = read(tree)[0].problems.summary()
+  assert f"files in more than one split: 1, such as '{first}'" in said
+  assert (
+    f"in several ways, and that count as often: 1, such as '{first}'" in said
+  )
+  tree.text('labels.csv', 'path,label', 'c.png,x', 'in/2.png,y')
+  assert not read(tree)[0].problems.notes
+
+
+def test_an_absolute_path_is_the_same_as_a_relative_one(tmp_path):
+  tree = table(
+    tmp_path, 'path,label', 'a.png,x', f'{tmp_path}/a.png,y', 'b.png,x'
+  )
+  listing, records = read(tree)
+  assert list(records) == ['b.png']
+  assert 'found a.png again' in listing.problems.summary()
+
+
+def test_a_picture_is_no_frame_of_nothing(tmp_path):
+  tree = table(tmp_path, 'path,label,frame', 'a.png,x,7', 'b.png,x,')
+  listing, records = read(tree)
+  assert list(records) == ['b.png']
+  assert listing.problems.count == 1
+  assert (
+    "line 2: found frame 7 of 'a.png', a picture by itself; expected its"
+    in (listing.problems.summary())
+  )
+
+
+@pytest.mark.parametrize('cell', ['N/A', 'null', '<NA>', 'NaN', 'na', ''])
+def test_missing_labels(cell, tmp_path):
+  tree = table(tmp_path, 'path,label,valence', 'a.png,x,', f'b.png,{cell},0.5')
+  _, records = read(tree, strict=True)
+  assert records['b.png'].targets['expr'].mask.sum() == 0
+
+
 def test_tables_in_folders_name_files_of_the_data_set(tmp_path):
   tree = table(tmp_path, 'path,label', '../a.png,x', name='tables/labels.csv')
   _, records = read(tree, table='tables/*.csv', strict=True)
