@@ -50,7 +50,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
   ),
   'train': ('a run of a preset or a file of settings, e.g. gen:tiny', _train),
   'evaluate': (
-    'a trained run again, on other data',
+    'a trained run again, or a model, on other data',
     _module('emojax.evaluate'),
   ),
   'export': (

@@ -1,13 +1,18 @@
-"""Evaluates a trained run again: other data, another split, fewer members.
+"""Evaluates a trained run again, or a model: other data, another split.
 
   python -m emojax.evaluate --workdir=runs/first
   python -m emojax.evaluate --workdir=runs/first --config.data.seed=7
   python -m emojax.evaluate --workdir=runs/ferplus --data=data/fer2013 \\
     --split=test --generations=Stu1 --members=0 --ignore-labels=contempt
+  python -m emojax.evaluate --model=ferplus --data=data/mine --split=test \\
+    --out=scores
 
-Labels are matched by name. The same tables as in the run are written to
+Labels are matched by name. Of a run the same tables as in the run are written to
 RUN/evaluations/DATASET-SPLIT (or --out), with the predictions; the same command
 again goes on where it was stopped, and never writes into somebody's folder.
+
+Of a model (of this package, exported, or of the hub) what `emojax predict` would say
+is scored, and how often its sets hold the truth; --out is a new folder.
 """
 
 import argparse
@@ -34,12 +39,16 @@ def parser() -> argparse.ArgumentParser:
     allow_abbrev=False,
   )
   add = made.add_argument
-  add(
-    '--workdir',
+  which = made.add_mutually_exclusive_group(required=True)
+  which.add_argument(
+    '--workdir', type=program.folder, metavar='RUN', help='folder of the run'
+  )
+  which.add_argument(
+    '--model',
     type=program.folder,
-    required=True,
-    metavar='RUN',
-    help='folder of the run',
+    metavar='MODEL',
+    help='instead of a run: a model of this package, the folder of an exported one, '
+    'or hf://user/name; takes --data, --split, --ignore-labels and --out alone',
   )
   add(
     '--data',
@@ -116,7 +125,7 @@ def parse(arguments: Sequence[str]):
   """Reads the command line; ends the program if it is wrong.
 
   Returns:
-    A `reevaluation.Request`.
+    A `reevaluation.Request`, or with --model a `model_scores.Request`.
   """
   made = parser()
   found, rest = made.parse_known_args(_joined(arguments))
@@ -127,13 +136,33 @@ def parse(arguments: Sequence[str]):
       near = difflib.get_close_matches(argument.split('=')[0], options, 1)
       hint = f'; did you mean {near[0]}?' if near else ''
       made.error(f'unknown argument {argument}{hint}')
+  if found.model is not None:
+    return _of_model(made, found, overrides)
   if found.mc_samples is not None and found.mc_samples < 0:
     made.error(f'--mc-samples={found.mc_samples}: expected at least 0')
   from emojax.trained.reevaluation import Request
 
   values = vars(found)
+  del values['model']
   temperature = not values.pop('no_temperature')
   return Request(**values, temperature=temperature, overrides=overrides)
+
+
+def _of_model(made: argparse.ArgumentParser, found, overrides):
+  """The request of --model; ends the program if it is wrong."""
+  for name in ('split', 'out'):
+    if getattr(found, name) is None:
+      made.error(f'--model needs --{name}')
+  taken = ('model', 'data', 'split', 'ignore_labels', 'out')
+  for name, value in vars(found).items():
+    if name not in taken and value != made.get_default(name):
+      made.error(f'--{name.replace("_", "-")} is for runs: leave it out')
+  if overrides:
+    made.error(f'--config.{overrides[0]} is for runs: leave it out')
+  from emojax.trained.model_scores import Request
+
+  data = None if found.data == 'embedded' else found.data
+  return Request(found.model, found.out, data, found.split, found.ignore_labels)
 
 
 def _is_override(argument: str) -> bool:
@@ -154,27 +183,40 @@ def _joined(arguments: Sequence[str]) -> list[str]:
   return joined
 
 
+def _evaluated(request, console):
+  """The folder of a run's evaluation."""
+  from emojax import settings
+  from emojax.runtime import devices, memory
+  from emojax.trained import reevaluation, rescoring
+
+  evaluation = reevaluation.prepare(request)
+  config = evaluation.config
+  devices.set_cpu_devices(config.ensemble.size, config.runtime.cpu_devices)
+  values = settings.flatten(config.to_dict())
+  with memory.explained(values, training=False):
+    return rescoring.execute(evaluation, console)
+
+
 def main(arguments: Sequence[str]) -> int:
   """Returns the exit code; see the module's docstring."""
   request = parse(arguments)
   # After the arguments, so that --help and errors do not wait for JAX.
   from rich.console import Console
 
-  from emojax import settings
   from emojax.engine.checkpoint import CheckpointError
   from emojax.host.terminal import say
-  from emojax.runtime import compilation, devices, memory
-  from emojax.trained import reevaluation, rescoring
+  from emojax.runtime import compilation, memory
+  from emojax.trained import reevaluation
 
   console = Console()
   try:
     compilation.set_cache('auto')
-    evaluation = reevaluation.prepare(request)
-    config = evaluation.config
-    devices.set_cpu_devices(config.ensemble.size, config.runtime.cpu_devices)
-    values = settings.flatten(config.to_dict())
-    with memory.explained(values, training=False):
-      folder = rescoring.execute(evaluation, console)
+    if isinstance(request, reevaluation.Request):
+      folder = _evaluated(request, console)
+    else:
+      from emojax.trained import model_scores
+
+      folder = model_scores.execute(request, console)
   except KeyboardInterrupt:
     console.print('stopped; the same command goes on where it was')
     return program.INTERRUPTED

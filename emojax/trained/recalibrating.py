@@ -84,24 +84,11 @@ def recalibrate(
   """
   out = pathlib.Path(out)
   check_free(out)
-  folder = shipped.find(os.fspath(source))
-  if not os.path.lexists(folder):
-    raise release.ModelError(shipped.unknown(os.fspath(source)))
-  if folder.is_file():
-    raise release.ModelError(
-      f'{folder} is a file: name the folder of an exported model, with its '
-      'model.json and weights.safetensors'
-    )
+  folder = folder_of(source)
   metadata = release.read_metadata(folder)
   kept, text = release.read_arrays(folder, metadata), _card(folder)
   model = pretrained.Model(metadata, release.tree(kept))
-  try:
-    known = _known(metadata, model.schema, data, split, ignore_labels)
-  except (AttributeError, KeyError, TypeError) as error:
-    raise ExportError(
-      'model.json does not say with which settings the model was trained '
-      f'({type(error).__name__}: {error})'
-    ) from error
+  known = at_hand(model, data, split, ignore_labels)
   changed = False
   if pool:
     kept, metadata, changed = _pooled(model, kept, known)
@@ -117,21 +104,54 @@ def recalibrate(
   return out
 
 
+def folder_of(source: str | os.PathLike) -> pathlib.Path:
+  """The folder of a model; raises ModelError where there is none.
+
+  Args:
+    source: As for `emojax.load`.
+  """
+  folder = shipped.find(os.fspath(source))
+  if not os.path.lexists(folder):
+    raise release.ModelError(shipped.unknown(os.fspath(source)))
+  if folder.is_file():
+    raise release.ModelError(
+      f'{folder} is a file: name the folder of an exported model, with its '
+      'model.json and weights.safetensors'
+    )
+  return folder
+
+
+def at_hand(
+  model: pretrained.Model,
+  data: str | None,
+  split: str | None,
+  ignore_labels: Collection[str] = (),
+) -> Known:
+  """Clips with labels of a model's tasks; arguments and errors as `recalibrate`."""
+  try:
+    return _known(model.metadata, model.schema, data, split, ignore_labels)
+  except (AttributeError, KeyError, TypeError) as error:
+    raise ExportError(
+      'model.json does not say with which settings the model was trained '
+      f'({type(error).__name__}: {error})'
+    ) from error
+
+
 def _pooled(model: pretrained.Model, arrays, known: Known):
   """Weights and description with a temperature of the mean, and whether they are
   others than before; see `pooling`."""
   alone = pooling.one_view(model)
-  views = [_logits(alone, known.clips)]
+  views = [logits_of(alone, known.clips)]
   if model.metadata.get('flip', False):
-    views.append(_logits(alone, known.clips, mirrored=True))
-  found = pooling.fit(model, views, known.clips)
+    views.append(logits_of(alone, known.clips, mirrored=True))
+  best = pooling.fit(model, views, known.clips)
   said = known.source
   where = f'the split {said.split} of {said.data}' if said.data else (
     'the validation set'
   )  # fmt: skip
   where += f' ({count(known.clips)[1]:,} people, or images without names)'
-  stay = [name for name, values in found.items() if (values == 1).all()]
-  kept, metadata = pooling.sharpened(model, arrays, found, where)
+  stay = [name for name, values in best.items() if (values == 1).all()]
+  kept, metadata = pooling.sharpened(model, arrays, best, where)
   metadata['notes'] = [
     *(n for n in metadata['notes'] if not n.startswith(pooling.STAY)),
     *(
@@ -140,7 +160,7 @@ def _pooled(model: pretrained.Model, arrays, known: Known):
       for name in stay
     ),
   ]
-  return kept, metadata, len(stay) < len(found)
+  return kept, metadata, len(stay) < len(best)
 
 
 def _card(folder: pathlib.Path) -> str:
@@ -167,7 +187,7 @@ def fitted(model: pretrained.Model, known: Known) -> Json:
     ExportError: If the network has no finite output for some frame.
   """
   metadata, clips = model.metadata, known.clips
-  logits = prior.correct(model.schema, _logits(model, clips), model.prior)
+  logits = prior.correct(model.schema, logits_of(model, clips), model.prior)
   found = calibration.calibrate(model.schema, logits, clips)
   stale = calibration.NO_TEMPERATURES
   notes = [n for n in metadata['notes'] if not n.startswith(stale)]
@@ -189,10 +209,14 @@ def fitted(model: pretrained.Model, known: Known) -> Json:
   }
 
 
-def _logits(
+def logits_of(
   model: pretrained.Model, clips, mirrored: bool = False
 ) -> dict[str, np.ndarray]:
-  """Logits of all members, task -> [M, N, L, outputs]; of mirror images or not."""
+  """Logits of all members, task -> [M, N, L, outputs]; of mirror images or not.
+
+  Raises:
+    ExportError: If the network has no finite output for some frame.
+  """
   parts = []
   for start in range(0, len(clips), CHUNK):
     some = clips.take(np.arange(start, min(start + CHUNK, len(clips))))
@@ -223,7 +247,7 @@ def _known(metadata, schema, data, split, ignore) -> Known:
     if own and split == 'train':
       raise ExportError(
         f'the model was trained on the split train of {spec.name}, so that its '
-        'scores promise nothing: name another one, or leave --split out. Data '
+        'scores promise nothing: name another one. Data '
         'sets are known by name: other pictures of this name can be prepared '
         "with another split (a folder's table has a column for it)"
       )
