@@ -240,7 +240,7 @@ def _write(
     )
   session.finish({
     'frames': frames, 'faces': faces, 'unsure': unsure, 'problems': len(lines),
-    'files': _names(written),
+    'files': _names(session, written),
   })  # fmt: skip
   say(
     console,
@@ -250,10 +250,11 @@ def _write(
   return frames
 
 
-def _names(written: Files) -> list[str]:
-  """What a finished folder has, but for the pictures that were drawn in."""
+def _names(session: Session, written: Files) -> list[str]:
+  """What a finished folder has; of the inputs that were drawn in their folder."""
   names = [f'{TABLE}.{name}' for name in written.formats]
-  return [*names, DICTIONARY, PROBLEMS, *([PAGE] if written.page else [])]
+  names += [DICTIONARY, PROBLEMS, *([PAGE] if written.page else [])]
+  return names + [overlay.FOLDER] * (session / overlay.FOLDER).exists()
 
 
 def frames_of(rows: Mapping[str, np.ndarray]) -> int:
