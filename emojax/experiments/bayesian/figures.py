@@ -66,8 +66,8 @@ def _reference(axis, value: float):
       value, color=style.TRUTH, linestyle=':', label='votes themselves'
     )
     return
-  below = value < low
-  # Corners that curves which fall leave free.
+  below, room = value < low, 0.12 * (high - low)
+  axis.set_ylim(low - room * below, high + room * (not below))
   axis.text(
     0.02 if below else 0.98,
     0.03 if below else 0.97,
