@@ -290,11 +290,17 @@ def card_lines(metadata: Json) -> Iterator[str]:
   yield from _states(said, 'people' if every < frames else 'images')
   for note in notes(metadata):
     yield f'- {escape(note)}'
-  if soft := said['calibration'].get('soft'):
+  soft = said['calibration'].get('soft', ())
+  units = [name for name in soft if 'units' in said['tasks'].get(name, ())]
+  if votes := [name for name in soft if name not in units]:
     yield (
-      f'- the truth of {", ".join(map(code, soft))} is drawn at random from the shares '
-      "that its labels are, as one of the annotators' votes would be, and not the "
-      'likeliest one: for that alone smaller sets would do'
+      f'- the truth of {", ".join(map(code, votes))} is one vote, drawn at random '
+      "from the annotators', not the majority: for that alone smaller sets would do"
+    )
+  if units:
+    yield (
+      f'- the truth of {", ".join(map(code, units))} is drawn by the probabilities that '
+      'the labels are, not the likelier state: for that alone smaller sets would do'
     )
   infinite = [
     f'{code(task)} {method}'

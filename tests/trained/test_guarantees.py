@@ -311,7 +311,15 @@ def test_soft_labels_are_said(run):
   said = guarantees.fit(run.schema, logits, clips, bins)
   assert said['calibration']['soft'] == ['expr']
   text = '\n'.join(guarantees.card_lines({'conformal': said}))
-  assert 'the truth of `expr` is drawn at random from the shares' in text
+  assert 'the truth of `expr` is one vote, drawn at random' in text
+  value, mask = clips.targets['au']
+  soft = clips.targets | {'au': tasks.Target(0.8 * value + 0.1, mask)}
+  clips = dataclasses.replace(clips, targets=soft)
+  said = guarantees.fit(run.schema, logits, clips, bins)
+  assert said['calibration']['soft'] == ['au', 'expr']
+  assert list(said['tasks']['au']) == ['units']
+  text = '\n'.join(guarantees.card_lines({'conformal': said}))
+  assert 'the truth of `au` is drawn by the probabilities' in text
 
 
 def test_who_names_nobody_counts_pictures_as_people(run):
