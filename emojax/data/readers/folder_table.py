@@ -302,7 +302,10 @@ def _note_shared_files(root: pathlib.Path, rows: list[Row], problems: Problems):
     real = follow(path) if link else os.path.join(follow(folder), last)
     names.setdefault(real, []).append(name)
   whole = {os.path.dirname(real) for real in names} & names.keys()
-  for real in [r for r in names if os.path.dirname(r) in whole]:
+  inside = [real for real in names if os.path.dirname(real) in whole]
+  for real in sorted(
+    inside, key=len, reverse=True
+  ):  # folders after what they hold
     names[os.path.dirname(real)] += names.pop(real)
   files = {name: real for real, every in names.items() for name in every}
   splits: dict[str, set[str]] = {}

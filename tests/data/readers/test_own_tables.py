@@ -255,6 +255,15 @@ def test_files_under_several_names_are_noticed(kind, tmp_path):
   assert not read(tree)[0].problems.notes
 
 
+def test_folders_within_folders_that_rows_name(tmp_path):
+  tree = table(tmp_path, 'path,label', images=['in/1', 'in/deep/2', 'c'])
+  rows = ['in,x', 'in/deep,x', 'in/deep/2.png,y', 'c.png,y']
+  for order in (rows, rows[::-1]):
+    tree.text('labels.csv', 'path,label', *order)
+    said = read(tree)[0].problems.summary()
+    assert 'in several ways, and that count as often: 1, such as' in said
+
+
 def test_an_absolute_path_is_the_same_as_a_relative_one(tmp_path):
   tree = table(
     tmp_path, 'path,label', 'a.png,x', f'{tmp_path}/a.png,y', 'b.png,x'
