@@ -218,7 +218,8 @@ def main(arguments: Sequence[str]) -> int:
 
       folder = model_scores.execute(request, console)
   except KeyboardInterrupt:
-    console.print('stopped; the same command goes on where it was')
+    ends = 'starts anew' if 'model' in vars(request) else 'goes on where it was'
+    say(console, f'stopped; the same command {ends}')
     return program.INTERRUPTED
   except (
     CheckpointError,

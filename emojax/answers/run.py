@@ -254,7 +254,9 @@ def _names(session: Session, written: Files) -> list[str]:
   """What a finished folder has; of the inputs that were drawn in their folder."""
   names = [f'{TABLE}.{name}' for name in written.formats]
   names += [DICTIONARY, PROBLEMS, *([PAGE] if written.page else [])]
-  return names + [overlay.FOLDER] * (session / overlay.FOLDER).exists()
+  if (session / overlay.FOLDER).exists():
+    names.append(overlay.FOLDER)
+  return names
 
 
 def frames_of(rows: Mapping[str, np.ndarray]) -> int:

@@ -11,9 +11,8 @@ Part = str | tuple[str, str]
 # The last ones turn the order of what is read: 'gpj.exe' is shown as 'exe.jpg'.
 _TURNS = '\u2028-\u202e\u2066-\u2069'
 _CONTROL = re.compile(f'[\x00-\x1f\x7f-\x9f{_TURNS}]')
-_IN_LINES = re.compile(
-  f'[\x00-\x08\x0b-\x1f\x7f-\x9f{_TURNS}]'
-)  # not \t and \n
+# Not \t and \n.
+_IN_LINES = re.compile(f'[\x00-\x08\x0b-\x1f\x7f-\x9f{_TURNS}]')
 
 
 def readable(text: str) -> str:

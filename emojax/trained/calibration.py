@@ -13,8 +13,6 @@ from emojax.uncertainty import temperature
 
 SHARES = (0.01, 0.05, 0.1, 0.2)
 NO_TEMPERATURES = 'no temperatures of '  # how such a note begins
-# Beyond these, few labels or an untrained network were fitted, and no certainty.
-LIMITS = 0.1, 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,10 +52,16 @@ def calibrate(
       continue  # scored by their expectation; see `evaluation.baselines`
     try:
       fitted[task.name] = _temperatures(task, logits[task.name], clips)
-      notes += _meaningless(task, fitted[task.name])
     except ValueError as error:
       fitted[task.name] = None
       notes.append(f'{NO_TEMPERATURES}{task.name}: {error}')
+      continue
+    if beyond := _beyond(task, fitted[task.name]):
+      notes.append(f'{NO_TEMPERATURES}{beyond}')
+      if (
+        task.kind == 'categorical'
+      ):  # `predict` would make all sure, or all equal
+        fitted[task.name] = None
   index = valid(clips)
   doubt = detection.frame_uncertainty(schema, logits, index)
   limits = {
@@ -88,30 +92,22 @@ def _temperatures(task: tasks.Task, logits: np.ndarray, clips) -> list[Any]:
   ]
 
 
-def _meaningless(task: tasks.Task, found: list[Any]) -> list[str]:
-  """Says which action units have temperatures that mean nothing.
-
-  Raises:
-    ValueError: If those of classes do, which `predict` would make of them all sure,
-      or all equal.
-  """
-  low, high = LIMITS
-  beyond = [
-    (member, label, t)
-    for member, every in enumerate(found)
-    for label, t in zip(task.labels, np.ravel(every))
+def _beyond(task: tasks.Task, found: list[Any]) -> str:
+  """Says which temperatures mean nothing; '' if all do."""
+  low, high = temperature.MEANINGFUL
+  names = task.labels if task.kind == 'binary' else (task.name,)
+  beyond = dict.fromkeys(
+    label
+    for every in found
+    for label, t in zip(names, np.ravel(every), strict=True)
     if not low <= t <= high
-  ]
-  if not beyond:
-    return []
-  because = (
-    f'beyond {low:g} to {high:g}: too few labels, or hardly learned ones'
   )
-  if task.kind == 'categorical':
-    member, _, t = beyond[0]
-    raise ValueError(f'that of member {member} would be {t:.3g}, {because}')
-  units = ', '.join(dict.fromkeys(label for _, label, _ in beyond))
-  return [f'{NO_TEMPERATURES}{units} that mean something: {because}']
+  if not beyond:
+    return ''
+  return (
+    f'{", ".join(beyond)} that mean something: beyond {low:g} to {high:g}, as of too '
+    'few labels, or of a network that has hardly learned'
+  )
 
 
 def _quantiles(values: np.ndarray) -> dict[str, float]:

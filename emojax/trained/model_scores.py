@@ -8,6 +8,7 @@ thresholds that the model has.
 import dataclasses
 import os
 import pathlib
+import tempfile
 import types
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -22,15 +23,19 @@ from emojax.evaluation import Predictions, coverage, coverage_labels, evaluate
 from emojax.host.terminal import plain, say
 from emojax.report import table, validity
 from emojax.runtime import workdir
-from emojax.trained import folder as release
 from emojax.trained import guarantees, recalibrating
 from emojax.trained import model as pretrained
-from emojax.trained.writing import check_free
+from emojax.trained.writing import check_free, write
 from emojax.uncertainty import prior
 
 Json = dict[str, Any]
 SELECTED = "these frames chose the model's epochs, so that its scores are a little too good"
 
+BRACKETS = ' In brackets: 95 % bootstrap interval over the images.'
+VOTED = {
+  'vote/kl': 'KL divergence from the votes',
+  'vote/spearman/total': "Spearman, predicted and votes' entropy",
+}
 OTHER_LABELS = (
   'the labels of {} are of another kind than those that the thresholds of its sets were '
   'fitted on, shares of votes or majorities: what these promise is not about such labels'
@@ -68,18 +73,13 @@ def execute(request: Request, console: Console) -> pathlib.Path:
     The folder with results.json and the report.
 
   Raises:
-    ExportError: If `out` is in use, the data are of no use, or the model was
-      trained on them.
-    ModelError: If the model cannot be loaded.
-    StoreError: If there is no such data set or split.
-    SchemaMismatchError: If the labels are not the model's.
+    ValueError: As `recalibrating.recalibrate`; nothing is written then.
   """
   out = pathlib.Path(request.out)
   check_free(out)
   place = recalibrating.folder_of(request.model)
-  metadata = release.read_metadata(place)
-  arrays = release.read_arrays(place, metadata)
-  model = pretrained.Model(metadata, release.tree(arrays))
+  model = pretrained.load(place)
+  metadata = model.metadata
   known = recalibrating.at_hand(
     model, request.data, request.split, request.ignore_labels
   )
@@ -110,9 +110,15 @@ def execute(request: Request, console: Console) -> pathlib.Path:
       'notes': said,
     },
   }
-  workdir.write_json(out / 'curves.json', curves)
-  workdir.write_json(out / 'results.json', results)
-  experiments.trained(config.experiment).REPORT.write(out, None)
+  with tempfile.TemporaryDirectory() as made:
+    folder = pathlib.Path(made)
+    workdir.write_json(folder / 'curves.json', curves)
+    workdir.write_json(folder / 'results.json', results)
+    experiments.trained(config.experiment).REPORT.write(folder, None)
+    write(out, {
+      path.relative_to(folder).as_posix(): path.read_bytes()
+      for path in folder.rglob('*') if path.is_file()
+    })  # fmt: skip
   for note in said:
     say(console, f'Note: {note}.')
   for one in tables(name, results):
@@ -187,15 +193,14 @@ def tables(name: str, results: Json) -> list[table.Table]:
   """
   one = results['generations'][name]
   scores = _scores(one['single_mean'], one['single_std'], one['ensemble'])
-  rows = ('single', 'ensemble')
-  for key, row in ((r, f'{name} {r}') for r in rows):
-    of = ((results['votes'] or {}).get('rows') or {}).get(row)
-    if of:
-      at = rows.index(key)
-      for score, title in VOTED.items():
-        scores.setdefault(title, ['', ''])[at] = table.Cell(
-          of['mean'].get(score), interval=tuple(of['interval'][score])
-        )
+  voted = (results['votes'] or {}).get('rows', {})
+  for place, kind in enumerate(('single', 'ensemble')):
+    if (row := voted.get(f'{name} {kind}')) is None:
+      continue
+    for score, title in VOTED.items():
+      scores.setdefault(title, ['', ''])[place] = table.Cell(
+        row['mean'][score], interval=tuple(row['interval'][score])
+      )
   frames = f'{results["num_frames"]:,} frames of {results["dataset"]}'
   found = [
     table.Table(
@@ -222,13 +227,6 @@ def tables(name: str, results: Json) -> list[table.Table]:
       )
     )
   return found
-
-
-BRACKETS = ' In brackets: 95 % bootstrap interval over the images.'
-VOTED = {
-  'vote/kl': 'KL divergence from the votes',
-  'vote/spearman/total': "Spearman, predicted and votes' entropy",
-}
 
 
 def _scores(mean: Json, std: Json, ensemble: Json) -> dict[str, list[Any]]:

@@ -29,7 +29,6 @@ Json = dict[str, Any]
 Logits = dict[str, np.ndarray]
 KEY = 'pooled'
 # Temperatures beyond are of labels that are separable or constant.
-LIMITS = 0.1, 10.0
 PEOPLE, FOLDS = 100, 5  # people, or images without a name, at least
 STAY = 'no temperature of the mean helps '  # how such a note begins
 CLOSE = 5e-3  # of kernels that are kept in float16
@@ -146,7 +145,7 @@ def _temperature(task, parts, shift, value, groups) -> float:
   for i in range(FOLDS):
     held, t = fold == i, best(fold != i)
     gain[held] = nll(1.0, held) - nll(t, held)
-  t, (low, high) = best(slice(None)), LIMITS
+  t, (low, high) = best(slice(None)), temperature.MEANINGFUL
   helps = coverage_labels.mean(gain, groups) > 0
   return t if helps and low < t < high else 1.0
 

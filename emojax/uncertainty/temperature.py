@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # which asks for JAX
 
 # Separable labels would be fitted best by T -> 0, random ones by infinity.
 BOUNDS = (1e-3, 1e3)
+# Beyond these, few labels or an untrained network were fitted, and no certainty.
+MEANINGFUL = (0.1, 10.0)
 
 
 def _softmax_nll(beta, logits, labels):

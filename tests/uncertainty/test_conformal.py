@@ -103,11 +103,13 @@ def test_all_labels_of_a_frame_together_count_once():
   assert weights.sum() == pytest.approx(2)
 
 
-@pytest.mark.parametrize('people', [9, 40])
-def test_soft_labels_promise_what_is_drawn_from_them(people):
+@pytest.mark.parametrize(
+  ('people', 'most'), [(9, 1.0), (40, 0.95), (150, 0.85)]
+)
+def test_soft_labels_promise_what_is_drawn_from_them(people, most):
   """P(score <= threshold | label), over labels, people and calibrations."""
   rng, level, inside, whole = np.random.default_rng(0), 0.8, 0.0, 0.0
-  for _ in range(4000):
+  for _ in range(2500):
     groups = np.repeat(np.arange(people + 1), rng.integers(1, 4, people + 1))
     level_of = rng.random(people + 1)[groups]  # people are not alike
     share = rng.beta(0.5, 1.5, len(groups)) * level_of
@@ -118,7 +120,7 @@ def test_soft_labels_promise_what_is_drawn_from_them(people):
     weights = conformal.group_weights(groups[new], share[new])
     inside += weights @ (scores[new] <= limit)
     whole += weights.sum()
-  assert level - 0.01 < inside / whole < level + 0.9 / (0.15 * people)
+  assert level - 0.01 < inside / whole <= most
 
 
 def test_single_frames_are_their_own_groups():

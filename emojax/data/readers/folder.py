@@ -99,7 +99,14 @@ def scan(
     order = class_order(names, [row.expression for row in rows])
     schema, records = folder_table.records(root, rows, order, fps, problems)
   else:
-    _refuse_table_options(au_threshold, min_confidence, outside)
+    options = {
+      'au_threshold': au_threshold,
+      'min_confidence': min_confidence,
+      'outside': outside,
+    }
+    for name, value in options.items():
+      if value:
+        raise DataError(f'option {name}', 'a table of labels with it')
     # Of another data set, folders that are no classes would be taken for some.
     layouts.refuse_others('folder', source)
     items = _items(source, problems)
@@ -119,18 +126,6 @@ def _check_different(names: tuple[str, ...]):
   if twice:
     found = f'option classes: {twice[0]!r} {names.count(twice[0])} times'
     raise DataError(found, 'every class once')
-
-
-def _refuse_table_options(
-  au_threshold: float, min_confidence: float, outside: bool
-):
-  for name, value in (
-    ('au_threshold', f'{au_threshold:g}' if au_threshold else ''),
-    ('min_confidence', f'{min_confidence:g}' if min_confidence else ''),
-    ('outside', 'true' if outside else ''),
-  ):
-    if value:
-      raise DataError(f'option {name}={value}', 'a table of labels with it')
 
 
 def _named(

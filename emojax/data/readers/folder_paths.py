@@ -29,6 +29,7 @@ class Finder:
 
   def __init__(self, root: pathlib.Path):
     self.root = root
+    self._tops = os.path.abspath(root), os.path.realpath(root)
     self.followed = 0
     self._by_key: dict[tuple[str, Callable], dict[str, list[str]]] = {}
 
@@ -58,7 +59,7 @@ class Finder:
   def _relative(self, name: str) -> str:
     if not name.startswith('/'):
       return name
-    for top in (os.path.abspath(self.root), os.path.realpath(self.root)):
+    for top in self._tops:
       if name.startswith(f'{top}/'):
         return posixpath.relpath(name, top)
     return name

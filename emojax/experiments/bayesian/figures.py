@@ -66,6 +66,7 @@ def _reference(axis, value: float):
       value, color=style.TRUTH, linestyle=':', label='votes themselves'
     )
     return
+  # Beside the curves, where the text lies on none.
   below, room = value < low, 0.12 * (high - low)
   axis.set_ylim(low - room * below, high + room * (not below))
   axis.text(
